@@ -1,0 +1,128 @@
+"""The nouns of the log cache as values: frozen, without I/O, without Arrow.
+
+Every range is half-open, ``[begin, end)``. Offsets are Kafka's: identities at the source with
+possible holes, never counts. Times are milliseconds since the Unix epoch unless a name says ``_s``.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TopicId:
+    """One life of a topic of one connection.
+
+    Attributes:
+        connection: Name of the connection.
+        topic: Kafka's topic name.
+        incarnation: Which life of a topic of that name, from 1.
+    """
+
+    connection: str
+    topic: str
+    incarnation: int = 1
+
+    def partition(self, number: int) -> "PartitionId":
+        """The identity of partition ``number`` of this topic."""
+        return PartitionId(self.connection, self.topic, self.incarnation, number)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PartitionId:
+    """One partition of one life of a topic. Orders by connection, topic, incarnation, partition."""
+
+    connection: str
+    topic: str
+    incarnation: int
+    partition: int
+
+    @property
+    def topic_id(self) -> TopicId:
+        """The topic that this partition belongs to."""
+        return TopicId(self.connection, self.topic, self.incarnation)
+
+    def __str__(self) -> str:
+        return f"{self.connection}/{self.topic}/i{self.incarnation}/{self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A live Parquet file: the records of ``[base_offset, end_offset)`` of one partition.
+
+    Attributes:
+        partition: Whose records these are.
+        base_offset: Begin of the covered range.
+        end_offset: End of the covered range; the last record may lie before ``end_offset - 1``.
+        record_count: Records in the file; may be 0 where the range holds only holes or rejects.
+        bytes: Size of the Parquet file.
+        min_timestamp_ms: Smallest record timestamp; 0 without records.
+        max_timestamp_ms: Largest record timestamp; 0 without records.
+        created_ms: When it was sealed or merged.
+        level: 0 when sealed from a journal; each compaction adds one.
+        path: Of the Parquet file, relative to the store.
+        reject_count: Records of the range that the JSON rule turned away.
+        rejects_path: Of the Parquet file with the rejects, relative to the store; empty without any.
+    """
+
+    partition: PartitionId
+    base_offset: int
+    end_offset: int
+    record_count: int
+    bytes: int
+    min_timestamp_ms: int
+    max_timestamp_ms: int
+    created_ms: int
+    level: int
+    path: str
+    reject_count: int = 0
+    rejects_path: str = ""
+
+
+class Mode(IntEnum):
+    """What a subscription is for; numbers as in ``cachesvc.v1.Mode``."""
+
+    INCREMENTAL = 1
+    FULL = 2
+    FULL_AND_INCREMENTAL = 3
+
+
+class Encoding(IntEnum):
+    """How a batch carries its records; numbers as in ``cachesvc.v1.Encoding``."""
+
+    RECORDS = 1
+    ARROW_IPC = 2
+
+
+class MiningState(IntEnum):
+    """What mining of a partition is doing; numbers as in ``cachesvc.v1.MiningState``."""
+
+    IDLE = 1
+    STARTING = 2
+    MINING = 3
+    BLOCKED = 4
+    SOURCE_UNREACHABLE = 5
+    FAILED = 6
+
+
+class NonJsonPolicy(Enum):
+    """What becomes of a record that is not a JSON object."""
+
+    REJECT = "reject"
+    STOP = "stop"
+
+
+class RejectReason(Enum):
+    """Why the JSON rule turned a record away; the words of ``cachesvc.v1.Reject.reason``."""
+
+    NOT_AN_OBJECT = "NOT_AN_OBJECT"
+    MALFORMED_JSON = "MALFORMED_JSON"
+    INVALID_UTF8 = "INVALID_UTF8"
+    NESTED_TOO_DEEP = "NESTED_TOO_DEEP"
+
+
+class GapCause(IntEnum):
+    """Why a range cannot be given; numbers as in ``cachesvc.v1.GapCause``."""
+
+    SOURCE_RETENTION = 1
+    CACHE_RETENTION = 2
+    TOPIC_RECREATED = 3

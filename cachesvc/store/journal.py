@@ -1,0 +1,288 @@
+"""Journals: the append-only files of a partition's newest frames.
+
+A journal is written by one thread, read by many. Its index lists *chunks*: runs of whole frames of
+about ``CHUNK_BYTES``, the unit in which a journal is read and shared between subscribers. Chunk
+boundaries depend on the file's bytes alone, so every subscriber meets the same ones.
+"""
+
+import json
+import os
+import struct
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from crc32c import crc32c
+
+from cachesvc.errors import DamagedFile, StoreFormatUnsupported
+from cachesvc.model import PartitionId
+from cachesvc.store.frames import Frame, encode_frame, iterate_frames
+from cachesvc.store.record_schema import FORMAT_VERSION
+
+CHUNK_BYTES = 1 << 20
+JOURNAL_MAGIC = b"CDCJRNL\n"
+_PREFIX = struct.Struct("<8sII")
+_CHECKSUM = struct.Struct("<I")
+_SCAN_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkEntry:
+    """Where a chunk begins.
+
+    Attributes:
+        base_offset: Of its first frame.
+        file_position: Byte of the journal file at which it begins.
+        min_timestamp_ms: Of its first frame that has records; 0 as long as there is none.
+    """
+
+    base_offset: int
+    file_position: int
+    min_timestamp_ms: int
+
+
+@dataclass(slots=True)
+class JournalIndex:
+    """What a journal holds. Grows by ``add``; everything else only reads.
+
+    Invariant: ``chunks`` is sorted by offset and by file position, and covers
+    ``[base_offset, end_offset)``.
+    """
+
+    base_offset: int
+    end_offset: int
+    file_bytes: int
+    record_count: int = 0
+    reject_count: int = 0
+    min_timestamp_ms: int = 0
+    max_timestamp_ms: int = 0
+    chunks: list[ChunkEntry] = field(default_factory=list)
+    max_timestamps_ms: list[int] = field(default_factory=list)
+
+    def add(self, frame: Frame) -> None:
+        """Enters the frame that was written at the end of the file."""
+        if not self.chunks or self.file_bytes - self.chunks[-1].file_position >= CHUNK_BYTES:
+            self.chunks.append(ChunkEntry(frame.base_offset, self.file_bytes, frame.min_timestamp_ms))
+            self.max_timestamps_ms.append(frame.max_timestamp_ms)
+        if frame.record_count:
+            if not self.record_count or frame.min_timestamp_ms < self.min_timestamp_ms:
+                self.min_timestamp_ms = frame.min_timestamp_ms
+            self.max_timestamp_ms = max(self.max_timestamp_ms, frame.max_timestamp_ms)
+            self.max_timestamps_ms[-1] = max(self.max_timestamps_ms[-1], frame.max_timestamp_ms)
+        self.file_bytes += frame.encoded_bytes
+        self.end_offset = frame.end_offset
+        self.record_count += frame.record_count
+        self.reject_count += frame.reject_count
+
+    def locate(self, offset: int) -> int:
+        """The number of the chunk that covers ``offset``, which lies in the journal's range."""
+        return max(0, bisect_right(self.chunks, offset, key=lambda chunk: chunk.base_offset) - 1)
+
+    def extent(self, number: int) -> tuple[int, int]:
+        """The bytes ``[begin, end)`` of a chunk."""
+        begin = self.chunks[number].file_position
+        last = number + 1 == len(self.chunks)
+        return begin, self.file_bytes if last else self.chunks[number + 1].file_position
+
+    def bytes_before(self, offset: int) -> int:
+        """Bytes of the file before the chunk that covers ``offset``."""
+        return self.chunks[self.locate(offset)].file_position if self.chunks else 0
+
+
+class JournalFile:
+    """One journal on disk. Reading is safe from any thread, writing from one at a time."""
+
+    def __init__(self, path: Path, descriptor: int, index: JournalIndex, created_ms: int) -> None:
+        self.path = path
+        self.index = index
+        self.created_ms = created_ms
+        self._descriptor = descriptor
+        self._written = index.file_bytes
+
+    @classmethod
+    def create(cls, path: Path, partition: PartitionId, base_offset: int, now_ms: int) -> Self:
+        """A new, empty journal; its header is durable before this returns.
+
+        Raises:
+            FileExistsError: ``path`` exists.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = _encode_header(partition, base_offset, now_ms)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        try:
+            write_all(descriptor, [header])
+            os.fsync(descriptor)
+        except OSError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+        return cls(path, descriptor, JournalIndex(base_offset, base_offset, len(header)), now_ms)
+
+    @classmethod
+    def recover(cls, path: Path, partition: PartitionId) -> tuple[Self, DamagedFile | None]:
+        """Opens a journal and reads it whole, checking every frame.
+
+        Returns:
+            The journal up to its last good frame, and what is wrong behind it, if anything is.
+            The file itself is not changed; ``cut`` does that.
+
+        Raises:
+            DamagedFile: Already the file's header is damaged, or it is another partition's.
+            StoreFormatUnsupported: A newer version wrote it.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+        try:
+            base_offset, created_ms, position = _read_header(descriptor, path, partition)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        index = JournalIndex(base_offset, base_offset, position)
+        damage = _scan(descriptor, index)
+        return cls(path, descriptor, index, created_ms), damage
+
+    def append(self, frames: list[Frame]) -> None:
+        """Writes frames at the end. They are in the page cache afterwards, not yet durable.
+
+        The index is not touched: ``publish`` does that, so that readers see whole appends only.
+
+        Raises:
+            OSError: Nothing of these frames counts as written; the file is as it was.
+        """
+        buffers = [buffer for frame in frames for buffer in encode_frame(frame)]
+        size = sum(map(len, buffers))
+        try:
+            write_all(self._descriptor, buffers)
+        except OSError:
+            os.ftruncate(self._descriptor, self._written)
+            raise
+        self._written += size
+
+    def publish(self, frame: Frame) -> None:
+        """Makes an appended frame visible to readers."""
+        self.index.add(frame)
+
+    def sync(self) -> None:
+        """Makes everything appended durable."""
+        os.fsync(self._descriptor)
+
+    def cut(self) -> bytes:
+        """Removes what lies behind the last good frame and returns it."""
+        size = os.fstat(self._descriptor).st_size
+        tail = os.pread(self._descriptor, size - self.index.file_bytes, self.index.file_bytes)
+        os.ftruncate(self._descriptor, self.index.file_bytes)
+        os.fsync(self._descriptor)
+        self._written = self.index.file_bytes
+        return tail
+
+    def read_frames(self, begin: int, end: int) -> list[Frame]:
+        """The frames of the bytes ``[begin, end)``, every checksum checked.
+
+        Raises:
+            DamagedFile: A frame there is damaged; nothing of the range is returned.
+        """
+        data = memoryview(os.pread(self._descriptor, end - begin, begin))
+        if len(data) != end - begin:
+            raise DamagedFile(f"{self.path}: only {len(data)} of {end - begin} bytes at byte {begin}")
+        try:
+            return [frame for _, frame in iterate_frames(data)]
+        except DamagedFile as error:
+            raise DamagedFile(f"{self.path}: from byte {begin}: {error}") from error
+
+    def close(self) -> None:
+        """Closes the file; idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def write_all(descriptor: int, buffers: list[bytes | memoryview]) -> None:
+    """Writes all of ``buffers``, however many calls it takes."""
+    step = 512
+    for first in range(0, len(buffers), step):
+        remaining = [memoryview(buffer) for buffer in buffers[first : first + step] if len(buffer)]
+        while remaining:
+            written = os.writev(descriptor, remaining)
+            while remaining and written >= len(remaining[0]):
+                written -= len(remaining.pop(0))
+            if written:
+                remaining[0] = remaining[0][written:]
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _encode_header(partition: PartitionId, base_offset: int, now_ms: int) -> bytes:
+    identity = json.dumps(
+        {
+            "connection": partition.connection,
+            "topic": partition.topic,
+            "incarnation": partition.incarnation,
+            "partition": partition.partition,
+            "base_offset": base_offset,
+            "created_ms": now_ms,
+        }
+    ).encode()
+    head = _PREFIX.pack(JOURNAL_MAGIC, FORMAT_VERSION, len(identity)) + identity
+    return head + _CHECKSUM.pack(crc32c(head))
+
+
+def _read_header(descriptor: int, path: Path, partition: PartitionId) -> tuple[int, int, int]:
+    """Base offset, creation time, and the byte at which frames begin."""
+    head = os.pread(descriptor, 8192, 0)
+    if len(head) < _PREFIX.size or not head.startswith(JOURNAL_MAGIC):
+        raise DamagedFile(f"{path}: not a journal")
+    _, version, identity_bytes = _PREFIX.unpack_from(head)
+    if version > FORMAT_VERSION:
+        raise StoreFormatUnsupported(
+            f"{path} has journal format {version}, this version reads up to {FORMAT_VERSION}; "
+            "install the version of cachesvc that wrote it, or a newer one"
+        )
+    end = _PREFIX.size + identity_bytes
+    if len(head) < end + _CHECKSUM.size:
+        raise DamagedFile(f"{path}: the header is cut off")
+    if crc32c(head[:end]) != _CHECKSUM.unpack_from(head, end)[0]:
+        raise DamagedFile(f"{path}: the checksum of the header does not hold")
+    identity = json.loads(head[_PREFIX.size : end])
+    named = PartitionId(
+        identity["connection"], identity["topic"], identity["incarnation"], identity["partition"]
+    )
+    if named != partition:
+        raise DamagedFile(f"{path}: holds {named}, its place is that of {partition}")
+    return identity["base_offset"], identity["created_ms"], end + _CHECKSUM.size
+
+
+def _scan(descriptor: int, index: JournalIndex) -> DamagedFile | None:
+    """Enters all good frames into ``index``, reading a bounded piece at a time."""
+    size = os.fstat(descriptor).st_size
+    piece = _SCAN_BYTES
+    while index.file_bytes < size:
+        begin = index.file_bytes
+        data = memoryview(os.pread(descriptor, piece, begin))
+        try:
+            for _, frame in iterate_frames(data):
+                if frame.base_offset != index.end_offset:
+                    return DamagedFile(
+                        f"frame at byte {index.file_bytes} begins at offset {frame.base_offset}, "
+                        f"expected {index.end_offset}"
+                    )
+                index.add(frame)
+        except DamagedFile as error:
+            at_end = begin + len(data) >= size
+            if index.file_bytes == begin:
+                if at_end:
+                    return error
+                piece *= 2  # a frame larger than the piece
+            elif at_end and index.file_bytes + len(data) - (index.file_bytes - begin) >= size:
+                piece = _SCAN_BYTES
+    return None

@@ -1,0 +1,408 @@
+from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class NonJsonPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NON_JSON_POLICY_UNSPECIFIED: _ClassVar[NonJsonPolicy]
+    REJECT: _ClassVar[NonJsonPolicy]
+    STOP: _ClassVar[NonJsonPolicy]
+
+class JournalState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    JOURNAL_STATE_UNSPECIFIED: _ClassVar[JournalState]
+    ACTIVE: _ClassVar[JournalState]
+    SEALING: _ClassVar[JournalState]
+    WARM: _ClassVar[JournalState]
+NON_JSON_POLICY_UNSPECIFIED: NonJsonPolicy
+REJECT: NonJsonPolicy
+STOP: NonJsonPolicy
+JOURNAL_STATE_UNSPECIFIED: JournalState
+ACTIVE: JournalState
+SEALING: JournalState
+WARM: JournalState
+
+class GetConfigRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetConfigResponse(_message.Message):
+    __slots__ = ("config_json", "version", "store_format_version")
+    CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STORE_FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    config_json: str
+    version: str
+    store_format_version: int
+    def __init__(self, config_json: _Optional[str] = ..., version: _Optional[str] = ..., store_format_version: _Optional[int] = ...) -> None: ...
+
+class ListConnectionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListConnectionsResponse(_message.Message):
+    __slots__ = ("connections",)
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    connections: _containers.RepeatedCompositeFieldContainer[Connection]
+    def __init__(self, connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ...) -> None: ...
+
+class Connection(_message.Message):
+    __slots__ = ("name", "bootstrap_servers", "topic_expression", "non_json_policy", "reachable", "error")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BOOTSTRAP_SERVERS_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    NON_JSON_POLICY_FIELD_NUMBER: _ClassVar[int]
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    bootstrap_servers: _containers.RepeatedScalarFieldContainer[str]
+    topic_expression: str
+    non_json_policy: NonJsonPolicy
+    reachable: bool
+    error: str
+    def __init__(self, name: _Optional[str] = ..., bootstrap_servers: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., non_json_policy: _Optional[_Union[NonJsonPolicy, str]] = ..., reachable: _Optional[bool] = ..., error: _Optional[str] = ...) -> None: ...
+
+class ListMiningTasksRequest(_message.Message):
+    __slots__ = ("connection",)
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    def __init__(self, connection: _Optional[str] = ...) -> None: ...
+
+class ListMiningTasksResponse(_message.Message):
+    __slots__ = ("tasks",)
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[MiningTask]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[MiningTask, _Mapping]]] = ...) -> None: ...
+
+class MiningTask(_message.Message):
+    __slots__ = ("name", "connection", "topics")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    connection: str
+    topics: _containers.RepeatedCompositeFieldContainer[MinedTopic]
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[MinedTopic, _Mapping]]] = ...) -> None: ...
+
+class MinedTopic(_message.Message):
+    __slots__ = ("topic", "reader", "epoch", "state", "error", "records_mined", "bytes_mined", "records_rejected", "mining_lag_records")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    READER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_MINED_FIELD_NUMBER: _ClassVar[int]
+    BYTES_MINED_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_REJECTED_FIELD_NUMBER: _ClassVar[int]
+    MINING_LAG_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    reader: str
+    epoch: int
+    state: _log_cache_pb2.MiningState
+    error: str
+    records_mined: int
+    bytes_mined: int
+    records_rejected: int
+    mining_lag_records: int
+    def __init__(self, topic: _Optional[str] = ..., reader: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., records_mined: _Optional[int] = ..., bytes_mined: _Optional[int] = ..., records_rejected: _Optional[int] = ..., mining_lag_records: _Optional[int] = ...) -> None: ...
+
+class ListReadersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListReadersResponse(_message.Message):
+    __slots__ = ("readers",)
+    READERS_FIELD_NUMBER: _ClassVar[int]
+    readers: _containers.RepeatedCompositeFieldContainer[Reader]
+    def __init__(self, readers: _Optional[_Iterable[_Union[Reader, _Mapping]]] = ...) -> None: ...
+
+class Reader(_message.Message):
+    __slots__ = ("name", "connection", "pid", "joined_ms", "topics")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    JOINED_MS_FIELD_NUMBER: _ClassVar[int]
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    connection: str
+    pid: int
+    joined_ms: int
+    topics: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., joined_ms: _Optional[int] = ..., topics: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListTopicsRequest(_message.Message):
+    __slots__ = ("connection", "topic")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ...) -> None: ...
+
+class ListTopicsResponse(_message.Message):
+    __slots__ = ("topics",)
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    topics: _containers.RepeatedCompositeFieldContainer[Topic]
+    def __init__(self, topics: _Optional[_Iterable[_Union[Topic, _Mapping]]] = ...) -> None: ...
+
+class Topic(_message.Message):
+    __slots__ = ("connection", "name", "incarnation", "needed", "mining_state", "mining_error", "partitions", "segment_count", "segment_bytes", "journal_bytes", "reject_count")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_FIELD_NUMBER: _ClassVar[int]
+    MINING_STATE_FIELD_NUMBER: _ClassVar[int]
+    MINING_ERROR_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    JOURNAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    name: str
+    incarnation: int
+    needed: bool
+    mining_state: _log_cache_pb2.MiningState
+    mining_error: str
+    partitions: _containers.RepeatedCompositeFieldContainer[_log_cache_pb2.PartitionOffsets]
+    segment_count: int
+    segment_bytes: int
+    journal_bytes: int
+    reject_count: int
+    def __init__(self, connection: _Optional[str] = ..., name: _Optional[str] = ..., incarnation: _Optional[int] = ..., needed: _Optional[bool] = ..., mining_state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., mining_error: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[_log_cache_pb2.PartitionOffsets, _Mapping]]] = ..., segment_count: _Optional[int] = ..., segment_bytes: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., reject_count: _Optional[int] = ...) -> None: ...
+
+class ListSegmentsRequest(_message.Message):
+    __slots__ = ("connection", "topic")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ...) -> None: ...
+
+class ListSegmentsResponse(_message.Message):
+    __slots__ = ("segments",)
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    segments: _containers.RepeatedCompositeFieldContainer[Segment]
+    def __init__(self, segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("connection", "topic", "partition", "incarnation", "base_offset", "end_offset", "record_count", "bytes", "min_timestamp_ms", "max_timestamp_ms", "created_ms", "level", "path", "reject_count")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    BASE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RECORD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    MIN_TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_MS_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    partition: int
+    incarnation: int
+    base_offset: int
+    end_offset: int
+    record_count: int
+    bytes: int
+    min_timestamp_ms: int
+    max_timestamp_ms: int
+    created_ms: int
+    level: int
+    path: str
+    reject_count: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., bytes: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., created_ms: _Optional[int] = ..., level: _Optional[int] = ..., path: _Optional[str] = ..., reject_count: _Optional[int] = ...) -> None: ...
+
+class ListJournalsRequest(_message.Message):
+    __slots__ = ("connection", "topic")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ...) -> None: ...
+
+class ListJournalsResponse(_message.Message):
+    __slots__ = ("journals",)
+    JOURNALS_FIELD_NUMBER: _ClassVar[int]
+    journals: _containers.RepeatedCompositeFieldContainer[Journal]
+    def __init__(self, journals: _Optional[_Iterable[_Union[Journal, _Mapping]]] = ...) -> None: ...
+
+class Journal(_message.Message):
+    __slots__ = ("connection", "topic", "partition", "incarnation", "base_offset", "end_offset", "record_count", "bytes", "state", "path")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    BASE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RECORD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    partition: int
+    incarnation: int
+    base_offset: int
+    end_offset: int
+    record_count: int
+    bytes: int
+    state: JournalState
+    path: str
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., bytes: _Optional[int] = ..., state: _Optional[_Union[JournalState, str]] = ..., path: _Optional[str] = ...) -> None: ...
+
+class ListRejectsRequest(_message.Message):
+    __slots__ = ("connection", "topic", "limit")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    limit: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListRejectsResponse(_message.Message):
+    __slots__ = ("rejects",)
+    REJECTS_FIELD_NUMBER: _ClassVar[int]
+    rejects: _containers.RepeatedCompositeFieldContainer[Reject]
+    def __init__(self, rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ...) -> None: ...
+
+class Reject(_message.Message):
+    __slots__ = ("connection", "topic", "partition", "incarnation", "offset", "timestamp_ms", "reason", "detail", "key", "value")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    partition: int
+    incarnation: int
+    offset: int
+    timestamp_ms: int
+    reason: str
+    detail: str
+    key: bytes
+    value: bytes
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., offset: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
+
+class ListJobsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListJobsResponse(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[Job]
+    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ...) -> None: ...
+
+class Job(_message.Message):
+    __slots__ = ("name", "description", "interval_s", "paused", "running", "next_run_ms", "last_run")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    NEXT_RUN_MS_FIELD_NUMBER: _ClassVar[int]
+    LAST_RUN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    interval_s: float
+    paused: bool
+    running: bool
+    next_run_ms: int
+    last_run: JobRun
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., interval_s: _Optional[float] = ..., paused: _Optional[bool] = ..., running: _Optional[bool] = ..., next_run_ms: _Optional[int] = ..., last_run: _Optional[_Union[JobRun, _Mapping]] = ...) -> None: ...
+
+class RunJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RunJobResponse(_message.Message):
+    __slots__ = ("done", "total", "message", "run")
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    done: int
+    total: int
+    message: str
+    run: JobRun
+    def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ..., message: _Optional[str] = ..., run: _Optional[_Union[JobRun, _Mapping]] = ...) -> None: ...
+
+class JobRun(_message.Message):
+    __slots__ = ("name", "started_ms", "ended_ms", "succeeded", "error", "counts")
+    class CountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STARTED_MS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_MS_FIELD_NUMBER: _ClassVar[int]
+    SUCCEEDED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    started_ms: int
+    ended_ms: int
+    succeeded: bool
+    error: str
+    counts: _containers.ScalarMap[str, int]
+    def __init__(self, name: _Optional[str] = ..., started_ms: _Optional[int] = ..., ended_ms: _Optional[int] = ..., succeeded: _Optional[bool] = ..., error: _Optional[str] = ..., counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class PauseJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class PauseJobResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: Job
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+
+class ResumeJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ResumeJobResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: Job
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+
+class ListJobRunsRequest(_message.Message):
+    __slots__ = ("name", "limit")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    limit: int
+    def __init__(self, name: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListJobRunsResponse(_message.Message):
+    __slots__ = ("runs",)
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[JobRun]
+    def __init__(self, runs: _Optional[_Iterable[_Union[JobRun, _Mapping]]] = ...) -> None: ...

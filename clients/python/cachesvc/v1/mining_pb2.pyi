@@ -1,0 +1,108 @@
+from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class JoinRequest(_message.Message):
+    __slots__ = ("reader", "connection", "pid", "protocol_version", "partitions", "source_error")
+    READER_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    reader: str
+    connection: str
+    pid: int
+    protocol_version: int
+    partitions: _containers.RepeatedCompositeFieldContainer[PartitionReport]
+    source_error: str
+    def __init__(self, reader: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., protocol_version: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionReport, _Mapping]]] = ..., source_error: _Optional[str] = ...) -> None: ...
+
+class PartitionReport(_message.Message):
+    __slots__ = ("topic", "partition", "source_high_watermark", "state", "error")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_HIGH_WATERMARK_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    source_high_watermark: int
+    state: _log_cache_pb2.MiningState
+    error: str
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ...) -> None: ...
+
+class JoinResponse(_message.Message):
+    __slots__ = ("topics", "connection_json")
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_JSON_FIELD_NUMBER: _ClassVar[int]
+    topics: _containers.RepeatedCompositeFieldContainer[AssignedTopic]
+    connection_json: str
+    def __init__(self, topics: _Optional[_Iterable[_Union[AssignedTopic, _Mapping]]] = ..., connection_json: _Optional[str] = ...) -> None: ...
+
+class AssignedTopic(_message.Message):
+    __slots__ = ("topic", "incarnation", "epoch", "partitions")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    incarnation: int
+    epoch: int
+    partitions: _containers.RepeatedCompositeFieldContainer[AssignedPartition]
+    def __init__(self, topic: _Optional[str] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[AssignedPartition, _Mapping]]] = ...) -> None: ...
+
+class AssignedPartition(_message.Message):
+    __slots__ = ("partition", "resume_offset")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    RESUME_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    resume_offset: int
+    def __init__(self, partition: _Optional[int] = ..., resume_offset: _Optional[int] = ...) -> None: ...
+
+class AppendRequest(_message.Message):
+    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    BASE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RECORD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MIN_TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    REJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REJECTS_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    partition: int
+    incarnation: int
+    epoch: int
+    base_offset: int
+    end_offset: int
+    record_count: int
+    min_timestamp_ms: int
+    max_timestamp_ms: int
+    payload: bytes
+    reject_count: int
+    rejects: bytes
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ...) -> None: ...
+
+class AppendResponse(_message.Message):
+    __slots__ = ("topic", "partition", "log_end_offset", "refused")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    LOG_END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    log_end_offset: int
+    refused: str
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
