@@ -91,7 +91,11 @@ class JournalIndex:
 
 
 class JournalFile:
-    """One journal on disk. Reading is safe from any thread, writing from one at a time."""
+    """One journal on disk. Reading is safe from any thread, writing from one at a time.
+
+    A descriptor is held only while the journal is open for writing, so that the number of
+    journals kept on disk costs none.
+    """
 
     def __init__(self, path: Path, descriptor: int, index: JournalIndex, created_ms: int) -> None:
         self.path = path
@@ -176,28 +180,31 @@ class JournalFile:
         self._written = self.index.file_bytes
         return tail
 
-    def read_frames(self, begin: int, end: int) -> list[Frame]:
-        """The frames of the bytes ``[begin, end)``, every checksum checked.
-
-        Raises:
-            DamagedFile: A frame there is damaged; nothing of the range is returned.
-        """
-        data = memoryview(os.pread(self._descriptor, end - begin, begin))
-        if len(data) != end - begin:
-            raise DamagedFile(f"{self.path}: only {len(data)} of {end - begin} bytes at byte {begin}")
-        try:
-            return [frame for _, frame in iterate_frames(data)]
-        except DamagedFile as error:
-            raise DamagedFile(f"{self.path}: from byte {begin}: {error}") from error
-
     def close(self) -> None:
-        """Closes the file; idempotent."""
+        """Ends writing; reading goes on. Idempotent."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def __del__(self) -> None:
         self.close()
+
+
+def read_frames(path: Path, begin: int, end: int) -> list[Frame]:
+    """The frames of the bytes ``[begin, end)`` of a journal, every checksum checked.
+
+    Raises:
+        DamagedFile: A frame there is damaged; nothing of the range is returned.
+        FileNotFoundError: The journal is gone; its segment has the range.
+    """
+    with path.open("rb", buffering=0) as file:
+        data = memoryview(os.pread(file.fileno(), end - begin, begin))
+    if len(data) != end - begin:
+        raise DamagedFile(f"{path}: only {len(data)} of {end - begin} bytes at byte {begin}")
+    try:
+        return [frame for _, frame in iterate_frames(data)]
+    except DamagedFile as error:
+        raise DamagedFile(f"{path}: from byte {begin}: {error}") from error
 
 
 def write_all(descriptor: int, buffers: list[bytes | memoryview]) -> None:
@@ -278,11 +285,9 @@ def _scan(descriptor: int, index: JournalIndex) -> DamagedFile | None:
                     )
                 index.add(frame)
         except DamagedFile as error:
-            at_end = begin + len(data) >= size
-            if index.file_bytes == begin:
-                if at_end:
-                    return error
-                piece *= 2  # a frame larger than the piece
-            elif at_end and index.file_bytes + len(data) - (index.file_bytes - begin) >= size:
-                piece = _SCAN_BYTES
+            if index.file_bytes > begin:
+                continue  # the piece ended within a frame, or there is damage: look from there
+            if begin + len(data) >= size:
+                return error
+            piece *= 2  # a frame larger than the piece
     return None

@@ -1,0 +1,265 @@
+"""The catalogue on DuckDB: the only module that imports it.
+
+DuckDB lets one process write, so the service owns the file. A commit is durable when it returns
+(DuckDB syncs its write-ahead log). Statements live in ``queries.sql``.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from cachesvc.errors import DamagedFile, StoreFormatUnsupported
+from cachesvc.model import Mode, PartitionId, Segment, TopicId
+from cachesvc.store.ports import JobRunRecord, PositionCommit, SubscriptionRecord
+from cachesvc.store.record_schema import FORMAT_VERSION
+from cachesvc.store.segments import data_paths
+
+JOB_RUNS_MAX = 1_000
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+def _load_queries() -> dict[str, str]:
+    text = resources.files("cachesvc.store").joinpath("queries.sql").read_text(encoding="utf-8")
+    parts = _NAME.split(text)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+_QUERIES = _load_queries()
+
+
+class DuckDBCatalogue:
+    """``ports.Catalogue`` in one DuckDB file; see there for the contract.
+
+    Raises:
+        StoreFormatUnsupported: The catalogue has a newer format; nothing is changed.
+        DamagedFile: The file is no DuckDB database, or a damaged one; it is left as it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        config = {"threads": "1", "memory_limit": "256MB", "preserve_insertion_order": "true"}
+        try:
+            self._connection = duckdb.connect(str(path), config=config)
+            self._prepare(path)
+        except duckdb.Error as error:
+            raise DamagedFile(
+                f"{path} cannot be opened as a DuckDB catalogue: {error}. It was left as it is; "
+                "restore it from a copy, or move it away to begin an empty store",
+                metadata={"path": path},
+            ) from error
+
+    def _prepare(self, path: Path) -> None:
+        tables = self._connection.execute("select count(*) from duckdb_tables()").fetchall()
+        if tables == [(0,)]:
+            with self._transaction():
+                self._connection.execute(_QUERIES["create_schema"])
+                self._run("insert_meta", FORMAT_VERSION, time.time_ns() // 1_000_000)
+        version = self._run("get_meta")[0][0]
+        if version > FORMAT_VERSION:
+            self._connection.close()
+            raise StoreFormatUnsupported(
+                f"{path} has store format {version}, this version of cachesvc reads up to "
+                f"{FORMAT_VERSION}. Install the version that wrote it, or a newer one; nothing "
+                "was changed",
+                metadata={"path": path, "format_version": version},
+            )
+
+    def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        return self._connection.execute(_QUERIES[query], list(parameters)).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    # Manifest
+
+    def list_partitions(self) -> dict[PartitionId, int]:
+        return {PartitionId(*row[:4]): row[4] for row in self._run("list_partitions")}
+
+    def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
+        self._run("put_partition", *_identity(partition), log_start_offset)
+
+    def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
+        rows = self._run("raise_epoch", topic.connection, topic.topic, topic.incarnation, now_ms)
+        return int(rows[0][0])
+
+    def list_segments(self) -> list[Segment]:
+        return [Segment(PartitionId(*row[:4]), *row[4:]) for row in self._run("list_segments")]
+
+    def replace_segments(
+        self, removed: Sequence[Segment], added: Sequence[Segment], now_ms: int
+    ) -> None:
+        with self._transaction():
+            self._retire(removed, now_ms)
+            for segment in added:
+                self._run(
+                    "insert_segment",
+                    *_identity(segment.partition),
+                    segment.base_offset,
+                    segment.end_offset,
+                    segment.record_count,
+                    segment.bytes,
+                    segment.min_timestamp_ms,
+                    segment.max_timestamp_ms,
+                    segment.created_ms,
+                    segment.level,
+                    segment.path,
+                    segment.reject_count,
+                    segment.rejects_path,
+                )
+
+    def expire_segments(
+        self, removed: Sequence[Segment], log_starts: Mapping[PartitionId, int], now_ms: int
+    ) -> None:
+        with self._transaction():
+            self._retire(removed, now_ms)
+            for partition, log_start_offset in log_starts.items():
+                self._run("put_partition", *_identity(partition), log_start_offset)
+
+    def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
+        for segment in segments:
+            self._run("delete_segment", segment.path)
+            for path in data_paths(segment):
+                self._run("insert_retired", path.as_posix(), now_ms)
+
+    def list_retired(self) -> dict[str, int]:
+        return dict(self._run("list_retired"))
+
+    def forget_retired(self, paths: Iterable[str]) -> None:
+        with self._transaction():
+            for path in paths:
+                self._run("delete_retired", path)
+
+    # Subscriptions
+
+    def list_subscriptions(self) -> list[SubscriptionRecord]:
+        return [
+            SubscriptionRecord(name, connection, tuple(topics), expression, Mode(mode), *rest)
+            for name, connection, topics, expression, mode, *rest in self._run("list_subscriptions")
+        ]
+
+    def list_positions(self) -> dict[str, dict[PartitionId, int]]:
+        connections = {record.name: record.connection for record in self.list_subscriptions()}
+        found: dict[str, dict[PartitionId, int]] = {}
+        for name, topic, incarnation, number, offset in self._run("list_positions"):
+            partition = PartitionId(connections[name], topic, incarnation, number)
+            found.setdefault(name, {})[partition] = offset
+        return found
+
+    def put_subscription(
+        self,
+        subscription: SubscriptionRecord,
+        positions: Mapping[PartitionId, int] | None = None,
+        *,
+        drop_positions: bool = False,
+    ) -> None:
+        with self._transaction():
+            self._run(
+                "put_subscription",
+                subscription.name,
+                subscription.connection,
+                list(subscription.topics),
+                subscription.topic_expression,
+                int(subscription.mode),
+                subscription.epoch,
+                subscription.full_sync_done,
+                subscription.created_ms,
+                subscription.committed_ms,
+            )
+            if drop_positions:
+                self._run("delete_positions", subscription.name)
+            if positions:
+                self._put_positions({subscription.name: positions})
+
+    def delete_subscription(self, name: str) -> None:
+        with self._transaction():
+            self._run("delete_positions", name)
+            self._run("delete_subscription", name)
+
+    def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
+        merged: dict[str, dict[PartitionId, int]] = {}
+        marks: dict[str, tuple[int, bool]] = {}
+        for commit in commits:
+            merged.setdefault(commit.subscription, {}).update(commit.positions)
+            if commit.committed_ms is not None:
+                done = commit.full_sync_done or marks.get(commit.subscription, (0, False))[1]
+                marks[commit.subscription] = (commit.committed_ms, done)
+        with self._transaction():
+            self._put_positions(merged)
+            if marks:
+                self._with_table(
+                    "new_commits",
+                    pa.table(
+                        {
+                            "subscription": list(marks),
+                            "committed_ms": [mark[0] for mark in marks.values()],
+                            "full_sync_done": [mark[1] for mark in marks.values()],
+                        }
+                    ),
+                    "mark_committed",
+                )
+
+    def _put_positions(self, positions: Mapping[str, Mapping[PartitionId, int]]) -> None:
+        rows = [
+            (name, partition.topic, partition.incarnation, partition.partition, offset)
+            for name, by_partition in positions.items()
+            for partition, offset in by_partition.items()
+        ]
+        if not rows:
+            return
+        names = ["subscription", "topic", "incarnation", "partition", "offset"]
+        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        self._with_table("new_positions", pa.table(columns), "put_positions")
+
+    def _with_table(self, name: str, table: pa.Table, query: str) -> None:
+        self._connection.register(name, table)
+        try:
+            self._run(query)
+        finally:
+            self._connection.unregister(name)
+
+    # Jobs
+
+    def add_job_run(self, run: JobRunRecord) -> None:
+        counts = json.dumps(dict(run.counts), sort_keys=True)
+        with self._transaction():
+            self._run(
+                "insert_job_run",
+                run.name,
+                run.started_ms,
+                run.ended_ms,
+                run.succeeded,
+                run.error,
+                counts,
+            )
+            self._run("trim_job_runs", JOB_RUNS_MAX)
+
+    def list_job_runs(self, name: str, limit: int) -> list[JobRunRecord]:
+        rows = self._run("list_job_runs", name, limit)
+        return [JobRunRecord(*row[:5], counts=json.loads(row[5])) for row in rows]
+
+    def list_paused_jobs(self) -> set[str]:
+        return {name for (name,) in self._run("list_paused_jobs")}
+
+    def set_job_paused(self, name: str, *, paused: bool) -> None:
+        self._run("pause_job" if paused else "resume_job", name)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _identity(partition: PartitionId) -> tuple[str, str, int, int]:
+    return partition.connection, partition.topic, partition.incarnation, partition.partition

@@ -1,0 +1,111 @@
+"""The catalogue's twin without files, for tests and for trying things out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from cachesvc.model import PartitionId, Segment, TopicId
+from cachesvc.store.ports import JobRunRecord, PositionCommit, SubscriptionRecord
+from cachesvc.store.segments import data_paths
+
+
+class MemoryCatalogue:
+    """``ports.Catalogue`` in dictionaries; gone when it is."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[PartitionId, int] = {}
+        self._epochs: dict[TopicId, int] = {}
+        self._segments: dict[str, Segment] = {}
+        self._retired: dict[str, int] = {}
+        self._subscriptions: dict[str, SubscriptionRecord] = {}
+        self._positions: dict[str, dict[PartitionId, int]] = {}
+        self._runs: list[JobRunRecord] = []
+        self._paused: set[str] = set()
+
+    def list_partitions(self) -> dict[PartitionId, int]:
+        return dict(sorted(self._partitions.items()))
+
+    def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
+        self._partitions[partition] = log_start_offset
+
+    def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
+        self._epochs[topic] = self._epochs.get(topic, 0) + 1
+        return self._epochs[topic]
+
+    def list_segments(self) -> list[Segment]:
+        return sorted(self._segments.values(), key=lambda s: (s.partition, s.base_offset))
+
+    def replace_segments(
+        self, removed: Sequence[Segment], added: Sequence[Segment], now_ms: int
+    ) -> None:
+        self._retire(removed, now_ms)
+        self._segments.update({segment.path: segment for segment in added})
+
+    def expire_segments(
+        self, removed: Sequence[Segment], log_starts: Mapping[PartitionId, int], now_ms: int
+    ) -> None:
+        self._retire(removed, now_ms)
+        self._partitions.update(log_starts)
+
+    def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
+        for segment in segments:
+            self._segments.pop(segment.path, None)
+            self._retired.update({path.as_posix(): now_ms for path in data_paths(segment)})
+
+    def list_retired(self) -> dict[str, int]:
+        return dict(self._retired)
+
+    def forget_retired(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._retired.pop(path, None)
+
+    def list_subscriptions(self) -> list[SubscriptionRecord]:
+        return sorted(self._subscriptions.values(), key=lambda record: record.name)
+
+    def list_positions(self) -> dict[str, dict[PartitionId, int]]:
+        return {name: dict(found) for name, found in self._positions.items() if found}
+
+    def put_subscription(
+        self,
+        subscription: SubscriptionRecord,
+        positions: Mapping[PartitionId, int] | None = None,
+        *,
+        drop_positions: bool = False,
+    ) -> None:
+        before = self._subscriptions.get(subscription.name)
+        created_ms = before.created_ms if before else subscription.created_ms
+        self._subscriptions[subscription.name] = replace(subscription, created_ms=created_ms)
+        if drop_positions:
+            self._positions.pop(subscription.name, None)
+        if positions:
+            self._positions.setdefault(subscription.name, {}).update(positions)
+
+    def delete_subscription(self, name: str) -> None:
+        self._subscriptions.pop(name, None)
+        self._positions.pop(name, None)
+
+    def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
+        for commit in commits:
+            self._positions.setdefault(commit.subscription, {}).update(commit.positions)
+            record = self._subscriptions.get(commit.subscription)
+            if record is not None and commit.committed_ms is not None:
+                self._subscriptions[commit.subscription] = replace(
+                    record,
+                    committed_ms=commit.committed_ms,
+                    full_sync_done=record.full_sync_done or commit.full_sync_done,
+                )
+
+    def add_job_run(self, run: JobRunRecord) -> None:
+        self._runs.append(run)
+
+    def list_job_runs(self, name: str, limit: int) -> list[JobRunRecord]:
+        runs = [run for run in self._runs if name in ("", run.name)]
+        return sorted(runs, key=lambda run: -run.started_ms)[:limit]
+
+    def list_paused_jobs(self) -> set[str]:
+        return set(self._paused)
+
+    def set_job_paused(self, name: str, *, paused: bool) -> None:
+        (self._paused.add if paused else self._paused.discard)(name)
+
+    def close(self) -> None:
+        """Nothing to end."""

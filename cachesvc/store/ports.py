@@ -1,0 +1,140 @@
+"""What the log needs of a catalogue, as a port.
+
+The service uses ``catalogue.DuckDBCatalogue``; ``memory_catalogue.MemoryCatalogue`` is its twin
+without files. One conformance suite holds both to this contract. Every method is one transaction:
+when it returns, its effect survives the death of the process; when it raises, nothing happened.
+Methods block and are called from one thread at a time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cachesvc.model import Mode, PartitionId, Segment, TopicId
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRecord:
+    """The durable side of a subscription, without its positions.
+
+    Attributes:
+        name: Unique in the store.
+        connection: The connection it reads.
+        topics: Topic names; empty when it has an expression.
+        topic_expression: Empty when it has names.
+        mode: What it is for.
+        epoch: Of the newest subscriber, from 1.
+        full_sync_done: Whether a full sync was committed to its end.
+        created_ms: When it was first used.
+        committed_ms: When a position was last committed; None if never.
+    """
+
+    name: str
+    connection: str
+    topics: tuple[str, ...]
+    topic_expression: str
+    mode: Mode
+    epoch: int
+    full_sync_done: bool
+    created_ms: int
+    committed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PositionCommit:
+    """Positions to store for one subscription.
+
+    Attributes:
+        subscription: Its name; it exists.
+        positions: The next offset to read, per partition.
+        committed_ms: When; None for positions that no subscriber committed, such as a start.
+        full_sync_done: Whether this commit completes a full sync.
+    """
+
+    subscription: str
+    positions: Mapping[PartitionId, int]
+    committed_ms: int | None
+    full_sync_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobRunRecord:
+    """A past run of a job; ``counts`` says what it did, by name."""
+
+    name: str
+    started_ms: int
+    ended_ms: int
+    succeeded: bool
+    error: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Catalogue(Protocol):
+    """Manifest, epochs, subscriptions, positions and job history of one store."""
+
+    def list_partitions(self) -> dict[PartitionId, int]:
+        """Every known partition with its log start offset."""
+
+    def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
+        """Enters a partition, or moves its log start."""
+
+    def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
+        """Gives a topic a new epoch, greater than every one before, and returns it; the first is 1."""
+
+    def list_segments(self) -> list[Segment]:
+        """The manifest, ordered by partition and base offset."""
+
+    def replace_segments(
+        self, removed: Sequence[Segment], added: Sequence[Segment], now_ms: int
+    ) -> None:
+        """Publishes ``added`` and retires the files of ``removed``, at once."""
+
+    def expire_segments(
+        self, removed: Sequence[Segment], log_starts: Mapping[PartitionId, int], now_ms: int
+    ) -> None:
+        """Retires the files of ``removed`` and moves log starts up, at once."""
+
+    def list_retired(self) -> dict[str, int]:
+        """Paths that the manifest named once, with the time when it stopped."""
+
+    def forget_retired(self, paths: Iterable[str]) -> None:
+        """Drops paths whose files are gone."""
+
+    def list_subscriptions(self) -> list[SubscriptionRecord]:
+        """All subscriptions, ordered by name."""
+
+    def list_positions(self) -> dict[str, dict[PartitionId, int]]:
+        """Stored positions by subscription; subscriptions without any are left out."""
+
+    def put_subscription(
+        self,
+        subscription: SubscriptionRecord,
+        positions: Mapping[PartitionId, int] | None = None,
+        *,
+        drop_positions: bool = False,
+    ) -> None:
+        """Enters or changes a subscription and its positions, at once.
+
+        With ``drop_positions`` those not in ``positions`` are forgotten.
+        """
+
+    def delete_subscription(self, name: str) -> None:
+        """Forgets a subscription and its positions; nothing happens if there is none."""
+
+    def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
+        """Stores positions of many subscriptions at once; later ones win over earlier ones."""
+
+    def add_job_run(self, run: JobRunRecord) -> None:
+        """Appends to the history; the newest 1,000 runs of each job are kept."""
+
+    def list_job_runs(self, name: str, limit: int) -> list[JobRunRecord]:
+        """Past runs of a job, or of all for an empty name, the newest first."""
+
+    def list_paused_jobs(self) -> set[str]:
+        """Jobs whose schedule is paused."""
+
+    def set_job_paused(self, name: str, *, paused: bool) -> None:
+        """Pauses or resumes a job's schedule."""
+
+    def close(self) -> None:
+        """Ends; idempotent."""

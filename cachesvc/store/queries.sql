@@ -1,0 +1,148 @@
+-- The catalogue's statements. Each begins with `-- name:`; lines of comment below it say what it is
+-- for. Parameters are positional. `?` lists follow the order of the columns.
+
+-- name: create_schema
+-- The tables of format version 1. Applied once, to an empty catalogue.
+create table meta (format_version integer not null, created_ms bigint not null);
+create table topics (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    -- The newest epoch that was given to a reader.
+    epoch bigint not null, created_ms bigint not null,
+    primary key (connection, topic, incarnation)
+);
+create table partitions (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null,
+    -- The lowest offset still cached; retention moves it up.
+    log_start_offset bigint not null,
+    primary key (connection, topic, incarnation, "partition")
+);
+create table segments (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null,
+    base_offset bigint not null, end_offset bigint not null, record_count bigint not null,
+    bytes bigint not null, min_timestamp_ms bigint not null, max_timestamp_ms bigint not null,
+    created_ms bigint not null, level integer not null, path varchar not null,
+    reject_count bigint not null, rejects_path varchar not null
+);
+-- Files that the manifest named once; the sweep deletes them after a grace time.
+create table retired_files (path varchar not null, retired_ms bigint not null);
+create table subscriptions (
+    name varchar primary key, connection varchar not null,
+    topics varchar[] not null, topic_expression varchar not null,
+    mode integer not null, epoch bigint not null, full_sync_done boolean not null,
+    created_ms bigint not null, committed_ms bigint
+);
+create table positions (
+    subscription varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null, "offset" bigint not null,
+    primary key (subscription, topic, incarnation, "partition")
+);
+create table job_runs (
+    name varchar not null, started_ms bigint not null, ended_ms bigint not null,
+    succeeded boolean not null, error varchar not null, counts varchar not null
+);
+create table paused_jobs (name varchar primary key);
+
+-- name: insert_meta
+insert into meta values (?, ?);
+
+-- name: get_meta
+select format_version from meta;
+
+-- name: list_partitions
+select connection, topic, incarnation, "partition", log_start_offset from partitions
+order by all;
+
+-- name: put_partition
+-- Enters a partition, or moves its log start.
+insert into partitions values (?, ?, ?, ?, ?)
+on conflict do update set log_start_offset = excluded.log_start_offset;
+
+-- name: raise_epoch
+-- Enters a topic or raises its epoch; answers the new one.
+insert into topics values (?, ?, ?, 1, ?)
+on conflict do update set epoch = topics.epoch + 1
+returning epoch;
+
+-- name: list_segments
+select connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,
+    min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path
+from segments
+order by connection, topic, incarnation, "partition", base_offset;
+
+-- name: insert_segment
+insert into segments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: delete_segment
+delete from segments where path = ?;
+
+-- name: insert_retired
+insert into retired_files values (?, ?);
+
+-- name: list_retired
+select path, retired_ms from retired_files order by retired_ms, path;
+
+-- name: delete_retired
+delete from retired_files where path = ?;
+
+-- name: put_subscription
+insert into subscriptions values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict do update set
+    connection = excluded.connection, topics = excluded.topics,
+    topic_expression = excluded.topic_expression, mode = excluded.mode, epoch = excluded.epoch,
+    full_sync_done = excluded.full_sync_done, committed_ms = excluded.committed_ms;
+
+-- name: list_subscriptions
+select name, connection, topics, topic_expression, mode, epoch, full_sync_done, created_ms,
+    committed_ms
+from subscriptions order by name;
+
+-- name: delete_subscription
+delete from subscriptions where name = ?;
+
+-- name: list_positions
+select subscription, topic, incarnation, "partition", "offset" from positions order by all;
+
+-- name: put_positions
+-- Upserts the rows of the registered Arrow table `new_positions`.
+insert into positions
+select subscription, topic, incarnation, "partition", "offset" from new_positions
+on conflict do update set "offset" = excluded."offset";
+
+-- name: mark_committed
+-- Notes the time of a commit, and whether it completed a full sync, for the registered Arrow table
+-- `new_commits`.
+update subscriptions
+set committed_ms = new_commits.committed_ms,
+    full_sync_done = subscriptions.full_sync_done or new_commits.full_sync_done
+from new_commits where subscriptions.name = new_commits.subscription;
+
+-- name: delete_positions
+delete from positions where subscription = ?;
+
+-- name: insert_job_run
+insert into job_runs values (?, ?, ?, ?, ?, ?);
+
+-- name: list_job_runs
+-- The newest first; parameters: name or empty for all, limit.
+select name, started_ms, ended_ms, succeeded, error, counts from job_runs
+where name = $1 or $1 = '' order by started_ms desc, name limit $2;
+
+-- name: trim_job_runs
+-- Keeps the newest runs of each job.
+delete from job_runs where rowid in (
+    select rowid from (
+        select rowid, row_number() over (partition by name order by started_ms desc) as age
+        from job_runs
+    ) where age > ?
+);
+
+-- name: pause_job
+insert into paused_jobs values (?) on conflict do nothing;
+
+-- name: resume_job
+delete from paused_jobs where name = ?;
+
+-- name: list_paused_jobs
+select name from paused_jobs order by name;
