@@ -1,0 +1,227 @@
+"""The log store: every partition's log, its writer, its sealing and its reader, as one.
+
+The process that opens it owns the directory until it ends.
+"""
+
+import asyncio
+import fcntl
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from cachesvc.errors import PreconditionFailed, StoreLocked
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.memory_budget import MemoryBudget
+from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.reading import LogReader
+from cachesvc.log.recovery import recover_partition
+from cachesvc.log.sealing import Sealer
+from cachesvc.log.writer import LogWriter
+from cachesvc.model import PartitionId, Segment, TopicId
+from cachesvc.policy.sealing import SealLimits
+from cachesvc.store import layout
+from cachesvc.store.catalogue import DuckDBCatalogue
+
+_ROLL_CHECK_S = 1.0
+_READ_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LogStoreSettings:
+    """What a log store needs to know.
+
+    Attributes:
+        path: Its directory; made if missing.
+        memory_bytes_max: Newest frames in memory.
+        chunk_cache_bytes_max: Older frames in memory after use.
+        warm_bytes_max: Sealed journals on disk.
+        seal: When a journal is full.
+    """
+
+    path: Path
+    memory_bytes_max: int
+    chunk_cache_bytes_max: int
+    warm_bytes_max: int
+    seal: SealLimits
+
+
+class LogStore:
+    """Owns a store directory. Made by ``open``; ``run`` has to run while it is used.
+
+    Attributes:
+        catalogue: The manifest and everything else that is durable and small.
+        reader: Reads frames of any partition.
+        writer: Accepts frames.
+        path: The directory.
+    """
+
+    def __init__(self, settings: LogStoreSettings, lock: IO[str]) -> None:
+        self.path = settings.path
+        self._lock = lock
+        self._logs: dict[PartitionId, PartitionLog] = {}
+        self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
+        self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
+        self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
+        self.sealer = Sealer(
+            self.path,
+            self.catalogue,
+            self._seal_thread,
+            settings.warm_bytes_max,
+            lambda: self._logs.values(),
+        )
+        self.writer = LogWriter(
+            self.path,
+            self._write_thread,
+            settings.seal,
+            MemoryBudget(settings.memory_bytes_max),
+            self._rolled,
+        )
+
+    @classmethod
+    def open(cls, settings: LogStoreSettings) -> "LogStore":
+        """Opens or makes a store and recovers what it holds. Blocking.
+
+        Raises:
+            StoreLocked: Another process owns it; the message says which.
+            StoreFormatUnsupported: A newer version wrote it.
+            DamagedFile: The catalogue cannot be read.
+            PreconditionFailed: The directory cannot be made or written.
+        """
+        lock = _lock_directory(settings.path)
+        try:
+            store = cls(settings, lock)
+            store._recover()
+        except BaseException:
+            lock.close()
+            raise
+        return store
+
+    def _recover(self) -> None:
+        starts = self.catalogue.call_blocking(lambda port: port.list_partitions())
+        manifest: dict[PartitionId, list[Segment]] = {}
+        for segment in self.catalogue.call_blocking(lambda port: port.list_segments()):
+            manifest.setdefault(segment.partition, []).append(segment)
+        journals = layout.find_journals(self.path)
+        for partition in sorted({*starts, *manifest, *journals}):
+            segments = manifest.get(partition, [])
+            found = journals.get(partition, [])
+            first = segments[0].base_offset if segments else int(found[0].stem) if found else 0
+            log = recover_partition(
+                self.path, partition, starts.get(partition, first), segments, found
+            )
+            self._logs[partition] = log
+            for entry in log.journals:
+                if entry.file is None and not entry.sealed:
+                    self.sealer.add(log, entry)
+
+    # Partitions
+
+    def get(self, partition: PartitionId) -> PartitionLog | None:
+        """The log of a partition, if it is known."""
+        return self._logs.get(partition)
+
+    def all(self) -> list[PartitionLog]:
+        """Every partition's log, ordered by partition."""
+        return [self._logs[partition] for partition in sorted(self._logs)]
+
+    def topic_id(self, connection: str, topic: str) -> TopicId:
+        """The present life of a topic."""
+        return TopicId(connection, topic)
+
+    def of_topic(self, topic: TopicId) -> list[PartitionLog]:
+        """The logs of a topic, ordered by partition."""
+        return [log for log in self.all() if log.id.topic_id == topic]
+
+    async def ensure(self, partition: PartitionId, log_start_offset: int) -> PartitionLog:
+        """The log of a partition; a new one begins at ``log_start_offset``. Idempotent."""
+        log = self._logs.get(partition)
+        if log is None:
+            await self.catalogue.call(lambda port: port.put_partition(partition, log_start_offset))
+            log = self._logs.setdefault(partition, PartitionLog(partition, log_start_offset))
+        return log
+
+    async def begin_at(self, log: PartitionLog, offset: int) -> None:
+        """Moves the start of an empty log to where the source turned out to begin."""
+        await self.catalogue.call(lambda port: port.put_partition(log.id, offset))
+        if log.empty:
+            log.begin_at(offset)
+
+    async def replace_segments(
+        self, log: PartitionLog, removed: list[Segment], added: list[Segment]
+    ) -> None:
+        """Publishes a merge: readers of the old files finish undisturbed, new ones use the new."""
+        now_ms = time.time_ns() // 1_000_000
+        await self.catalogue.call(lambda port: port.replace_segments(removed, added, now_ms))
+        log.install(removed, added)
+
+    async def expire(self, log: PartitionLog, removed: list[Segment], log_start: int) -> None:
+        """Moves a log's start up and retires the segments before it."""
+        now_ms = time.time_ns() // 1_000_000
+        await self.catalogue.call(
+            lambda port: port.expire_segments(removed, {log.id: log_start}, now_ms)
+        )
+        log.install(removed, [])
+        log.advance_start(log_start)
+        await self.sealer.drop_warm()
+
+    def _rolled(self, log: PartitionLog, entry: JournalEntry) -> None:
+        self.sealer.add(log, entry)
+
+    # Life
+
+    async def run(self) -> None:
+        """Writes, rolls and seals until cancelled or closed."""
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [tasks.create_task(self.sealer.run()), tasks.create_task(self._roll())]
+            await self.writer.run()
+            for helper in helpers:
+                helper.cancel()
+
+    async def _roll(self) -> None:
+        while True:
+            await asyncio.sleep(_ROLL_CHECK_S)
+            self.writer.roll_due(list(self._logs.values()), time.time_ns() // 1_000_000)
+
+    def close(self) -> None:
+        """Makes journals durable and lets go of the directory. ``run`` has ended. Blocking."""
+        for pool in (self._write_thread, self._seal_thread, self._threads):
+            pool.shutdown()
+        for log in self._logs.values():
+            active = log.active
+            if active is not None and active.file is not None:
+                active.file.sync()
+                active.file.close()
+        self.catalogue.close()
+        self._lock.close()
+
+
+def _lock_directory(path: Path) -> IO[str]:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / layout.LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise PreconditionFailed(
+            f"the store {path} cannot be used: {error}; name a directory that this user may write",
+            reason="STORE_UNUSABLE",
+            metadata={"path": path},
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise StoreLocked(
+            f"the store {path} is in use by process {owner}; end that service first, or name "
+            "another directory",
+            metadata={"path": path, "pid": owner},
+        ) from error
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock

@@ -1,0 +1,302 @@
+"""One partition's log: what is cached, where it lies, and who wants to know when it grows.
+
+Belongs to the event loop; nothing here waits or touches a file. Invariants:
+
+* ``log_start_offset <= log_end_offset``; both only grow.
+* Segments cover ``[log_start.., sealed_end)`` without holes; journals that are not sealed yet cover
+  ``[sealed_end, log_end)`` without holes, the last of them takes appends.
+* Recent frames are contiguous and end at ``log_end_offset``; the budget drops the oldest.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cachesvc.errors import DataLoss
+from cachesvc.model import GapCause, MiningState, PartitionId, Segment
+from cachesvc.store.frames import Frame
+from cachesvc.store.journal import JournalFile, JournalIndex
+
+
+@dataclass(slots=True)
+class JournalEntry:
+    """A journal of the partition.
+
+    Attributes:
+        path: The file.
+        base_offset: Begin of its range.
+        end_offset: End of its range; follows the appends while it is active.
+        bytes: Size of the file; follows the appends while it is active.
+        created_ms: When it was begun.
+        index: Its chunks; None until somebody reads a journal that was sealed before this start.
+        file: Open for appends; None once it is sealed.
+        sealed: Whether its segment is live; it is then only kept for fast reading.
+    """
+
+    path: Path
+    base_offset: int
+    end_offset: int
+    bytes: int
+    created_ms: int
+    index: JournalIndex | None = None
+    file: JournalFile | None = None
+    sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """The frames that begin with the one that covers the offset."""
+
+    frames: list[Frame]
+
+
+@dataclass(frozen=True, slots=True)
+class InJournal:
+    """The offset lies in this journal."""
+
+    journal: JournalEntry
+
+
+@dataclass(frozen=True, slots=True)
+class InSegment:
+    """The offset lies in this segment."""
+
+    segment: Segment
+
+
+Place = InMemory | InJournal | InSegment
+
+
+@dataclass(slots=True)
+class SourceState:
+    """What the reader last said of the partition; gone with a restart.
+
+    Attributes:
+        high_watermark: The source's last readable offset + 1; None until it was told.
+        state: What mining is doing.
+        error: Why, where the state needs a reason.
+    """
+
+    high_watermark: int | None = None
+    state: MiningState = MiningState.IDLE
+    error: str = ""
+
+
+class PartitionLog:
+    """The log of one partition. See the module for the invariants."""
+
+    def __init__(self, partition: PartitionId, log_start_offset: int) -> None:
+        self.id = partition
+        self.log_start_offset = log_start_offset
+        self.log_end_offset = log_start_offset
+        self.accepted_end_offset = log_start_offset
+        """The end once everything that is being written has been written."""
+        self.source = SourceState()
+        self.segments: list[Segment] = []
+        self.journals: list[JournalEntry] = []
+        self.recent = RecentFrames()
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has ever been mined, so that the log may still begin anywhere."""
+        return self.log_end_offset == self.log_start_offset and not (self.segments or self.journals)
+
+    @property
+    def active(self) -> JournalEntry | None:
+        """The journal that takes appends; None if the next append begins one."""
+        last = self.journals[-1] if self.journals else None
+        return last if last is not None and last.file is not None and not last.sealed else None
+
+    @property
+    def sealed_end_offset(self) -> int:
+        """The end of what segments cover."""
+        return self.segments[-1].end_offset if self.segments else self.log_start_offset
+
+    @property
+    def mining_lag(self) -> int | None:
+        """Offsets at the source that are not yet here; None until the source was asked."""
+        if self.source.high_watermark is None:
+            return None
+        return max(0, self.source.high_watermark - self.log_end_offset)
+
+    def begin_at(self, offset: int) -> None:
+        """Moves an empty log to where the source begins."""
+        assert self.empty
+        self.log_start_offset = self.log_end_offset = self.accepted_end_offset = offset
+
+    def publish(self, frame: Frame) -> None:
+        """Makes a frame that was written to the active journal visible to subscribers."""
+        active = self.active
+        assert active is not None and active.file is not None
+        assert frame.base_offset == self.log_end_offset, (frame.base_offset, self.log_end_offset)
+        active.file.publish(frame)
+        active.end_offset = frame.end_offset
+        active.bytes += frame.encoded_bytes
+        self.log_end_offset = frame.end_offset
+        self.recent.add(frame)
+        self.notify()
+
+    def install(self, removed: list[Segment], added: list[Segment]) -> None:
+        """Follows a change of the manifest."""
+        gone = {segment.path for segment in removed}
+        kept = [segment for segment in self.segments if segment.path not in gone]
+        self.segments = sorted([*kept, *added], key=lambda segment: segment.base_offset)
+
+    def advance_start(self, log_start_offset: int) -> None:
+        """Follows retention. Subscribers before the new start are told at their next read."""
+        self.log_start_offset = max(self.log_start_offset, log_start_offset)
+        self.notify()
+
+    def locate(self, offset: int) -> Place | None:
+        """Where the record at ``offset``, or the next one behind it, lies; None at the log's end.
+
+        Raises:
+            DataLoss: The offset is below the log's start; the reason names the cause.
+        """
+        if offset >= self.log_end_offset:
+            return None
+        if offset < self.log_start_offset:
+            raise DataLoss(
+                f"{self.id}: offsets [{offset}, {self.log_start_offset}) are no longer cached; "
+                "reset the subscription to go on from the log start",
+                reason=GapCause.CACHE_RETENTION.name,
+                metadata={
+                    "topic": self.id.topic,
+                    "partition": self.id.partition,
+                    "begin_offset": offset,
+                    "end_offset": self.log_start_offset,
+                },
+            )
+        frames = self.recent.since(offset)
+        if frames:
+            return InMemory(frames)
+        found = bisect_right(self.journals, offset, key=lambda entry: entry.base_offset) - 1
+        if found >= 0 and offset < self.journals[found].end_offset:
+            return InJournal(self.journals[found])
+        found = bisect_right(self.segments, offset, key=lambda segment: segment.base_offset) - 1
+        if found >= 0 and offset < self.segments[found].end_offset:
+            return InSegment(self.segments[found])
+        raise DataLoss(f"{self.id}: no file of the store covers offset {offset}")
+
+    def in_memory(self, offset: int) -> bool:
+        """Whether reading at ``offset`` needs no disk; true at the log's end."""
+        return offset >= self.log_end_offset or self.recent.covers(offset)
+
+    def bytes_behind(self, offset: int) -> int:
+        """Estimate of the encoded bytes between ``offset`` and the log's end."""
+        total = 0
+        covered = self.log_end_offset
+        for entry in reversed(self.journals):
+            if entry.end_offset <= offset:
+                return total
+            before = entry.index.bytes_before(offset) if entry.index else 0
+            total += entry.bytes - (before if entry.base_offset < offset else 0)
+            covered = entry.base_offset
+        for segment in reversed(self.segments):
+            if segment.end_offset <= offset:
+                break
+            end = min(segment.end_offset, covered)
+            span = segment.end_offset - segment.base_offset
+            if end > max(segment.base_offset, offset):
+                part = end - max(segment.base_offset, offset)
+                total += segment.bytes * part // max(1, span)
+        return total
+
+    def timestamp_at(self, offset: int) -> int | None:
+        """About when the record at ``offset`` was made; None where nobody knows without reading."""
+        frames = self.recent.since(offset)
+        if frames:
+            return frames[0].min_timestamp_ms or None
+        for entry in reversed(self.journals):
+            if entry.base_offset <= offset < entry.end_offset and entry.index is not None:
+                chunks = entry.index.chunks
+                return chunks[entry.index.locate(offset)].min_timestamp_ms or None if chunks else None
+        found = bisect_right(self.segments, offset, key=lambda segment: segment.base_offset) - 1
+        return self.segments[found].min_timestamp_ms or None if found >= 0 else None
+
+    @property
+    def newest_timestamp_ms(self) -> int | None:
+        """The largest timestamp of the newest cached records; None in an empty log."""
+        newest = max((frame.max_timestamp_ms for frame in self.recent.tail(16)), default=0)
+        for entry in reversed(self.journals[-1:]):
+            newest = max(newest, entry.index.max_timestamp_ms if entry.index else 0)
+        if not newest and self.segments:
+            newest = self.segments[-1].max_timestamp_ms
+        return newest or None
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Calls ``listener`` whenever the log's ends or its mining state change. It must not wait."""
+        self._listeners.add(listener)
+
+    def unsubscribe(self, listener: Callable[[], None]) -> None:
+        """Ends that; idempotent."""
+        self._listeners.discard(listener)
+
+    def notify(self) -> None:
+        """Tells everybody who listens."""
+        for listener in self._listeners:
+            listener()
+
+
+@dataclass(slots=True)
+class RecentFrames:
+    """The newest frames of a partition, contiguous, oldest first."""
+
+    _frames: list[Frame] = field(default_factory=list)
+    _bases: list[int] = field(default_factory=list)
+    _dropped: int = 0
+
+    def add(self, frame: Frame) -> None:
+        """Enters the newest frame."""
+        self._frames.append(frame)
+        self._bases.append(frame.base_offset)
+
+    def drop_oldest(self) -> Frame:
+        """Removes the oldest frame; amortised constant time."""
+        frame = self._frames[self._dropped]
+        self._dropped += 1
+        if self._dropped > 64 and self._dropped * 2 > len(self._frames):
+            del self._frames[: self._dropped], self._bases[: self._dropped]
+            self._dropped = 0
+        return frame
+
+    def covers(self, offset: int) -> bool:
+        """Whether the frame that covers ``offset`` is here."""
+        return self._dropped < len(self._bases) and offset >= self._bases[self._dropped]
+
+    def since(self, offset: int, limit: int = 256) -> list[Frame]:
+        """At most ``limit`` frames from the one that covers ``offset`` on; empty if it is not here."""
+        if not self.covers(offset):
+            return []
+        first = bisect_right(self._bases, offset, lo=self._dropped) - 1
+        if offset >= self._frames[first].end_offset:
+            return []
+        return self._frames[first : first + limit]
+
+    def tail(self, count: int) -> Iterator[Frame]:
+        """The newest ``count`` frames."""
+        return iter(self._frames[max(self._dropped, len(self._frames) - count) :])
+
+    def __len__(self) -> int:
+        return len(self._frames) - self._dropped
+
+
+def first_candidate(log: PartitionLog, timestamp_ms: int) -> int:
+    """An offset from which to look for the first record at or after ``timestamp_ms``.
+
+    Everything before it is older, as far as sizes kept in memory can tell; timestamps need not rise
+    with offsets, so this looks for the first file whose largest timestamp is not before it.
+    """
+    for segment in log.segments:
+        if segment.max_timestamp_ms >= timestamp_ms and segment.end_offset > log.log_start_offset:
+            return max(segment.base_offset, log.log_start_offset)
+    for entry in log.journals:
+        if entry.end_offset <= log.sealed_end_offset or entry.index is None:
+            continue
+        found = [n for n, t in enumerate(entry.index.max_timestamps_ms) if t >= timestamp_ms]
+        if found:
+            return max(entry.index.chunks[found[0]].base_offset, log.log_start_offset)
+    return log.log_end_offset
+

@@ -1,0 +1,149 @@
+"""Reading a partition's log from wherever it lies, once for everybody who asks.
+
+A *chunk* is a run of whole frames: a piece of a journal, or a row group of a segment. Its
+boundaries do not depend on who reads, so chunks are shared through one cache.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple, Unpack
+
+from cachesvc.errors import DamagedFile
+from cachesvc.log.partition_log import (
+    InJournal,
+    InMemory,
+    JournalEntry,
+    PartitionLog,
+    first_candidate,
+)
+from cachesvc.log.shared_cache import SharedCache
+from cachesvc.model import PartitionId, Segment
+from cachesvc.store import segments
+from cachesvc.store.frames import Frame
+from cachesvc.store.journal import JournalFile, JournalIndex, read_frames
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Chunk = Sequence[Frame]
+_ChunkKey = tuple[PartitionId, str, int]
+_LAYOUTS_BYTES_MAX = 8 << 20
+
+
+def chunk_bytes(chunk: Chunk) -> int:
+    """Bytes that a chunk holds in memory."""
+    return sum(frame.encoded_bytes for frame in chunk)
+
+
+class LogReader:
+    """Reads frames for subscribers and jobs. Belongs to one event loop.
+
+    Args:
+        store: The store's directory.
+        executor: Runs file I/O and decoding.
+        cache_bytes_max: Budget for chunks that are kept after use.
+    """
+
+    def __init__(self, store: Path, executor: Executor, cache_bytes_max: int) -> None:
+        self._store = store
+        self._executor = executor
+        self._chunks: SharedCache[_ChunkKey, Chunk] = SharedCache(cache_bytes_max, chunk_bytes)
+        self._layouts: SharedCache[str, segments.SegmentLayout] = SharedCache(
+            _LAYOUTS_BYTES_MAX, lambda layout: 256 + 80 * len(layout.first_offsets)
+        )
+        self._indexes: SharedCache[Path, JournalIndex] = SharedCache(
+            _LAYOUTS_BYTES_MAX, lambda index: 256 + 200 * len(index.chunks)
+        )
+
+    async def read(self, log: PartitionLog, offset: int) -> Chunk:
+        """The frames from the one that covers ``offset`` on, to the end of its chunk.
+
+        Empty at the log's end. The first frame may begin before ``offset``.
+
+        Raises:
+            DataLoss: The offset is below the log's start.
+            DamagedFile: What lies there fails its checksum, and no other file has it.
+        """
+        while True:
+            place = log.locate(offset)
+            if place is None:
+                return ()
+            if isinstance(place, InMemory):
+                return place.frames
+            if isinstance(place, InJournal):
+                try:
+                    chunk = await self._journal_chunk(log, place.journal, offset)
+                except (FileNotFoundError, DamagedFile):
+                    if not place.journal.sealed:
+                        raise
+                    self._leave_to_segment(log, place.journal)
+                    continue
+            else:
+                try:
+                    chunk = await self._segment_chunk(log, place.segment, offset)
+                except FileNotFoundError as error:
+                    if log.locate(offset) == place:
+                        raise DamagedFile(f"{place.segment.path} is missing") from error
+                    continue  # merged or expired meanwhile
+            return [frame for frame in chunk if frame.end_offset > offset]
+
+    async def offset_at(self, log: PartitionLog, timestamp_ms: int) -> int | None:
+        """The first cached offset whose timestamp is not before ``timestamp_ms``; None if none is."""
+        offset = first_candidate(log, timestamp_ms)
+        while chunk := await self.read(log, offset):
+            found = await self.run(segments.first_offset_at, chunk, timestamp_ms)
+            if found is not None and found >= offset:
+                return found
+            offset = chunk[-1].end_offset
+        return None
+
+    async def slice(self, frame: Frame, begin: int, end: int) -> Frame:
+        """The part of a frame that covers ``[begin, end)``."""
+        if begin <= frame.base_offset and frame.end_offset <= end:
+            return frame
+        return await self.run(segments.slice_frame, frame, begin, end)
+
+    async def run(self, function: Callable[[Unpack[Ts]], T], *arguments: Unpack[Ts]) -> T:
+        """Runs blocking work beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, function, *arguments
+        )
+
+    async def _journal_chunk(self, log: PartitionLog, entry: JournalEntry, offset: int) -> Chunk:
+        index = entry.index
+        if index is None:
+            index = await self._indexes.get(
+                entry.path, lambda: self.run(_scan_journal, entry.path, log.id)
+            )
+        if not index.chunks or offset >= index.end_offset:
+            raise DamagedFile(f"{entry.path} ends at offset {index.end_offset}, not behind {offset}")
+        number = index.locate(offset)
+        begin, end = index.extent(number)
+        if entry.file is not None and number + 1 == len(index.chunks):
+            # The newest chunk of the active journal still grows.
+            return await self.run(read_frames, entry.path, begin, end)
+        key = (log.id, entry.path.name, number)
+        return await self._chunks.get(key, lambda: self.run(read_frames, entry.path, begin, end))
+
+    async def _segment_chunk(self, log: PartitionLog, segment: Segment, offset: int) -> Chunk:
+        path = self._store / segment.path
+        layout = await self._layouts.get(
+            segment.path, lambda: self.run(segments.read_layout, path)
+        )
+        number = layout.locate(offset)
+        key = (log.id, path.name, number)
+        return await self._chunks.get(
+            key, lambda: self.run(segments.read_row_group, path, segment, layout, number)
+        )
+
+    def _leave_to_segment(self, log: PartitionLog, entry: JournalEntry) -> None:
+        """Takes a sealed journal that is gone or damaged out; its segment has the same records."""
+        if entry in log.journals:
+            log.journals.remove(entry)
+
+
+def _scan_journal(path: Path, partition: PartitionId) -> JournalIndex:
+    journal, _ = JournalFile.recover(path, partition)
+    journal.close()
+    return journal.index

@@ -1,0 +1,141 @@
+"""From a full journal to a live segment, beside the event loop, one at a time and in order.
+
+File durable, manifest commit, journal released. A journal whose segment is live stays on disk as
+long as the budget for warm journals allows: subscribers read its frames as they are, which is
+several times faster than decoding Parquet. Losing one costs nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from cachesvc.errors import DamagedFile
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.model import PartitionId
+from cachesvc.store.journal import JournalFile
+from cachesvc.store.segments import seal_journal
+
+_log = logging.getLogger(__name__)
+_RETRY_S = 5.0
+
+
+class Sealer:
+    """Seals journals in the order in which they were rolled. Belongs to one event loop.
+
+    Args:
+        store: The store's directory.
+        catalogue: Where the manifest is.
+        executor: Runs decoding and encoding; one thread is enough.
+        warm_bytes_max: Bytes of sealed journals that stay on disk.
+        logs: All partitions.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        catalogue: CatalogueThread,
+        executor: Executor,
+        warm_bytes_max: int,
+        logs: Callable[[], Iterable[PartitionLog]],
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._executor = executor
+        self._warm_bytes_max = warm_bytes_max
+        self._logs = logs
+        self._queue: asyncio.Queue[tuple[PartitionLog, JournalEntry]] = asyncio.Queue()
+        self._damaged: set[PartitionId] = set()
+
+    def add(self, log: PartitionLog, entry: JournalEntry) -> None:
+        """Queues a journal that takes no more appends."""
+        self._queue.put_nowait((log, entry))
+
+    @property
+    def waiting(self) -> int:
+        """Journals that are not sealed yet."""
+        return self._queue.qsize()
+
+    async def run(self) -> None:
+        """Seals until cancelled; a journal that was under way stays a journal."""
+        while True:
+            log, entry = await self._queue.get()
+            if log.id in self._damaged:
+                continue
+            while not await self._seal(log, entry):
+                await asyncio.sleep(_RETRY_S)
+            await self.drop_warm()
+
+    async def _seal(self, log: PartitionLog, entry: JournalEntry) -> bool:
+        now_ms = time.time_ns() // 1_000_000
+        loop = asyncio.get_running_loop()
+        try:
+            journal = await loop.run_in_executor(self._executor, _reopen, entry, log)
+            segment = await loop.run_in_executor(
+                self._executor, seal_journal, self._store, log.id, journal, now_ms
+            )
+            await self._catalogue.call(lambda port: port.replace_segments([], [segment], now_ms))
+        except DamagedFile as error:
+            # Nothing behind the damage is sealed, so that the manifest never has a hole. The next
+            # start cuts the log there and mines the rest again.
+            self._damaged.add(log.id)
+            _log.error(
+                "a journal is damaged and stays as it is",
+                extra={"event": "journal_damaged", "journal": str(entry.path), "error": str(error)},
+            )
+            return True
+        except OSError as error:
+            _log.error(
+                "a journal cannot be sealed, trying again",
+                extra={
+                    "event": "seal_failed",
+                    "journal": str(entry.path),
+                    "error": str(error),
+                    "retry_s": _RETRY_S,
+                },
+            )
+            return False
+        entry.sealed = True
+        log.install([], [segment])
+        _log.info(
+            "sealed a journal",
+            extra={
+                "event": "sealed",
+                "topic": log.id.topic,
+                "partition": log.id.partition,
+                "base_offset": segment.base_offset,
+                "end_offset": segment.end_offset,
+                "records": segment.record_count,
+                "bytes": segment.bytes,
+            },
+        )
+        return True
+
+    async def drop_warm(self) -> None:
+        """Deletes the oldest warm journals beyond the budget, and those before their log's start."""
+        warm = [(entry, log) for log in self._logs() for entry in log.journals if entry.sealed]
+        warm.sort(key=lambda pair: pair[0].created_ms)
+        excess = sum(entry.bytes for entry, _ in warm) - self._warm_bytes_max
+        dropped: list[Path] = []
+        for entry, log in warm:
+            if excess > 0 or entry.end_offset <= log.log_start_offset:
+                excess -= entry.bytes
+                log.journals.remove(entry)
+                dropped.append(entry.path)
+        if dropped:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._executor, _unlink, dropped)
+
+
+def _reopen(entry: JournalEntry, log: PartitionLog) -> JournalFile:
+    """The journal with its index, which the entry has for every journal that is not sealed."""
+    assert entry.index is not None
+    return JournalFile(entry.path, -1, entry.index, entry.created_ms)
+
+
+def _unlink(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

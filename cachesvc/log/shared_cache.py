@@ -1,0 +1,84 @@
+"""Results of costly work, shared by everybody who wants the same one.
+
+Many tasks that catch up on one range ask for the same chunk at nearly the same time: the first one
+starts the work, the others wait for it (single flight), later ones find it as long as it fits the
+byte budget (least recently used leaves first).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class SharedCache(Generic[K, V]):
+    """A byte-bounded cache with single flight. Belongs to one event loop.
+
+    Args:
+        bytes_max: Sum of the sizes of what is kept; a larger single value is shared by those who
+            wait for it, and not kept.
+        size: Bytes that a value counts for.
+    """
+
+    def __init__(self, bytes_max: int, size: Callable[[V], int]) -> None:
+        self._bytes_max = bytes_max
+        self._size = size
+        self._bytes = 0
+        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._flights: dict[K, asyncio.Task[V]] = {}
+
+    @property
+    def bytes(self) -> int:
+        """Bytes kept now, never more than the budget."""
+        return self._bytes
+
+    async def get(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
+        """The value of ``key``, made by ``make`` unless it is there or on its way.
+
+        Cancel-safe: a caller that is cancelled does not cancel the work others wait for.
+
+        Raises:
+            Exception: What ``make`` raised, for everybody who waited for it; nothing is kept.
+        """
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            return kept[0]
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.ensure_future(self._fly(key, make))
+            flight.add_done_callback(_retrieve)
+            self._flights[key] = flight
+        return await asyncio.shield(flight)
+
+    async def _fly(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
+        try:
+            value = await make()
+        finally:
+            self._flights.pop(key, None)
+        self._keep(key, value)
+        return value
+
+    def _keep(self, key: K, value: V) -> None:
+        size = self._size(value)
+        if size > self._bytes_max:
+            return
+        self._kept[key] = (value, size)
+        self._bytes += size
+        while self._bytes > self._bytes_max:
+            _, (_, freed) = self._kept.popitem(last=False)
+            self._bytes -= freed
+
+    def forget(self, matches: Callable[[K], bool]) -> None:
+        """Drops the values of all keys that match."""
+        for key in [key for key in self._kept if matches(key)]:
+            self._bytes -= self._kept.pop(key)[1]
+
+
+def _retrieve(task: "asyncio.Task[object]") -> None:
+    """Marks a failure as seen, also when everybody who waited was cancelled."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,136 @@
+"""What is known of each connection's cluster: topics, partitions, whether it answers.
+
+The port is implemented on Kafka by ``mining.kafka``; the log and its edges know this much only.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cachesvc.errors import InvalidRequest, NotFound
+from cachesvc.model import NonJsonPolicy
+
+
+class SourceLookup(Protocol):
+    """Questions to a cluster that cost no record. All raise ``SourceUnreachable``, bounded in time.
+
+    Partitions are (topic, number).
+    """
+
+    async def list_topics(self) -> Mapping[str, Sequence[int]]:
+        """Partition numbers of every topic."""
+
+    async def earliest_offsets(
+        self, partitions: Sequence[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], int]:
+        """The lowest offset that each partition still has."""
+
+    async def end_offsets(
+        self, partitions: Sequence[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], int]:
+        """The last stable offset of each partition: where a read of committed records ends."""
+
+    async def offsets_at(
+        self, partitions: Sequence[tuple[str, int]], timestamp_ms: int
+    ) -> Mapping[tuple[str, int], int | None]:
+        """The first offset whose timestamp is not before ``timestamp_ms``; None if there is none."""
+
+
+@dataclass(slots=True)
+class Source:
+    """One connection as the service sees it.
+
+    Attributes:
+        name: Of the connection.
+        bootstrap_servers: As configured.
+        topic_expression: Which topics belong to it.
+        non_json_policy: What becomes of records that are not JSON objects.
+        lookup: Asks the cluster.
+        matches: Whether a topic name belongs to the connection.
+        topics: Matching topics with their partition numbers, as of the last look.
+        known: Whether there was a successful look yet.
+        error: Why the last look failed; empty if it worked.
+    """
+
+    name: str
+    bootstrap_servers: Sequence[str]
+    topic_expression: str
+    non_json_policy: NonJsonPolicy
+    lookup: SourceLookup
+    matches: Callable[[str], bool]
+    topics: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    known: bool = False
+    error: str = ""
+    refresh_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Sources:
+    """All connections, by name."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._listeners: set[Callable[[], None]] = set()
+
+    def all(self) -> list[Source]:
+        """Every connection, ordered by name."""
+        return [self._sources[name] for name in sorted(self._sources)]
+
+    def resolve(self, name: str) -> Source:
+        """A connection by name, or the only one for an empty name.
+
+        Raises:
+            NotFound: There is none of that name.
+            InvalidRequest: The name is left out and there are several.
+        """
+        names = ", ".join(sorted(self._sources)) or "none"
+        if not name:
+            if len(self._sources) == 1:
+                return next(iter(self._sources.values()))
+            raise InvalidRequest(
+                f"name a connection; this service has: {names}", reason="CONNECTION_REQUIRED"
+            )
+        if name not in self._sources:
+            raise NotFound(
+                f"there is no connection {name!r}; this service has: {names}",
+                reason="UNKNOWN_CONNECTION",
+                metadata={"connection": name},
+            )
+        return self._sources[name]
+
+    async def look(self, source: Source) -> None:
+        """Asks the cluster for its topics now and tells listeners if anything changed.
+
+        Raises:
+            SourceUnreachable: It does not answer; ``source.error`` says so too.
+        """
+        try:
+            found = await source.lookup.list_topics()
+        except Exception as error:
+            changed = source.error != str(error)
+            source.error = str(error)
+            if changed:
+                self._notify()
+            raise
+        topics = {
+            name: tuple(sorted(numbers)) for name, numbers in found.items() if source.matches(name)
+        }
+        changed = topics != source.topics or bool(source.error) or not source.known
+        # A topic that is gone stays known: its cached records can still be read.
+        source.topics = {**source.topics, **topics}
+        source.known = True
+        source.error = ""
+        if changed:
+            self._notify()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Calls ``listener`` whenever topics, partitions or reachability change."""
+        self._listeners.add(listener)
+
+    def unsubscribe(self, listener: Callable[[], None]) -> None:
+        """Ends that; idempotent."""
+        self._listeners.discard(listener)
+
+    def _notify(self) -> None:
+        for listener in list(self._listeners):
+            listener()

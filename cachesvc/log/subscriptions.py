@@ -1,0 +1,261 @@
+"""Subscriptions: durable positions, and who is subscribed now.
+
+What is durable lives in the catalogue; this keeps a copy in memory and is the only one to change
+it. A subscription has at most one subscriber: the newest, by epoch. Commits of all subscriptions
+gather while one transaction is under way and go together into the next, so that their number
+does not depend on the number of tasks.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from cachesvc.errors import CacheError, NotFound, Superseded
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.model import Mode, PartitionId
+from cachesvc.store.ports import PositionCommit, SubscriptionRecord
+
+
+@dataclass(slots=True, eq=False)
+class Subscriber:
+    """A live stream on a subscription.
+
+    Attributes:
+        epoch: Of this stream.
+        full_end: Where a full sync is complete; empty for other modes.
+        ended: Holds the error with which the stream has to end, once it has to.
+    """
+
+    epoch: int
+    full_end: dict[PartitionId, int] = field(default_factory=dict)
+    ended: "asyncio.Future[CacheError]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def end(self, error: CacheError) -> None:
+        """Makes the stream end; the first call counts."""
+        if not self.ended.done():
+            self.ended.set_result(error)
+
+
+@dataclass(slots=True)
+class Subscription:
+    """A subscription as it is now; ``record`` and ``positions`` are durable."""
+
+    record: SubscriptionRecord
+    positions: dict[PartitionId, int] = field(default_factory=dict)
+    subscriber: Subscriber | None = None
+
+
+class Subscriptions:
+    """All subscriptions of a store. Belongs to one event loop; ``run`` has to run.
+
+    Args:
+        catalogue: Where they are durable.
+        on_change: Called when the set of subscriptions or of their topics may have changed.
+    """
+
+    def __init__(self, catalogue: CatalogueThread, on_change: Callable[[], None]) -> None:
+        self._catalogue = catalogue
+        self._on_change = on_change
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting: list[tuple[PositionCommit, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        records = catalogue.call_blocking(lambda port: port.list_subscriptions())
+        positions = catalogue.call_blocking(lambda port: port.list_positions())
+        self._all = {
+            record.name: Subscription(record, positions.get(record.name, {})) for record in records
+        }
+
+    def all(self) -> list[Subscription]:
+        """Every subscription, ordered by name."""
+        return [self._all[name] for name in sorted(self._all)]
+
+    def find(self, name: str) -> Subscription | None:
+        """A subscription, if there is one of that name."""
+        return self._all.get(name)
+
+    def get(self, name: str) -> Subscription:
+        """A subscription.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        found = self._all.get(name)
+        if found is None:
+            raise NotFound(
+                f"there is no subscription {name!r}; Subscribe makes one on first use",
+                reason="UNKNOWN_SUBSCRIPTION",
+                metadata={"subscription": name},
+            )
+        return found
+
+    async def open(
+        self,
+        name: str,
+        connection: str,
+        topics: tuple[str, ...],
+        topic_expression: str,
+        mode: Mode,
+    ) -> tuple[Subscription, Subscriber]:
+        """Makes the caller the newest subscriber; an older one is told and ends."""
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            now_ms = time.time_ns() // 1_000_000
+            known = self._all.get(name)
+            before = known.record if known else SubscriptionRecord(
+                name, connection, topics, topic_expression, mode, 0, False, now_ms
+            )
+            moved = before.connection != connection
+            record = replace(
+                before,
+                connection=connection,
+                topics=topics,
+                topic_expression=topic_expression,
+                mode=mode,
+                epoch=before.epoch + 1,
+            )
+            await self._catalogue.call(
+                lambda port: port.put_subscription(record, drop_positions=moved)
+            )
+            subscription = self._all.setdefault(name, Subscription(record))
+            subscription.record = record
+            if moved:
+                subscription.positions.clear()
+            self._end_subscriber(subscription, "SUBSCRIPTION_TAKEN_OVER", "a newer subscriber took")
+            subscriber = Subscriber(record.epoch)
+            subscription.subscriber = subscriber
+        self._on_change()
+        return subscription, subscriber
+
+    def leave(self, subscription: Subscription, subscriber: Subscriber) -> None:
+        """Notes that a stream has ended; a newer one is not touched."""
+        if subscription.subscriber is subscriber:
+            subscription.subscriber = None
+
+    async def store_start(
+        self, subscription: Subscription, epoch: int, positions: Mapping[PartitionId, int]
+    ) -> None:
+        """Stores where a subscriber starts, so that what comes after is not lost if it dies."""
+        self._check_epoch(subscription.record.name, epoch)
+        if positions:
+            await self._enqueue(PositionCommit(subscription.record.name, dict(positions), None))
+
+    async def commit(self, name: str, epoch: int, positions: Mapping[PartitionId, int]) -> None:
+        """Stores positions of the newest subscriber; durable when this returns.
+
+        Raises:
+            NotFound: There is no such subscription.
+            Superseded: ``epoch`` is not the newest; nothing is stored.
+        """
+        subscription = self._check_epoch(name, epoch)
+        subscriber = subscription.subscriber
+        done = False
+        if subscriber is not None and subscriber.full_end:
+            after = {**subscription.positions, **positions}
+            done = all(after.get(p, -1) >= end for p, end in subscriber.full_end.items())
+        now_ms = time.time_ns() // 1_000_000
+        await self._enqueue(PositionCommit(name, dict(positions), now_ms, done))
+
+    def _check_epoch(self, name: str, epoch: int) -> Subscription:
+        subscription = self.get(name)
+        if epoch != subscription.record.epoch:
+            raise Superseded(
+                f"subscription {name!r} has a newer subscriber (epoch {subscription.record.epoch}, "
+                f"yours is {epoch}); this one has to stop",
+                reason="SUBSCRIPTION_TAKEN_OVER",
+                metadata={"subscription": name, "epoch": subscription.record.epoch},
+            )
+        return subscription
+
+    async def reset(
+        self, name: str, positions: Mapping[PartitionId, int], *, forget_full_sync: bool
+    ) -> Subscription:
+        """Replaces the stored positions; with none the next subscriber starts as its mode says."""
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            subscription = self.get(name)
+            before = subscription.record
+            record = replace(
+                before,
+                epoch=before.epoch + 1,
+                full_sync_done=before.full_sync_done and not forget_full_sync,
+            )
+            await self._catalogue.call(
+                lambda port: port.put_subscription(record, positions, drop_positions=True)
+            )
+            subscription.record = record
+            subscription.positions = dict(positions)
+            self._end_subscriber(subscription, "SUBSCRIPTION_RESET", "an operator reset")
+        self._on_change()
+        return subscription
+
+    async def delete(self, name: str) -> None:
+        """Forgets a subscription.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            subscription = self.get(name)
+            await self._catalogue.call(lambda port: port.delete_subscription(name))
+            del self._all[name]
+            self._end_subscriber(subscription, "SUBSCRIPTION_DELETED", "an operator deleted")
+        self._on_change()
+
+    def end_all(self, error: CacheError) -> None:
+        """Ends every subscriber, because the service ends."""
+        for subscription in self._all.values():
+            if subscription.subscriber is not None:
+                subscription.subscriber.end(error)
+
+    async def run(self) -> None:
+        """Stores positions until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            waiting, self._waiting = self._waiting, []
+            try:
+                await self._store(waiting)
+            except Exception as error:  # told to every caller
+                for _, done in waiting:
+                    if not done.done():
+                        done.set_exception(error)
+
+    async def _store(self, waiting: "list[tuple[PositionCommit, asyncio.Future[None]]]") -> None:
+        alive = [(commit, done) for commit, done in waiting if commit.subscription in self._all]
+        commits = [commit for commit, _ in alive]
+        if commits:
+            await self._catalogue.call(lambda port: port.commit_positions(commits))
+        for commit in commits:
+            subscription = self._all.get(commit.subscription)
+            if subscription is None:
+                continue
+            subscription.positions.update(commit.positions)
+            if commit.committed_ms is not None:
+                subscription.record = replace(
+                    subscription.record,
+                    committed_ms=commit.committed_ms,
+                    full_sync_done=subscription.record.full_sync_done or commit.full_sync_done,
+                )
+        for _, done in waiting:
+            if not done.done():
+                done.set_result(None)
+
+    async def _enqueue(self, commit: PositionCommit) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((commit, done))
+        self._wake.set()
+        await done
+
+    def _end_subscriber(self, subscription: Subscription, reason: str, who: str) -> None:
+        if subscription.subscriber is None:
+            return
+        name = subscription.record.name
+        subscription.subscriber.end(
+            Superseded(
+                f"{who} the subscription {name!r}",
+                reason=reason,
+                metadata={"subscription": name, "epoch": subscription.record.epoch},
+            )
+        )
+        subscription.subscriber = None

@@ -1,0 +1,189 @@
+"""Appends: from an accepted frame to a published one.
+
+One coroutine and one thread write all journals. While the thread writes, further frames gather, so
+a busy service writes many frames with one call and an idle one writes each at once. Frames of one
+partition are published in the order in which they were accepted.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from cachesvc.errors import PreconditionFailed, ShuttingDown
+from cachesvc.log.memory_budget import MemoryBudget
+from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.policy.sealing import SealLimits, should_seal
+from cachesvc.store import layout
+from cachesvc.store.frames import Frame
+from cachesvc.store.journal import JournalFile
+
+
+@dataclass(frozen=True, slots=True)
+class _Append:
+    log: PartitionLog
+    frame: Frame
+    done: "asyncio.Future[None]"
+
+
+@dataclass(slots=True)
+class _Work:
+    """What the thread does for one partition: perhaps begin a journal, then write frames."""
+
+    log: PartitionLog
+    journal: JournalFile | None
+    appends: list[_Append]
+    error: OSError | None = None
+
+
+class LogWriter:
+    """Accepts frames and publishes them once they are in a journal. Belongs to one event loop.
+
+    Args:
+        store: The store's directory.
+        executor: A single thread.
+        limits: When a journal is full.
+        budget: Decides how many published frames stay in memory.
+        on_rolled: Called with a journal that takes no more appends.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        executor: Executor,
+        limits: SealLimits,
+        budget: MemoryBudget,
+        on_rolled: Callable[[PartitionLog, JournalEntry], None],
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._limits = limits
+        self._budget = budget
+        self._on_rolled = on_rolled
+        self._waiting: list[_Append] = []
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    def accept(self, log: PartitionLog, frame: Frame) -> "asyncio.Future[None]":
+        """Takes a frame that begins at the log's accepted end; answers when it is published.
+
+        Raises:
+            PreconditionFailed: The frame does not begin there (``NOT_CONTIGUOUS``).
+            ShuttingDown: The service is about to end.
+        """
+        if self._closed:
+            raise ShuttingDown("the service is about to end")
+        if frame.base_offset != log.accepted_end_offset:
+            raise PreconditionFailed(
+                f"{log.id}: the append begins at offset {frame.base_offset}, the log ends at "
+                f"{log.accepted_end_offset}",
+                reason="NOT_CONTIGUOUS",
+            )
+        log.accepted_end_offset = frame.end_offset
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Append(log, frame, done))
+        self._wake.set()
+        return done
+
+    async def run(self) -> None:
+        """Writes until ``close``; then writes what is left and returns."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._write_waiting()
+            if self._closed:
+                return
+
+    def close(self) -> None:
+        """Accepts nothing more; ``run`` ends once everything accepted is written."""
+        self._closed = True
+        self._wake.set()
+
+    def roll_due(self, logs: list[PartitionLog], now_ms: int) -> None:
+        """Closes journals that are full or old enough, also where nothing is appended any more."""
+        for log in logs:
+            if log.accepted_end_offset == log.log_end_offset:
+                self._roll_if_due(log, now_ms)
+
+    def _roll_if_due(self, log: PartitionLog, now_ms: int) -> None:
+        active = log.active
+        if active is None or active.file is None:
+            return
+        index = active.file.index
+        if index.end_offset == index.base_offset:
+            return
+        cause = should_seal(
+            index.file_bytes, index.record_count, active.created_ms, now_ms, self._limits
+        )
+        if cause is not None:
+            active.file.close()
+            active.file = None
+            self._on_rolled(log, active)
+
+    async def _write_waiting(self) -> None:
+        appends, self._waiting = self._waiting, []
+        now_ms = time.time_ns() // 1_000_000
+        works: dict[int, _Work] = {}
+        for append in appends:
+            key = id(append.log)
+            if key not in works:
+                self._roll_if_due(append.log, now_ms)
+                active = append.log.active
+                works[key] = _Work(append.log, active.file if active else None, [])
+            works[key].appends.append(append)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._executor, self._write, list(works.values()), now_ms)
+        for work in works.values():
+            self._finish(work)
+
+    def _write(self, works: list[_Work], now_ms: int) -> None:
+        """In the thread."""
+        for work in works:
+            try:
+                if work.journal is None:
+                    base = work.appends[0].frame.base_offset
+                    path = self._store / layout.journal_path(work.log.id, base)
+                    work.journal = JournalFile.create(path, work.log.id, base, now_ms)
+                work.journal.append([append.frame for append in work.appends])
+            except OSError as error:
+                work.error = error
+
+    def _finish(self, work: _Work) -> None:
+        log, journal = work.log, work.journal
+        if journal is not None and log.active is None:
+            log.journals.append(
+                JournalEntry(
+                    journal.path,
+                    journal.index.base_offset,
+                    journal.index.end_offset,
+                    journal.index.file_bytes,
+                    journal.created_ms,
+                    journal.index,
+                    journal,
+                )
+            )
+        if work.error is not None:
+            self._refuse(work, work.error)
+            return
+        for append in work.appends:
+            log.publish(append.frame)
+            self._budget.add(log, append.frame)
+            if not append.done.done():
+                append.done.set_result(None)
+
+    def _refuse(self, work: _Work, error: OSError) -> None:
+        """Fails these appends and all that were accepted behind them; the reader sends them again."""
+        behind = [append for append in self._waiting if append.log is work.log]
+        self._waiting = [append for append in self._waiting if append.log is not work.log]
+        work.log.accepted_end_offset = work.log.log_end_offset
+        for append in [*work.appends, *behind]:
+            if not append.done.done():
+                append.done.set_exception(
+                    PreconditionFailed(
+                        f"{work.log.id}: cannot write to the journal: {error}",
+                        reason="STORE_WRITE_FAILED",
+                    )
+                )
