@@ -5,12 +5,13 @@ boundaries do not depend on who reads, so chunks are shared through one cache.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, Unpack
 
-from cachesvc.errors import DamagedFile
+from cachesvc.errors import DamagedFile, DataLoss
 from cachesvc.log.partition_log import (
     InJournal,
     InMemory,
@@ -48,6 +49,7 @@ class LogReader:
     def __init__(self, store: Path, executor: Executor, cache_bytes_max: int) -> None:
         self._store = store
         self._executor = executor
+        self._prefetches: set[asyncio.Task[None]] = set()
         self._chunks: SharedCache[_ChunkKey, Chunk] = SharedCache(cache_bytes_max, chunk_bytes)
         self._layouts: SharedCache[str, segments.SegmentLayout] = SharedCache(
             _LAYOUTS_BYTES_MAX, lambda layout: 256 + 80 * len(layout.first_offsets)
@@ -87,6 +89,17 @@ class LogReader:
                         raise DamagedFile(f"{place.segment.path} is missing") from error
                     continue  # merged or expired meanwhile
             return [frame for frame in chunk if frame.end_offset > offset]
+
+    def prefetch(self, log: PartitionLog, offset: int) -> None:
+        """Begins to read the chunk at ``offset`` if that needs the disk; its reader will wait less."""
+        if not log.in_memory(offset):
+            task = asyncio.ensure_future(self._prefetch(log, offset))
+            self._prefetches.add(task)
+            task.add_done_callback(self._prefetches.discard)
+
+    async def _prefetch(self, log: PartitionLog, offset: int) -> None:
+        with contextlib.suppress(DataLoss, OSError):  # whoever reads it is told
+            await self.read(log, offset)
 
     async def offset_at(self, log: PartitionLog, timestamp_ms: int) -> int | None:
         """The first cached offset whose timestamp is not before ``timestamp_ms``; None if none is."""

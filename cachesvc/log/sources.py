@@ -110,7 +110,7 @@ class Sources:
             changed = source.error != str(error)
             source.error = str(error)
             if changed:
-                self._notify()
+                self.notify()
             raise
         topics = {
             name: tuple(sorted(numbers)) for name, numbers in found.items() if source.matches(name)
@@ -121,7 +121,7 @@ class Sources:
         source.known = True
         source.error = ""
         if changed:
-            self._notify()
+            self.notify()
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Calls ``listener`` whenever topics, partitions or reachability change."""
@@ -131,6 +131,7 @@ class Sources:
         """Ends that; idempotent."""
         self._listeners.discard(listener)
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Tells everybody who listens."""
         for listener in list(self._listeners):
             listener()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cachesvc.errors import CacheError, NotFound, Superseded
+from cachesvc.errors import CacheError, InvalidRequest, NotFound, Superseded
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.model import Mode, PartitionId
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
@@ -24,11 +24,13 @@ class Subscriber:
     Attributes:
         epoch: Of this stream.
         full_end: Where a full sync is complete; empty for other modes.
+        delivered: The position after the last record sent, per partition of the stream.
         ended: Holds the error with which the stream has to end, once it has to.
     """
 
     epoch: int
     full_end: dict[PartitionId, int] = field(default_factory=dict)
+    delivered: dict[PartitionId, int] = field(default_factory=dict)
     ended: "asyncio.Future[CacheError]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -125,6 +127,8 @@ class Subscriptions:
             self._end_subscriber(subscription, "SUBSCRIPTION_TAKEN_OVER", "a newer subscriber took")
             subscriber = Subscriber(record.epoch)
             subscription.subscriber = subscriber
+            # Commits of the older subscriber that were accepted come first.
+            await self._enqueue(PositionCommit(name, {}, None))
         self._on_change()
         return subscription, subscriber
 
@@ -136,7 +140,10 @@ class Subscriptions:
     async def store_start(
         self, subscription: Subscription, epoch: int, positions: Mapping[PartitionId, int]
     ) -> None:
-        """Stores where a subscriber starts, so that what comes after is not lost if it dies."""
+        """Stores where a subscriber starts, so that what comes after is not lost if it dies.
+
+        This is the one way, beside ``reset``, in which a stored position moves back.
+        """
         self._check_epoch(subscription.record.name, epoch)
         if positions:
             await self._enqueue(PositionCommit(subscription.record.name, dict(positions), None))
@@ -144,18 +151,29 @@ class Subscriptions:
     async def commit(self, name: str, epoch: int, positions: Mapping[PartitionId, int]) -> None:
         """Stores positions of the newest subscriber; durable when this returns.
 
+        A position that is lower than the stored one changes nothing: stored positions never move
+        back by a commit.
+
         Raises:
             NotFound: There is no such subscription.
             Superseded: ``epoch`` is not the newest; nothing is stored.
+            InvalidRequest: A position lies behind what was delivered; nothing is stored.
         """
         subscription = self._check_epoch(name, epoch)
         subscriber = subscription.subscriber
         done = False
-        if subscriber is not None and subscriber.full_end:
+        if subscriber is not None:
+            _check_delivered(name, subscriber, positions)
             after = {**subscription.positions, **positions}
-            done = all(after.get(p, -1) >= end for p, end in subscriber.full_end.items())
+            ends = subscriber.full_end.items()
+            done = bool(ends) and all(after.get(p, -1) >= end for p, end in ends)
         now_ms = time.time_ns() // 1_000_000
-        await self._enqueue(PositionCommit(name, dict(positions), now_ms, done))
+        forward = {
+            partition: offset
+            for partition, offset in positions.items()
+            if offset >= subscription.positions.get(partition, 0)
+        }
+        await self._enqueue(PositionCommit(name, forward, now_ms, done))
 
     def _check_epoch(self, name: str, epoch: int) -> Subscription:
         subscription = self.get(name)
@@ -259,3 +277,19 @@ class Subscriptions:
             )
         )
         subscription.subscriber = None
+
+
+def _check_delivered(
+    name: str, subscriber: Subscriber, positions: Mapping[PartitionId, int]
+) -> None:
+    for partition, offset in positions.items():
+        delivered = subscriber.delivered.get(partition)
+        if delivered is None or offset > delivered:
+            where = f"{partition.topic}/{partition.partition}"
+            has = "does not read it" if delivered is None else f"has delivered up to {delivered}"
+            raise InvalidRequest(
+                f"subscription {name!r}: cannot commit {where} at offset {offset}: the stream "
+                f"{has}; commit the position of a batch that was received",
+                reason="POSITION_NOT_DELIVERED",
+                metadata={"topic": partition.topic, "partition": partition.partition},
+            )

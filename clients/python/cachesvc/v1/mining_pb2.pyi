@@ -66,7 +66,7 @@ class AssignedPartition(_message.Message):
     def __init__(self, partition: _Optional[int] = ..., resume_offset: _Optional[int] = ...) -> None: ...
 
 class AppendRequest(_message.Message):
-    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects")
+    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects", "first_offset")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,7 @@ class AppendRequest(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     REJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
     REJECTS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_OFFSET_FIELD_NUMBER: _ClassVar[int]
     connection: str
     topic: str
     partition: int
@@ -93,7 +94,8 @@ class AppendRequest(_message.Message):
     payload: bytes
     reject_count: int
     rejects: bytes
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ...) -> None: ...
+    first_offset: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
     __slots__ = ("topic", "partition", "log_end_offset", "refused")

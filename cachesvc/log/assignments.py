@@ -1,0 +1,311 @@
+"""Who mines what: needed topics, joined readers, epochs.
+
+A topic is needed as long as a subscription wants it. Each needed topic is given to one reader of
+its connection; every change of hands raises the topic's epoch durably before the new reader learns
+of it, so that whatever the old one still sends is refused.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from cachesvc.errors import SourceUnreachable, Superseded
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.sources import Source, Sources
+from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.model import MiningState, PartitionId, TopicId
+from cachesvc.policy.assignment import assign
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A topic in a reader's hands.
+
+    Attributes:
+        topic: Which life of which topic.
+        epoch: The newest.
+        partitions: All partition numbers.
+    """
+
+    topic: TopicId
+    epoch: int
+    partitions: tuple[int, ...]
+
+
+@dataclass(slots=True, eq=False)
+class JoinedReader:
+    """A reader process that has joined.
+
+    Attributes:
+        name: Its own.
+        connection: What it mines.
+        pid: Its process.
+        joined_ms: When.
+        heard_s: When it was last heard of, on the monotonic clock.
+        assigned: Its topics.
+        changed: Set when ``assigned`` has changed.
+    """
+
+    name: str
+    connection: str
+    pid: int
+    joined_ms: int
+    heard_s: float
+    assigned: dict[str, Assigned] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class MiningCounts:
+    """What was mined of a topic since the service started."""
+
+    records: int = 0
+    bytes: int = 0
+    rejects: int = 0
+
+
+class Assignments:
+    """Spreads needed topics over readers. Belongs to one event loop; ``run`` has to run.
+
+    Args:
+        store: Holds the logs and the epochs.
+        sources: What topics there are.
+        subscriptions: What topics are wanted.
+        reader_timeout_s: A reader not heard of for this long loses its topics.
+        matcher: Makes a test for topic names from a topic expression.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        sources: Sources,
+        subscriptions: Callable[[], Subscriptions],
+        reader_timeout_s: float,
+        matcher: Callable[[str], Callable[[str], bool]],
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._subscriptions = subscriptions
+        self._reader_timeout_s = reader_timeout_s
+        self._matcher = matcher
+        self._readers: dict[str, list[JoinedReader]] = {}
+        self._epochs: dict[TopicId, int] = {}
+        self._dirty = asyncio.Event()
+        self._entering = asyncio.Lock()
+        self.counts: dict[TopicId, MiningCounts] = {}
+        sources.subscribe(self.plan_again)
+
+    # What is needed
+
+    def needed(self, source: Source) -> set[str]:
+        """Topics of a connection that some subscription wants and the cluster has."""
+        names: set[str] = set()
+        for subscription in self._subscriptions().all():
+            record = subscription.record
+            if record.connection != source.name:
+                continue
+            if record.topic_expression:
+                matches = self._matcher(record.topic_expression)
+                names.update(name for name in source.topics if matches(name))
+            else:
+                names.update(name for name in record.topics if name in source.topics)
+        return names
+
+    def plan_again(self) -> None:
+        """Has the assignment looked at again soon."""
+        self._dirty.set()
+
+    # Readers
+
+    def readers(self, connection: str = "") -> list[JoinedReader]:
+        """Joined readers of a connection, or of all, in the order in which they joined."""
+        return [
+            reader
+            for name, readers in sorted(self._readers.items())
+            if connection in ("", name)
+            for reader in readers
+        ]
+
+    def join(self, name: str, connection: str, pid: int) -> JoinedReader:
+        """Enters a reader; an older one of the same name loses its topics.
+
+        Raises:
+            NotFound: There is no such connection.
+        """
+        source = self._sources.resolve(connection)
+        readers = self._readers.setdefault(source.name, [])
+        readers[:] = [reader for reader in readers if reader.name != name]
+        now_ms = time.time_ns() // 1_000_000
+        reader = JoinedReader(name, source.name, pid, now_ms, time.monotonic())
+        readers.append(reader)
+        self.plan_again()
+        return reader
+
+    def leave(self, reader: JoinedReader) -> None:
+        """Takes a reader out; its topics go to others. Idempotent."""
+        readers = self._readers.get(reader.connection, [])
+        if reader in readers:
+            readers.remove(reader)
+            self.plan_again()
+        reader.assigned = {}
+        reader.changed.set()
+
+    def joined(self, reader: JoinedReader) -> bool:
+        """Whether the reader still counts."""
+        return reader in self._readers.get(reader.connection, [])
+
+    # Appends
+
+    def check_epoch(self, topic: TopicId, epoch: int) -> None:
+        """Lets only the reader that has the topic now append.
+
+        Raises:
+            Superseded: ``epoch`` is not the topic's newest (``STALE_EPOCH``).
+        """
+        newest = self._epochs.get(topic)
+        if epoch != newest:
+            raise Superseded(
+                f"{topic.topic}: epoch {epoch} is not the newest, {newest}", reason="STALE_EPOCH"
+            )
+
+    def count(self, topic: TopicId, records: int, size: int, rejects: int) -> None:
+        """Adds to what was mined of a topic."""
+        counts = self.counts.setdefault(topic, MiningCounts())
+        counts.records += records
+        counts.bytes += size
+        counts.rejects += rejects
+
+    # Planning
+
+    async def run(self) -> None:
+        """Plans whenever something has changed, and takes out silent readers, until cancelled."""
+        while True:
+            for source in self._sources.all():
+                await self._plan(source)
+            try:
+                async with asyncio.timeout(self._reader_timeout_s / 4):
+                    await self._dirty.wait()
+            except TimeoutError:
+                self._drop_silent()
+            self._dirty.clear()
+
+    def _drop_silent(self) -> None:
+        limit = time.monotonic() - self._reader_timeout_s
+        for reader in self.readers():
+            if reader.heard_s < limit:
+                _log.warning(
+                    "a reader was not heard of and loses its topics",
+                    extra={"event": "reader_silent", "reader": reader.name, "pid": reader.pid},
+                )
+                self.leave(reader)
+
+    async def _plan(self, source: Source) -> None:
+        needed = self.needed(source)
+        try:
+            await self.enter(source, needed)
+        except SourceUnreachable as error:
+            _log.warning(
+                "new topics cannot be mined yet",
+                extra={"event": "source_unreachable", "connection": source.name, "error": str(error)},
+            )
+            needed = {topic for topic in needed if self._entered(source, topic)}
+        readers = {reader.name: reader for reader in self._readers.get(source.name, [])}
+        current = {topic: r.name for r in readers.values() for topic in r.assigned}
+        target = assign(dict.fromkeys(sorted(needed), 1.0), list(readers), current)
+        changed: set[str] = set()
+        for reader in readers.values():
+            for topic in [t for t in reader.assigned if target.get(t) != reader.name]:
+                del reader.assigned[topic]
+                changed.add(reader.name)
+        for topic, name in target.items():
+            topic_id = self._store.topic_id(source.name, topic)
+            reader = readers[name]
+            before = reader.assigned.get(topic)
+            numbers = source.topics[topic]
+            if before is None:
+                epoch = await self._store.catalogue.call(
+                    lambda port, t=topic_id: port.raise_epoch(t, time.time_ns() // 1_000_000)  # type: ignore[misc]
+                )
+                self._epochs[topic_id] = epoch
+                reader.assigned[topic] = Assigned(topic_id, epoch, numbers)
+                changed.add(name)
+            elif before.partitions != numbers:
+                reader.assigned[topic] = Assigned(topic_id, before.epoch, numbers)
+                changed.add(name)
+        self._forget_unassigned(source, set(target))
+        for name in changed:
+            readers[name].changed.set()
+
+    async def enter(self, source: Source, topics: Iterable[str]) -> None:
+        """Makes the logs of these topics' partitions, those that are new. Idempotent.
+
+        A new log begins where the source begins now.
+
+        Raises:
+            SourceUnreachable: There are new ones and the cluster does not answer.
+        """
+        async with self._entering:
+            new = [
+                self._store.topic_id(source.name, topic).partition(number)
+                for topic in sorted(topics)
+                for number in source.topics.get(topic, ())
+                if self._store.get(self._store.topic_id(source.name, topic).partition(number)) is None
+            ]
+            if not new:
+                return
+            earliest = await source.lookup.earliest_offsets([(p.topic, p.partition) for p in new])
+            for partition in new:
+                await self._store.ensure(partition, earliest[partition.topic, partition.partition])
+        self._sources.notify()
+
+    def _entered(self, source: Source, topic: str) -> bool:
+        topic_id = self._store.topic_id(source.name, topic)
+        return all(
+            self._store.get(topic_id.partition(number)) is not None
+            for number in source.topics[topic]
+        )
+
+    def _forget_unassigned(self, source: Source, assigned: set[str]) -> None:
+        for topic_id in [t for t in self._epochs if t.connection == source.name]:
+            if topic_id.topic not in assigned:
+                del self._epochs[topic_id]
+                for log in self._store.of_topic(topic_id):
+                    log.source.state = MiningState.IDLE
+                    log.source.error = ""
+                    log.notify()
+
+    def report(
+        self, partition: PartitionId, high_watermark: int | None, state: MiningState, error: str
+    ) -> None:
+        """Notes what a reader says of a partition and tells subscribers if it matters to them."""
+        log = self._store.get(partition)
+        if log is None:
+            return
+        source = log.source
+        changed = (source.state, source.error) != (state, error)
+        if high_watermark is not None:
+            newly_known = source.high_watermark is None
+            source.high_watermark = max(high_watermark, log.log_end_offset)
+            changed = changed or newly_known
+        source.state = state
+        source.error = error
+        if changed:
+            log.notify()
+
+    def unreachable(self, partitions: Iterable[PartitionId], error: str) -> None:
+        """Notes that a reader cannot reach the source of these partitions."""
+        for partition in partitions:
+            self.report(partition, None, MiningState.SOURCE_UNREACHABLE, error)
+
+
+def resume_offsets(store: LogStore, assigned: Assigned) -> Mapping[int, int]:
+    """Where mining goes on, per partition: the log's end, or -1 for an empty log."""
+    found: dict[int, int] = {}
+    for number in assigned.partitions:
+        log = store.get(assigned.topic.partition(number))
+        found[number] = -1 if log is None or log.empty else log.accepted_end_offset
+    return found

@@ -1,0 +1,1 @@
+"""Tests of cachesvc; `tests.support` holds what they share."""

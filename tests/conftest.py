@@ -1,0 +1,127 @@
+"""The Kafka broker that integration tests share, and what happens where none can run.
+
+Tests marked `kafka` are left out on a machine without Java or Maven, and the summary says how
+many. Where CI or CACHESVC_REQUIRE_KAFKA is set they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_jars import KafkaUnavailable, missing_requirements, resolve_jars
+from tests.support.tcp_proxy import TcpProxy
+
+_LEFT_OUT = "needs a Kafka broker"
+# Tests are over before the JVM's optimising compiler would have paid for itself.
+_JVM_OPTIONS = ("-XX:TieredStopAtLevel=1",)
+_LACKING = pytest.StashKey[str]()
+_BROKER_LOGS = pytest.StashKey[list[Path]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_BROKER_LOGS] = []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Resolve the broker's jars now: the first download is no part of any test's time."""
+    if session.config.option.collectonly:
+        return
+    if not any(item.get_closest_marker("kafka") for item in session.items):
+        return
+    lacking = missing_requirements()
+    if lacking is None:
+        try:
+            resolve_jars()
+        except KafkaUnavailable as error:
+            lacking = str(error)
+    if lacking is not None:
+        session.config.stash[_LACKING] = lacking
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    lacking = item.config.stash.get(_LACKING, None)
+    if lacking is None or item.get_closest_marker("kafka") is None:
+        return
+    if os.environ.get("CI") or os.environ.get("CACHESVC_REQUIRE_KAFKA") == "1":
+        pytest.fail(f"{_LEFT_OUT}: {lacking}", pytrace=False)
+    pytest.skip(f"{_LEFT_OUT}: {lacking}")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    skipped = terminalreporter.getreports("skipped")
+    left_out = sum(_LEFT_OUT in str(report.longrepr) for report in skipped)
+    if left_out:
+        lacking = config.stash.get(_LACKING, "no broker can run here")
+        terminalreporter.write_line(f"{left_out} tests left out for lack of Kafka: {lacking}")
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        for log in config.stash[_BROKER_LOGS]:
+            terminalreporter.write_line(f"Kafka broker log: {log}")
+
+
+@pytest.fixture(scope="session")
+def _session_proxy() -> Iterator[TcpProxy]:
+    with TcpProxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def kafka(
+    _session_proxy: TcpProxy, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[KafkaBroker]:
+    """The session's broker. Shared: use topics of your own, and leave it running.
+
+    `proxied_bootstrap` leads through the proxy that `kafka_proxy` hands out.
+    """
+    broker = KafkaBroker(
+        tmp_path_factory.mktemp("kafka"),
+        proxy_port=_session_proxy.port,
+        jvm_options=_JVM_OPTIONS,
+    )
+    pytestconfig.stash[_BROKER_LOGS].append(broker.log_path)
+    with broker:
+        _session_proxy.forward_to(broker.proxied_listen_port)
+        yield broker
+    broker.discard_data()
+
+
+@pytest.fixture
+def kafka_proxy(kafka: KafkaBroker, _session_proxy: TcpProxy) -> Iterator[TcpProxy]:
+    """The proxy before `kafka.proxied_bootstrap`: open, without delay, counting from zero."""
+    _heal(_session_proxy)
+    yield _session_proxy
+    _heal(_session_proxy)
+
+
+@pytest.fixture
+def fresh_kafka(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[KafkaBroker]:
+    """A started broker for one test alone, which may stop, kill and start it."""
+    broker = KafkaBroker(tmp_path / "kafka", jvm_options=_JVM_OPTIONS)
+    pytestconfig.stash[_BROKER_LOGS].append(broker.log_path)
+    with broker:
+        yield broker
+    broker.discard_data()
+
+
+@pytest.fixture
+def topic_name() -> Callable[[str], str]:
+    """Make names of topics that no other test uses: `topic_name("orders")`."""
+
+    def make(label: str = "topic") -> str:
+        return f"{label}-{uuid.uuid4().hex[:12]}"
+
+    return make
+
+
+def _heal(proxy: TcpProxy) -> None:
+    proxy.restore()
+    proxy.delay(0)
+    proxy.drop_connections()
+    proxy.reset_counts()

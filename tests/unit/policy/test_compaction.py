@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+
+from cachesvc.model import PartitionId
+from cachesvc.policy.compaction import CompactionPlan, plan_compaction
+from tests.unit.policy.notation import ORDERS, segment, sized
+
+TARGET = 100
+
+
+def planned(sizes: list[int]) -> list[list[int]]:
+    """The sizes of each planned group."""
+    plans = plan_compaction(sized(*sizes), TARGET)
+    return [[segment.bytes for segment in plan.segments] for plan in plans]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ([], []),
+        ([10], []),
+        # Small neighbours become one.
+        ([10, 10], [[10, 10]]),
+        ([10, 10, 10, 10], [[10, 10, 10, 10]]),
+        # As many as the target takes, then the next ones.
+        ([30, 30, 30, 30, 30], [[30, 30, 30], [30, 30]]),
+        ([49, 49, 49], [[49, 49]]),
+        # Exactly the target still fits.
+        ([40, 40, 20], [[40, 40, 20]]),
+        ([40, 40, 21], [[40, 40]]),
+        # From half the target on a segment is full, and small ones beside it stay beside it.
+        ([50, 50], []),
+        ([50, 10, 10, 50, 10, 10], [[10, 10], [10, 10]]),
+        ([100, 10, 500], []),
+        # It does not pay to rewrite a large one for little more.
+        ([40, 10], []),
+        ([40, 10, 9], []),
+        ([40, 10, 10], [[40, 10, 10]]),
+        ([10, 40], []),
+        ([4, 6, 40, 4, 6], [[4, 6, 40, 4, 6]]),
+        ([45, 1, 1, 1], [[1, 1, 1]]),
+        # A binary counter at rest: larger is older.
+        ([40, 19, 9, 4, 1], [[40, 19, 9, 4, 1]]),
+        ([45, 15, 5, 1], []),
+    ],
+)
+def test_groups(sizes: list[int], groups: list[list[int]]) -> None:
+    assert planned(sizes) == groups
+
+
+def test_a_hole_separates() -> None:
+    before = [segment(0, 10, 5), segment(10, 20, 5), segment(21, 30, 5), segment(30, 40, 5)]
+    plans = plan_compaction(before, TARGET)
+    assert [(plan.base_offset, plan.end_offset) for plan in plans] == [(0, 20), (21, 40)]
+
+
+def test_partitions_and_incarnations_stay_apart() -> None:
+    others = [PartitionId("main", "orders", 1, 1), PartitionId("main", "orders", 2, 0)]
+    before = [segment(0, 10, 5), segment(10, 20, 5, partition=others[0])]
+    before += [segment(10, 20, 5, partition=others[1])]
+    assert plan_compaction(before, TARGET) == []
+
+
+def test_any_order_of_segments_gives_the_same_plans_in_order_of_offset() -> None:
+    before = sized(30, 30, 30, 30, 30) + sized(10, 10, partition=PartitionId("a", "b", 1, 0))
+    plans = plan_compaction(before, TARGET)
+    assert [(plan.partition.topic, plan.base_offset) for plan in plans] == [
+        ("b", 0),
+        ("orders", 0),
+        ("orders", 30),
+    ]
+    assert plan_compaction(before[::-1], TARGET) == plans
+
+
+def test_what_a_plan_says_of_its_result() -> None:
+    [plan] = plan_compaction([segment(10, 20, 7, level=2), segment(20, 27, 5)], TARGET)
+    assert (plan.partition, plan.base_offset, plan.end_offset) == (ORDERS, 10, 27)
+    assert (plan.bytes, plan.level) == (12, 3)
+
+
+def test_one_segment_is_no_plan() -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        CompactionPlan(tuple(sized(1)))
