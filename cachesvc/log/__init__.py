@@ -1,0 +1,1 @@
+"""The log: what is cached, how it is read and written, who subscribes, who mines."""

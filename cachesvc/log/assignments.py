@@ -97,6 +97,8 @@ class Assignments:
         self._dirty = asyncio.Event()
         self._entering = asyncio.Lock()
         self.counts: dict[TopicId, MiningCounts] = {}
+        self.on_silent: Callable[[int], None] = lambda pid: None
+        """Called with the process id of a reader that has gone silent."""
         sources.subscribe(self.plan_again)
 
     # What is needed
@@ -202,6 +204,7 @@ class Assignments:
                     extra={"event": "reader_silent", "reader": reader.name, "pid": reader.pid},
                 )
                 self.leave(reader)
+                self.on_silent(reader.pid)
 
     async def _plan(self, source: Source) -> None:
         needed = self.needed(source)
@@ -210,7 +213,11 @@ class Assignments:
         except SourceUnreachable as error:
             _log.warning(
                 "new topics cannot be mined yet",
-                extra={"event": "source_unreachable", "connection": source.name, "error": str(error)},
+                extra={
+                    "event": "source_unreachable",
+                    "connection": source.name,
+                    "error": str(error),
+                },
             )
             needed = {topic for topic in needed if self._entered(source, topic)}
         readers = {reader.name: reader for reader in self._readers.get(source.name, [])}
@@ -253,7 +260,8 @@ class Assignments:
                 self._store.topic_id(source.name, topic).partition(number)
                 for topic in sorted(topics)
                 for number in source.topics.get(topic, ())
-                if self._store.get(self._store.topic_id(source.name, topic).partition(number)) is None
+                if self._store.get(self._store.topic_id(source.name, topic).partition(number))
+                is None
             ]
             if not new:
                 return

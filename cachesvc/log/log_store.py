@@ -72,7 +72,7 @@ class LogStore:
             self.catalogue,
             self._seal_thread,
             settings.warm_bytes_max,
-            lambda: self._logs.values(),
+            self._logs.values,
         )
         self.writer = LogWriter(
             self.path,

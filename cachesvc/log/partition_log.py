@@ -212,7 +212,9 @@ class PartitionLog:
         for entry in reversed(self.journals):
             if entry.base_offset <= offset < entry.end_offset and entry.index is not None:
                 chunks = entry.index.chunks
-                return chunks[entry.index.locate(offset)].min_timestamp_ms or None if chunks else None
+                return (
+                    chunks[entry.index.locate(offset)].min_timestamp_ms or None if chunks else None
+                )
         found = bisect_right(self.segments, offset, key=lambda segment: segment.base_offset) - 1
         return self.segments[found].min_timestamp_ms or None if found >= 0 else None
 
@@ -227,7 +229,7 @@ class PartitionLog:
         return newest or None
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Calls ``listener`` whenever the log's ends or its mining state change. It must not wait."""
+        """Calls ``listener`` when the log's ends or its mining state change; it must not wait."""
         self._listeners.add(listener)
 
     def unsubscribe(self, listener: Callable[[], None]) -> None:
@@ -267,7 +269,7 @@ class RecentFrames:
         return self._dropped < len(self._bases) and offset >= self._bases[self._dropped]
 
     def since(self, offset: int, limit: int = 256) -> list[Frame]:
-        """At most ``limit`` frames from the one that covers ``offset`` on; empty if it is not here."""
+        """At most ``limit`` frames from the one that covers ``offset`` on; empty if it is not."""
         if not self.covers(offset):
             return []
         first = bisect_right(self._bases, offset, lo=self._dropped) - 1
@@ -299,4 +301,3 @@ def first_candidate(log: PartitionLog, timestamp_ms: int) -> int:
         if found:
             return max(entry.index.chunks[found[0]].base_offset, log.log_start_offset)
     return log.log_end_offset
-

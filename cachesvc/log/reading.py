@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple
 
 from cachesvc.errors import DamagedFile, DataLoss
 from cachesvc.log.partition_log import (
@@ -91,7 +91,7 @@ class LogReader:
             return [frame for frame in chunk if frame.end_offset > offset]
 
     def prefetch(self, log: PartitionLog, offset: int) -> None:
-        """Begins to read the chunk at ``offset`` if that needs the disk; its reader will wait less."""
+        """Begins to read the chunk at ``offset`` if that needs the disk, so that waiting is short."""
         if not log.in_memory(offset):
             task = asyncio.ensure_future(self._prefetch(log, offset))
             self._prefetches.add(task)
@@ -102,7 +102,7 @@ class LogReader:
             await self.read(log, offset)
 
     async def offset_at(self, log: PartitionLog, timestamp_ms: int) -> int | None:
-        """The first cached offset whose timestamp is not before ``timestamp_ms``; None if none is."""
+        """The first cached offset whose timestamp is not before ``timestamp_ms``, or None."""
         offset = first_candidate(log, timestamp_ms)
         while chunk := await self.read(log, offset):
             found = await self.run(segments.first_offset_at, chunk, timestamp_ms)
@@ -117,7 +117,7 @@ class LogReader:
             return frame
         return await self.run(segments.slice_frame, frame, begin, end)
 
-    async def run(self, function: Callable[[Unpack[Ts]], T], *arguments: Unpack[Ts]) -> T:
+    async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Runs blocking work beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(
             self._executor, function, *arguments
@@ -130,7 +130,9 @@ class LogReader:
                 entry.path, lambda: self.run(_scan_journal, entry.path, log.id)
             )
         if not index.chunks or offset >= index.end_offset:
-            raise DamagedFile(f"{entry.path} ends at offset {index.end_offset}, not behind {offset}")
+            raise DamagedFile(
+                f"{entry.path} ends at offset {index.end_offset}, not behind {offset}"
+            )
         number = index.locate(offset)
         begin, end = index.extent(number)
         if entry.file is not None and number + 1 == len(index.chunks):
@@ -141,9 +143,7 @@ class LogReader:
 
     async def _segment_chunk(self, log: PartitionLog, segment: Segment, offset: int) -> Chunk:
         path = self._store / segment.path
-        layout = await self._layouts.get(
-            segment.path, lambda: self.run(segments.read_layout, path)
-        )
+        layout = await self._layouts.get(segment.path, lambda: self.run(segments.read_layout, path))
         number = layout.locate(offset)
         key = (log.id, path.name, number)
         return await self._chunks.get(

@@ -65,7 +65,7 @@ class Sealer:
             log, entry = await self._queue.get()
             if log.id in self._damaged:
                 continue
-            while not await self._seal(log, entry):
+            while not await self._seal(log, entry):  # noqa: ASYNC110 - a disk has no event
                 await asyncio.sleep(_RETRY_S)
             await self.drop_warm()
 
@@ -115,7 +115,7 @@ class Sealer:
         return True
 
     async def drop_warm(self) -> None:
-        """Deletes the oldest warm journals beyond the budget, and those before their log's start."""
+        """Deletes the oldest warm journals beyond the budget, and those before a log's start."""
         warm = [(entry, log) for log in self._logs() for entry in log.journals if entry.sealed]
         warm.sort(key=lambda pair: pair[0].created_ms)
         excess = sum(entry.bytes for entry, _ in warm) - self._warm_bytes_max

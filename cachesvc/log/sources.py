@@ -34,7 +34,10 @@ class SourceLookup(Protocol):
     async def offsets_at(
         self, partitions: Sequence[tuple[str, int]], timestamp_ms: int
     ) -> Mapping[tuple[str, int], int | None]:
-        """The first offset whose timestamp is not before ``timestamp_ms``; None if there is none."""
+        """The first offset whose timestamp is not before ``timestamp_ms``, or None."""
+
+    async def close(self) -> None:
+        """Ends the connections. Idempotent."""
 
 
 @dataclass(slots=True)

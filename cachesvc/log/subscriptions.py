@@ -105,8 +105,12 @@ class Subscriptions:
         async with self._locks.setdefault(name, asyncio.Lock()):
             now_ms = time.time_ns() // 1_000_000
             known = self._all.get(name)
-            before = known.record if known else SubscriptionRecord(
-                name, connection, topics, topic_expression, mode, 0, False, now_ms
+            before = (
+                known.record
+                if known
+                else SubscriptionRecord(
+                    name, connection, topics, topic_expression, mode, 0, False, now_ms
+                )
             )
             moved = before.connection != connection
             record = replace(

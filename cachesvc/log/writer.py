@@ -175,7 +175,7 @@ class LogWriter:
                 append.done.set_result(None)
 
     def _refuse(self, work: _Work, error: OSError) -> None:
-        """Fails these appends and all that were accepted behind them; the reader sends them again."""
+        """Fails these appends and all accepted behind them; the reader sends them again."""
         behind = [append for append in self._waiting if append.log is work.log]
         self._waiting = [append for append in self._waiting if append.log is not work.log]
         work.log.accepted_end_offset = work.log.log_end_offset

@@ -1,0 +1,1 @@
+"""Files: record format, journals, segments, catalogue."""

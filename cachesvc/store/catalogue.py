@@ -44,7 +44,10 @@ class DuckDBCatalogue:
     """
 
     def __init__(self, path: Path) -> None:
-        config = {"threads": "1", "memory_limit": "256MB", "preserve_insertion_order": "true"}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": 1,
+            "memory_limit": "256MB",
+        }
         try:
             self._connection = duckdb.connect(str(path), config=config)
             self._prepare(path)
@@ -249,7 +252,10 @@ class DuckDBCatalogue:
 
     def list_job_runs(self, name: str, limit: int) -> list[JobRunRecord]:
         rows = self._run("list_job_runs", name, limit)
-        return [JobRunRecord(*row[:5], counts=json.loads(row[5])) for row in rows]
+        return [
+            JobRunRecord(job, started_ms, ended_ms, succeeded, error, json.loads(counts))
+            for job, started_ms, ended_ms, succeeded, error, counts in rows
+        ]
 
     def list_paused_jobs(self) -> set[str]:
         return {name for (name,) in self._run("list_paused_jobs")}

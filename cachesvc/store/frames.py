@@ -101,7 +101,9 @@ def decode_frame(buffer: memoryview, position: int) -> Frame:
         raise DamagedFile(f"checksum of the frame at byte {position} does not hold")
     if not base <= end:
         raise DamagedFile(f"frame at byte {position} covers [{base}, {end})")
-    return Frame(base, end, *fields[6:], buffer[begin:middle], buffer[middle:stop])
+    first, low, high, records, rejects = fields[6:]
+    payloads = buffer[begin:middle], buffer[middle:stop]
+    return Frame(base, end, first, low, high, records, rejects, *payloads)
 
 
 def iterate_frames(buffer: memoryview, position: int = 0) -> Iterator[tuple[int, Frame]]:

@@ -63,7 +63,9 @@ class JournalIndex:
     def add(self, frame: Frame) -> None:
         """Enters the frame that was written at the end of the file."""
         if not self.chunks or self.file_bytes - self.chunks[-1].file_position >= CHUNK_BYTES:
-            self.chunks.append(ChunkEntry(frame.base_offset, self.file_bytes, frame.min_timestamp_ms))
+            self.chunks.append(
+                ChunkEntry(frame.base_offset, self.file_bytes, frame.min_timestamp_ms)
+            )
             self.max_timestamps_ms.append(frame.max_timestamp_ms)
         if frame.record_count:
             if not self.record_count or frame.min_timestamp_ms < self.min_timestamp_ms:

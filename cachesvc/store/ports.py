@@ -79,7 +79,7 @@ class Catalogue(Protocol):
         """Enters a partition, or moves its log start."""
 
     def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
-        """Gives a topic a new epoch, greater than every one before, and returns it; the first is 1."""
+        """Gives a topic a new epoch, greater than all before, and returns it; the first is 1."""
 
     def list_segments(self) -> list[Segment]:
         """The manifest, ordered by partition and base offset."""

@@ -69,7 +69,8 @@ def encode_payload(batch: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with ipc.new_stream(sink, batch.schema, options=_WRITE_OPTIONS) as writer:
         writer.write_batch(batch)
-    return sink.getvalue()[prefix : -len(END_OF_STREAM)].to_pybytes()
+    payload: bytes = sink.getvalue()[prefix : -len(END_OF_STREAM)].to_pybytes()
+    return payload
 
 
 def join_stream(payloads: Iterable[bytes | memoryview]) -> bytes:
@@ -77,7 +78,9 @@ def join_stream(payloads: Iterable[bytes | memoryview]) -> bytes:
     return b"".join((RECORD_SCHEMA_MESSAGE, *payloads, END_OF_STREAM))
 
 
-def decode_payloads(payloads: Iterable[bytes | memoryview], schema: pa.Schema = RECORD_SCHEMA) -> pa.Table:
+def decode_payloads(
+    payloads: Iterable[bytes | memoryview], schema: pa.Schema = RECORD_SCHEMA
+) -> pa.Table:
     """The table that payloads of one schema hold, in their order."""
     stream = b"".join((schema_message(schema), *payloads, END_OF_STREAM))
     return ipc.open_stream(stream).read_all()

@@ -159,6 +159,15 @@ def read_row_group(
     return frames_of(table, begin, end)
 
 
+def read_table(path: Path) -> pa.Table:
+    """A whole file of the store. Blocking; for small ones.
+
+    Raises:
+        DamagedFile: A page fails its checksum, or cannot be read.
+    """
+    return pa.concat_tables(_row_groups(path))
+
+
 def empty_frame(base_offset: int, end_offset: int) -> Frame:
     """A frame that covers a range without records."""
     return Frame(base_offset, end_offset, end_offset, 0, 0, 0, 0, b"")
@@ -169,12 +178,7 @@ def frames_of(table: pa.Table, base_offset: int, end_offset: int) -> list[Frame]
     if not table.num_rows:
         return [empty_frame(base_offset, end_offset)]
     batch = table.cast(RECORD_SCHEMA).combine_chunks().to_batches()[0]
-    pieces = list(_pieces(batch, FRAME_ROWS, FRAME_VALUE_BYTES))
-    begins = [base_offset, *(piece.column(0)[0].as_py() for piece in pieces[1:])]
-    ends = [*begins[1:], end_offset]
-    return [
-        _encode(piece, begin, end) for piece, begin, end in zip(pieces, begins, ends, strict=True)
-    ]
+    return _encode_all(list(_pieces(batch, FRAME_ROWS, FRAME_VALUE_BYTES)), base_offset, end_offset)
 
 
 def slice_frame(frame: Frame, begin: int, end: int) -> Frame:
@@ -190,6 +194,14 @@ def slice_frame(frame: Frame, begin: int, end: int) -> Frame:
     return _encode(rows.combine_chunks().to_batches()[0], begin, end)
 
 
+def split_frame(frame: Frame, parts: int) -> list[Frame]:
+    """A frame as about ``parts`` frames of equal record counts, at least one each. Blocking."""
+    batch = decode_payloads([frame.payload]).combine_chunks().to_batches()[0]
+    rows = max(1, batch.num_rows // parts)
+    pieces = [batch.slice(begin, rows) for begin in range(0, batch.num_rows, rows)]
+    return _encode_all(pieces, frame.base_offset, frame.end_offset)
+
+
 def first_offset_at(frames: Iterable[Frame], timestamp_ms: int) -> int | None:
     """The first record's offset whose timestamp is not before ``timestamp_ms``. Blocking."""
     for frame in frames:
@@ -199,6 +211,15 @@ def first_offset_at(frames: Iterable[Frame], timestamp_ms: int) -> int | None:
             rows = table.filter(pc.greater_equal(times, timestamp_ms))
             return int(rows.column("offset")[0].as_py())
     return None
+
+
+def _encode_all(pieces: list[pa.RecordBatch], begin: int, end: int) -> list[Frame]:
+    """Adjacent pieces as frames that continue each other and together cover ``[begin, end)``."""
+    begins = [begin, *(piece.column(0)[0].as_py() for piece in pieces[1:])]
+    return [
+        _encode(piece, first, last)
+        for piece, first, last in zip(pieces, begins, [*begins[1:], end], strict=True)
+    ]
 
 
 def _encode(batch: pa.RecordBatch, begin: int, end: int) -> Frame:
@@ -372,7 +393,10 @@ def _regroup(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Recor
     for table in tables:
         for batch in table.cast(schema).to_batches():
             for piece in _pieces(batch, FRAME_ROWS, ROW_GROUP_VALUE_BYTES):
-                full = rows + piece.num_rows > ROW_GROUP_ROWS or size + piece.nbytes > ROW_GROUP_VALUE_BYTES
+                full = (
+                    rows + piece.num_rows > ROW_GROUP_ROWS
+                    or size + piece.nbytes > ROW_GROUP_VALUE_BYTES
+                )
                 if pending and full:
                     yield _combine(pending)
                     pending, rows, size = [], 0, 0

@@ -1,0 +1,240 @@
+"""The composition root: builds a service, or a reader, from its settings and runs it to its end."""
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from cachesvc.config import Config, ConnectionConfig, check_listen, effective_config
+from cachesvc.errors import ShuttingDown
+from cachesvc.jobs.compact import Compact
+from cachesvc.jobs.expire import Expire
+from cachesvc.jobs.scheduler import JobScheduler
+from cachesvc.jobs.sweep import Sweep
+from cachesvc.log.assignments import Assignments
+from cachesvc.log.log_store import LogStore, LogStoreSettings
+from cachesvc.log.sources import Source, Sources
+from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
+from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
+from cachesvc.mining.watch import watch
+from cachesvc.policy.sealing import SealLimits
+from cachesvc.policy.topics import topic_matcher
+from cachesvc.serving.admin import AdminServicer
+from cachesvc.serving.batches import Batches
+from cachesvc.serving.ingest import MiningServicer
+from cachesvc.serving.log_cache import LogCacheServicer
+from cachesvc.serving.server import Listen, Server, read_pem_files, socket_path
+
+_log = logging.getLogger(__name__)
+
+
+def run_service(config: Config) -> int:
+    """Runs a service until SIGTERM or SIGINT; returns the process's exit code.
+
+    Raises:
+        CacheError: It could not start; the message says why and what to do.
+    """
+    check_listen(config.server)
+    store = LogStore.open(_store_settings(config))
+    try:
+        asyncio.run(_Service(config, store).run())
+    finally:
+        store.close()
+    return 0
+
+
+def software_version() -> str:
+    """Of the installed distribution."""
+    try:
+        return version("cachesvc")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class _Service:
+    """Everything that runs in a service process. Built within its event loop."""
+
+    def __init__(self, config: Config, store: LogStore) -> None:
+        self._config = config
+        self._store = store
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        config, store = self._config, self._store
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        sources = Sources([_source(connection) for connection in config.connections])
+        assignments = Assignments(
+            store, sources, lambda: subscriptions, config.mining.reader_timeout_s, topic_matcher
+        )
+        subscriptions = Subscriptions(store.catalogue, assignments.plan_again)
+        jobs = self._jobs()
+        server = self._server(sources, subscriptions, assignments, jobs)
+        port = server.bind()
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(store.run()), tasks.create_task(subscriptions.run())]
+            try:
+                await server.start()
+                _log.info(
+                    "serving",
+                    extra={
+                        "event": "serving",
+                        "listen": _with_port(config.server.listen, port),
+                        "store": str(store.path),
+                        "version": software_version(),
+                    },
+                )
+                helpers = [tasks.create_task(assignments.run())]
+                helpers.extend(
+                    tasks.create_task(watch(sources, source, config.mining.metadata_interval_s))
+                    for source in sources.all()
+                )
+                readers = self._readers(sources)
+                helpers.extend(tasks.create_task(reader.run()) for reader in readers)
+                assignments.on_silent = _replacer(readers)
+                await jobs.start()
+                await self._stopping.wait()
+                await self._stop(server, subscriptions, jobs, helpers)
+            finally:
+                store.writer.close()
+                for task in background[1:]:
+                    task.cancel()
+                for source in sources.all():
+                    await source.lookup.close()
+
+    async def _stop(
+        self,
+        server: Server,
+        subscriptions: Subscriptions,
+        jobs: JobScheduler,
+        helpers: Sequence["asyncio.Task[None]"],
+    ) -> None:
+        """Readers flush, streams are told to come back, calls end, then journals are closed."""
+        began = time.monotonic()
+        _log.info("stopping", extra={"event": "stopping"})
+        await server.announce_end()
+        await jobs.stop()
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+        subscriptions.end_all(ShuttingDown("the service is about to end; connect again"))
+        left_s = max(0.5, self._config.server.shutdown_grace_s - (time.monotonic() - began))
+        await server.stop(left_s)
+        _log.info(
+            "stopped", extra={"event": "stopped", "seconds": round(time.monotonic() - began, 3)}
+        )
+
+    def _jobs(self) -> JobScheduler:
+        jobs, store = self._config.jobs, self._store
+        return JobScheduler(
+            store.catalogue,
+            [
+                Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target),
+                Expire(store, jobs.expire.interval_s, self._config.retention.age_s),
+                Sweep(store, jobs.sweep.interval_s, jobs.sweep.grace_s),
+            ],
+        )
+
+    def _server(
+        self,
+        sources: Sources,
+        subscriptions: Subscriptions,
+        assignments: Assignments,
+        jobs: JobScheduler,
+    ) -> Server:
+        config, store = self._config, self._store
+        certificate, key = read_pem_files(
+            config.server.tls_certificate_file, config.server.tls_key_file
+        )
+        batches = Batches(store.reader, config.store.chunk_cache_bytes_max)
+        reader_settings = {
+            "append_window_bytes_max": config.mining.append_window_bytes_max,
+            "batch_records_max": config.mining.batch_records_max,
+        }
+        return Server(
+            Listen(config.server.listen, certificate, key, socket_path(store.path)),
+            LogCacheServicer(
+                store,
+                sources,
+                subscriptions,
+                assignments,
+                batches,
+                config.server.progress_interval_s,
+            ),
+            AdminServicer(
+                store,
+                sources,
+                assignments,
+                jobs,
+                json.dumps(effective_config(config)),
+                software_version(),
+            ),
+            MiningServicer(store, sources, assignments, reader_settings),
+        )
+
+    def _readers(self, sources: Sources) -> list[ReaderProcess]:
+        address = f"unix:{socket_path(self._store.path)}"
+        logs = self._config.log
+        readers = []
+        for source in sources.all():
+            for number in range(self._config.mining.readers):
+                name = f"{source.name}-{number}"
+                arguments = [
+                    "reader",
+                    "--service",
+                    address,
+                    "--connection",
+                    source.name,
+                    "--name",
+                    name,
+                    "--exit-with-parent",
+                    "--log-level",
+                    logs.level,
+                    "--log-format",
+                    logs.format,
+                ]
+                readers.append(ReaderProcess(ReaderCommand(source.name, name, arguments)))
+        return readers
+
+
+def _replacer(readers: Sequence[ReaderProcess]) -> Callable[[int], None]:
+    def replace(pid: int) -> None:
+        for reader in readers:
+            if reader.pid == pid:
+                reader.replace()
+
+    return replace
+
+
+def _source(connection: ConnectionConfig) -> Source:
+    return Source(
+        connection.name,
+        connection.bootstrap_servers,
+        connection.topic_expression,
+        connection.non_json_policy,
+        KafkaCatalogue(KafkaSettings(bootstrap_servers=tuple(connection.bootstrap_servers))),
+        topic_matcher(connection.topic_expression),
+    )
+
+
+def _store_settings(config: Config) -> LogStoreSettings:
+    store = config.store
+    return LogStoreSettings(
+        Path(store.path),
+        store.memory_bytes_max,
+        store.chunk_cache_bytes_max,
+        store.warm_bytes_max,
+        SealLimits(
+            store.segment_bytes_max, store.segment_records_max, int(store.segment_age_s_max * 1000)
+        ),
+    )
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"

@@ -1,0 +1,262 @@
+"""Settings of the service: what they are, their units, defaults and ranges, and what fits together.
+
+Every section is a frozen struct that refuses unknown fields, so a typing error never falls back to
+a default in silence. A value can be encoded with ``msgspec.json`` and pickled, and what goes to a
+reader process is the same struct that came out of the file. ``cli.settings`` builds a ``Config``
+from file, environment and flags.
+
+Units are the last word of a name: ``_bytes_max``, ``_records_max``, ``_s`` (seconds; fractions are
+fine). docs/configuration.md is the reference.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cachesvc.errors import InvalidConfig, InvalidRequest
+from cachesvc.model import NonJsonPolicy
+from cachesvc.policy.topics import check_expression
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+MASK = "********"
+# The one place that knows secrets: a field whose last word is one of these is never shown.
+SECRET_WORDS = frozenset({"password", "secret", "token", "passphrase"})
+
+CacheBytes = Annotated[int, Meta(ge=64 * KIB, le=1024 * GIB)]
+Interval = Annotated[float, Meta(ge=0.1, le=86_400)]
+
+
+class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[store]``: where the log is kept, how much of it in memory, when journals are sealed."""
+
+    # The store's directory, made if missing. Required. Relative to the directory of the file, or
+    # to the working directory when it comes from the environment or a flag.
+    path: str = ""
+    # Bytes of the newest frames kept in memory, over all partitions. 64 KiB to 1 TiB.
+    memory_bytes_max: CacheBytes = 64 * MIB
+    # Bytes of older frames, decoded and encoded once and shared by subscribers. 64 KiB to 1 TiB.
+    chunk_cache_bytes_max: CacheBytes = 96 * MIB
+    # Bytes of sealed journals kept on disk so that catching up stays fast; 0: none. Up to 1 PiB.
+    warm_bytes_max: Annotated[int, Meta(ge=0, le=1024 * 1024 * GIB)] = 8 * GIB
+    # A journal is sealed at the first of these. Bytes: 1 KiB to 4 GiB; records: 1 to 100 million;
+    # age of its first frame in seconds: 0.1 to 86,400.
+    segment_bytes_max: Annotated[int, Meta(ge=KIB, le=4 * GIB)] = 64 * MIB
+    segment_records_max: Annotated[int, Meta(ge=1, le=100_000_000)] = 1_000_000
+    segment_age_s_max: Interval = 300.0
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[server]``: the gRPC listener."""
+
+    # HOST:PORT; an IPv6 host in brackets; port 0 lets the system choose one.
+    listen: str = "127.0.0.1:7070"
+    # PEM files; both or none. Relative paths as for store.path.
+    tls_certificate_file: str | None = None
+    tls_key_file: str | None = None
+    # Allows listening beyond loopback without TLS.
+    insecure: bool = False
+    # Seconds that a clean end may take. 0 to 3,600.
+    shutdown_grace_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
+    # Seconds between progress events on a quiet stream. 0.05 to 60.
+    progress_interval_s: Annotated[float, Meta(ge=0.05, le=60)] = 2.0
+
+
+class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[mining]``: reader processes and what they may hold."""
+
+    # Reader processes that the service starts for each connection; 0: only readers started by
+    # others mine. Up to 64.
+    readers: Annotated[int, Meta(ge=0, le=64)] = 1
+    # Bytes of appends that a reader may have unacknowledged. 64 KiB to 4 GiB.
+    append_window_bytes_max: Annotated[int, Meta(ge=64 * KIB, le=4 * GIB)] = 32 * MIB
+    # Records in one append. 1 to 1,000,000.
+    batch_records_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
+    # Seconds between looks for new topics and partitions. 0.1 to 86,400.
+    metadata_interval_s: Interval = 10.0
+    # Seconds after which a reader that was not heard of loses its topics. Readers report every
+    # second, so: 2 to 3,600.
+    reader_timeout_s: Annotated[float, Meta(ge=2, le=3_600)] = 10.0
+
+
+class RetentionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[retention]``: how long records stay."""
+
+    # Seconds, against the record's timestamp. 1 to 3,153,600,000 (a hundred years).
+    age_s: Annotated[float, Meta(ge=1, le=3_153_600_000)] = 259_200.0
+
+
+class CompactConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.compact]``: merges small adjacent segments."""
+
+    # Seconds between runs. 0.1 to 86,400.
+    interval_s: Interval = 600.0
+    # Bytes up to which segments are merged. 1 KiB to 16 GiB.
+    segment_bytes_target: Annotated[int, Meta(ge=KIB, le=16 * GIB)] = 256 * MIB
+
+
+class ExpireConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.expire]``: applies retention."""
+
+    # Seconds between runs. 0.1 to 86,400.
+    interval_s: Interval = 600.0
+
+
+class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.sweep]``: deletes files that no manifest names."""
+
+    # Seconds between runs. 0.1 to 86,400.
+    interval_s: Interval = 600.0
+    # Seconds that such a file stays, so that whoever reads it can finish. 0 to 86,400.
+    grace_s: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+
+
+class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs]``: one table for each scheduled job."""
+
+    compact: CompactConfig = CompactConfig()
+    expire: ExpireConfig = ExpireConfig()
+    sweep: SweepConfig = SweepConfig()
+
+
+class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[log]``: what the process says about itself, on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    # "text" for people, "json" for programs: one object a line.
+    format: Literal["text", "json"] = "text"
+
+
+class ConnectionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[connections]]``: one Kafka cluster."""
+
+    # Unique; 1 to 64 of A-Z, a-z, 0-9, _ and -.
+    name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+    # HOST:PORT each, at least one; an IPv6 host in brackets.
+    bootstrap_servers: Annotated[tuple[str, ...], Meta(min_length=1)]
+    # RE2 expression of at most 256 characters that has to match a topic's whole name.
+    topic_expression: str = ".*"
+    # "reject" keeps a record that is not a JSON object apart and goes on; "stop" stops mining that
+    # partition at it.
+    non_json_policy: NonJsonPolicy = NonJsonPolicy.REJECT
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of one service."""
+
+    store: StoreConfig = StoreConfig()
+    server: ServerConfig = ServerConfig()
+    mining: MiningConfig = MiningConfig()
+    retention: RetentionConfig = RetentionConfig()
+    jobs: JobsConfig = JobsConfig()
+    log: LogConfig = LogConfig()
+    connections: tuple[ConnectionConfig, ...] = ()
+
+
+def check_fields(config: Config, source: str) -> None:
+    """What the types do not say: addresses, topic expressions, connection names.
+
+    Args:
+        config: What to check.
+        source: Where it comes from, for messages: a file, a variable, a flag.
+
+    Raises:
+        InvalidConfig: A field is wrong; the message names the source, the field and what to do.
+    """
+    _check_address(config.server.listen, source, "server.listen")
+    names: set[str] = set()
+    for index, connection in enumerate(config.connections):
+        field = f"connections[{index}]"
+        if connection.name in names:
+            problem = f"{connection.name!r} is the name of another connection"
+            raise setting_error(source, f"{field}.name", problem, "choose a name of its own")
+        names.add(connection.name)
+        for number, server in enumerate(connection.bootstrap_servers):
+            _check_address(server, source, f"{field}.bootstrap_servers[{number}]", port_min=1)
+        try:
+            check_expression(connection.topic_expression)
+        except InvalidRequest as error:
+            advice = "RE2 syntax has neither look-around nor back-references"
+            raise setting_error(source, f"{field}.topic_expression", str(error), advice) from error
+
+
+def check_listen(server: ServerConfig, source: str = "server") -> None:
+    """Refuses to listen beyond loopback without TLS, unless ``insecure`` says that it is meant.
+
+    Raises:
+        InvalidConfig: As said, or only one half of a key pair, or TLS and ``insecure`` together.
+    """
+    host, _ = parse_address(server.listen)
+    certificate, key = server.tls_certificate_file, server.tls_key_file
+    if (certificate is None) != (key is None):
+        missing = "tls_certificate_file" if certificate is None else "tls_key_file"
+        advice = "TLS needs a certificate and its key"
+        raise setting_error(source, f"server.{missing}", "is missing", advice)
+    if certificate is not None and server.insecure:
+        raise setting_error(source, "server.insecure", "contradicts TLS", "leave out one of them")
+    if certificate is None and not server.insecure and not _is_loopback(host):
+        problem = f"{server.listen} is beyond loopback without TLS"
+        advice = "set server.tls_certificate_file and server.tls_key_file, or listen on 127.0.0.1, "
+        advice += "or accept plain text with server.insecure = true (--insecure)"
+        raise setting_error(source, "server.listen", problem, advice)
+
+
+def parse_address(address: str, port_min: int = 0) -> tuple[str, int]:
+    """Host and port of HOST:PORT; an IPv6 host comes in brackets and leaves without.
+
+    Raises:
+        InvalidConfig: It is no such address.
+    """
+    host, colon, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not colon or not host or re.search(r"[\s/\[\]@,]", host) or (":" in host) != bracketed:
+        raise InvalidConfig(f"{address!r} is not HOST:PORT; write an IPv6 host as [::1]:9092")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not port_min <= int(port) <= 65_535:
+        raise InvalidConfig(
+            f"{address!r} has no port from {port_min} to 65535 after its last colon"
+        )
+    return host, int(port)
+
+
+def effective_config(config: Config) -> dict[str, Any]:
+    """All settings as JSON types, defaults included, secrets masked."""
+    return {key: _masked(key, value) for key, value in msgspec.to_builtins(config).items()}
+
+
+def is_secret(name: str) -> bool:
+    """Whether what a field of this name holds is never shown."""
+    return name.rpartition("_")[2] in SECRET_WORDS
+
+
+def setting_error(source: str, field: str, problem: str, advice: str) -> InvalidConfig:
+    """The error of one setting: where it was set, which one, what is wrong and what to do."""
+    place = f"{source}: {field}" if field else source
+    return InvalidConfig(f"{place}: {problem}; {advice}", metadata={"field": field})
+
+
+def _masked(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {inner: _masked(inner, item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(key, item) for item in value]
+    return MASK if value is not None and is_secret(key) else value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_address(address: str, source: str, field: str, port_min: int = 0) -> None:
+    try:
+        parse_address(address, port_min)
+    except InvalidConfig as error:
+        raise InvalidConfig(f"{source}: {field}: {error}", metadata={"field": field}) from error

@@ -1,0 +1,1 @@
+"""The scheduler edge: compaction, retention, sweep."""

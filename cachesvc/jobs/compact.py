@@ -1,0 +1,57 @@
+"""Compaction: merges small adjacent segments of a partition into larger ones, losing nothing."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from cachesvc.jobs.job import Progress
+from cachesvc.log.log_store import LogStore
+from cachesvc.policy.compaction import plan_compaction
+from cachesvc.store.segments import merge_segments
+
+
+class Compact:
+    """Merges as the policy plans: file durable, manifest commit; the sweep takes old files.
+
+    Args:
+        store: Whose segments.
+        interval_s: Between runs.
+        segment_bytes_target: Size up to which segments are merged.
+    """
+
+    name = "compact"
+    description = "merge small adjacent segments into larger ones"
+
+    def __init__(self, store: LogStore, interval_s: float, segment_bytes_target: int) -> None:
+        self.interval_s = interval_s
+        self._store = store
+        self._segment_bytes_target = segment_bytes_target
+
+    async def run(self, progress: Progress) -> Mapping[str, int]:
+        """See ``Job.run``."""
+        plans = [
+            (log, plan)
+            for log in self._store.all()
+            for plan in plan_compaction(log.segments, self._segment_bytes_target)
+        ]
+        counts: Counter[str] = Counter(
+            segments_merged=0, segments_made=0, bytes_before=0, bytes_after=0
+        )
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="compact") as thread:
+            for done, (log, plan) in enumerate(plans):
+                progress(done, len(plans), f"{log.id.topic}/{log.id.partition}")
+                sources = list(plan.segments)
+                now_ms = time.time_ns() // 1_000_000
+                merged = await loop.run_in_executor(
+                    thread, merge_segments, self._store.path, sources, plan.level, now_ms
+                )
+                await self._store.replace_segments(log, sources, [merged])
+                counts["segments_merged"] += len(sources)
+                counts["segments_made"] += 1
+                counts["bytes_before"] += sum(segment.bytes for segment in sources)
+                counts["bytes_after"] += merged.bytes
+        progress(len(plans), len(plans), "")
+        return counts

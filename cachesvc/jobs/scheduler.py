@@ -1,0 +1,187 @@
+"""Runs jobs: on their intervals and on demand, one run of a job at a time. On APScheduler."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from cachesvc.errors import CacheError, NotFound, PreconditionFailed
+from cachesvc.jobs.job import Job, Progress
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.store.ports import JobRunRecord
+
+_log = logging.getLogger(__name__)
+_MISFIRE_GRACE_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a run is; ``run`` is set in the last one."""
+
+    done: int
+    total: int
+    message: str
+    run: JobRunRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job as it is now; ``next_run_ms`` is None while it is paused."""
+
+    job: Job
+    paused: bool
+    running: bool
+    next_run_ms: int | None
+    last_run: JobRunRecord | None
+
+
+class JobScheduler:
+    """The jobs of one service. Belongs to one event loop.
+
+    Args:
+        catalogue: Keeps the history and what is paused.
+        jobs: What there is to run.
+    """
+
+    def __init__(self, catalogue: CatalogueThread, jobs: Sequence[Job]) -> None:
+        self._catalogue = catalogue
+        self._jobs = {job.name: job for job in jobs}
+        self._running: dict[str, asyncio.Task[JobRunRecord]] = {}
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+
+    async def start(self) -> None:
+        """Begins the schedules of all jobs that are not paused."""
+        paused = await self._catalogue.call(lambda port: port.list_paused_jobs())
+        self._scheduler.start(paused=False)
+        for job in self._jobs.values():
+            self._scheduler.add_job(
+                self._run_scheduled,
+                IntervalTrigger(seconds=max(1, round(job.interval_s)), jitter=None),
+                args=[job.name],
+                id=job.name,
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=_MISFIRE_GRACE_S,
+            )
+            if job.name in paused:
+                self._scheduler.pause_job(job.name)
+
+    async def stop(self) -> None:
+        """Ends all schedules and cancels runs under way."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        for task in list(self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def states(self) -> list[JobState]:
+        """All jobs, ordered by name."""
+        paused = await self._catalogue.call(lambda port: port.list_paused_jobs())
+        found = []
+        for name, job in sorted(self._jobs.items()):
+            runs = await self.history(name, 1)
+            scheduled = self._scheduler.get_job(name)
+            at: datetime | None = scheduled.next_run_time if scheduled else None
+            next_ms = int(at.timestamp() * 1000) if at and name not in paused else None
+            found.append(
+                JobState(
+                    job, name in paused, name in self._running, next_ms, next(iter(runs), None)
+                )
+            )
+        return found
+
+    async def state(self, name: str) -> JobState:
+        """One job.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        self._get(name)
+        return next(state for state in await self.states() if state.job.name == name)
+
+    async def history(self, name: str, limit: int) -> list[JobRunRecord]:
+        """Past runs of a job, or of all for an empty name, the newest first."""
+        if name:
+            self._get(name)
+        return await self._catalogue.call(lambda port: port.list_job_runs(name, limit))
+
+    async def set_paused(self, name: str, *, paused: bool) -> JobState:
+        """Pauses or resumes a schedule; a run under way goes on. Idempotent."""
+        self._get(name)
+        await self._catalogue.call(lambda port: port.set_job_paused(name, paused=paused))
+        (self._scheduler.pause_job if paused else self._scheduler.resume_job)(name)
+        return await self.state(name)
+
+    async def run_now(self, name: str) -> AsyncIterator[JobProgress]:
+        """Runs a job and tells how far it is, at its end with the run.
+
+        A caller that goes away does not stop the run.
+
+        Raises:
+            NotFound: There is none of that name.
+            PreconditionFailed: It is running (``JOB_RUNNING``).
+        """
+        job = self._get(name)
+        if name in self._running:
+            raise PreconditionFailed(
+                f"job {name!r} is running already; wait for its end",
+                reason="JOB_RUNNING",
+                metadata={"job": name},
+            )
+        latest = JobProgress(0, 0, "")
+        changed = asyncio.Event()
+
+        def note(done: int, total: int, message: str) -> None:
+            nonlocal latest
+            latest = JobProgress(done, total, message)
+            changed.set()
+
+        task = self._begin(job, note)
+        task.add_done_callback(lambda _: changed.set())
+        while not task.done():
+            await changed.wait()
+            changed.clear()
+            if not task.done():
+                yield latest
+        yield JobProgress(latest.done, latest.total, "", await task)
+
+    def _get(self, name: str) -> Job:
+        if name not in self._jobs:
+            raise NotFound(
+                f"there is no job {name!r}; there are: {', '.join(sorted(self._jobs))}",
+                reason="UNKNOWN_JOB",
+                metadata={"job": name},
+            )
+        return self._jobs[name]
+
+    async def _run_scheduled(self, name: str) -> None:
+        if name not in self._running:
+            await self._begin(self._jobs[name], lambda done, total, message: None)
+
+    def _begin(self, job: Job, note: Progress) -> "asyncio.Task[JobRunRecord]":
+        task = asyncio.ensure_future(self._run(job, note))
+        self._running[job.name] = task
+        task.add_done_callback(lambda _: self._running.pop(job.name, None))
+        return task
+
+    async def _run(self, job: Job, note: Progress) -> JobRunRecord:
+        started_ms = time.time_ns() // 1_000_000
+        try:
+            counts = await job.run(note)
+            error = ""
+        except (CacheError, OSError) as failure:
+            counts, error = {}, str(failure)
+            _log.error(
+                "a job failed", extra={"event": "job_failed", "job": job.name, "error": error}
+            )
+        ended_ms = time.time_ns() // 1_000_000
+        run = JobRunRecord(job.name, started_ms, ended_ms, not error, error, dict(counts))
+        if not error:
+            _log.info("a job ended", extra={"event": "job_ended", "job": job.name, **counts})
+        await self._catalogue.call(lambda port: port.add_job_run(run))
+        return run

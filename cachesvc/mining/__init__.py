@@ -1,0 +1,1 @@
+"""The Kafka edge: reader processes, and the service's view of clusters."""

@@ -1,0 +1,44 @@
+"""Keeps the service's view of each cluster up to date."""
+
+import asyncio
+import logging
+import random
+
+from cachesvc.errors import SourceUnreachable
+from cachesvc.log.sources import Source, Sources
+
+_log = logging.getLogger(__name__)
+_FIRST_RETRY_S = 0.5
+
+
+async def watch(sources: Sources, source: Source, interval_s: float) -> None:
+    """Looks for topics and partitions every ``interval_s``, and sooner when asked, until cancelled.
+
+    While the cluster does not answer it asks again after 0.5 s, then twice as long each time, up to
+    ``interval_s``, with jitter.
+    """
+    pause_s = _FIRST_RETRY_S
+    while True:
+        was_reachable = not source.error
+        try:
+            await sources.look(source)
+        except SourceUnreachable as error:
+            if was_reachable:
+                _log.warning(
+                    "a cluster does not answer, trying again",
+                    extra={
+                        "event": "source_unreachable",
+                        "connection": source.name,
+                        "error": str(error),
+                    },
+                )
+            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+            pause_s = min(pause_s * 2, interval_s)
+            continue
+        if not was_reachable:
+            _log.info(
+                "a cluster answers again",
+                extra={"event": "source_reachable", "connection": source.name},
+            )
+        pause_s = _FIRST_RETRY_S
+        await asyncio.sleep(interval_s)

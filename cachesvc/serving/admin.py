@@ -1,0 +1,237 @@
+"""The Admin service: what operators and scheduled jobs look at and start."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, TypeVar
+
+import grpc
+
+from cachesvc.errors import InvalidRequest, NotFound
+from cachesvc.log.assignments import Assignments, MiningCounts
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.rejects import read_rejects
+from cachesvc.log.sources import Source, Sources
+from cachesvc.model import TopicId
+from cachesvc.serving import admin_views as views
+from cachesvc.serving.ports import Jobs
+from cachesvc.serving.status import errors_as_status
+from cachesvc.store.record_schema import FORMAT_VERSION
+from cachesvc.v1 import admin_pb2 as pb
+from cachesvc.v1 import admin_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+T = TypeVar("T")
+_PAGE = 1_000
+_REJECTS_DEFAULT = 1_000
+_RUNS_DEFAULT = 100
+_LIMIT_MAX = 100_000
+
+
+class AdminServicer(admin_pb2_grpc.AdminServicer):
+    """``cachesvc.v1.Admin``; see the .proto for the contract.
+
+    Args:
+        store: The logs.
+        sources: The connections.
+        assignments: Who mines what.
+        jobs: What can be run.
+        config_json: The effective configuration, secrets masked.
+        version: Of this software.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        sources: Sources,
+        assignments: Assignments,
+        jobs: Jobs,
+        config_json: str,
+        version: str,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._assignments = assignments
+        self._jobs = jobs
+        self._config_json = config_json
+        self._version = version
+
+    async def GetConfig(
+        self, request: pb.GetConfigRequest, context: Context
+    ) -> pb.GetConfigResponse:
+        return pb.GetConfigResponse(
+            config_json=self._config_json,
+            version=self._version,
+            store_format_version=FORMAT_VERSION,
+        )
+
+    async def ListConnections(
+        self, request: pb.ListConnectionsRequest, context: Context
+    ) -> pb.ListConnectionsResponse:
+        return pb.ListConnectionsResponse(
+            connections=[views.connection(source) for source in self._sources.all()]
+        )
+
+    async def ListMiningTasks(
+        self, request: pb.ListMiningTasksRequest, context: Context
+    ) -> pb.ListMiningTasksResponse:
+        async with errors_as_status(context):
+            return pb.ListMiningTasksResponse(
+                tasks=[self._task(source) for source in self._chosen(request.connection)]
+            )
+
+    def _task(self, source: Source) -> pb.MiningTask:
+        task = pb.MiningTask(name=source.name, connection=source.name)
+        owners = {
+            topic: (reader.name, assigned.epoch)
+            for reader in self._assignments.readers(source.name)
+            for topic, assigned in reader.assigned.items()
+        }
+        for topic in sorted(self._assignments.needed(source)):
+            topic_id = self._store.topic_id(source.name, topic)
+            logs = self._store.of_topic(topic_id)
+            reader, epoch = owners.get(topic, ("", 0))
+            counts = self._assignments.counts.get(topic_id, MiningCounts())
+            state, error = views.topic_state(logs, needed=True)
+            task.topics.add(
+                topic=topic,
+                reader=reader,
+                epoch=epoch,
+                state=int(state),
+                error=error,
+                records_mined=counts.records,
+                bytes_mined=counts.bytes,
+                records_rejected=counts.rejects,
+                mining_lag_records=sum(log.mining_lag or 0 for log in logs),
+            )
+        return task
+
+    async def ListReaders(
+        self, request: pb.ListReadersRequest, context: Context
+    ) -> pb.ListReadersResponse:
+        return pb.ListReadersResponse(
+            readers=[views.reader(reader) for reader in self._assignments.readers()]
+        )
+
+    async def ListTopics(
+        self, request: pb.ListTopicsRequest, context: Context
+    ) -> pb.ListTopicsResponse:
+        async with errors_as_status(context):
+            found = [
+                self._topic(source, topic)
+                for source in self._chosen(request.connection)
+                for topic in self._topics(source)
+                if request.topic in ("", topic)
+            ]
+            if request.topic and not found:
+                raise _unknown_topic(request.topic)
+            return pb.ListTopicsResponse(topics=found)
+
+    def _topics(self, source: Source) -> list[str]:
+        cached = {log.id.topic for log in self._store.all() if log.id.connection == source.name}
+        return sorted(cached | set(source.topics))
+
+    def _topic(self, source: Source, topic: str) -> pb.Topic:
+        logs = self._store.of_topic(self._store.topic_id(source.name, topic))
+        needed = topic in self._assignments.needed(source)
+        return views.topic(TopicId(source.name, topic), logs, needed=needed)
+
+    async def ListSegments(
+        self, request: pb.ListSegmentsRequest, context: Context
+    ) -> AsyncIterator[pb.ListSegmentsResponse]:
+        async with errors_as_status(context):
+            segments = [
+                views.segment(segment)
+                for log in self._logs(request.connection, request.topic)
+                for segment in log.segments
+            ]
+            for page in _pages(segments):
+                yield pb.ListSegmentsResponse(segments=page)
+
+    async def ListJournals(
+        self, request: pb.ListJournalsRequest, context: Context
+    ) -> pb.ListJournalsResponse:
+        async with errors_as_status(context):
+            return pb.ListJournalsResponse(
+                journals=[
+                    views.journal(log, entry, self._store.path)
+                    for log in self._logs(request.connection, request.topic)
+                    for entry in log.journals
+                ]
+            )
+
+    async def ListRejects(
+        self, request: pb.ListRejectsRequest, context: Context
+    ) -> AsyncIterator[pb.ListRejectsResponse]:
+        async with errors_as_status(context):
+            left = _limit(request.limit, _REJECTS_DEFAULT)
+            for log in self._logs(request.connection, request.topic):
+                async for rows in read_rejects(self._store, log):
+                    messages = [views.reject(log.id, row) for row in rows[:left]]
+                    left -= len(messages)
+                    if messages:
+                        yield pb.ListRejectsResponse(rejects=messages)
+                    if not left:
+                        return
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        return pb.ListJobsResponse(jobs=[views.job(state) for state in await self._jobs.states()])
+
+    async def RunJob(
+        self, request: pb.RunJobRequest, context: Context
+    ) -> AsyncIterator[pb.RunJobResponse]:
+        async with errors_as_status(context):
+            async for progress in self._jobs.run_now(request.name):
+                yield views.job_progress(progress)
+
+    async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
+        async with errors_as_status(context):
+            state = await self._jobs.set_paused(request.name, paused=True)
+            return pb.PauseJobResponse(job=views.job(state))
+
+    async def ResumeJob(
+        self, request: pb.ResumeJobRequest, context: Context
+    ) -> pb.ResumeJobResponse:
+        async with errors_as_status(context):
+            state = await self._jobs.set_paused(request.name, paused=False)
+            return pb.ResumeJobResponse(job=views.job(state))
+
+    async def ListJobRuns(
+        self, request: pb.ListJobRunsRequest, context: Context
+    ) -> pb.ListJobRunsResponse:
+        async with errors_as_status(context):
+            runs = await self._jobs.history(request.name, _limit(request.limit, _RUNS_DEFAULT))
+            return pb.ListJobRunsResponse(runs=[views.job_run(run) for run in runs])
+
+    def _chosen(self, connection: str) -> list[Source]:
+        return [self._sources.resolve(connection)] if connection else self._sources.all()
+
+    def _logs(self, connection: str, topic: str) -> list[PartitionLog]:
+        names = {source.name for source in self._chosen(connection)}
+        cached = [log for log in self._store.all() if log.id.connection in names]
+        if not topic:
+            return cached
+        found = [log for log in cached if log.id.topic == topic]
+        if not found and not any(topic in source.topics for source in self._chosen(connection)):
+            raise _unknown_topic(topic)
+        return found
+
+
+def _unknown_topic(topic: str) -> NotFound:
+    return NotFound(
+        f"there is no topic {topic!r}; `cachesvc topics` lists those there are",
+        reason="UNKNOWN_TOPIC",
+        metadata={"topic": topic},
+    )
+
+
+def _limit(value: int, default: int) -> int:
+    if not 0 <= value <= _LIMIT_MAX:
+        raise InvalidRequest(f"limit: {value} is outside 0 to {_LIMIT_MAX}; 0 means {default}")
+    return value or default
+
+
+def _pages(rows: Iterable[T]) -> Iterable[list[T]]:
+    iterator = iter(rows)
+    while page := list(itertools.islice(iterator, _PAGE)):
+        yield page

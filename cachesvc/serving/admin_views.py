@@ -1,0 +1,170 @@
+"""Messages that show the state of connections, topics, files and jobs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cachesvc.log.assignments import JoinedReader
+from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.sources import Source
+from cachesvc.model import MiningState, NonJsonPolicy, PartitionId, Segment, TopicId
+from cachesvc.serving.ports import JobProgress, JobState
+from cachesvc.serving.views import partition_offsets
+from cachesvc.store.ports import JobRunRecord
+from cachesvc.v1 import admin_pb2 as pb
+
+_POLICIES = {NonJsonPolicy.REJECT: pb.REJECT, NonJsonPolicy.STOP: pb.STOP}
+# The state of a topic is that of its partition which needs most attention.
+_BY_URGENCY = (
+    MiningState.FAILED,
+    MiningState.BLOCKED,
+    MiningState.SOURCE_UNREACHABLE,
+    MiningState.MINING,
+    MiningState.STARTING,
+    MiningState.IDLE,
+)
+
+
+def connection(source: Source) -> pb.Connection:
+    """A configured Kafka cluster."""
+    return pb.Connection(
+        name=source.name,
+        bootstrap_servers=source.bootstrap_servers,
+        topic_expression=source.topic_expression,
+        non_json_policy=_POLICIES[source.non_json_policy],
+        reachable=source.known and not source.error,
+        error=source.error,
+    )
+
+
+def reader(joined: JoinedReader) -> pb.Reader:
+    """A reader process with its topics."""
+    return pb.Reader(
+        name=joined.name,
+        connection=joined.connection,
+        pid=joined.pid,
+        joined_ms=joined.joined_ms,
+        topics=sorted(joined.assigned),
+    )
+
+
+def topic_state(logs: Sequence[PartitionLog], *, needed: bool) -> tuple[MiningState, str]:
+    """What mining of a topic does, and why where that needs a reason."""
+    if not needed:
+        return MiningState.IDLE, ""
+    for state in _BY_URGENCY[:-1]:
+        for log in logs:
+            if log.source.state is state:
+                return state, log.source.error
+    return MiningState.STARTING, ""
+
+
+def topic(topic_id: TopicId, logs: Sequence[PartitionLog], *, needed: bool) -> pb.Topic:
+    """A topic and what is cached of it."""
+    state, error = topic_state(logs, needed=needed)
+    segments = [segment for log in logs for segment in log.segments]
+    journals = [entry for log in logs for entry in log.journals]
+    open_journals = [entry for entry in journals if not entry.sealed]
+    return pb.Topic(
+        connection=topic_id.connection,
+        name=topic_id.topic,
+        incarnation=topic_id.incarnation,
+        needed=needed,
+        mining_state=int(state),  # type: ignore[arg-type]
+        mining_error=error,
+        partitions=[partition_offsets(log) for log in logs],
+        segment_count=len(segments),
+        segment_bytes=sum(segment.bytes for segment in segments),
+        journal_bytes=sum(entry.bytes for entry in journals),
+        reject_count=sum(segment.reject_count for segment in segments)
+        + sum(entry.index.reject_count for entry in open_journals if entry.index),
+    )
+
+
+def segment(found: Segment) -> pb.Segment:
+    """A live segment."""
+    partition = found.partition
+    return pb.Segment(
+        connection=partition.connection,
+        topic=partition.topic,
+        partition=partition.partition,
+        incarnation=partition.incarnation,
+        base_offset=found.base_offset,
+        end_offset=found.end_offset,
+        record_count=found.record_count,
+        bytes=found.bytes,
+        min_timestamp_ms=found.min_timestamp_ms,
+        max_timestamp_ms=found.max_timestamp_ms,
+        created_ms=found.created_ms,
+        level=found.level,
+        path=found.path,
+        reject_count=found.reject_count,
+    )
+
+
+def journal(log: PartitionLog, entry: JournalEntry, store: Path) -> pb.Journal:
+    """A journal on disk."""
+    state = pb.WARM if entry.sealed else pb.SEALING if entry.file is None else pb.ACTIVE
+    return pb.Journal(
+        connection=log.id.connection,
+        topic=log.id.topic,
+        partition=log.id.partition,
+        incarnation=log.id.incarnation,
+        base_offset=entry.base_offset,
+        end_offset=entry.end_offset,
+        record_count=entry.index.record_count if entry.index else 0,
+        bytes=entry.bytes,
+        state=state,
+        path=entry.path.relative_to(store).as_posix(),
+    )
+
+
+def reject(partition: PartitionId, row: Mapping[str, Any]) -> pb.Reject:
+    """A record that the JSON rule turned away; ``row`` has the columns of the reject schema."""
+    return pb.Reject(
+        connection=partition.connection,
+        topic=partition.topic,
+        partition=partition.partition,
+        incarnation=partition.incarnation,
+        offset=row["offset"],
+        timestamp_ms=row["timestamp"],
+        reason=row["reason"],
+        detail=row["detail"],
+        key=row["key"],
+        value=row["value"],
+    )
+
+
+def job(state: JobState) -> pb.Job:
+    """A job and its schedule."""
+    return pb.Job(
+        name=state.job.name,
+        description=state.job.description,
+        interval_s=state.job.interval_s,
+        paused=state.paused,
+        running=state.running,
+        next_run_ms=state.next_run_ms,
+        last_run=job_run(state.last_run) if state.last_run else None,
+    )
+
+
+def job_run(run: JobRunRecord) -> pb.JobRun:
+    """A past run."""
+    return pb.JobRun(
+        name=run.name,
+        started_ms=run.started_ms,
+        ended_ms=run.ended_ms,
+        succeeded=run.succeeded,
+        error=run.error,
+        counts=dict(run.counts),
+    )
+
+
+def job_progress(progress: JobProgress) -> pb.RunJobResponse:
+    """How far a run is."""
+    return pb.RunJobResponse(
+        done=progress.done,
+        total=progress.total,
+        message=progress.message,
+        run=job_run(progress.run) if progress.run else None,
+    )

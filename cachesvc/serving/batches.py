@@ -1,0 +1,77 @@
+"""Which frames go into one batch: cut to what was asked for, bounded in bytes."""
+
+from collections.abc import Sequence
+
+from cachesvc.log.reading import LogReader
+from cachesvc.log.shared_cache import SharedCache
+from cachesvc.model import Encoding, PartitionId
+from cachesvc.serving.responses import encoded_size, records_body
+from cachesvc.store.frames import Frame
+from cachesvc.store.segments import split_frame
+
+_FrameKey = tuple[PartitionId, int, int]
+
+
+class Batches:
+    """Cuts and encodes frames; work that several streams need is done once.
+
+    Args:
+        reader: Runs blocking work.
+        cache_bytes_max: Budget for frames as RECORDS and for pieces of large frames, each.
+    """
+
+    def __init__(self, reader: LogReader, cache_bytes_max: int) -> None:
+        self._reader = reader
+        self._bodies: SharedCache[_FrameKey, bytes] = SharedCache(cache_bytes_max, len)
+        self._pieces: SharedCache[tuple[_FrameKey, int], Sequence[Frame]] = SharedCache(
+            cache_bytes_max, lambda pieces: sum(piece.encoded_bytes for piece in pieces)
+        )
+
+    async def next_run(
+        self,
+        partition: PartitionId,
+        frames: Sequence[Frame],
+        position: int,
+        end: int | None,
+        encoding: Encoding,
+        bytes_max: int,
+    ) -> Sequence[Frame]:
+        """The frames of the next batch: they cover ``[position, …)`` and nothing behind ``end``.
+
+        Args:
+            partition: Whose frames these are.
+            frames: Contiguous; the first covers ``position``.
+            position: Where the batch begins.
+            end: Where the stream ends, greater than ``position``; None if it does not.
+            encoding: How the batch carries records.
+            bytes_max: What it may carry; a single record that is larger comes alone.
+        """
+        first = frames[0]
+        stop = first.end_offset if end is None else min(first.end_offset, end)
+        first = await self._reader.slice(first, position, stop)
+        if encoded_size([first], encoding) > bytes_max and first.record_count > 1:
+            return (await self._split(partition, first, encoding, bytes_max))[:1]
+        run, size = [first], encoded_size([first], encoding)
+        for frame in frames[1:]:
+            size += encoded_size([frame], encoding)
+            if size > bytes_max or (end is not None and frame.end_offset > end):
+                break
+            run.append(frame)
+        return run
+
+    async def _split(
+        self, partition: PartitionId, frame: Frame, encoding: Encoding, bytes_max: int
+    ) -> Sequence[Frame]:
+        parts = -(-encoded_size([frame], encoding) // bytes_max)
+        key = ((partition, frame.base_offset, frame.end_offset), parts)
+        return await self._pieces.get(key, lambda: self._reader.run(split_frame, frame, parts))
+
+    async def bodies(self, partition: PartitionId, frames: Sequence[Frame]) -> list[bytes]:
+        """Each frame as the bytes of ``Batch.records``."""
+        found = []
+        for frame in frames:
+            key = (partition, frame.base_offset, frame.end_offset)
+            found.append(
+                await self._bodies.get(key, lambda f=frame: self._reader.run(records_body, f))  # type: ignore[misc]
+            )
+        return found

@@ -1,0 +1,154 @@
+"""From request messages to checked values: every refusal names the field and what it may be."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cachesvc.errors import InvalidRequest
+from cachesvc.model import Encoding, Mode
+from cachesvc.policy.topics import check_expression, check_subscription_name, check_topic_name
+from cachesvc.v1 import log_cache_pb2 as pb
+
+BATCH_BYTES_DEFAULT = 1 << 20
+BATCH_BYTES_MIN = 64 << 10
+BATCH_BYTES_MAX = 16 << 20
+TOPICS_MAX = 10_000
+
+PartitionName = tuple[str, int]
+"""Topic and partition number, in the present incarnation."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """A checked ``Start``: exactly one of the four, or none of them.
+
+    Attributes:
+        earliest: From each log's start.
+        latest: From the source's end.
+        timestamp_ms: From the first record not before this time.
+        positions: Exactly there; None unless positions were asked for.
+    """
+
+    earliest: bool = False
+    latest: bool = False
+    timestamp_ms: int | None = None
+    positions: Mapping[PartitionName, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeCall:
+    """A checked ``SubscribeRequest``; see there."""
+
+    subscription: str
+    connection: str
+    topics: tuple[str, ...]
+    topic_expression: str
+    mode: Mode
+    start: StartRequest
+    encoding: Encoding
+    batch_bytes_max: int
+    end: Mapping[PartitionName, int]
+
+
+def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
+    """Checks a SubscribeRequest.
+
+    Raises:
+        InvalidRequest: A field is missing, out of range, or contradicts another.
+    """
+    check_subscription_name(request.subscription)
+    topics = tuple(dict.fromkeys(request.topics))
+    if bool(topics) == bool(request.topic_expression):
+        raise InvalidRequest(
+            "give either topics or topic_expression, and not both", reason="TOPICS_REQUIRED"
+        )
+    if len(topics) > TOPICS_MAX:
+        raise InvalidRequest(f"topics: at most {TOPICS_MAX}, got {len(topics)}; use an expression")
+    for topic in topics:
+        check_topic_name(topic)
+    if request.topic_expression:
+        check_expression(request.topic_expression)
+    if int(request.mode) not in Mode.__members__.values():
+        raise InvalidRequest(
+            "mode: give INCREMENTAL, FULL or FULL_AND_INCREMENTAL", reason="MODE_REQUIRED"
+        )
+    if int(request.encoding) not in (0, *Encoding.__members__.values()):
+        raise InvalidRequest(
+            f"encoding: {request.encoding} is not known; give RECORDS or ARROW_IPC",
+            reason="UNKNOWN_ENCODING",
+        )
+    batch_bytes = request.batch_bytes_max or BATCH_BYTES_DEFAULT
+    if not BATCH_BYTES_MIN <= batch_bytes <= BATCH_BYTES_MAX:
+        raise InvalidRequest(
+            f"batch_bytes_max: {batch_bytes} is outside {BATCH_BYTES_MIN} to {BATCH_BYTES_MAX}"
+        )
+    return SubscribeCall(
+        request.subscription,
+        request.connection,
+        topics,
+        request.topic_expression,
+        Mode(request.mode),
+        start_request(request.start if request.HasField("start") else None),
+        Encoding(request.encoding or Encoding.ARROW_IPC),
+        batch_bytes,
+        positions("end", request.end.positions),
+    )
+
+
+def start_request(start: pb.Start | None) -> StartRequest:
+    """Checks a ``Start``; one without a choice counts as none.
+
+    Raises:
+        InvalidRequest: A time or a position is out of range.
+    """
+    choice = start.WhichOneof("start") if start is not None else None
+    if start is None or choice is None:
+        return StartRequest()
+    if choice == "earliest":
+        return StartRequest(earliest=True)
+    if choice == "latest":
+        return StartRequest(latest=True)
+    if choice == "timestamp_ms":
+        return StartRequest(timestamp_ms=timestamp("start.timestamp_ms", start.timestamp_ms))
+    return StartRequest(positions=positions("start.positions", start.positions.positions))
+
+
+def timestamp(field: str, value: int) -> int:
+    """Checks milliseconds since the Unix epoch.
+
+    Raises:
+        InvalidRequest: It is negative.
+    """
+    if value < 0:
+        raise InvalidRequest(f"{field}: milliseconds since 1970, not {value}")
+    return value
+
+
+def positions(field: str, values: Iterable[pb.Position]) -> dict[PartitionName, int]:
+    """Checks positions; each partition at most once, in the present incarnation.
+
+    Raises:
+        InvalidRequest: As said.
+    """
+    found: dict[PartitionName, int] = {}
+    for value in values:
+        check_topic_name(value.topic)
+        name = (value.topic, value.partition)
+        if value.offset < 0 or value.partition < 0:
+            raise InvalidRequest(
+                f"{field}: {value.topic}/{value.partition} at offset {value.offset}: partition "
+                "and offset are never negative",
+                reason="INVALID_POSITION",
+            )
+        if value.incarnation not in (0, 1):
+            raise InvalidRequest(
+                f"{field}: {value.topic} has no incarnation {value.incarnation}",
+                reason="UNKNOWN_INCARNATION",
+                metadata={"topic": value.topic, "incarnation": value.incarnation},
+            )
+        if name in found:
+            raise InvalidRequest(
+                f"{field}: {value.topic}/{value.partition} is named twice",
+                reason="INVALID_POSITION",
+            )
+        found[name] = value.offset
+    return found

@@ -1,0 +1,263 @@
+"""The Mining service: readers join, learn what to mine, and append.
+
+Only processes on this machine may: the calls are accepted on the store's Unix socket alone.
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from cachesvc.errors import CacheError, InvalidRequest, PreconditionFailed, ShuttingDown, Superseded
+from cachesvc.log.assignments import Assignments, JoinedReader, resume_offsets
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.sources import Source, Sources
+from cachesvc.model import MiningState
+from cachesvc.serving.status import errors_as_status
+from cachesvc.store.frames import Frame
+from cachesvc.v1 import mining_pb2 as pb
+from cachesvc.v1 import mining_pb2_grpc
+
+PROTOCOL_VERSION = 1
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class MiningServicer(mining_pb2_grpc.MiningServicer):
+    """``cachesvc.v1.Mining``; see the .proto for the contract.
+
+    Args:
+        store: Takes the appends.
+        sources: The connections that readers may mine.
+        assignments: Who mines what.
+        reader_settings: Settings that every reader gets beside its connection's.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        sources: Sources,
+        assignments: Assignments,
+        reader_settings: dict[str, int],
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._assignments = assignments
+        self._reader_settings = reader_settings
+
+    async def Join(self, requests: AsyncIterator[pb.JoinRequest], context: Context) -> None:
+        async with errors_as_status(context):
+            _check_local(context)
+            first = await anext(aiter(requests), None)
+            if first is None:
+                return
+            if first.protocol_version != PROTOCOL_VERSION:
+                raise PreconditionFailed(
+                    f"this service speaks mining protocol {PROTOCOL_VERSION}, the reader "
+                    f"{first.protocol_version}; run both from the same version of cachesvc",
+                    reason="VERSION_MISMATCH",
+                )
+            source = self._sources.resolve(first.connection)
+            reader = self._assignments.join(first.reader or "reader", source.name, first.pid)
+            try:
+                await self._converse(reader, source, requests, context)
+            finally:
+                self._assignments.leave(reader)
+
+    async def _converse(
+        self,
+        reader: JoinedReader,
+        source: Source,
+        requests: AsyncIterator[pb.JoinRequest],
+        context: Context,
+    ) -> None:
+        await context.write(pb.JoinResponse(connection_json=self._settings(source)))
+        listening = asyncio.ensure_future(self._listen(reader, requests))
+        try:
+            while not listening.done():
+                changed = asyncio.ensure_future(reader.changed.wait())
+                await asyncio.wait({listening, changed}, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                if reader.changed.is_set():
+                    reader.changed.clear()
+                    if not self._assignments.joined(reader):
+                        raise Superseded("this reader has been replaced", reason="READER_REPLACED")
+                    await context.write(self._assignment(reader))
+            listening.result()
+        finally:
+            listening.cancel()
+
+    async def _listen(self, reader: JoinedReader, requests: AsyncIterator[pb.JoinRequest]) -> None:
+        async for request in requests:
+            reader.heard_s = time.monotonic()
+            self._note(reader, request)
+
+    def _note(self, reader: JoinedReader, request: pb.JoinRequest) -> None:
+        if request.source_error:
+            for assigned in reader.assigned.values():
+                partitions = [assigned.topic.partition(number) for number in assigned.partitions]
+                self._assignments.unreachable(partitions, request.source_error)
+            return
+        for report in request.partitions:
+            assigned_topic = reader.assigned.get(report.topic)
+            if assigned_topic is None:
+                continue
+            watermark = (
+                report.source_high_watermark if report.HasField("source_high_watermark") else None
+            )
+            known = int(report.state) in MiningState.__members__.values()
+            self._assignments.report(
+                assigned_topic.topic.partition(report.partition),
+                watermark,
+                MiningState(report.state) if known else MiningState.MINING,
+                report.error,
+            )
+
+    def _settings(self, source: Source) -> str:
+        return json.dumps(
+            {
+                "name": source.name,
+                "bootstrap_servers": list(source.bootstrap_servers),
+                "topic_expression": source.topic_expression,
+                "non_json_policy": source.non_json_policy.value,
+                **self._reader_settings,
+            }
+        )
+
+    def _assignment(self, reader: JoinedReader) -> pb.JoinResponse:
+        response = pb.JoinResponse()
+        for assigned in reader.assigned.values():
+            topic = response.topics.add(
+                topic=assigned.topic.topic,
+                incarnation=assigned.topic.incarnation,
+                epoch=assigned.epoch,
+            )
+            for number, offset in resume_offsets(self._store, assigned).items():
+                topic.partitions.add(partition=number, resume_offset=offset)
+        return response
+
+    async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Context) -> None:
+        async with errors_as_status(context):
+            _check_local(context)
+            appender = _Appender(self._store, self._assignments, context)
+            await appender.run(requests)
+
+
+class _Appender:
+    """One append stream: accepts in order, acknowledges in order once journals are written."""
+
+    def __init__(self, store: LogStore, assignments: Assignments, context: Context) -> None:
+        self._store = store
+        self._assignments = assignments
+        self._context = context
+        self._pending: deque[tuple[PartitionLog, int, asyncio.Future[None] | CacheError]] = deque()
+        self._arrived = asyncio.Event()
+        self._finished = False
+
+    async def run(self, requests: AsyncIterator[pb.AppendRequest]) -> None:
+        acknowledging = asyncio.ensure_future(self._acknowledge())
+        try:
+            async for request in requests:
+                await self._accept(request)
+                self._arrived.set()
+                if acknowledging.done():
+                    break
+            self._finished = True
+            self._arrived.set()
+            await acknowledging
+        finally:
+            acknowledging.cancel()
+
+    async def _accept(self, request: pb.AppendRequest) -> None:
+        topic = self._store.topic_id(request.connection, request.topic)
+        log = self._store.get(topic.partition(request.partition))
+        if log is None or request.incarnation != topic.incarnation:
+            raise InvalidRequest(
+                f"there is no partition {request.topic}/{request.partition} of incarnation "
+                f"{request.incarnation} to append to",
+                reason="UNKNOWN_PARTITION",
+            )
+        frame = frame_of(request)
+        try:
+            self._assignments.check_epoch(topic, request.epoch)
+            untouched = log.empty and log.accepted_end_offset == log.log_end_offset
+            if untouched and frame.base_offset > log.log_start_offset:
+                await self._store.begin_at(log, frame.base_offset)
+            done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame)
+            self._assignments.count(
+                topic, frame.record_count, frame.encoded_bytes, frame.reject_count
+            )
+        except ShuttingDown:
+            raise
+        except CacheError as error:
+            done = error
+        self._pending.append((log, frame.end_offset, done))
+
+    async def _acknowledge(self) -> None:
+        while True:
+            if not self._pending:
+                if self._finished:
+                    return
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            log, end_offset, done = self._pending.popleft()
+            refused = ""
+            if isinstance(done, CacheError):
+                refused = done.reason
+            else:
+                try:
+                    await done
+                except PreconditionFailed as error:
+                    refused = error.reason
+            await self._context.write(
+                pb.AppendResponse(
+                    topic=log.id.topic,
+                    partition=log.id.partition,
+                    log_end_offset=log.accepted_end_offset if refused else end_offset,
+                    refused=refused,
+                )
+            )
+
+
+def frame_of(request: pb.AppendRequest) -> Frame:
+    """The frame that an append carries.
+
+    Raises:
+        InvalidRequest: Its numbers contradict each other.
+    """
+    consistent = (
+        0 <= request.base_offset <= request.end_offset
+        and bool(request.record_count) == bool(request.payload)
+        and bool(request.reject_count) == bool(request.rejects)
+        and request.record_count + request.reject_count <= request.end_offset - request.base_offset
+    )
+    if not consistent:
+        raise InvalidRequest(
+            f"an append to {request.topic}/{request.partition} of [{request.base_offset}, "
+            f"{request.end_offset}) with {request.record_count} records contradicts itself",
+            reason="INVALID_APPEND",
+        )
+    return Frame(
+        request.base_offset,
+        request.end_offset,
+        request.first_offset if request.record_count else request.end_offset,
+        request.min_timestamp_ms,
+        request.max_timestamp_ms,
+        request.record_count,
+        request.reject_count,
+        request.payload,
+        request.rejects,
+    )
+
+
+def _check_local(context: Context) -> None:
+    if not context.peer().startswith("unix:"):
+        raise PreconditionFailed(
+            "readers join on the store's Unix socket, on the machine of the service",
+            reason="MINING_LOCAL_ONLY",
+        )

@@ -1,0 +1,158 @@
+"""The LogCache service: validate, resolve, serve."""
+
+from typing import Any
+
+import grpc
+
+from cachesvc.errors import SourceUnreachable
+from cachesvc.log.assignments import Assignments
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.sources import Source, Sources
+from cachesvc.log.subscriptions import Subscription, Subscriptions
+from cachesvc.policy.topics import check_subscription_name
+from cachesvc.serving import convert, views
+from cachesvc.serving.batches import Batches
+from cachesvc.serving.starts import Starts
+from cachesvc.serving.status import errors_as_status
+from cachesvc.serving.subscribing import Subscribing, find_topics
+from cachesvc.v1 import log_cache_pb2 as pb
+from cachesvc.v1 import log_cache_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
+    """``cachesvc.v1.LogCache``; see the .proto for the contract.
+
+    Args:
+        store: The logs.
+        sources: The connections.
+        subscriptions: The durable side.
+        assignments: Is told what has to be mined.
+        batches: Cuts and encodes frames for all streams.
+        progress_interval_s: Longest silence of a stream.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        sources: Sources,
+        subscriptions: Subscriptions,
+        assignments: Assignments,
+        batches: Batches,
+        progress_interval_s: float,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._subscriptions = subscriptions
+        self._assignments = assignments
+        self._subscribing = Subscribing(
+            store, sources, subscriptions, assignments, batches, progress_interval_s
+        )
+
+    async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> None:
+        async with errors_as_status(context):
+            await self._subscribing.serve(convert.subscribe_call(request), context.write)
+
+    async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
+        async with errors_as_status(context):
+            check_subscription_name(request.subscription)
+            positions = convert.positions("positions", request.positions)
+            connection = self._subscriptions.get(request.subscription).record.connection
+            await self._subscriptions.commit(
+                request.subscription,
+                request.epoch,
+                {
+                    self._store.topic_id(connection, topic).partition(number): offset
+                    for (topic, number), offset in positions.items()
+                },
+            )
+        return pb.CommitResponse()
+
+    async def ListOffsets(
+        self, request: pb.ListOffsetsRequest, context: Context
+    ) -> pb.ListOffsetsResponse:
+        response = pb.ListOffsetsResponse()
+        async with errors_as_status(context):
+            source = self._sources.resolve(request.connection)
+            logs = await self._logs(source, request.topic)
+            for log in logs:
+                offsets = views.partition_offsets(log)
+                if request.HasField("timestamp_ms"):
+                    at = convert.timestamp("timestamp_ms", request.timestamp_ms)
+                    found = await self._store.reader.offset_at(log, at)
+                    if found is not None:
+                        offsets.offset_at_timestamp = found
+                response.partitions.append(offsets)
+        return response
+
+    async def _logs(self, source: Source, topic: str) -> list[PartitionLog]:
+        """The logs of a topic, or of all that is cached, with the source's ends where it can tell."""
+        logs = [
+            log
+            for log in self._store.all()
+            if log.id.connection == source.name and topic in ("", log.id.topic)
+        ]
+        if not logs and topic:
+            await find_topics(self._sources, self._store, source, [topic])
+            await self._assignments.enter(source, [topic])
+            logs = self._store.of_topic(self._store.topic_id(source.name, topic))
+        unknown = [log for log in logs if log.source.high_watermark is None]
+        if unknown:
+            try:
+                ends = await source.lookup.end_offsets(
+                    [(log.id.topic, log.id.partition) for log in unknown]
+                )
+            except SourceUnreachable:
+                return logs
+            for log in unknown:
+                log.source.high_watermark = ends.get((log.id.topic, log.id.partition))
+        return logs
+
+    async def GetSubscription(
+        self, request: pb.GetSubscriptionRequest, context: Context
+    ) -> pb.GetSubscriptionResponse:
+        async with errors_as_status(context):
+            check_subscription_name(request.subscription)
+            found = self._subscriptions.get(request.subscription)
+            return pb.GetSubscriptionResponse(subscription=self._view(found))
+
+    async def ListSubscriptions(
+        self, request: pb.ListSubscriptionsRequest, context: Context
+    ) -> pb.ListSubscriptionsResponse:
+        async with errors_as_status(context):
+            if request.connection:
+                self._sources.resolve(request.connection)
+            found = [
+                self._view(subscription)
+                for subscription in self._subscriptions.all()
+                if request.connection in ("", subscription.record.connection)
+            ]
+            return pb.ListSubscriptionsResponse(subscriptions=found)
+
+    async def ResetSubscription(
+        self, request: pb.ResetSubscriptionRequest, context: Context
+    ) -> pb.ResetSubscriptionResponse:
+        async with errors_as_status(context):
+            check_subscription_name(request.subscription)
+            start = convert.start_request(request.start if request.HasField("start") else None)
+            subscription = self._subscriptions.get(request.subscription)
+            source = self._sources.resolve(subscription.record.connection)
+            logs = {log.id: log for log in self._subscribing.logs_of(subscription.record, source)}
+            positions = await Starts(self._store, source).reset_positions(logs.values(), start)
+            subscription = await self._subscriptions.reset(
+                request.subscription, positions, forget_full_sync=request.forget_full_sync
+            )
+            return pb.ResetSubscriptionResponse(subscription=self._view(subscription))
+
+    async def DeleteSubscription(
+        self, request: pb.DeleteSubscriptionRequest, context: Context
+    ) -> pb.DeleteSubscriptionResponse:
+        async with errors_as_status(context):
+            check_subscription_name(request.subscription)
+            await self._subscriptions.delete(request.subscription)
+        return pb.DeleteSubscriptionResponse()
+
+    def _view(self, subscription: Subscription) -> pb.Subscription:
+        return views.subscription(subscription, self._store)

@@ -1,0 +1,61 @@
+"""What serving needs of other edges, as ports; the composition root fits them together."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from cachesvc.store.ports import JobRunRecord
+
+
+class JobProgress(Protocol):
+    """How far a run is; ``run`` is set in the last one."""
+
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def run(self) -> JobRunRecord | None: ...
+
+
+class JobDescription(Protocol):
+    """What a job is called and how often it runs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def interval_s(self) -> float: ...
+
+
+class JobState(Protocol):
+    """A job as it is now."""
+
+    @property
+    def job(self) -> JobDescription: ...
+    @property
+    def paused(self) -> bool: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def next_run_ms(self) -> int | None: ...
+    @property
+    def last_run(self) -> JobRunRecord | None: ...
+
+
+class Jobs(Protocol):
+    """The jobs that operators look at and start; ``jobs.scheduler.JobScheduler`` is one."""
+
+    async def states(self) -> Sequence[JobState]:
+        """All jobs, ordered by name."""
+
+    async def set_paused(self, name: str, *, paused: bool) -> JobState:
+        """Pauses or resumes a schedule. Raises NotFound."""
+
+    def run_now(self, name: str) -> AsyncIterator[JobProgress]:
+        """Runs a job and tells how far it is. Raises NotFound, PreconditionFailed."""
+
+    async def history(self, name: str, limit: int) -> list[JobRunRecord]:
+        """Past runs, the newest first. Raises NotFound."""

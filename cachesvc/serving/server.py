@@ -1,0 +1,184 @@
+"""The gRPC server: listeners, TLS, health, reflection, and a clean end."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from cachesvc.errors import InvalidConfig, PreconditionFailed
+from cachesvc.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    log_cache_pb2,
+    log_cache_pb2_grpc,
+    mining_pb2,
+    mining_pb2_grpc,
+)
+
+SERVICES = (
+    log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"].full_name,
+    admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name,
+    mining_pb2.DESCRIPTOR.services_by_name["Mining"].full_name,
+)
+_SOCKET_PATH_MAX = 100
+_OPTIONS = (
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", -1),
+    # Without it a second service on the same port would share it in silence.
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.bdp_probe", 1),
+    ("grpc.http2.max_frame_size", 4 << 20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen.
+
+    Attributes:
+        address: HOST:PORT; port 0 means any free one.
+        certificate: PEM of the server's certificate chain; None for plain text.
+        key: PEM of its key.
+        socket: The Unix socket for readers of this machine.
+    """
+
+    address: str
+    certificate: bytes | None
+    key: bytes | None
+    socket: Path
+
+
+class Server:
+    """A gRPC server with all services of cachesvc."""
+
+    def __init__(
+        self,
+        listen: Listen,
+        log_cache: log_cache_pb2_grpc.LogCacheServicer,
+        admin: admin_pb2_grpc.AdminServicer,
+        mining: mining_pb2_grpc.MiningServicer,
+    ) -> None:
+        self._listen = listen
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._health = health.aio.HealthServicer()
+        self._server.add_generic_rpc_handlers((_log_cache_handler(log_cache),))
+        admin_pb2_grpc.add_AdminServicer_to_server(admin, self._server)
+        mining_pb2_grpc.add_MiningServicer_to_server(mining, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    def bind(self) -> int:
+        """Takes the address; returns the port. Nothing is served before ``start``.
+
+        Raises:
+            PreconditionFailed: The address is in use or cannot be bound.
+            InvalidConfig: Certificate and key do not fit.
+        """
+        address = self._listen.address
+        try:
+            port = self._add_port(address)
+        except RuntimeError as error:
+            raise PreconditionFailed(
+                f"cannot listen on {address}: is another program using the port, or is the address "
+                "not one of this machine? Choose another with --listen HOST:PORT or server.listen",
+                reason="ADDRESS_IN_USE",
+                metadata={"address": address},
+            ) from error
+        with contextlib.suppress(FileNotFoundError):
+            self._listen.socket.unlink()
+        self._server.add_insecure_port(f"unix:{self._listen.socket}")
+        return port
+
+    async def start(self) -> None:
+        """Serves."""
+        await self._server.start()
+        self._listen.socket.chmod(0o600)
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    def _add_port(self, address: str) -> int:
+        certificate, key = self._listen.certificate, self._listen.key
+        if certificate is None or key is None:
+            return int(self._server.add_insecure_port(address))
+        credentials = grpc.ssl_server_credentials([(key, certificate)])
+        try:
+            return int(self._server.add_secure_port(address, credentials))
+        except RuntimeError as error:
+            if "credentials" in str(error).lower():
+                raise InvalidConfig(f"the TLS certificate and key do not fit: {error}") from error
+            raise
+
+    async def announce_end(self) -> None:
+        """Tells health checks that this service is about to end."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Ends: no new calls, at most ``grace_s`` for those under way."""
+        await self._server.stop(grace_s)
+        with contextlib.suppress(FileNotFoundError):
+            self._listen.socket.unlink()
+
+    async def _set_health(self, status: int) -> None:
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)
+
+
+def _log_cache_handler(
+    log_cache: log_cache_pb2_grpc.LogCacheServicer,
+) -> grpc.GenericRpcHandler:
+    """LogCache as the generated code registers it, but for Subscribe: its responses are bytes."""
+    service = log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"]
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            getattr(log_cache, method.name),
+            request_deserializer=GetMessageClass(method.input_type).FromString,
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
+        for method in service.methods
+        if not method.server_streaming
+    }
+    handlers["Subscribe"] = grpc.unary_stream_rpc_method_handler(
+        log_cache.Subscribe,
+        request_deserializer=log_cache_pb2.SubscribeRequest.FromString,
+        response_serializer=None,
+    )
+    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+
+def socket_path(store: Path) -> Path:
+    """The Unix socket of a store's service: in the store, unless the path is too long for one."""
+    path = store.resolve() / "service.sock"
+    if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
+        return path
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    directory = Path(tempfile.gettempdir()) / f"cachesvc-{os.getuid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory / f"{digest}.sock"
+
+
+def read_pem_files(*paths: str | None) -> Iterable[bytes | None]:
+    """The contents of PEM files; None stays None.
+
+    Raises:
+        InvalidConfig: One cannot be read.
+    """
+    for path in paths:
+        if path is None:
+            yield None
+            continue
+        try:
+            yield Path(path).read_bytes()
+        except OSError as error:
+            raise InvalidConfig(f"cannot read {path}: {error.strerror}") from error

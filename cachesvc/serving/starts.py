@@ -1,0 +1,234 @@
+"""Where a stream starts and ends: asks the policy, and the source where the policy needs it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from cachesvc.errors import DataLoss, InvalidRequest
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.sources import Source
+from cachesvc.log.subscriptions import Subscription
+from cachesvc.model import Mode, PartitionId
+from cachesvc.policy.start_position import (
+    At,
+    ExplicitStart,
+    FromEarliest,
+    FromLatest,
+    FromPosition,
+    FromTimestamp,
+    NeedsSourceEnd,
+    NeedsTimestampLookup,
+    OutOfRange,
+    PartitionFacts,
+    after_lookup,
+    start_position,
+)
+from cachesvc.serving.convert import StartRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Where a stream starts.
+
+    Attributes:
+        positions: The first offset to deliver, per partition.
+        to_store: Those of them that have to be durable before anything is delivered.
+    """
+
+    positions: Mapping[PartitionId, int]
+    to_store: Mapping[PartitionId, int]
+
+
+class Starts:
+    """Resolves positions of one connection's partitions.
+
+    Args:
+        store: Holds the logs.
+        source: Is asked for its ends, and for offsets at a time, at most once each.
+    """
+
+    def __init__(self, store: LogStore, source: Source) -> None:
+        self._store = store
+        self._source = source
+        self._ends: dict[PartitionId, int] = {}
+
+    async def resolve(
+        self,
+        logs: Iterable[PartitionLog],
+        mode: Mode,
+        start: StartRequest,
+        subscription: Subscription,
+    ) -> Resolved:
+        """Where a subscriber starts in each partition.
+
+        Raises:
+            DataLoss: A position lies before the log's start.
+            SourceUnreachable: The source has to be asked and does not answer.
+        """
+        wanted = {log: self._facts(log, mode, _explicit(start, log), subscription) for log in logs}
+        positions = await self._decide(wanted)
+        stored = subscription.positions
+        to_store = {
+            log.id: positions[log.id]
+            for log, facts in wanted.items()
+            if _has_to_be_stored(facts, stored.get(log.id), positions[log.id])
+        }
+        return Resolved(positions, to_store)
+
+    async def reset_positions(
+        self, logs: Iterable[PartitionLog], start: StartRequest
+    ) -> Mapping[PartitionId, int]:
+        """The positions that a reset asks for; empty if it asks for none.
+
+        Raises:
+            DataLoss: A position lies before the log's start.
+            InvalidRequest: A position names a partition that the subscription does not have.
+            SourceUnreachable: The source has to be asked and does not answer.
+        """
+        wanted: dict[PartitionLog, PartitionFacts] = {}
+        for log in logs:
+            explicit = _explicit(start, log)
+            if explicit is not None:
+                wanted[log] = PartitionFacts(
+                    Mode.INCREMENTAL,
+                    explicit,
+                    None,
+                    False,
+                    log.log_start_offset,
+                    log.log_end_offset,
+                    None,
+                )
+        if start.positions:
+            known = {(log.id.topic, log.id.partition) for log in wanted}
+            for topic, number in start.positions:
+                if (topic, number) not in known:
+                    raise InvalidRequest(
+                        f"start.positions: {topic}/{number} is no partition of this subscription",
+                        reason="UNKNOWN_PARTITION",
+                        metadata={"topic": topic, "partition": number},
+                    )
+        return await self._decide(wanted)
+
+    async def source_ends(self, logs: Iterable[PartitionLog]) -> Mapping[PartitionId, int]:
+        """The source's end of each partition now; what is cached was readable, so at least that.
+
+        Raises:
+            SourceUnreachable: It does not answer.
+        """
+        logs = list(logs)
+        missing = [log.id for log in logs if log.id not in self._ends]
+        if missing:
+            found = await self._source.lookup.end_offsets([(p.topic, p.partition) for p in missing])
+            self._ends.update({p: found[p.topic, p.partition] for p in missing})
+        return {log.id: max(self._ends[log.id], log.log_end_offset) for log in logs}
+
+    def _facts(
+        self,
+        log: PartitionLog,
+        mode: Mode,
+        explicit: ExplicitStart | None,
+        subscription: Subscription,
+    ) -> PartitionFacts:
+        stored = subscription.positions.get(log.id)
+        return PartitionFacts(
+            mode,
+            explicit,
+            stored,
+            subscription.record.full_sync_done,
+            log.log_start_offset,
+            log.log_end_offset,
+            None,
+            # A subscription with positions had a stream before; what it has none of came later.
+            added_later=stored is None and bool(subscription.positions),
+        )
+
+    async def _decide(
+        self, wanted: Mapping[PartitionLog, PartitionFacts]
+    ) -> dict[PartitionId, int]:
+        positions: dict[PartitionId, int] = {}
+        open_questions = dict(wanted)
+        while open_questions:
+            answers = {log: start_position(facts) for log, facts in open_questions.items()}
+            ends_needed = [log for log, a in answers.items() if isinstance(a, NeedsSourceEnd)]
+            ends = await self.source_ends(ends_needed) if ends_needed else {}
+            lookups = {
+                log: a.timestamp_ms
+                for log, a in answers.items()
+                if isinstance(a, NeedsTimestampLookup)
+            }
+            found = await self._look_up(lookups) if lookups else {}
+            following: dict[PartitionLog, PartitionFacts] = {}
+            for log, answer in answers.items():
+                facts = open_questions[log]
+                match answer:
+                    case At(offset):
+                        positions[log.id] = offset
+                    case OutOfRange():
+                        raise _out_of_range(log, answer)
+                    case NeedsSourceEnd():
+                        following[log] = replace(facts, source_end=ends[log.id])
+                    case NeedsTimestampLookup():
+                        following[log] = replace(facts, start=found[log])
+            open_questions = following
+        return positions
+
+    async def _look_up(
+        self, times: Mapping[PartitionLog, int]
+    ) -> Mapping[PartitionLog, ExplicitStart]:
+        """The offset at a time in each partition: from the cache, else from the source."""
+        found: dict[PartitionLog, ExplicitStart] = {}
+        at_source: list[PartitionLog] = []
+        for log, timestamp_ms in times.items():
+            offset = await self._store.reader.offset_at(log, timestamp_ms)
+            if offset is None:
+                at_source.append(log)
+            else:
+                found[log] = FromPosition(offset)
+        if at_source:
+            timestamp_ms = times[at_source[0]]
+            offsets = await self._source.lookup.offsets_at(
+                [(log.id.topic, log.id.partition) for log in at_source], timestamp_ms
+            )
+            for log in at_source:
+                offset = offsets.get((log.id.topic, log.id.partition))
+                # What is cached is older: the record, if there is one, is still to be mined.
+                at = None if offset is None else max(offset, log.log_end_offset)
+                found[log] = after_lookup(at)
+        return found
+
+
+def _explicit(start: StartRequest, log: PartitionLog) -> ExplicitStart | None:
+    if start.earliest:
+        return FromEarliest()
+    if start.latest:
+        return FromLatest()
+    if start.timestamp_ms is not None:
+        return FromTimestamp(start.timestamp_ms)
+    offset = (start.positions or {}).get((log.id.topic, log.id.partition))
+    return None if offset is None else FromPosition(offset)
+
+
+def _has_to_be_stored(facts: PartitionFacts, stored: int | None, position: int) -> bool:
+    """Whether a start has to be durable.
+
+    A start at a moving end has: after a crash, "the end" would be a later one and what lies between
+    would be lost. A start before the stored position has: it is a step back on purpose. No other
+    has: a client that reconnects asks for what it has received, which it has not yet committed.
+    """
+    if stored is not None:
+        return position < stored
+    return position > facts.log_start and not isinstance(facts.start, FromPosition)
+
+
+def _out_of_range(log: PartitionLog, answer: OutOfRange) -> DataLoss:
+    return DataLoss(
+        f"{log.id}: offsets [{answer.begin}, {answer.end}) are no longer cached; reset the "
+        "subscription to go on from the log start",
+        reason=answer.cause.name,
+        metadata={
+            "topic": log.id.topic,
+            "partition": log.id.partition,
+            "begin_offset": answer.begin,
+            "end_offset": answer.end,
+        },
+    )

@@ -1,0 +1,65 @@
+"""The one place that maps errors to gRPC statuses.
+
+Every refusal carries one ``google.rpc.ErrorInfo`` with domain ``cachesvc`` and the error's reason;
+docs/errors.md lists them all.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from cachesvc import errors
+
+DOMAIN = "cachesvc"
+_log = logging.getLogger(__name__)
+
+# The first class that fits wins.
+_CODES: tuple[tuple[type[errors.CacheError], int], ...] = (
+    (errors.InvalidRequest, code_pb2.INVALID_ARGUMENT),
+    (errors.NotFound, code_pb2.NOT_FOUND),
+    (errors.PreconditionFailed, code_pb2.FAILED_PRECONDITION),
+    (errors.Superseded, code_pb2.ABORTED),
+    (errors.DataLoss, code_pb2.DATA_LOSS),
+    (errors.SourceUnreachable, code_pb2.UNAVAILABLE),
+    (errors.ShuttingDown, code_pb2.UNAVAILABLE),
+)
+
+
+def status_of(error: errors.CacheError) -> status_pb2.Status:
+    """The status message of an error, details included."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), code_pb2.INTERNAL)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    detail = any_pb2.Any()
+    detail.Pack(info)
+    return status_pb2.Status(code=code, message=str(error), details=[detail])
+
+
+async def abort(
+    context: "grpc.aio.ServicerContext[object, object]", error: errors.CacheError
+) -> NoReturn:
+    """Ends a call with the error's status."""
+    status = rpc_status.to_status(status_of(error))
+    await context.abort(status.code, status.details, status.trailing_metadata)
+    raise AssertionError("abort returned")
+
+
+@asynccontextmanager
+async def errors_as_status(
+    context: "grpc.aio.ServicerContext[object, object]",
+) -> AsyncIterator[None]:
+    """Turns errors raised within into statuses; what nobody foresaw is logged and INTERNAL."""
+    try:
+        yield
+    except errors.CacheError as error:
+        await abort(context, error)
+    except grpc.aio.AbortError:
+        raise
+    except Exception:
+        _log.exception("a call failed in a way that nobody foresaw", extra={"event": "internal"})
+        await abort(context, errors.CacheError("internal error; the service's log has the cause"))

@@ -1,0 +1,68 @@
+"""Messages that show the state of logs and subscriptions."""
+
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.subscriptions import Subscription
+from cachesvc.model import PartitionId
+from cachesvc.v1 import log_cache_pb2 as pb
+
+
+def partition_offsets(log: PartitionLog) -> pb.PartitionOffsets:
+    """Where a partition's log begins and ends, and what mining does."""
+    return pb.PartitionOffsets(
+        topic=log.id.topic,
+        partition=log.id.partition,
+        incarnation=log.id.incarnation,
+        log_start_offset=log.log_start_offset,
+        log_end_offset=log.log_end_offset,
+        source_high_watermark=log.source.high_watermark,
+        mining_state=int(log.source.state),  # type: ignore[arg-type]
+        mining_error=log.source.error,
+    )
+
+
+def subscription(found: Subscription, store: LogStore) -> pb.Subscription:
+    """A subscription with its lag, connected or not."""
+    record = found.record
+    message = pb.Subscription(
+        name=record.name,
+        connection=record.connection,
+        topics=record.topics,
+        topic_expression=record.topic_expression,
+        mode=int(record.mode),  # type: ignore[arg-type]
+        epoch=record.epoch,
+        connected=found.subscriber is not None,
+        full_sync_done=record.full_sync_done,
+        created_ms=record.created_ms,
+        committed_ms=record.committed_ms,
+    )
+    for partition, offset in sorted(found.positions.items()):
+        row = message.partitions.add(position=_position(partition, offset))
+        log = store.get(partition)
+        if log is not None:
+            row.lag.CopyFrom(lag(log, offset))
+        message.lag.records += row.lag.records
+        message.lag.bytes += row.lag.bytes
+        message.lag.seconds = max(message.lag.seconds, row.lag.seconds)
+    return message
+
+
+def lag(log: PartitionLog, offset: int) -> pb.Lag:
+    """How far a position is behind the log's end."""
+    records = max(0, log.log_end_offset - offset)
+    if not records:
+        return pb.Lag()
+    newest, next_read = log.newest_timestamp_ms, log.timestamp_at(offset)
+    seconds = 0.0
+    if newest is not None and next_read is not None:
+        seconds = max(0.0, (newest - next_read) / 1000)
+    return pb.Lag(records=records, bytes=log.bytes_behind(offset), seconds=seconds)
+
+
+def _position(partition: PartitionId, offset: int) -> pb.Position:
+    return pb.Position(
+        topic=partition.topic,
+        partition=partition.partition,
+        incarnation=partition.incarnation,
+        offset=offset,
+    )
