@@ -20,6 +20,8 @@ from cachesvc.log.log_store import LogStore, LogStoreSettings
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
+from cachesvc.mining.reader import ReaderSettings
+from cachesvc.mining.reader import run_reader as reader_process
 from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
 from cachesvc.mining.watch import watch
 from cachesvc.policy.sealing import SealLimits
@@ -45,6 +47,19 @@ def run_service(config: Config) -> int:
         asyncio.run(_Service(config, store).run())
     finally:
         store.close()
+    return 0
+
+
+def run_reader(*, service: str, connection: str, name: str, exit_with_parent: bool) -> int:
+    """Runs a reader process until it is told to end; returns the process's exit code.
+
+    Raises:
+        PreconditionFailed: The service speaks another version of the protocol.
+    """
+    settings = ReaderSettings(
+        service=service, name=name, connection=connection, exit_with_parent=exit_with_parent
+    )
+    asyncio.run(reader_process(settings))
     return 0
 
 
@@ -100,7 +115,7 @@ class _Service:
                 assignments.on_silent = _replacer(readers)
                 await jobs.start()
                 await self._stopping.wait()
-                await self._stop(server, subscriptions, jobs, helpers)
+                await self._stop(server, subscriptions, assignments, jobs, helpers)
             finally:
                 store.writer.close()
                 for task in background[1:]:
@@ -112,6 +127,7 @@ class _Service:
         self,
         server: Server,
         subscriptions: Subscriptions,
+        assignments: Assignments,
         jobs: JobScheduler,
         helpers: Sequence["asyncio.Task[None]"],
     ) -> None:
@@ -123,6 +139,7 @@ class _Service:
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
+        assignments.end_all()
         subscriptions.end_all(ShuttingDown("the service is about to end; connect again"))
         left_s = max(0.5, self._config.server.shutdown_grace_s - (time.monotonic() - began))
         await server.stop(left_s)

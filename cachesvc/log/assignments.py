@@ -96,6 +96,8 @@ class Assignments:
         self._epochs: dict[TopicId, int] = {}
         self._dirty = asyncio.Event()
         self._entering = asyncio.Lock()
+        self.closing = False
+        """Whether the service is about to end, so that readers have to come back later."""
         self.counts: dict[TopicId, MiningCounts] = {}
         self.on_silent: Callable[[int], None] = lambda pid: None
         """Called with the process id of a reader that has gone silent."""
@@ -155,6 +157,12 @@ class Assignments:
             self.plan_again()
         reader.assigned = {}
         reader.changed.set()
+
+    def end_all(self) -> None:
+        """Takes all readers out, because the service ends."""
+        self.closing = True
+        for reader in self.readers():
+            self.leave(reader)
 
     def joined(self, reader: JoinedReader) -> bool:
         """Whether the reader still counts."""

@@ -43,11 +43,19 @@ class Subscriber:
 
 @dataclass(slots=True)
 class Subscription:
-    """A subscription as it is now; ``record`` and ``positions`` are durable."""
+    """A subscription as it is now.
+
+    Attributes:
+        record: Its durable side.
+        positions: Durable too: the next offset to read, per partition.
+        subscriber: The newest one since the service started; it may commit after its stream ended.
+        connected: Whether that one's stream is open.
+    """
 
     record: SubscriptionRecord
     positions: dict[PartitionId, int] = field(default_factory=dict)
     subscriber: Subscriber | None = None
+    connected: bool = False
 
 
 class Subscriptions:
@@ -131,6 +139,7 @@ class Subscriptions:
             self._end_subscriber(subscription, "SUBSCRIPTION_TAKEN_OVER", "a newer subscriber took")
             subscriber = Subscriber(record.epoch)
             subscription.subscriber = subscriber
+            subscription.connected = True
             # Commits of the older subscriber that were accepted come first.
             await self._enqueue(PositionCommit(name, {}, None))
         self._on_change()
@@ -139,7 +148,7 @@ class Subscriptions:
     def leave(self, subscription: Subscription, subscriber: Subscriber) -> None:
         """Notes that a stream has ended; a newer one is not touched."""
         if subscription.subscriber is subscriber:
-            subscription.subscriber = None
+            subscription.connected = False
 
     async def store_start(
         self, subscription: Subscription, epoch: int, positions: Mapping[PartitionId, int]
@@ -281,6 +290,7 @@ class Subscriptions:
             )
         )
         subscription.subscriber = None
+        subscription.connected = False
 
 
 def _check_delivered(

@@ -84,6 +84,8 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                 changed.cancel()
                 if reader.changed.is_set():
                     reader.changed.clear()
+                    if self._assignments.closing:
+                        raise ShuttingDown("the service is about to end; join again")
                     if not self._assignments.joined(reader):
                         raise Superseded("this reader has been replaced", reason="READER_REPLACED")
                     await context.write(self._assignment(reader))

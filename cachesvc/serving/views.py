@@ -31,7 +31,7 @@ def subscription(found: Subscription, store: LogStore) -> pb.Subscription:
         topic_expression=record.topic_expression,
         mode=int(record.mode),  # type: ignore[arg-type]
         epoch=record.epoch,
-        connected=found.subscriber is not None,
+        connected=found.connected,
         full_sync_done=record.full_sync_done,
         created_ms=record.created_ms,
         committed_ms=record.committed_ms,

@@ -347,7 +347,6 @@ def _write_parquet(
 ) -> _Written:
     """Writes, makes durable and names a Parquet file; with ``keep_empty`` also one without rows."""
     written = _Written()
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + layout.TEMPORARY_SUFFIX)
     writer = None
     try:
@@ -372,6 +371,7 @@ def _write_parquet(
 def _open_writer(
     path: Path, schema: pa.Schema, metadata: dict[str, str], zstd_level: int
 ) -> pq.ParquetWriter:
+    path.parent.mkdir(parents=True, exist_ok=True)
     return pq.ParquetWriter(
         path,
         schema.with_metadata(metadata),

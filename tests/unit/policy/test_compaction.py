@@ -35,14 +35,14 @@ def planned(sizes: list[int]) -> list[list[int]]:
         ([100, 10, 500], []),
         # It does not pay to rewrite a large one for little more.
         ([40, 10], []),
-        ([40, 10, 9], []),
+        ([40, 10, 9], [[10, 9]]),
         ([40, 10, 10], [[40, 10, 10]]),
         ([10, 40], []),
         ([4, 6, 40, 4, 6], [[4, 6, 40, 4, 6]]),
         ([45, 1, 1, 1], [[1, 1, 1]]),
-        # A binary counter at rest: larger is older.
-        ([40, 19, 9, 4, 1], [[40, 19, 9, 4, 1]]),
+        # Sizes that fall by a factor of three and more are at rest.
         ([45, 15, 5, 1], []),
+        ([45, 15, 5, 3], [[45, 15, 5, 3]]),
     ],
 )
 def test_groups(sizes: list[int], groups: list[list[int]]) -> None:

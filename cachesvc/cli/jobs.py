@@ -1,0 +1,186 @@
+"""``cachesvc jobs``: scheduled work of the service."""
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cachesvc.cli.failure import CommandFailed
+from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
+from cachesvc.cli.render import Column, as_dict, show_facts, show_json, show_table
+from cachesvc.cli.service import Service
+from cachesvc.cli.units import printable, show_count, show_duration, show_time
+from cachesvc.v1.admin_pb2 import (
+    Job,
+    JobRun,
+    ListJobRunsRequest,
+    ListJobRunsResponse,
+    ListJobsRequest,
+    ListJobsResponse,
+    PauseJobRequest,
+    ResumeJobRequest,
+    RunJobRequest,
+    RunJobResponse,
+)
+
+jobs_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.")]
+
+
+@jobs_app.callback(invoke_without_command=True)
+def list_jobs(
+    ctx: typer.Context,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List scheduled jobs; run, pause or resume one; show past runs."""
+    settings = common(ctx, address, ca_file, as_json)
+    if ctx.invoked_subcommand is not None:
+        return
+    with Service(settings) as service:
+        response: ListJobsResponse = service.call(service.admin.ListJobs, ListJobsRequest())
+    _show_jobs(list(response.jobs), settings)
+
+
+@jobs_app.command("run")
+def run_job(
+    ctx: typer.Context,
+    name: Name,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job now and wait for its end; it goes on in the service if this command is stopped."""
+    settings = common(ctx, address, ca_file, as_json)
+    with Service(settings) as service:
+        run = _follow(name, service.stream(service.admin.RunJob, RunJobRequest(name=name)))
+    if settings.as_json:
+        show_json(as_dict(run))
+    else:
+        took = show_duration((run.ended_ms - run.started_ms) / 1000)
+        counts = [(key, show_count(count)) for key, count in sorted(run.counts.items())]
+        show_facts([("job", run.name), ("took", took), *counts])
+    if not run.succeeded:
+        raise CommandFailed(f"job {name} failed: {run.error}")
+
+
+@jobs_app.command("pause")
+def pause_job(
+    ctx: typer.Context,
+    name: Name,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a job's schedule; a run under way goes on."""
+    settings = common(ctx, address, ca_file, as_json)
+    with Service(settings) as service:
+        answer = service.call(service.admin.PauseJob, PauseJobRequest(name=name))
+    _show_job(answer.job, settings)
+
+
+@jobs_app.command("resume")
+def resume_job(
+    ctx: typer.Context,
+    name: Name,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a paused job back on its schedule."""
+    settings = common(ctx, address, ca_file, as_json)
+    with Service(settings) as service:
+        answer = service.call(service.admin.ResumeJob, ResumeJobRequest(name=name))
+    _show_job(answer.job, settings)
+
+
+@jobs_app.command("history")
+def job_history(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only of this job.")] = "",
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, metavar="N", help="At most this many.")
+    ] = 100,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List past runs, the newest first."""
+    settings = common(ctx, address, ca_file, as_json)
+    with Service(settings) as service:
+        request = ListJobRunsRequest(name=name, limit=limit)
+        response: ListJobRunsResponse = service.call(service.admin.ListJobRuns, request)
+    if settings.as_json:
+        show_json([as_dict(run) for run in response.runs])
+    else:
+        show_table(response.runs, _RUN_COLUMNS, "no runs")
+
+
+def _follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:
+    """Draws progress on stderr, if that is a terminal, until the run has ended."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    visible = sys.stderr.isatty()
+    with Progress(*columns, console=console, transient=True, disable=not visible) as progress:
+        task = progress.add_task(name, total=None)
+        for answer in answers:
+            if answer.HasField("run"):
+                return answer.run
+            text = f"{name}: {printable(answer.message)}" if answer.message else name
+            progress.update(
+                task, completed=answer.done, total=answer.total or None, description=text
+            )
+    raise CommandFailed(f"the service ended the report on job {name} before the job ended")
+
+
+def _show_jobs(jobs: list[Job], settings: Common) -> None:
+    if settings.as_json:
+        show_json([as_dict(job) for job in jobs])
+    else:
+        show_table(jobs, _JOB_COLUMNS, "no jobs")
+
+
+def _show_job(job: Job, settings: Common) -> None:
+    if settings.as_json:
+        show_json(as_dict(job))
+    else:
+        show_table([job], _JOB_COLUMNS, "")
+
+
+def _state(job: Job) -> str:
+    states = [word for word, on in (("running", job.running), ("paused", job.paused)) if on]
+    return ", ".join(states) or "waiting"
+
+
+def _result(run: JobRun) -> str:
+    if not run.succeeded:
+        return f"failed: {run.error}"
+    done = ", ".join(f"{name} {count:,}" for name, count in sorted(run.counts.items()) if count)
+    return done or "nothing to do"
+
+
+_JOB_COLUMNS = (
+    Column("job", lambda j: j.name),
+    Column("state", _state),
+    Column("every", lambda j: show_duration(j.interval_s), number=True),
+    Column("next run", lambda j: show_time(j.next_run_ms)),
+    Column("last run", lambda j: show_time(j.last_run.started_ms)),
+    Column("result", lambda j: _result(j.last_run) if j.HasField("last_run") else "-"),
+    Column("what it does", lambda j: j.description),
+)
+_RUN_COLUMNS = (
+    Column("job", lambda r: r.name),
+    Column("started", lambda r: show_time(r.started_ms)),
+    Column("took", lambda r: show_duration((r.ended_ms - r.started_ms) / 1000), number=True),
+    Column("result", _result),
+)

@@ -1,0 +1,83 @@
+"""The root of the command line: the table of commands, and where errors become exit codes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from cachesvc.cli.failure import CommandFailed, exit_code
+from cachesvc.cli.lazy import LazyCommand, LazyGroup
+from cachesvc.errors import CacheError
+
+_COMMANDS: Mapping[str, LazyCommand] = {
+    "serve": LazyCommand("cachesvc.cli.serve:serve", "Run the service."),
+    "reader": LazyCommand(
+        "cachesvc.cli.reader:reader", "Run a reader process for a service.", hidden=True
+    ),
+    "tail": LazyCommand("cachesvc.cli.tail:tail", "Print the records of a topic as they come."),
+    "topics": LazyCommand("cachesvc.cli.topics:topics_app", "List topics, or show one."),
+    "subscriptions": LazyCommand(
+        "cachesvc.cli.subscriptions:subscriptions_app",
+        "List subscriptions; show, reset or delete one.",
+    ),
+    "lag": LazyCommand("cachesvc.cli.lag:lag", "How far every subscription is behind."),
+    "mining": LazyCommand("cachesvc.cli.mining:mining", "What is mined, by whom and how far."),
+    "readers": LazyCommand("cachesvc.cli.mining:readers", "List reader processes."),
+    "connections": LazyCommand("cachesvc.cli.mining:connections", "List Kafka clusters."),
+    "segments": LazyCommand("cachesvc.cli.storage:segments", "List segments (Parquet files)."),
+    "journals": LazyCommand("cachesvc.cli.storage:journals", "List journals."),
+    "rejects": LazyCommand(
+        "cachesvc.cli.storage:rejects", "List records that the JSON rule turned away."
+    ),
+    "jobs": LazyCommand(
+        "cachesvc.cli.jobs:jobs_app", "List scheduled jobs; run, pause or resume one; past runs."
+    ),
+    "config": LazyCommand("cachesvc.cli.config:config_app", "Show the effective configuration."),
+    "version": LazyCommand("cachesvc.cli.version:version", "Show the version."),
+}
+
+
+class RootGroup(LazyGroup):
+    """All commands; an error that is meant for the operator ends as one line on stderr."""
+
+    table = _COMMANDS
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command.
+
+        Raises:
+            typer.Exit: The command failed; what was wrong is on stderr.
+        """
+        try:
+            return super().invoke(ctx)
+        except CommandFailed as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except CacheError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(exit_code(error)) from error
+
+
+app = typer.Typer(
+    cls=RootGroup,
+    name="cachesvc",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+@app.callback()
+def root() -> None:
+    """A shared log cache for Kafka: mines each topic once and serves its records to many tasks.
+
+    Commands other than serve and reader talk to a running service; --address or CACHESVC_ADDRESS
+    says where it is. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 service not
+    reachable, 4 not found, 5 refused.
+    """
+
+
+def main() -> None:
+    """Runs the command that the process was started with, and ends the process."""
+    app(prog_name="cachesvc")

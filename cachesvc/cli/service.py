@@ -1,0 +1,142 @@
+"""The service as commands see it: two stubs on one channel, and errors that an operator can use."""
+
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from cachesvc.cli.failure import FAILED, NOT_FOUND, REFUSED, UNREACHABLE, USAGE, CommandFailed
+from cachesvc.cli.options import Common
+from cachesvc.v1 import admin_pb2_grpc, log_cache_pb2_grpc
+
+CALL_TIMEOUT_S = 30.0
+# A batch carries 16 MiB at most, but a single record that is larger travels alone.
+MESSAGE_BYTES_MAX = 256 * 1024 * 1024
+_DETAILS_KEY = "grpc-status-details-bin"
+
+_EXIT_CODES = {
+    grpc.StatusCode.UNAVAILABLE: UNREACHABLE,
+    grpc.StatusCode.NOT_FOUND: NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT: USAGE,
+    grpc.StatusCode.OUT_OF_RANGE: REFUSED,
+    grpc.StatusCode.FAILED_PRECONDITION: REFUSED,
+    grpc.StatusCode.ALREADY_EXISTS: REFUSED,
+    grpc.StatusCode.ABORTED: REFUSED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: REFUSED,
+    grpc.StatusCode.PERMISSION_DENIED: REFUSED,
+    grpc.StatusCode.UNAUTHENTICATED: REFUSED,
+}
+_ADVICE = {
+    "UNKNOWN_TOPIC": "`cachesvc topics` lists them",
+    "UNKNOWN_CONNECTION": "`cachesvc connections` lists them",
+    "CONNECTION_REQUIRED": "give --connection",
+    "UNKNOWN_SUBSCRIPTION": "`cachesvc subscriptions` lists them",
+    "UNKNOWN_JOB": "`cachesvc jobs` lists them",
+    "JOB_RUNNING": "wait until it ends; `cachesvc jobs` tells",
+    "SHUTTING_DOWN": "try again when it is back",
+}
+
+
+class Service:
+    """A channel to a service; a context manager that turns gRPC errors into ``CommandFailed``.
+
+    Streams have to be read inside of the ``with`` block. Not for use by several threads.
+    """
+
+    def __init__(self, settings: Common) -> None:
+        self._address = settings.address
+        self._tls = settings.ca_file is not None
+        self._channel = _channel(settings)
+        self.admin: Any = admin_pb2_grpc.AdminStub(self._channel)
+        self.log_cache: Any = log_cache_pb2_grpc.LogCacheStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+        if isinstance(error, grpc.RpcError):
+            raise self._failure(error) from error
+
+    def call(self, method: Callable[..., Any], request: Message) -> Any:
+        """The answer to a unary call; waits 30 seconds at most."""
+        return method(request, timeout=CALL_TIMEOUT_S)
+
+    def settle(self, method: Callable[..., Any], request: Message) -> bool:
+        """Makes a call that tidies up; whether its aim is reached, for what is gone need not go."""
+        try:
+            self.call(method, request)
+        except grpc.RpcError as error:
+            return bool(error.code() is grpc.StatusCode.NOT_FOUND)
+        return True
+
+    def stream(self, method: Callable[..., Any], request: Message) -> Generator[Any, None, None]:
+        """The answers of a streaming call, for as long as it lasts; closing it cancels the call."""
+        call = method(request)
+        try:
+            yield from call
+        finally:
+            call.cancel()
+
+    def _failure(self, error: grpc.RpcError) -> CommandFailed:
+        code, details = error.code(), error.details() or ""
+        info = _error_info(error)
+        if info is None and code in (
+            grpc.StatusCode.UNAVAILABLE,
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+        ):
+            return self._unreachable(details)
+        reason = info.reason if info else code.name
+        facts = [f"{key}={value}" for key, value in sorted(info.metadata.items())] if info else []
+        where = ", ".join([f"service {self._address}", *facts, reason])
+        advice = _ADVICE.get(reason, "")
+        return CommandFailed(
+            details, where=where, advice=advice, code=_EXIT_CODES.get(code, FAILED)
+        )
+
+    def _unreachable(self, details: str) -> CommandFailed:
+        advice = (
+            f"start it with `cachesvc serve --listen {self._address}`, or say where it listens "
+        )
+        advice += "with --address or CACHESVC_ADDRESS"
+        if not self._tls:
+            advice += "; if it listens with TLS, give --ca-file"
+        what = f"no service answers at {self._address}"
+        return CommandFailed(what, where=details, advice=advice, code=UNREACHABLE)
+
+
+def _channel(settings: Common) -> grpc.Channel:
+    options = [
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        # The address is meant as it stands, whatever proxy the environment has for the web.
+        ("grpc.enable_http_proxy", 0),
+    ]
+    if settings.ca_file is None:
+        return grpc.insecure_channel(settings.address, options)
+    try:
+        roots = settings.ca_file.read_bytes()
+    except OSError as error:
+        what = f"--ca-file {settings.ca_file} cannot be read: {error.strerror}"
+        raise CommandFailed(what, advice="give a PEM file", code=USAGE) from error
+    return grpc.secure_channel(settings.address, grpc.ssl_channel_credentials(roots), options)
+
+
+def _error_info(error: grpc.RpcError) -> Any | None:
+    """The google.rpc.ErrorInfo that comes with an error of the service; None without one."""
+    metadata: Any = error.trailing_metadata()
+    for key, value in metadata or ():
+        if key != _DETAILS_KEY or not isinstance(value, bytes):
+            continue
+        for detail in status_pb2.Status.FromString(value).details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                return info
+    return None

@@ -1,0 +1,219 @@
+"""``cachesvc tail``: the records of one topic, as they come or as far as they are cached.
+
+It subscribes under a name of its own, which it deletes at the end, also when it is interrupted or
+terminated. A topic that nobody else needs is mined for as long as it runs.
+"""
+
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+
+from cachesvc.cli.options import Address, AsJson, CaFile, common
+from cachesvc.cli.render import bytes_fields, enum_name
+from cachesvc.cli.service import Service
+from cachesvc.cli.starts import parse_start
+from cachesvc.cli.units import printable, show_exact_time
+from cachesvc.v1.log_cache_pb2 import (
+    Batch,
+    DeleteSubscriptionRequest,
+    Encoding,
+    Gap,
+    GapCause,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    MiningState,
+    Mode,
+    PartitionProgress,
+    Position,
+    Positions,
+    Record,
+    SubscribeRequest,
+    SubscribeResponse,
+    TimestampType,
+)
+
+Line = Callable[[Batch, Record], str]
+_TROUBLED = (MiningState.BLOCKED, MiningState.SOURCE_UNREACHABLE, MiningState.FAILED)
+
+
+def tail(
+    ctx: typer.Context,
+    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
+    connection: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Needed where the service has several."),
+    ] = "",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="START",
+            help="earliest, latest, a time (ISO 8601) or milliseconds since the epoch; latest "
+            "without it, and earliest with --no-follow.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow/--no-follow", help="Go on, or end at the log's end as it is now."),
+    ] = True,
+    count_max: Annotated[
+        int | None, typer.Option("--max", min=1, metavar="N", help="End after N records.")
+    ] = None,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the records of a topic as they come: partition/offset, time, key and value.
+
+    With --json one object a line; the value is in it as it is.
+    """
+    settings = common(ctx, address, ca_file, as_json)
+    request = SubscribeRequest(
+        subscription=f"tail-{secrets.token_hex(6)}",
+        connection=connection,
+        topics=[topic],
+        mode=Mode.INCREMENTAL,
+        start=parse_start(start or ("latest" if follow else "earliest"), "--from"),
+        encoding=Encoding.RECORDS,
+    )
+    line = json_line if as_json else text_line
+    with _ended_by_sigterm(), Service(settings) as service:
+        if not follow:
+            end = _log_end(service, connection, topic)
+            if not end.positions:
+                typer.echo(f"nothing of {topic} is cached; --follow mines it", err=True)
+                return
+            request.end.CopyFrom(end)
+        with (
+            _forgotten_at_end(service, request.subscription),
+            closing(service.stream(service.log_cache.Subscribe, request)) as events,
+        ):
+            _print_records(events, line, count_max)
+
+
+def text_line(batch: Batch, record: Record) -> str:
+    """A record for people: fields separated by tabs, control characters escaped."""
+    place = f"{batch.partition}/{record.offset}"
+    key = _text(record.key) if record.HasField("key") else "-"
+    value = _text(record.value) if record.HasField("value") else "(tombstone)"
+    return "\t".join((place, show_exact_time(record.timestamp_ms), key, value))
+
+
+def json_line(batch: Batch, record: Record) -> str:
+    """A record for programs: one JSON object, the value within as the producer wrote it."""
+    fields: dict[str, Any] = {
+        "topic": batch.topic,
+        "partition": batch.partition,
+        "incarnation": batch.incarnation,
+        "offset": record.offset,
+        "timestamp_ms": record.timestamp_ms,
+        "timestamp_type": enum_name(TimestampType, record.timestamp_type),
+        **bytes_fields("key", record.key if record.HasField("key") else None),
+        "headers": [
+            {"key": header.key}
+            | bytes_fields("value", header.value if header.HasField("value") else None)
+            for header in record.headers
+        ],
+        "value": None,
+    }
+    if record.HasField("value"):
+        try:
+            fields["value"] = msgspec.Raw(msgspec.json.format(record.value.decode(), indent=-1))
+        except (UnicodeDecodeError, msgspec.DecodeError):
+            fields |= bytes_fields("value", record.value)
+    return msgspec.json.encode(fields).decode()
+
+
+def _print_records(events: Iterable[SubscribeResponse], line: Line, count_max: int | None) -> None:
+    """Prints until the stream ends or the count is reached; trouble goes to stderr."""
+    left = count_max
+    troubles: dict[tuple[str, int], int] = {}
+    for event in events:
+        kind = event.WhichOneof("event")
+        if kind == "batch":
+            records = event.batch.records if left is None else event.batch.records[:left]
+            sys.stdout.write("".join(f"{line(event.batch, record)}\n" for record in records))
+            sys.stdout.flush()
+            if left is not None:
+                left -= len(records)
+                if not left:
+                    return
+        elif kind == "gap":
+            typer.echo(_gap_text(event.gap), err=True)
+        elif kind == "progress":
+            for partition in event.progress.partitions:
+                _tell_trouble(partition, troubles)
+
+
+def _tell_trouble(partition: PartitionProgress, troubles: dict[tuple[str, int], int]) -> None:
+    """Says once when mining of a partition has stopped, and once when it goes on."""
+    name = (partition.topic, partition.partition)
+    state = partition.mining_state if partition.mining_state in _TROUBLED else 0
+    if troubles.get(name, 0) == state:
+        return
+    troubles[name] = state
+    why = f": {printable(partition.mining_error)}" if partition.mining_error else ""
+    what = f"is {enum_name(MiningState, state)}{why}" if state else "goes on"
+    typer.echo(f"mining of {partition.topic}/{partition.partition} {what}", err=True)
+
+
+def _gap_text(gap: Gap) -> str:
+    where = f"{gap.topic}/{gap.partition}"
+    return (
+        f"gap: offsets {gap.begin_offset} to {gap.end_offset} (exclusive) of {where} cannot be "
+        f"given any more: {enum_name(GapCause, gap.cause)}"
+    )
+
+
+def _log_end(service: Service, connection: str, topic: str) -> Positions:
+    """The log's end of every partition that has something cached."""
+    request = ListOffsetsRequest(connection=connection, topic=topic)
+    response: ListOffsetsResponse = service.call(service.log_cache.ListOffsets, request)
+    return Positions(
+        positions=[
+            Position(
+                topic=partition.topic,
+                partition=partition.partition,
+                incarnation=partition.incarnation,
+                offset=partition.log_end_offset,
+            )
+            for partition in response.partitions
+            if partition.log_end_offset > partition.log_start_offset
+        ]
+    )
+
+
+@contextmanager
+def _forgotten_at_end(service: Service, name: str) -> Iterator[None]:
+    """Deletes the subscription, however the block is left."""
+    try:
+        yield
+    finally:
+        request = DeleteSubscriptionRequest(subscription=name)
+        if not service.settle(service.log_cache.DeleteSubscription, request):
+            advice = f"`cachesvc subscriptions delete {name}` removes it"
+            typer.echo(f"subscription {name} is left behind; {advice}", err=True)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Lets SIGTERM unwind the stack, so that what has to be undone is."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _text(content: bytes) -> str:
+    return printable(content.decode(errors="backslashreplace"))

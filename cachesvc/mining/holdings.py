@@ -1,0 +1,146 @@
+"""What a reader holds: the partitions assigned to it, and how far it has mined each. No I/O."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cachesvc.mining.backoff import Backoff
+from cachesvc.mining.source import SourcePartition
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedTopic:
+    """A topic as the service assigns it.
+
+    Attributes:
+        topic: Its name.
+        incarnation: Which life of it.
+        epoch: Goes with every append.
+        resume_offsets: Where to go on, per partition; -1 for the source's earliest.
+    """
+
+    topic: str
+    incarnation: int
+    epoch: int
+    resume_offsets: Mapping[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class HeldPartition:
+    """A partition in this reader's hands, under one epoch.
+
+    Attributes:
+        partition: Which one.
+        incarnation: Which life of its topic.
+        epoch: Goes with every append.
+        next_offset: Where the next append begins; -1 for wherever the source begins.
+        life: Grows when mining moves; what was fetched or sent in an older life does not count.
+        blocked: Why mining stopped at ``next_offset``; empty while it did not.
+        failure: Why mining does not get on; empty while it does.
+        setbacks: How often in a row it had to go back without getting on.
+    """
+
+    partition: SourcePartition
+    incarnation: int
+    epoch: int
+    next_offset: int
+    life: int = 0
+    blocked: str = ""
+    failure: str = ""
+    setbacks: int = 0
+    _backoff: Backoff = field(default_factory=Backoff)
+
+    def get_on(self) -> None:
+        """The service took an append."""
+        if self.setbacks:
+            self.setbacks = 0
+            self.failure = ""
+            self._backoff.reset()
+
+    def go_back(self, offset: int, why: str) -> float:
+        """Goes on from ``offset``, whatever is on its way; returns the seconds to wait before.
+
+        The first time in a row nothing is waited for, and nothing is made of it.
+        """
+        self.next_offset = offset
+        self.life += 1
+        self.setbacks += 1
+        if self.setbacks == 1:
+            return 0.0
+        self.failure = why
+        return self._backoff.next()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a new assignment means for the source.
+
+    Attributes:
+        dropped: Not to be mined any more, or not in the way it was.
+        taken: To be mined from now on, from ``next_offset`` on.
+    """
+
+    dropped: Sequence[SourcePartition]
+    taken: Sequence[HeldPartition]
+
+
+class Holdings:
+    """All partitions that a reader holds, by name."""
+
+    def __init__(self) -> None:
+        self._held: dict[SourcePartition, HeldPartition] = {}
+        self._lost: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[HeldPartition]:
+        return iter(self._held.values())
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, partition: SourcePartition) -> HeldPartition | None:
+        """The partition, if it is held."""
+        return self._held.get(partition)
+
+    def holds(self, held: HeldPartition, life: int) -> bool:
+        """Whether work begun for ``held`` in that life of it still counts."""
+        return self._held.get(held.partition) is held and held.life == life
+
+    def assign(self, topics: Sequence[AssignedTopic]) -> Changes:
+        """Takes over the whole of an assignment.
+
+        A partition that is held under the same epoch stays as it is, whatever its resume offset
+        says: the service told it before it saw what is on its way. A topic lost by ``lose`` comes
+        back with a newer epoch only.
+        """
+        wanted = {
+            SourcePartition(topic.topic, number): (topic, offset)
+            for topic in topics
+            if topic.epoch > self._lost.get(topic.topic, -1)
+            for number, offset in topic.resume_offsets.items()
+        }
+        dropped = [p for p, held in self._held.items() if not _same(held, wanted.get(p))]
+        for partition in dropped:
+            del self._held[partition]
+        taken = [
+            HeldPartition(partition, topic.incarnation, topic.epoch, offset)
+            for partition, (topic, offset) in wanted.items()
+            if partition not in self._held
+        ]
+        self._held.update({held.partition: held for held in taken})
+        named = {topic.topic for topic in topics}
+        self._lost = {topic: epoch for topic, epoch in self._lost.items() if topic in named}
+        return Changes(dropped, taken)
+
+    def lose(self, topic: str, epoch: int) -> list[SourcePartition]:
+        """Gives up a topic that somebody else mines by now; what was held of it."""
+        self._lost[topic] = max(epoch, self._lost.get(topic, -1))
+        lost = [p for p, held in self._held.items() if p.topic == topic and held.epoch <= epoch]
+        for partition in lost:
+            del self._held[partition]
+        return lost
+
+
+def _same(held: HeldPartition, wanted: tuple[AssignedTopic, int] | None) -> bool:
+    if wanted is None:
+        return False
+    topic, _ = wanted
+    return (held.epoch, held.incarnation) == (topic.epoch, topic.incarnation)

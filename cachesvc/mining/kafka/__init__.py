@@ -1,0 +1,17 @@
+"""Kafka as a source, on aiokafka's connections, requests and record decoder.
+
+Layers, lowest first: ``topic_metadata`` (a request that aiokafka lacks), ``cluster`` (connections
+to brokers), ``record_batches`` (what a fetch brought, decoded), ``fetch_state`` (what is known of a
+partition), ``fetcher`` (the ``SourceReader``) and ``catalogue`` (the ``SourceCatalogue``).
+
+``AIOKafkaConsumer`` is not used: it makes an object per record that nobody looks at, which costs as
+much as decoding; it forgets all positions and all prefetched data whenever the set of partitions
+changes; it skips a record that does not fit into a fetch; and it lets the broker create the topics
+that it asks for.
+"""
+
+from cachesvc.mining.kafka.catalogue import KafkaCatalogue
+from cachesvc.mining.kafka.cluster import KafkaSettings
+from cachesvc.mining.kafka.fetcher import KafkaSource
+
+__all__ = ["KafkaCatalogue", "KafkaSettings", "KafkaSource"]

@@ -1,0 +1,151 @@
+"""Questions of the service to a Kafka cluster."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from aiokafka import errors
+
+from cachesvc.errors import SourceUnreachable
+from cachesvc.mining.backoff import Backoff
+from cachesvc.mining.kafka.cluster import (
+    EARLIEST_TIMESTAMP,
+    LATEST_TIMESTAMP,
+    Cluster,
+    KafkaSettings,
+)
+from cachesvc.mining.source import SourcePartition
+
+_T = TypeVar("_T")
+_UNKNOWN_OFFSET = -1
+# How long a topic that was just made may take to show.
+_UNKNOWN_PARTITION_GRACE_S = 1.0
+
+
+class _UnknownPartition(SourceUnreachable):
+    """The cluster answers, but knows no such partition."""
+
+
+class KafkaCatalogue:
+    """A ``SourceCatalogue``. Belongs to one event loop; calls may overlap.
+
+    A call tries again by itself while brokers are away or leaders move, for
+    ``settings.answer_timeout_s`` at most.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._cluster = Cluster(settings)
+        self._timeout_s = settings.answer_timeout_s
+
+    async def list_topics(self) -> Mapping[str, Sequence[int]]:
+        """Partition numbers of every topic, Kafka's own ones left out.
+
+        Raises:
+            SourceUnreachable: No broker answers in time.
+        """
+        return await self._try(self._list_topics)
+
+    async def topic_ids(self) -> Mapping[str, str]:
+        """See ``SourceCatalogue``."""
+        return await self._try(self._topic_ids)
+
+    async def earliest_offsets(
+        self, partitions: Sequence[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], int]:
+        """The lowest offset that each partition still has.
+
+        Raises:
+            SourceUnreachable: Not all partitions are answered for in time, or one does not exist.
+        """
+        return await self._try(lambda: self._offsets(partitions, EARLIEST_TIMESTAMP))
+
+    async def end_offsets(
+        self, partitions: Sequence[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], int]:
+        """The last stable offset of each partition.
+
+        Raises:
+            SourceUnreachable: As for ``earliest_offsets``.
+        """
+        return await self._try(lambda: self._offsets(partitions, LATEST_TIMESTAMP))
+
+    async def offsets_at(
+        self, partitions: Sequence[tuple[str, int]], timestamp_ms: int
+    ) -> Mapping[tuple[str, int], int | None]:
+        """The first offset whose timestamp is not before ``timestamp_ms``; None if there is none.
+
+        Raises:
+            SourceUnreachable: As for ``earliest_offsets``.
+        """
+        # Negative timestamps mean other things to Kafka; no record is older than 1970.
+        asked = max(timestamp_ms, 0)
+        found = await self._try(lambda: self._offsets(partitions, asked))
+        return {
+            partition: None if offset == _UNKNOWN_OFFSET else offset
+            for partition, offset in found.items()
+        }
+
+    async def close(self) -> None:
+        """Ends the connections. Idempotent."""
+        await self._cluster.close()
+
+    async def _try(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        backoff = Backoff(0.05, 1.0)
+        failure: SourceUnreachable | None = None
+        unknown_until = time.monotonic() + _UNKNOWN_PARTITION_GRACE_S
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while True:
+                    try:
+                        return await ask()
+                    except SourceUnreachable as error:
+                        failure = error
+                    unknown = isinstance(failure, _UnknownPartition)
+                    if unknown and time.monotonic() > unknown_until:
+                        raise failure
+                    await asyncio.sleep(backoff.next())
+        except TimeoutError:
+            text = f"no answer from the cluster within {self._timeout_s:g} s"
+            raise failure or SourceUnreachable(text) from failure
+
+    async def _list_topics(self) -> dict[str, Sequence[int]]:
+        metadata = await self._cluster.metadata(None)
+        return {
+            name: sorted(topic.leaders)
+            for name, topic in metadata.topics.items()
+            if not topic.is_internal and topic.error_code == 0
+        }
+
+    async def _topic_ids(self) -> dict[str, str]:
+        metadata = await self._cluster.metadata(None)
+        return {
+            name: topic.topic_id
+            for name, topic in metadata.topics.items()
+            if topic.topic_id and not topic.is_internal
+        }
+
+    async def _offsets(
+        self, partitions: Sequence[tuple[str, int]], timestamp: int
+    ) -> dict[tuple[str, int], int]:
+        metadata = await self._cluster.metadata({topic for topic, _ in partitions})
+        by_leader: defaultdict[int, dict[SourcePartition, int]] = defaultdict(dict)
+        for topic, number in partitions:
+            known = metadata.topics.get(topic)
+            if known is None or number not in known.leaders:
+                raise _UnknownPartition(f"{topic}/{number} does not exist")
+            leader = known.leaders[number]
+            if leader < 0:
+                raise SourceUnreachable(f"{topic}/{number} has no leader at the moment")
+            by_leader[leader][SourcePartition(topic, number)] = timestamp
+        found: dict[tuple[str, int], int] = {}
+        for leader, asked in by_leader.items():
+            answer = await self._cluster.offsets(leader, asked)
+            for partition in asked:
+                error_code, offset = answer[partition]
+                if error_code:
+                    text = errors.for_code(error_code).__name__
+                    raise SourceUnreachable(f"{partition}: {text}")
+                found[partition] = offset
+        return found

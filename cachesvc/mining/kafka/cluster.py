@@ -1,0 +1,172 @@
+"""Connections to the brokers of one cluster, and the questions that both ports ask."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.api import Request
+from aiokafka.protocol.offset import OffsetRequest
+
+from cachesvc.config import parse_address
+from cachesvc.errors import SourceUnreachable
+from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadataRequest, parse_metadata
+from cachesvc.mining.source import SourcePartition
+
+READ_UNCOMMITTED = 0
+READ_COMMITTED = 1
+LATEST_TIMESTAMP = -1
+EARLIEST_TIMESTAMP = -2
+
+_IDLE_CONNECTION_MS = 540_000
+_CLOSE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSettings:
+    """How to talk to one cluster.
+
+    Attributes:
+        bootstrap_servers: HOST:PORT each.
+        client_id: Under what name brokers log and meter this client.
+        connect_timeout_s: For connecting, which includes the first exchange.
+        request_timeout_s: For one request; more than ``fetch_wait_s``.
+        answer_timeout_s: For one call of a catalogue, retries included.
+        fetch_bytes_max: Fetched but not yet polled, over all partitions. A single record batch
+            that is larger is fetched all the same.
+        partition_bytes_max: In one fetch of one partition; likewise.
+        fetch_wait_s: How long the broker may wait for records before it answers without any.
+        metadata_interval_s: Between looks at leaders, topic ids and idle high watermarks.
+    """
+
+    bootstrap_servers: tuple[str, ...]
+    client_id: str = "cachesvc"
+    connect_timeout_s: float = 5.0
+    request_timeout_s: float = 15.0
+    answer_timeout_s: float = 10.0
+    fetch_bytes_max: int = 50 << 20
+    partition_bytes_max: int = 8 << 20
+    fetch_wait_s: float = 0.5
+    metadata_interval_s: float = 5.0
+
+
+class Channel(Enum):
+    """Which connection to a broker: it answers one request at a time, and a fetch takes long."""
+
+    CONTROL = "control"
+    FETCH = "fetch"
+
+
+class Cluster:
+    """Sends requests to brokers; connects on demand. Belongs to one event loop.
+
+    Every method raises ``SourceUnreachable`` within the timeouts of its settings, and closes the
+    connection that failed, so that the next call begins with a new one.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.settings = settings
+        self._brokers: Mapping[int, tuple[str, int]] = {}
+        self._bootstrap = [parse_address(server) for server in settings.bootstrap_servers]
+        self._connections: dict[tuple[str, int, Channel], AIOKafkaConnection] = {}
+        self._connecting: defaultdict[tuple[str, int, Channel], asyncio.Lock] = defaultdict(
+            asyncio.Lock
+        )
+
+    async def metadata(self, topics: Collection[str] | None) -> Metadata:
+        """What any broker says of some topics, or of all; asks one after the other."""
+        known = list(self._brokers.values())
+        random.shuffle(known)
+        failures = []
+        for host, port in dict.fromkeys([*known, *self._bootstrap]):
+            try:
+                response = await self._request(
+                    host, port, Channel.CONTROL, TopicMetadataRequest(topics)
+                )
+            except SourceUnreachable as error:
+                failures.append(str(error))
+                continue
+            found = parse_metadata(response)
+            self._brokers = found.brokers or self._brokers
+            return found
+        raise SourceUnreachable(f"no broker answers: {'; '.join(failures)}")
+
+    async def send(self, node: int, channel: Channel, request: Request[Any]) -> Any:
+        """A broker's answer to one request."""
+        if node not in self._brokers:
+            raise SourceUnreachable(f"node {node} is not known")
+        host, port = self._brokers[node]
+        return await self._request(host, port, channel, request)
+
+    async def offsets(
+        self,
+        node: int,
+        timestamps: Mapping[SourcePartition, int],
+        isolation: int = READ_COMMITTED,
+    ) -> dict[SourcePartition, tuple[int, int]]:
+        """Error code and offset per partition, asked of the node that leads them all.
+
+        Args:
+            node: The leader.
+            timestamps: What to look for: milliseconds, or one of the ``_TIMESTAMP`` constants.
+            isolation: With READ_COMMITTED the latest offset is the last stable one.
+        """
+        by_topic: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        for (topic, number), timestamp in timestamps.items():
+            by_topic[topic].append((number, timestamp))
+        request = OffsetRequest(-1, isolation, list(by_topic.items()))
+        response = await self.send(node, Channel.CONTROL, request)
+        return {
+            # Behind the timestamp; newer versions add the leader's epoch.
+            SourcePartition(topic, number): (error_code, found[1])
+            for topic, partitions in response.topics
+            for number, error_code, *found in partitions
+        }
+
+    async def close(self) -> None:
+        """Closes all connections. Idempotent."""
+        connections, self._connections = self._connections, {}
+        closing = [future for c in connections.values() if (future := c.close()) is not None]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
+
+    async def _request(self, host: str, port: int, channel: Channel, request: Request[Any]) -> Any:
+        connection = await self._connect(host, port, channel)
+        try:
+            return await connection.send(request)
+        except (KafkaError, OSError, TimeoutError, NotImplementedError) as error:
+            connection.close()
+            raise _unreachable(host, port, error) from error
+
+    async def _connect(self, host: str, port: int, channel: Channel) -> AIOKafkaConnection:
+        key = (host, port, channel)
+        async with self._connecting[key]:
+            connection = self._connections.get(key)
+            if connection is not None and connection.connected():
+                return connection
+            connection = AIOKafkaConnection(
+                host,
+                port,
+                client_id=self.settings.client_id,
+                request_timeout_ms=int(self.settings.request_timeout_s * 1000),
+                max_idle_ms=_IDLE_CONNECTION_MS,
+            )
+            try:
+                async with asyncio.timeout(self.settings.connect_timeout_s):
+                    await connection.connect()
+            except (KafkaError, OSError, TimeoutError) as error:
+                raise _unreachable(host, port, error) from error
+            self._connections[key] = connection
+            return connection
+
+
+def _unreachable(host: str, port: int, error: Exception) -> SourceUnreachable:
+    return SourceUnreachable(
+        f"{host}:{port}: {str(error) or type(error).__name__}",
+        metadata={"host": host, "port": port},
+    )

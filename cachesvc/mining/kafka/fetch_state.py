@@ -1,0 +1,137 @@
+"""What is known of a partition that is being fetched, and what follows from it. No I/O."""
+
+from dataclasses import dataclass, field
+
+from cachesvc.mining.kafka.record_batches import KafkaBatch
+from cachesvc.mining.source import (
+    EARLIEST,
+    PartitionStatus,
+    Problem,
+    ProblemReason,
+    SourcePartition,
+)
+
+UNKNOWN_TOPIC_OR_PARTITION = 3
+_TOPIC_AUTHORIZATION_FAILED = 29
+
+
+@dataclass(slots=True, eq=False)
+class FetchState:
+    """One partition, from the moment it is added; moving it makes a new state.
+
+    Attributes:
+        partition: Which one.
+        offset: The next one to fetch; ``EARLIEST`` until the source was asked.
+        bytes_max: For the next fetch; grows while a single record batch does not fit.
+        topic_id: The cluster's id of the topic when it was first seen; None before.
+        suspect: Leader and topic id have to be looked at before anything is fetched.
+        out_of_range: The source says that it does not have ``offset``.
+        paused: Not to be fetched.
+        in_flight: A fetch is under way.
+        buffered: Fetched and not yet polled.
+        served: The turn in which it last brought something.
+        high_watermark: The last stable offset; None until told.
+        watermark_s: When that was, on the monotonic clock.
+        problem: Why it is not being fetched.
+    """
+
+    partition: SourcePartition
+    offset: int
+    bytes_max: int
+    topic_id: str | None = None
+    suspect: bool = True
+    out_of_range: bool = False
+    paused: bool = False
+    in_flight: bool = False
+    buffered: KafkaBatch | None = None
+    served: int = 0
+    high_watermark: int | None = None
+    watermark_s: float = float("-inf")
+    problem: Problem | None = None
+    _nothing_yet: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._nothing_yet = self.offset == EARLIEST
+
+    @property
+    def given_up(self) -> bool:
+        """Whether only adding it anew helps."""
+        return self.problem is not None and self.problem.reason.final
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether a fetch may be sent, if its leader is known."""
+        waiting = self.suspect or self.out_of_range or self.in_flight or self.buffered is not None
+        return self.offset >= 0 and not (waiting or self.paused or self.given_up)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something has to be asked before it can be fetched."""
+        return (self.suspect or self.out_of_range or self.offset < 0) and not self.given_up
+
+    @property
+    def status(self) -> PartitionStatus:
+        """What the reader gets to know."""
+        return PartitionStatus(self.high_watermark, self.problem)
+
+    def fail(self, reason: ProblemReason, detail: str) -> None:
+        """Notes a problem; a final one stays and takes along what is buffered."""
+        if self.given_up:
+            return
+        self.problem = Problem(reason, f"{self.partition}: {detail}")
+        if reason.final:
+            self.buffered = None
+
+    def works(self) -> None:
+        """The source answered for it: forgets a problem that is not final."""
+        if not self.given_up:
+            self.problem = None
+
+    def note_watermark(self, watermark: int, now_s: float) -> bool:
+        """Notes what the source says; False if it went back, as in another life of the topic."""
+        fell = self.high_watermark is not None and watermark < self.high_watermark
+        self.high_watermark, self.watermark_s = watermark, now_s
+        if fell:
+            self.suspect = True
+        return not fell
+
+    def buffer(self, batch: KafkaBatch, turn: int) -> None:
+        """Takes what a fetch brought."""
+        self.buffered, self.offset, self.served = batch, batch.end_offset, turn
+        self._nothing_yet = False
+
+    def refuse(self, error_code: int, name: str) -> None:
+        """The source refused to say anything about it, now or in a fetch."""
+        self.suspect = True
+        if error_code == UNKNOWN_TOPIC_OR_PARTITION:
+            self.fail(ProblemReason.UNKNOWN_TOPIC, "the source has no such topic and partition")
+        elif error_code == _TOPIC_AUTHORIZATION_FAILED:
+            self.fail(ProblemReason.TOPIC_NOT_AUTHORIZED, "the source does not let us read it")
+        else:
+            self.fail(ProblemReason.SOURCE_ERROR, f"the source answers {name}")
+
+    def identify(self, topic_id: str) -> None:
+        """The topic of this name has this id: the same as ever, or another one."""
+        if self.topic_id is None:
+            self.topic_id = topic_id
+        if self.topic_id != topic_id:
+            detail = f"the topic {self.topic_id} is gone, one of the same name is {topic_id}"
+            self.fail(ProblemReason.TOPIC_RECREATED, detail)
+        else:
+            self.suspect = False
+
+    def locate(self, earliest: int, end: int) -> None:
+        """The source has ``[earliest, end)``: begins, goes on, or gives up. Never jumps."""
+        self.out_of_range = False
+        if self.offset == EARLIEST or (self._nothing_yet and self.offset < earliest):
+            self.offset = earliest
+        elif self.offset < earliest:
+            gap = f"[{self.offset}, {earliest})"
+            detail = f"the source deleted {gap} before it was mined"
+            self.fail(ProblemReason.SOURCE_RETENTION, detail)
+        elif self.offset > end:
+            detail = (
+                f"the source ends at {end}, before {self.offset}, where mining has to go on:"
+                " it lost records, or the topic was deleted and created again"
+            )
+            self.fail(ProblemReason.SOURCE_TRUNCATED, detail)

@@ -1,0 +1,166 @@
+"""Kafka's Metadata request with topic ids, and without creating what it asks for.
+
+aiokafka 0.14 speaks versions up to 5 of it and lets brokers create missing topics. Version 10
+(Kafka 2.8) adds the id that tells a topic from a later one of the same name. The layouts are those
+of Kafka's MetadataRequest.json and MetadataResponse.json.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from aiokafka.protocol.abstract import AbstractType
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest_v4, MetadataRequest_v5
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+_API_KEY = 3
+_VERSION_WITH_IDS = 10
+
+
+class _Uuid(AbstractType):
+    @classmethod
+    def encode(cls, value: uuid.UUID) -> bytes:
+        return value.bytes
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> uuid.UUID:
+        return uuid.UUID(bytes=data.read(16))
+
+
+class _MetadataResponse_v10(Response):  # noqa: N801
+    API_KEY = _API_KEY
+    API_VERSION = _VERSION_WITH_IDS
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString()),
+                ("port", Int32),
+                ("rack", CompactString()),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString()),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString()),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest_v10(RequestStruct):  # noqa: N801
+    API_KEY = _API_KEY
+    API_VERSION = _VERSION_WITH_IDS
+    RESPONSE_TYPE = _MetadataResponse_v10
+    FLEXIBLE_VERSION = True
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("topic_id", _Uuid), ("name", CompactString()), ("tags", TaggedFields)),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class TopicMetadataRequest(
+    Request[MetadataRequest_v4 | MetadataRequest_v5 | _MetadataRequest_v10]  # type: ignore[misc]
+):
+    """Asks for some topics, or for all with None. Creates none."""
+
+    API_KEY = _API_KEY
+
+    def __init__(self, topics: Collection[str] | None) -> None:
+        self._topics = None if topics is None else list(topics)
+
+    def build(self, request_struct_class: Any) -> Any:
+        """The request in a version that the broker speaks."""
+        if request_struct_class.API_VERSION < _VERSION_WITH_IDS:
+            return request_struct_class(self._topics, False)
+        named = None
+        if self._topics is not None:
+            named = [(uuid.UUID(int=0), topic, {}) for topic in self._topics]
+        return request_struct_class(named, False, False, False, {})
+
+
+@dataclass(frozen=True, slots=True)
+class TopicMetadata:
+    """A topic as the cluster describes it.
+
+    Attributes:
+        error_code: Kafka's; 0 if all is well.
+        topic_id: The cluster's id of it; empty if the cluster has no such ids.
+        is_internal: Whether it is one of Kafka's own.
+        leaders: The leading node per partition; -1 where there is none at the moment.
+    """
+
+    error_code: int
+    topic_id: str
+    is_internal: bool
+    leaders: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Brokers and topics of a cluster.
+
+    Attributes:
+        brokers: Host and port per node.
+        topics: By name.
+    """
+
+    brokers: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
+
+
+def parse_metadata(response: Any) -> Metadata:
+    """What a response of any version says."""
+    with_ids = response.API_VERSION >= _VERSION_WITH_IDS
+    brokers = {node: (host, port) for node, host, port, *_ in response.brokers}
+    topics = {}
+    for error_code, name, *rest in response.topics:
+        topic_id = rest.pop(0) if with_ids else uuid.UUID(int=0)
+        is_internal, partitions, *_ = rest
+        leaders = {number: leader for _, number, leader, *_ in partitions}
+        topics[name] = TopicMetadata(
+            error_code, str(topic_id) if topic_id.int else "", is_internal, leaders
+        )
+    return Metadata(brokers, topics)

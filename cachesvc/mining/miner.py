@@ -1,0 +1,221 @@
+"""One membership of a reader: from the source's batches to appends that the service has taken."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from cachesvc.errors import DataLoss
+from cachesvc.mining.encode import ROWS_MAX, Encoded, encode
+from cachesvc.mining.holdings import AssignedTopic, HeldPartition, Holdings
+from cachesvc.mining.source import EARLIEST, ProblemReason, SourceBatch, SourceReader
+from cachesvc.mining.uplink import Answer, PartitionReport, ServiceLost, Uplink
+from cachesvc.mining.window import AppendWindow, InFlight
+from cachesvc.model import MiningState, NonJsonPolicy
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+_STALE_EPOCH = "STALE_EPOCH"
+
+
+class ConnectionSettings(msgspec.Struct, frozen=True):
+    """What the service tells a reader about its connection; unknown fields are for newer readers.
+
+    Attributes:
+        name: Of the connection.
+        bootstrap_servers: HOST:PORT each.
+        non_json_policy: What becomes of records that are not JSON objects.
+        append_window_bytes_max: Bytes of appends that may be unacknowledged.
+        batch_records_max: Records in one append.
+    """
+
+    name: str
+    bootstrap_servers: tuple[str, ...]
+    non_json_policy: NonJsonPolicy = NonJsonPolicy.REJECT
+    append_window_bytes_max: int = 32 << 20
+    batch_records_max: int = ROWS_MAX
+
+
+class Miner:
+    """Mines what it is assigned, as long as ``mine`` and ``take_answers`` run.
+
+    Decoding runs in one thread and encoding in another, so that the two overlap wherever they
+    leave the interpreter lock: in decompression, Arrow and compression.
+    """
+
+    def __init__(
+        self, uplink: Uplink, source: SourceReader, connection: ConnectionSettings
+    ) -> None:
+        self._uplink = uplink
+        self._source = source
+        self._connection = connection
+        self._rows_max = min(connection.batch_records_max, ROWS_MAX)
+        self._holdings = Holdings()
+        self._window = AppendWindow(connection.append_window_bytes_max)
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+
+    def close(self) -> None:
+        """Lets the threads end. Idempotent."""
+        for thread in (self._decoder, self._encoder):
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    def assign(self, topics: Sequence[AssignedTopic]) -> None:
+        """Takes over an assignment; partitions that it leaves as they are flow on undisturbed."""
+        changes = self._holdings.assign(topics)
+        for partition in changes.dropped:
+            self._source.remove(partition)
+        for held in changes.taken:
+            self._source.add(held.partition, held.next_offset)
+        _log.info(
+            "assignment_changed",
+            partitions=len(self._holdings),
+            dropped=len(changes.dropped),
+            taken=len(changes.taken),
+        )
+
+    async def drained(self) -> None:
+        """Waits until every append that was sent is answered."""
+        await self._window.wait_until_empty()
+
+    # From the source to the service
+
+    async def mine(self) -> None:
+        """Fetches, encodes and sends until cancelled; nothing is fetched while the window is full.
+
+        Raises:
+            ServiceLost: The service is gone.
+        """
+        while True:
+            await self._window.wait_for_room()
+            batch = await self._source.poll()
+            held = self._holdings.get(batch.partition)
+            if held is None:
+                continue
+            assert held.next_offset in (EARLIEST, batch.base_offset), "batches follow one another"
+            await self._mine_batch(batch, held, held.life)
+
+    async def _mine_batch(self, batch: SourceBatch, held: HeldPartition, life: int) -> None:
+        chunks = batch.chunks(self._rows_max)
+        try:
+            chunk = await self._in_thread(self._decoder, next, chunks, None)
+            while chunk is not None:
+                policy = self._connection.non_json_policy
+                encoding = self._in_thread(self._encoder, encode, chunk, policy)
+                decoding = self._in_thread(self._decoder, next, chunks, None)
+                goes_on = await self._send(held, life, await encoding)
+                chunk = await decoding
+                if not goes_on:
+                    return
+        except DataLoss as error:
+            if self._holdings.holds(held, life):
+                self._go_back(held, held.next_offset, f"{error.reason}: {error}")
+
+    async def _send(self, held: HeldPartition, life: int, encoded: Encoded) -> bool:
+        """Sends appends, as far as they still count; whether the partition goes on behind them."""
+        for append in encoded.appends:
+            await self._window.wait_for_room()
+            if not self._holdings.holds(held, life):
+                return False
+            self._window.sent(InFlight(held, life, append.end_offset, append.bytes))
+            held.next_offset = append.end_offset
+            await self._uplink.append(self._connection.name, held, append)
+        if not self._holdings.holds(held, life):
+            return False
+        if encoded.blocked_by is None:
+            return True
+        reject = encoded.blocked_by
+        held.next_offset = encoded.blocked_offset if encoded.blocked_offset is not None else -1
+        held.blocked = (
+            f"mining of {held.partition.topic}, partition {held.partition.number}, stops at offset"
+            f" {held.next_offset}: {reject.reason.value}: {reject.detail}"
+        )
+        self._source.pause(held.partition)
+        _log.error("partition_blocked", **_fields(held), error=held.blocked)
+        return False
+
+    def _in_thread(
+        self, thread: ThreadPoolExecutor, work: Callable[..., _T], *arguments: Any
+    ) -> "asyncio.Future[_T]":
+        return asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
+
+    # From the service
+
+    async def take_answers(self) -> None:
+        """Takes the service's answers until cancelled.
+
+        Raises:
+            ServiceLost: The service is gone, or its answers make no sense.
+        """
+        while True:
+            answer = await self._uplink.answer()
+            append = self._window.answered()
+            if append is None or append.held.partition != answer.partition:
+                raise ServiceLost("the service answers an append that was not sent")
+            if not answer.refused:
+                append.held.get_on()
+            elif self._holdings.holds(append.held, append.life):
+                self._refused(append.held, answer)
+
+    def _refused(self, held: HeldPartition, answer: Answer) -> None:
+        _log.warning(
+            "append_refused",
+            **_fields(held),
+            reason=answer.refused,
+            log_end_offset=answer.log_end_offset,
+        )
+        if answer.refused == _STALE_EPOCH:
+            for partition in self._holdings.lose(held.partition.topic, held.epoch):
+                self._source.remove(partition)
+        else:
+            why = f"the service refuses what follows {answer.log_end_offset}: {answer.refused}"
+            self._go_back(held, answer.log_end_offset, why)
+
+    def _go_back(self, held: HeldPartition, offset: int, why: str) -> None:
+        delay_s = held.go_back(offset, why)
+        if not delay_s:
+            self._source.add(held.partition, offset)
+            return
+        _log.warning("partition_set_back", **_fields(held), error=why, retry_s=round(delay_s, 2))
+        self._source.pause(held.partition)
+        asyncio.get_running_loop().call_later(delay_s, self._try_again, held, held.life)
+
+    def _try_again(self, held: HeldPartition, life: int) -> None:
+        if self._holdings.holds(held, life):
+            self._source.add(held.partition, held.next_offset)
+
+    # How things are
+
+    def reports(self) -> list[PartitionReport]:
+        """What to tell the service about every partition."""
+        return [self._report(held) for held in self._holdings]
+
+    def _report(self, held: HeldPartition) -> PartitionReport:
+        status = self._source.status(held.partition)
+        problem = status.problem
+        state, error = MiningState.MINING, ""
+        if held.blocked:
+            state, error = MiningState.BLOCKED, held.blocked
+        elif held.failure:
+            state, error = MiningState.FAILED, held.failure
+        elif problem is not None:
+            away = problem.reason is ProblemReason.SOURCE_UNREACHABLE
+            state = MiningState.SOURCE_UNREACHABLE if away else MiningState.FAILED
+            error = str(problem)
+        elif self._source.error:
+            state, error = MiningState.SOURCE_UNREACHABLE, self._source.error
+        elif status.high_watermark is None:
+            state = MiningState.STARTING
+        return PartitionReport(held.partition, status.high_watermark, state, error)
+
+
+def _fields(held: HeldPartition) -> dict[str, object]:
+    return {
+        "topic": held.partition.topic,
+        "partition": held.partition.number,
+        "offset": held.next_offset,
+        "epoch": held.epoch,
+    }

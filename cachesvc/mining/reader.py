@@ -1,0 +1,252 @@
+"""The reader process: joins a service, mines what it is told to, and comes back when it is lost.
+
+Everything durable is the service's. When the calls to it break, whatever was not acknowledged is
+forgotten, and the next membership begins at the offsets that the service then names. Trouble with
+the broker ends nothing: it is reported, and the source goes on by itself.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from cachesvc.errors import CacheError, PreconditionFailed
+from cachesvc.mining.backoff import Backoff
+from cachesvc.mining.kafka import KafkaSettings, KafkaSource
+from cachesvc.mining.miner import ConnectionSettings, Miner
+from cachesvc.mining.source import SourceReader
+from cachesvc.mining.uplink import ServiceLost, Uplink, connect
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+_JOIN_TIMEOUT_S = 10.0
+_REPORT_TICK_S = 0.2
+# A chunk of records is a hundred thousand objects that die young and refer to nothing. With the
+# collector's default of 700 it costs as much as the decoding.
+_GC_THRESHOLDS = (50_000, 20, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderSettings:
+    """How a reader process runs; all else it learns from the service.
+
+    Attributes:
+        service: The service's address, such as ``unix:/path/service.sock``.
+        name: The reader's own name.
+        connection: The connection whose topics it mines.
+        exit_with_parent: End when standard input does.
+        report_interval_s: Between reports; the service expects one every second.
+        flush_timeout_s: How long a clean end waits for what is on its way.
+        retry_s_max: The longest wait before joining again.
+    """
+
+    service: str
+    name: str
+    connection: str
+    exit_with_parent: bool = False
+    report_interval_s: float = 1.0
+    flush_timeout_s: float = 5.0
+    retry_s_max: float = 5.0
+
+
+def kafka_source(connection: ConnectionSettings) -> SourceReader:
+    """The source that a connection means."""
+    return KafkaSource(
+        KafkaSettings(
+            bootstrap_servers=connection.bootstrap_servers, client_id=f"cachesvc-{connection.name}"
+        )
+    )
+
+
+class _Stopped(Exception):
+    """Somebody wants the process to end."""
+
+
+async def run_reader(
+    settings: ReaderSettings,
+    make_source: Callable[[ConnectionSettings], SourceReader] = kafka_source,
+) -> None:
+    """Runs a reader until SIGTERM, SIGINT, or the end of standard input if that counts.
+
+    Takes over the signals and the garbage collector's thresholds, so is meant to be all that its
+    process does. Ends cleanly: what is on its way to the service is given ``flush_timeout_s``.
+
+    Raises:
+        PreconditionFailed: The service speaks another version of the protocol.
+    """
+    gc.set_threshold(*_GC_THRESHOLDS)
+    async with _stop_signals(settings.exit_with_parent) as stopping:
+        backoff = Backoff(0.1, settings.retry_s_max)
+        while not stopping.is_set():
+            began_s = time.monotonic()
+            lost = await _membership(settings, make_source, stopping)
+            if lost is None:
+                break
+            if time.monotonic() - began_s > settings.retry_s_max:
+                backoff.reset()
+            delay_s = backoff.next()
+            _log.warning("service_lost", error=str(lost), retry_s=round(delay_s, 2))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await stopping.wait()
+    _log.info("reader_ended", reader=settings.name)
+
+
+async def _membership(
+    settings: ReaderSettings,
+    make_source: Callable[[ConnectionSettings], SourceReader],
+    stopping: asyncio.Event,
+) -> CacheError | None:
+    """Joins and mines; returns why that ended, None when asked to stop."""
+    lost: CacheError | None = None
+    refused: PreconditionFailed | None = None
+    try:
+        async with connect(settings.service) as uplink:
+            await _mine(settings, make_source, uplink, stopping)
+    except* _Stopped:
+        pass
+    except* ServiceLost as group:
+        lost = _first(group, ServiceLost)
+    except* PreconditionFailed as group:
+        refused = _first(group, PreconditionFailed)
+    if refused is not None:
+        raise refused
+    return lost
+
+
+async def _mine(
+    settings: ReaderSettings,
+    make_source: Callable[[ConnectionSettings], SourceReader],
+    uplink: Uplink,
+    stopping: asyncio.Event,
+) -> None:
+    connection = await _unless(stopping, _join(settings, uplink))
+    source = make_source(connection)
+    miner = Miner(uplink, source, connection)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            mining = tasks.create_task(miner.mine())
+            tasks.create_task(source.run())
+            tasks.create_task(miner.take_answers())
+            tasks.create_task(_follow(uplink, miner))
+            tasks.create_task(_report(uplink, source, miner, settings.report_interval_s))
+            tasks.create_task(_flush(stopping, mining, miner, settings.flush_timeout_s))
+    finally:
+        miner.close()
+
+
+async def _join(settings: ReaderSettings, uplink: Uplink) -> ConnectionSettings:
+    try:
+        async with asyncio.timeout(_JOIN_TIMEOUT_S):
+            await uplink.join(settings.name, settings.connection, os.getpid())
+            welcome = await uplink.assignment()
+    except TimeoutError as error:
+        text = f"the service did not answer within {_JOIN_TIMEOUT_S:g} s"
+        raise ServiceLost(text) from error
+    try:
+        connection = msgspec.json.decode(welcome.connection_json, type=ConnectionSettings)
+    except msgspec.DecodeError as error:
+        raise ServiceLost(f"the service's settings make no sense: {error}") from error
+    _log.info("reader_joined", reader=settings.name, connection=connection.name)
+    return connection
+
+
+async def _follow(uplink: Uplink, miner: Miner) -> None:
+    while True:
+        assignment = await uplink.assignment()
+        miner.assign(assignment.topics)
+
+
+async def _report(uplink: Uplink, source: SourceReader, miner: Miner, interval_s: float) -> None:
+    """Reports every ``interval_s``, and soon after a state has changed."""
+    told: object = None
+    told_s = float("-inf")
+    while True:
+        reports = miner.reports()
+        states = [(report.partition, report.state, report.error) for report in reports]
+        now_s = time.monotonic()
+        if (states, source.error) != told or now_s - told_s >= interval_s:
+            await uplink.report(reports, source.error)
+            told, told_s = (states, source.error), now_s
+        await asyncio.sleep(min(_REPORT_TICK_S, interval_s))
+
+
+async def _flush(
+    stopping: asyncio.Event, mining: asyncio.Task[None], miner: Miner, timeout_s: float
+) -> None:
+    await stopping.wait()
+    mining.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await miner.drained()
+    raise _Stopped
+
+
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T:
+    """The result of ``work``, unless stopping begins before.
+
+    Raises:
+        _Stopped: It did; ``work`` is cancelled.
+    """
+    working = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise _Stopped
+    finally:
+        for task in (working, waiting):
+            task.cancel()
+        await asyncio.gather(working, waiting, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _stop_signals(exit_with_parent: bool) -> AsyncIterator[asyncio.Event]:
+    """An event that is set by SIGTERM, SIGINT, and the end of standard input if that counts."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    # Only a process's main thread gets to handle signals.
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if threading.current_thread() is not threading.main_thread():
+        signals = []
+    for number in signals:
+        loop.add_signal_handler(number, stopping.set)
+    if exit_with_parent:
+        # A thread, because not every kind of standard input can be waited for by the event loop.
+        threading.Thread(
+            target=_watch_stdin, args=(loop, stopping.set), name="stdin", daemon=True
+        ).start()
+    try:
+        yield stopping
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop was faster and is closed
+        loop.call_soon_threadsafe(ended)
+
+
+def _first(group: BaseExceptionGroup[Any], kind: type[_T]) -> _T:
+    """One of the leaves of an exception group that holds nothing but ``kind``."""
+    leaf: BaseException = group
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    assert isinstance(leaf, kind)
+    return leaf

@@ -1,0 +1,201 @@
+"""What mining needs of a source, as ports.
+
+``SourceReader`` is used by a reader process, ``SourceCatalogue`` by the service. ``mining.kafka``
+implements both on Kafka. A source partition is identified by topic and number; which incarnation of
+a topic is meant, and which epoch mines it, is known to the reader and not to its source.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from cachesvc.log.sources import SourceLookup
+
+EARLIEST = -1
+"""Instead of an offset: the lowest one that the source still has."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class SourcePartition(NamedTuple):
+    """A partition by Kafka's name for it. Equal to the plain tuple."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.number}"
+
+
+class ProblemReason(Enum):
+    """Why a partition cannot be fetched."""
+
+    SOURCE_UNREACHABLE = "SOURCE_UNREACHABLE"
+    UNKNOWN_TOPIC = "UNKNOWN_TOPIC"
+    TOPIC_NOT_AUTHORIZED = "TOPIC_NOT_AUTHORIZED"
+    SOURCE_ERROR = "SOURCE_ERROR"
+    # These do not go away by themselves.
+    SOURCE_RETENTION = "SOURCE_RETENTION"
+    SOURCE_TRUNCATED = "SOURCE_TRUNCATED"
+    SOURCE_DAMAGED = "SOURCE_DAMAGED"
+    TOPIC_RECREATED = "TOPIC_RECREATED"
+
+    @property
+    def final(self) -> bool:
+        """Whether the source has given the partition up until it is added anew."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        ProblemReason.SOURCE_RETENTION,
+        ProblemReason.SOURCE_TRUNCATED,
+        ProblemReason.SOURCE_DAMAGED,
+        ProblemReason.TOPIC_RECREATED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a partition cannot be fetched, for programs and for people."""
+
+    reason: ProblemReason
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.reason.value}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """What a source knows of a partition that was added to it.
+
+    Attributes:
+        high_watermark: The end of what can be read, committed records only; None until told.
+        problem: Why it is not being fetched; None while it is.
+    """
+
+    high_watermark: int | None = None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordColumns:
+    """Records of one partition as columns of equal length, and the range that they cover.
+
+    Every record of the source in ``[base_offset, end_offset)`` is here; offsets of that range that
+    are not here are holes of the source. Offsets are strictly increasing.
+
+    Attributes:
+        base_offset: Begin of the range.
+        end_offset: End of the range, greater than the begin.
+        offsets: Of the records; a ``range`` of step 1 is fine, and fast.
+        timestamps_ms: Of the records; -1 where the source has none.
+        timestamp_types: 0 create time, 1 log append time, -1 no timestamp.
+        keys: None where a record has no key.
+        values: None for a tombstone.
+        headers: In their order; None if no record has any.
+    """
+
+    base_offset: int
+    end_offset: int
+    offsets: Sequence[int]
+    timestamps_ms: Sequence[int]
+    timestamp_types: Sequence[int]
+    keys: Sequence[bytes | None] = field(repr=False)
+    values: Sequence[bytes | None] = field(repr=False)
+    headers: Sequence[Headers] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def part(self, begin: int, end: int, base_offset: int, end_offset: int) -> "RecordColumns":
+        """The rows ``[begin, end)`` as records of another range."""
+        return RecordColumns(
+            base_offset,
+            end_offset,
+            self.offsets[begin:end],
+            self.timestamps_ms[begin:end],
+            self.timestamp_types[begin:end],
+            self.keys[begin:end],
+            self.values[begin:end],
+            None if self.headers is None else self.headers[begin:end],
+        )
+
+
+class SourceBatch(Protocol):
+    """What one fetch brought of one partition, not yet decoded."""
+
+    @property
+    def partition(self) -> SourcePartition:
+        """Whose records these are."""
+
+    @property
+    def base_offset(self) -> int:
+        """Where the covered range begins."""
+
+    def chunks(self, records_max: int) -> Iterator[RecordColumns]:
+        """Decodes: ranges that follow one another without a gap, each of at most so many records.
+
+        Costs CPU time at every step, so is meant for a worker thread. Ranges without records
+        occur, where the source has transaction markers or aborted records.
+
+        Raises:
+            DataLoss: The bytes are damaged (``SOURCE_DAMAGED``); earlier chunks are good.
+        """
+
+
+class SourceReader(Protocol):
+    """Fetches partitions. Belongs to one event loop; nothing is fetched unless ``run`` runs.
+
+    Partitions come and go without a pause for the others. Trouble with the source is state, not
+    an exception: ``error`` and ``status`` tell, and it goes on by itself where it left off.
+    """
+
+    @property
+    def error(self) -> str:
+        """Why the source as a whole cannot be reached; empty while it can."""
+
+    async def run(self) -> None:
+        """Fetches until cancelled, then closes what it opened."""
+
+    def add(self, partition: SourcePartition, offset: int) -> None:
+        """Fetches a partition from ``offset`` or ``EARLIEST`` on; moves one that is there already.
+
+        The first batch begins exactly at ``offset``. An offset that the source does not have any
+        more, or not yet, ends in a final ``Problem``; it never jumps.
+        """
+
+    def remove(self, partition: SourcePartition) -> None:
+        """Stops fetching a partition and forgets it. Idempotent."""
+
+    def pause(self, partition: SourcePartition) -> None:
+        """Stops fetching a partition, but keeps its high watermark up to date. Idempotent."""
+
+    async def poll(self) -> SourceBatch:
+        """Waits for the next batch of any partition. Cancel-safe.
+
+        Batches of one partition follow one another without a gap. At most a configured number of
+        bytes is fetched ahead; whoever does not poll stops the source.
+        """
+
+    def status(self, partition: SourcePartition) -> PartitionStatus:
+        """What is known of a partition that was added."""
+
+
+class SourceCatalogue(SourceLookup, Protocol):
+    """Questions of the service to a cluster; see ``SourceLookup``."""
+
+    async def topic_ids(self) -> Mapping[str, str]:
+        """The cluster's own id of every topic, which a topic of the same name does not inherit.
+
+        Empty if the cluster has no such ids (Kafka before 2.8).
+
+        Raises:
+            SourceUnreachable: It does not answer in time.
+        """
+
+    async def close(self) -> None:
+        """Ends the connections. Idempotent."""

@@ -1,0 +1,218 @@
+"""A reader's two calls to the service, in terms of mining instead of gRPC."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from cachesvc.errors import CacheError, PreconditionFailed
+from cachesvc.mining.encode import EncodedAppend
+from cachesvc.mining.holdings import AssignedTopic, HeldPartition
+from cachesvc.mining.source import SourcePartition
+from cachesvc.model import MiningState
+from cachesvc.v1 import mining_pb2 as pb
+from cachesvc.v1 import mining_pb2_grpc
+
+PROTOCOL_VERSION = 1
+
+_VERSION_MISMATCH = "VERSION_MISMATCH"
+_STATUS_KEY = "grpc-status-details-bin"
+_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A service that comes back is found soon; how often to try is the reader's decision.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Connections of a service that was replaced must not be shared with its successor's.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class ServiceLost(CacheError):
+    """The service ended a call or cannot be reached; join again."""
+
+    retriable = True
+    default_reason = "SERVICE_LOST"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the service says on the Join call.
+
+    Attributes:
+        topics: Everything to mine from now on.
+        connection_json: Settings of the connection; empty except in the first message.
+    """
+
+    topics: Sequence[AssignedTopic]
+    connection_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReport:
+    """What a reader says of a partition that it holds.
+
+    Attributes:
+        partition: Which one.
+        high_watermark: The source's; None until told.
+        state: What mining does.
+        error: Why, where the state asks for a reason.
+    """
+
+    partition: SourcePartition
+    high_watermark: int | None
+    state: MiningState
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service says to an append.
+
+    Attributes:
+        partition: Whose append.
+        log_end_offset: The log's end after it.
+        refused: Why it was not appended; empty if it was.
+    """
+
+    partition: SourcePartition
+    log_end_offset: int
+    refused: str
+
+
+class Uplink:
+    """One membership. Every method raises ``ServiceLost`` once the service is gone.
+
+    One task may write and one may read on each of the two calls. Cancelling a write leaves it to
+    finish by itself; cancelling a read ends the call.
+    """
+
+    def __init__(self, join: Any, append: Any) -> None:
+        self._join = join
+        self._append = append
+
+    async def join(self, reader: str, connection: str, pid: int) -> None:
+        """Says who is there; once, before everything else."""
+        await _write(
+            self._join,
+            pb.JoinRequest(
+                reader=reader, connection=connection, pid=pid, protocol_version=PROTOCOL_VERSION
+            ),
+        )
+
+    async def report(self, partitions: Sequence[PartitionReport], source_error: str) -> None:
+        """Says how things are."""
+        request = pb.JoinRequest(source_error=source_error)
+        for report in partitions:
+            request.partitions.add(
+                topic=report.partition.topic,
+                partition=report.partition.number,
+                source_high_watermark=report.high_watermark,
+                state=report.state.value,  # type: ignore[arg-type]
+                error=report.error,
+            )
+        await _write(self._join, request)
+
+    async def assignment(self) -> Assignment:
+        """Waits for the next assignment.
+
+        Raises:
+            PreconditionFailed: The service speaks another protocol version; trying again is no use.
+        """
+        response: pb.JoinResponse = await _read(self._join)
+        topics = [
+            AssignedTopic(
+                topic.topic,
+                topic.incarnation,
+                topic.epoch,
+                {partition.partition: partition.resume_offset for partition in topic.partitions},
+            )
+            for topic in response.topics
+        ]
+        return Assignment(topics, response.connection_json)
+
+    async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
+        """Sends an append; returns when gRPC has taken it."""
+        await _write(
+            self._append,
+            pb.AppendRequest(
+                connection=connection,
+                topic=held.partition.topic,
+                partition=held.partition.number,
+                incarnation=held.incarnation,
+                epoch=held.epoch,
+                base_offset=append.base_offset,
+                end_offset=append.end_offset,
+                record_count=append.record_count,
+                min_timestamp_ms=append.min_timestamp_ms,
+                max_timestamp_ms=append.max_timestamp_ms,
+                first_offset=append.first_offset,
+                payload=append.payload,
+                reject_count=append.reject_count,
+                rejects=append.rejects,
+            ),
+        )
+
+    async def answer(self) -> Answer:
+        """Waits for the answer to the oldest append that has none yet."""
+        response: pb.AppendResponse = await _read(self._append)
+        partition = SourcePartition(response.topic, response.partition)
+        return Answer(partition, response.log_end_offset, response.refused)
+
+
+@asynccontextmanager
+async def connect(address: str) -> AsyncIterator[Uplink]:
+    """Opens both calls to the service at ``address``, and closes them at the end."""
+    channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+    try:
+        stub = mining_pb2_grpc.MiningStub(channel)  # type: ignore[no-untyped-call]
+        join, append = stub.Join(), stub.Append()
+        try:
+            yield Uplink(join, append)
+        finally:
+            join.cancel()
+            append.cancel()
+    finally:
+        await channel.close()
+
+
+async def _read(call: Any) -> Any:
+    try:
+        message = await call.read()
+    except grpc.aio.AioRpcError as error:
+        raise _lost(error.code(), error.details(), error.trailing_metadata()) from error
+    if message is grpc.aio.EOF:
+        raise _lost(await call.code(), await call.details(), await call.trailing_metadata())
+    return message
+
+
+async def _write(call: Any, message: object) -> None:
+    try:
+        # Cancelling gRPC's own write would end the whole call.
+        await asyncio.shield(call.write(message))
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+        raise _lost(
+            await call.code(), await call.details(), await call.trailing_metadata()
+        ) from error
+
+
+def _lost(code: grpc.StatusCode, details: str | None, metadata: Any) -> CacheError:
+    text = f"the service ended the call with {code.name}: {details or 'no details'}"
+    if _reason(metadata) == _VERSION_MISMATCH:
+        return PreconditionFailed(text, reason=_VERSION_MISMATCH)
+    return ServiceLost(text, metadata={"code": code.name})
+
+
+def _reason(metadata: Any) -> str:
+    """The reason in a status's ErrorInfo; empty if there is none."""
+    for key, value in metadata or ():
+        if key == _STATUS_KEY:
+            for detail in status_pb2.Status.FromString(value).details:
+                info = error_details_pb2.ErrorInfo()
+                if detail.Unpack(info):
+                    return str(info.reason)
+    return ""

@@ -1,0 +1,124 @@
+"""Which segments to merge into larger ones.
+
+Invariants of a plan, and of applying plans again and again:
+
+* A group is two or more small segments of one partition, adjacent and without a hole between them,
+  of at most the target in sum. Merging it changes neither the offsets covered nor their order.
+* A segment of half the target or more is full and is never touched again.
+* Merging pays: the result is at least one and a half times as large as the largest segment of its
+  group. So the segment that a byte lies in grows by that factor every time the byte is rewritten,
+  and a byte that was sealed into a segment of size s is rewritten at most
+  log(target / s) / log(1.5) + 1 times, however many segments follow.
+* Every merge leaves fewer segments, so planning ends at a fixed point, where no plan is made.
+
+With equal segments this is a binary counter: few segments of each size, the larger the older. It
+is size-tiered compaction as LSM trees have it, restricted to neighbours to keep offset order.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cachesvc.model import PartitionId, Segment
+
+GAIN_NUMERATOR, GAIN_DENOMINATOR = 3, 2
+"""How many times as large as its largest segment a group has to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionPlan:
+    """Segments to merge into one.
+
+    Attributes:
+        segments: Two or more of one partition, in offset order, each beginning where the one
+            before it ends.
+    """
+
+    segments: tuple[Segment, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.segments) < 2:
+            raise ValueError("a plan merges at least two segments")
+
+    @property
+    def partition(self) -> PartitionId:
+        """Whose segments these are."""
+        return self.segments[0].partition
+
+    @property
+    def base_offset(self) -> int:
+        """Begin of the range that the result covers."""
+        return self.segments[0].base_offset
+
+    @property
+    def end_offset(self) -> int:
+        """End of the range that the result covers."""
+        return self.segments[-1].end_offset
+
+    @property
+    def bytes(self) -> int:
+        """Sum of the sizes: what has to be read, and about what is written."""
+        return sum(segment.bytes for segment in self.segments)
+
+    @property
+    def level(self) -> int:
+        """The level of the result."""
+        return max(segment.level for segment in self.segments) + 1
+
+
+def plan_compaction(segments: Sequence[Segment], target_bytes: int) -> list[CompactionPlan]:
+    """Groups that are worth merging now, in order of partition and offset.
+
+    The groups are disjoint, so that each can be carried out by itself, in any order.
+
+    Args:
+        segments: Live segments, of any number of partitions, in any order.
+        target_bytes: What a merged segment has at most.
+    """
+    in_order = sorted(segments, key=lambda segment: (segment.partition, segment.base_offset))
+    return [
+        CompactionPlan(tuple(group))
+        for run in _small_runs(in_order, target_bytes)
+        for group in _groups(run, target_bytes)
+    ]
+
+
+def _small_runs(segments: Iterable[Segment], target_bytes: int) -> Iterator[list[Segment]]:
+    """Maximal runs of small segments that follow each other without a hole."""
+    run: list[Segment] = []
+    for segment in segments:
+        small = 2 * segment.bytes < target_bytes
+        if run and not (small and _follows(run[-1], segment)):
+            yield run
+            run = []
+        if small:
+            run.append(segment)
+    if run:
+        yield run
+
+
+def _follows(before: Segment, after: Segment) -> bool:
+    return before.partition == after.partition and before.end_offset == after.base_offset
+
+
+def _groups(run: Sequence[Segment], target_bytes: int) -> Iterator[Sequence[Segment]]:
+    """From left to right, the longest group at each segment that pays and fits the target."""
+    begin = 0
+    while begin < len(run):
+        end = _longest_group(run, begin, target_bytes)
+        if end > begin:
+            yield run[begin:end]
+        begin = max(end, begin + 1)
+
+
+def _longest_group(run: Sequence[Segment], begin: int, target_bytes: int) -> int:
+    """Where the longest group from ``begin`` on ends; ``begin`` if there is none."""
+    longest = begin
+    size = largest = 0
+    for last in range(begin, len(run)):
+        size += run[last].bytes
+        largest = max(largest, run[last].bytes)
+        if size > target_bytes:
+            break
+        if last > begin and size * GAIN_DENOMINATOR >= largest * GAIN_NUMERATOR:
+            longest = last + 1
+    return longest

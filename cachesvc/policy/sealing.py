@@ -1,0 +1,61 @@
+"""When a journal is full and becomes a segment.
+
+Invariant: a journal without appends is never sealed, whatever its age; one with appends is sealed
+at the first limit that it has reached, and size comes before records before age where several are
+reached at once.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class SealCause(Enum):
+    """Which limit a journal has reached."""
+
+    SIZE = "size"
+    RECORDS = "records"
+    AGE = "age"
+
+
+@dataclass(frozen=True, slots=True)
+class SealLimits:
+    """A journal is sealed once it has one of these; each at least 1.
+
+    Attributes:
+        bytes_max: Bytes of its frames.
+        records_max: Its records.
+        age_ms_max: Milliseconds since it was opened.
+    """
+
+    bytes_max: int
+    records_max: int
+    age_ms_max: int
+
+    def __post_init__(self) -> None:
+        if min(self.bytes_max, self.records_max, self.age_ms_max) < 1:
+            raise ValueError(f"a limit is below 1: {self}")
+
+
+def should_seal(
+    bytes: int, records: int, opened_ms: int, now_ms: int, limits: SealLimits
+) -> SealCause | None:
+    """Why to seal a journal now, or None while there is no reason.
+
+    Args:
+        bytes: Bytes of its frames. A journal with neither bytes nor records is empty; one with
+            bytes alone covers offsets that hold no record, and is sealed like any other.
+        records: Its records.
+        opened_ms: When it was opened. Later than ``now_ms`` where the clock was set back: then
+            age is no reason until the clock has passed it.
+        now_ms: The present.
+        limits: When it is full.
+    """
+    if bytes == 0 and records == 0:
+        return None
+    if bytes >= limits.bytes_max:
+        return SealCause.SIZE
+    if records >= limits.records_max:
+        return SealCause.RECORDS
+    if now_ms - opened_ms >= limits.age_ms_max:
+        return SealCause.AGE
+    return None

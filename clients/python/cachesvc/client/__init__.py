@@ -1,0 +1,131 @@
+"""The client for sync tasks.
+
+    async with Client("127.0.0.1:7070") as client:
+        async with client.subscribe(
+            "billing", topics=["orders"], mode=Mode.FULL_AND_INCREMENTAL
+        ) as stream:
+            async for batch in stream:
+                for record in batch:
+                    print(record.offset, record.value)
+                await stream.commit(batch.position)
+
+A stream keeps itself connected; see `Stream` for what it promises, and
+`cachesvc.client.errors` for the tree of errors.
+"""
+
+from cachesvc.client.batch import Batch
+from cachesvc.client.client import Client
+from cachesvc.client.errors import (
+    AccessDenied,
+    ClientError,
+    DamagedBatch,
+    DataLoss,
+    InvalidRequest,
+    MissingLibrary,
+    NotFound,
+    Overloaded,
+    PositionNotDelivered,
+    PreconditionFailed,
+    ServiceFault,
+    ShuttingDown,
+    SourceUnreachable,
+    StreamBusy,
+    StreamClosed,
+    SubscriptionDeleted,
+    SubscriptionReset,
+    SubscriptionTakenOver,
+    Superseded,
+    TimedOut,
+    Unavailable,
+)
+from cachesvc.client.events import (
+    CaughtUp,
+    Ended,
+    Event,
+    FellBehind,
+    Gap,
+    GapCause,
+    MiningState,
+    PartitionAdded,
+    PartitionProgress,
+    Progress,
+    Started,
+)
+from cachesvc.client.payload import RECORD_SCHEMA
+from cachesvc.client.positions import Position, Positions, PositionsLike, TopicPartition
+from cachesvc.client.record import Header, Record, TimestampType
+from cachesvc.client.settings import (
+    AtTimestamp,
+    Earliest,
+    Encoding,
+    Latest,
+    Mode,
+    Start,
+    StreamSettings,
+    Tls,
+)
+from cachesvc.client.stream import Stream
+from cachesvc.client.subscriptions import (
+    Lag,
+    PartitionOffsets,
+    Subscription,
+    SubscriptionPartition,
+)
+
+__all__ = [
+    "RECORD_SCHEMA",
+    "AccessDenied",
+    "AtTimestamp",
+    "Batch",
+    "CaughtUp",
+    "Client",
+    "ClientError",
+    "DamagedBatch",
+    "DataLoss",
+    "Earliest",
+    "Encoding",
+    "Ended",
+    "Event",
+    "FellBehind",
+    "Gap",
+    "GapCause",
+    "Header",
+    "InvalidRequest",
+    "Lag",
+    "Latest",
+    "MiningState",
+    "MissingLibrary",
+    "Mode",
+    "NotFound",
+    "Overloaded",
+    "PartitionAdded",
+    "PartitionOffsets",
+    "PartitionProgress",
+    "Position",
+    "PositionNotDelivered",
+    "Positions",
+    "PositionsLike",
+    "PreconditionFailed",
+    "Progress",
+    "Record",
+    "ServiceFault",
+    "ShuttingDown",
+    "SourceUnreachable",
+    "Start",
+    "Started",
+    "Stream",
+    "StreamBusy",
+    "StreamClosed",
+    "StreamSettings",
+    "Subscription",
+    "SubscriptionDeleted",
+    "SubscriptionPartition",
+    "SubscriptionReset",
+    "SubscriptionTakenOver",
+    "Superseded",
+    "TimedOut",
+    "TimestampType",
+    "Tls",
+    "TopicPartition",
+    "Unavailable",
+]

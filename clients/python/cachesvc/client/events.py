@@ -1,0 +1,134 @@
+"""What a stream can tell, as values. `Batch` is the event that carries records."""
+
+from enum import IntEnum
+from typing import Self, TypeAlias
+
+import msgspec
+
+from cachesvc.client.batch import Batch
+from cachesvc.client.positions import Position, Positions
+
+
+class MiningState(IntEnum):
+    """What mining of a partition is doing; a state this version does not know is UNSPECIFIED."""
+
+    UNSPECIFIED = 0
+    IDLE = 1
+    """Nobody needs the topic, so nobody reads it."""
+    STARTING = 2
+    """A reader is about to take the topic."""
+    MINING = 3
+    BLOCKED = 4
+    """The partition stopped at a record that the JSON rule turned away."""
+    SOURCE_UNREACHABLE = 5
+    """The broker cannot be reached; the reader tries again by itself."""
+    FAILED = 6
+    """Mining cannot go on by itself."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        return cls(0)
+
+
+class GapCause(IntEnum):
+    """Why a range cannot be given; a cause this version does not know is UNSPECIFIED."""
+
+    UNSPECIFIED = 0
+    SOURCE_RETENTION = 1
+    """The source deleted the range before it was mined."""
+    CACHE_RETENTION = 2
+    """The cache's retention passed the position."""
+    TOPIC_RECREATED = 3
+    """The topic was deleted and created again."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        return cls(0)
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The stream is connected. The first event, and again after every new connection.
+
+    Attributes:
+        epoch: This subscriber's epoch.
+        positions: The start of every partition.
+        end: Where the stream will end; empty for a stream that never ends.
+        connection: The connection that was meant, also when the caller left it out.
+        resumed: Whether this goes on where an earlier connection of this stream was lost.
+    """
+
+    epoch: int
+    positions: Positions
+    end: Positions
+    connection: str
+    resumed: bool = False
+
+
+class CaughtUp(msgspec.Struct, frozen=True):
+    """The stream has delivered everything the log had of this topic."""
+
+    topic: str
+
+
+class FellBehind(msgspec.Struct, frozen=True):
+    """The stream no longer keeps up with the newest records of this topic and reads from disk."""
+
+    topic: str
+
+
+class PartitionProgress(msgspec.Struct, frozen=True):
+    """How far one partition is.
+
+    Attributes:
+        position: The position this stream has reached.
+        log_end_offset: The next offset the cache will accept.
+        source_high_watermark: None while the source has not been asked yet.
+        mining_state: What mining of the partition is doing.
+        mining_error: Why, where the state is BLOCKED, FAILED or SOURCE_UNREACHABLE; else empty.
+    """
+
+    position: Position
+    log_end_offset: int
+    source_high_watermark: int | None
+    mining_state: MiningState
+    mining_error: str
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """A sign of life, at least every few seconds on a quiet stream."""
+
+    partitions: tuple[PartitionProgress, ...]
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A range ``[begin_offset, end_offset)`` that nobody can give any more.
+
+    The stream then ends with `DataLoss`.
+    """
+
+    topic: str
+    partition: int
+    incarnation: int
+    begin_offset: int
+    end_offset: int
+    cause: GapCause
+
+
+class PartitionAdded(msgspec.Struct, frozen=True):
+    """A new partition, or one of a newly matching topic, has joined the stream.
+
+    Attributes:
+        start: Where it starts.
+    """
+
+    start: Position
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The stream is complete: every record before ``positions`` was delivered."""
+
+    positions: Positions
+
+
+Event: TypeAlias = Started | Batch | CaughtUp | FellBehind | Progress | Gap | PartitionAdded | Ended
+"""Everything a stream can tell."""

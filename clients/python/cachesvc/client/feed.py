@@ -1,0 +1,232 @@
+"""The connection behind a stream: keeps it, and holds a few events ready.
+
+One task reads from the service into a bounded buffer. Only that task touches the call, so what
+the caller does to its own waits (a timeout, say) never costs the connection. When the connection
+is lost, the task makes a new one that goes on where the old one got to.
+"""
+
+import asyncio
+import logging
+import time
+from random import Random
+
+import msgspec
+
+from cachesvc.client import incoming, wire
+from cachesvc.client.backoff import Backoff
+from cachesvc.client.errors import (
+    AccessDenied,
+    DataLoss,
+    NotFound,
+    StreamClosed,
+    SubscriptionDeleted,
+    SubscriptionTakenOver,
+    Superseded,
+    Unavailable,
+)
+from cachesvc.client.events import Ended, Event, Gap, Started
+from cachesvc.client.ledger import Ledger
+from cachesvc.client.rpc import Service, StreamCall
+from cachesvc.client.settings import Subscribe
+from cachesvc.v1 import log_cache_pb2 as pb
+
+_log = logging.getLogger("cachesvc.client")
+
+
+class Feed:
+    """Events of one subscription, over as many connections as it takes.
+
+    Args:
+        service: Where to connect.
+        wish: What to ask for.
+        ledger: Takes note of what is received.
+
+    Attributes:
+        started: How the newest connection began; None before the first.
+    """
+
+    def __init__(self, service: Service, wish: Subscribe, ledger: Ledger) -> None:
+        self._service = service
+        self._wish = wish
+        self._ledger = ledger
+        settings = wish.settings
+        self._backoff = Backoff(
+            settings.reconnect_delay_first_s,
+            settings.reconnect_delay_max_s,
+            settings.give_up_after_s,
+            Random(),
+        )
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue(settings.batches_buffered_max)
+        self._gaps: list[Gap] = []
+        self._settled = asyncio.Event()
+        self._failure: Exception | None = None
+        self._finished = False
+        self._unanswered = False
+        self._task: asyncio.Task[None] | None = None
+        self.started: Started | None = None
+
+    async def open(self) -> None:
+        """Starts reading; returns when the service has accepted the subscriber.
+
+        Raises:
+            ClientError: It has not; ``Unavailable`` after trying for as long as the settings say.
+        """
+        self._task = asyncio.create_task(self._run(), name="cachesvc-feed")
+        try:
+            await self._settled.wait()
+            if self.started is None and self._failure is not None:
+                raise self._failure
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Ends the connection and the task, and wakes whoever waits; idempotent."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        if not self._finished:
+            self._finish(StreamClosed("the stream was closed"))
+            if self._events.empty():
+                self._events.put_nowait(None)
+
+    async def next(self) -> Event | None:
+        """The next event; None when the stream is complete. Cancel-safe.
+
+        Raises:
+            ClientError: The stream has failed, and what was buffered before has been given;
+                ``Superseded`` comes at once.
+        """
+        if isinstance(self._failure, Superseded):
+            raise self._failure
+        # The mark of the end may have been taken already, by a wait before this one.
+        over = self._finished and self._events.empty()
+        event = None if over else await self._events.get()
+        if event is None and self._failure is not None:
+            raise self._failure
+        return event
+
+    async def current_epoch(self) -> int:
+        """The epoch to commit with; waits while there is no connection.
+
+        Raises:
+            Superseded: The subscription belongs to somebody else now.
+        """
+        await self._settled.wait()
+        if isinstance(self._failure, Superseded):
+            raise self._failure
+        return self.started.epoch if self.started is not None else 0
+
+    async def _run(self) -> None:
+        try:
+            await self._stay_connected()
+        except Exception as failure:  # raised where the caller waits
+            self._finish(failure)
+        else:
+            self._finish(None)
+        await self._events.put(None)
+
+    def _finish(self, failure: Exception | None) -> None:
+        self._failure = failure
+        self._finished = True
+        self._settled.set()
+
+    async def _stay_connected(self) -> None:
+        while True:
+            try:
+                await self._connect_and_read()
+            except Unavailable as failure:
+                report = _log.warning if self._backoff.is_first else _log.info
+                wait_s = self._backoff.failed(time.monotonic())
+                if wait_s is None:
+                    raise
+                report(
+                    "no connection for subscription %s (%s: %s); next attempt in %.1f s",
+                    self._wish.subscription,
+                    failure.reason,
+                    failure,
+                    wait_s,
+                )
+                await asyncio.sleep(wait_s)
+            else:
+                return
+
+    async def _connect_and_read(self) -> None:
+        """One connection, from its first event to the end of the stream.
+
+        Raises:
+            Unavailable: The connection was lost, or was not to be had.
+            ClientError: The stream has failed for good.
+        """
+        await self._check_not_superseded()
+        call = self._service.subscribe(self._request())
+        self._unanswered = True
+        try:
+            while (data := await self._read(call)) is not None:
+                event = incoming.event(data)
+                if event is not None and await self._pass_on(event):
+                    return
+        except DataLoss as failure:
+            failure.gaps = tuple(self._gaps)
+            raise
+        finally:
+            self._settled.clear()
+            call.cancel()
+        raise Unavailable("the service ended the stream before it was complete")
+
+    async def _read(self, call: StreamCall) -> bytes | None:
+        silence_max_s = self._wish.settings.silence_max_s
+        try:
+            async with asyncio.timeout(silence_max_s):
+                return await call.read()
+        except TimeoutError as error:
+            raise Unavailable(f"nothing came for {silence_max_s} s", reason="SILENCE") from error
+
+    async def _pass_on(self, event: Event) -> bool:
+        """Buffers an event; says whether it was the stream's last."""
+        if isinstance(event, Started):
+            self._unanswered = False
+            event = msgspec.structs.replace(event, resumed=self.started is not None)
+        else:
+            self._backoff.succeeded()
+        to_pass = self._ledger.receive(event)
+        match event:
+            case Started():
+                self.started = event
+                self._settled.set()
+            case Gap():
+                self._gaps.append(event)
+        if to_pass is not None:
+            await self._events.put(to_pass)
+        return isinstance(event, Ended)
+
+    def _request(self) -> pb.SubscribeRequest:
+        if self.started is None:
+            return wire.subscribe_request(self._wish)
+        return wire.subscribe_request(self._wish, self._ledger.received, self._ledger.end)
+
+    async def _check_not_superseded(self) -> None:
+        """Asks whether somebody took the subscription while the connection was lost.
+
+        Subscribing again would take it back: the newest wins. A subscribe call that got no answer
+        may have raised the epoch itself, so after one nothing can be told any more.
+
+        Raises:
+            Superseded: Somebody did.
+        """
+        if self.started is None or self._unanswered:
+            return
+        name = self._wish.subscription
+        try:
+            response = await self._service.call(
+                self._service.get_subscription,
+                pb.GetSubscriptionRequest(subscription=name),
+                self._wish.settings.silence_max_s,
+            )
+        except AccessDenied:
+            return
+        except NotFound as error:
+            raise SubscriptionDeleted(f"subscription {name!r} is no more") from error
+        if response.subscription.epoch > self.started.epoch:
+            raise SubscriptionTakenOver(f"a newer subscriber has taken subscription {name!r}")

@@ -1,0 +1,158 @@
+"""What a stream receives: bytes of messages to events.
+
+The payload of a batch is most of what a stream receives, and it is used where it lies: a message
+object would copy it twice, at a good part of the price of decoding it. So the few bytes before it
+are parsed as the message, and the rest is left alone. A message of any other form goes through
+the ordinary parser.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf.message import DecodeError
+
+from cachesvc.client import events
+from cachesvc.client.batch import Batch
+from cachesvc.client.errors import ServiceFault
+from cachesvc.client.payload import ArrowPayload, Payload, RecordsPayload
+from cachesvc.client.positions import Position, TopicPartition
+from cachesvc.client.wire import position, positions
+from cachesvc.v1 import log_cache_pb2 as pb
+
+# Wire types of protobuf's encoding, https://protobuf.dev/programming-guides/encoding/.
+_VARINT = 0
+_LENGTH_DELIMITED = 2
+
+
+def _tag(message: Any, field: str) -> int:
+    number: int = message.DESCRIPTOR.fields_by_name[field].number
+    return number << 3 | _LENGTH_DELIMITED
+
+
+_BATCH_TAG = _tag(pb.SubscribeResponse, "batch")
+_ARROW_IPC_TAG = _tag(pb.Batch, "arrow_ipc")
+
+
+def event(data: bytes) -> events.Event | None:
+    """The event in a serialized ``SubscribeResponse``; None for one this version does not know.
+
+    Raises:
+        ServiceFault: It is no such message.
+    """
+    try:
+        places = _arrow_batch(data)
+        if places is not None:
+            begin, end, payload = places
+            head = pb.Batch.FromString(data[begin:end])
+            return _batch(head, ArrowPayload(pa.py_buffer(data).slice(payload)))
+        message = pb.SubscribeResponse.FromString(data)
+    except DecodeError as error:
+        raise ServiceFault(f"a message of the stream does not decode: {error}") from error
+    kind = message.WhichOneof("event")
+    return _EVENTS[kind](getattr(message, kind)) if kind else None
+
+
+def _arrow_batch(data: bytes) -> tuple[int, int, int] | None:
+    """Takes a message apart that is one batch whose last field is ``arrow_ipc``.
+
+    Returns:
+        Where the batch's other fields begin and end, and where the payload begins; it ends with
+        the message. None if the message has another form.
+    """
+    try:
+        if data[0] != _BATCH_TAG:
+            return None
+        length, begin = _varint(data, 1)
+        if begin + length != len(data):
+            return None
+        at = begin
+        while at < len(data):
+            end = at
+            tag, at = _varint(data, at)
+            value, at = _varint(data, at)
+            if tag == _ARROW_IPC_TAG:
+                return (begin, end, at) if at + value == len(data) else None
+            if tag & 7 == _LENGTH_DELIMITED:
+                at += value
+            elif tag & 7 != _VARINT:
+                return None
+    except IndexError:
+        pass
+    return None
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number in base 128, lowest digits first, and the index behind it."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def _started(message: pb.Started) -> events.Started:
+    return events.Started(
+        message.epoch,
+        positions(message.positions),
+        positions(message.end),
+        message.connection,
+    )
+
+
+def _any_batch(message: pb.Batch) -> Batch:
+    data = message.arrow_ipc  # reading the field copies it
+    return _batch(
+        message, ArrowPayload(pa.py_buffer(data)) if data else RecordsPayload(message.records)
+    )
+
+
+def _batch(message: pb.Batch, payload: Payload) -> Batch:
+    return Batch(
+        TopicPartition(message.topic, message.partition, message.incarnation),
+        message.base_offset,
+        message.next_position,
+        message.record_count,
+        payload,
+    )
+
+
+def _progress(message: pb.Progress) -> events.Progress:
+    return events.Progress(
+        tuple(
+            events.PartitionProgress(
+                Position(of.topic, of.partition, of.position, of.incarnation),
+                of.log_end_offset,
+                of.source_high_watermark if of.HasField("source_high_watermark") else None,
+                events.MiningState(of.mining_state),
+                of.mining_error,
+            )
+            for of in message.partitions
+        )
+    )
+
+
+def _gap(message: pb.Gap) -> events.Gap:
+    return events.Gap(
+        message.topic,
+        message.partition,
+        message.incarnation,
+        message.begin_offset,
+        message.end_offset,
+        events.GapCause(message.cause),
+    )
+
+
+_EVENTS: Mapping[str, Callable[[Any], events.Event]] = {
+    "started": _started,
+    "batch": _any_batch,
+    "caught_up": lambda message: events.CaughtUp(message.topic),
+    "fell_behind": lambda message: events.FellBehind(message.topic),
+    "progress": _progress,
+    "gap": _gap,
+    "partition_added": lambda message: events.PartitionAdded(position(message.start)),
+    "ended": lambda message: events.Ended(positions(message.positions)),
+}

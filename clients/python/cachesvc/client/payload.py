@@ -1,0 +1,212 @@
+"""What a batch carries, in either encoding, as Arrow and as records.
+
+Decoding is lazy and piecewise. An Arrow payload is an IPC stream of several record batches; they
+are decoded one after the other, and made into records in slices, so that buffers and objects of
+one piece are in the processor's caches, and the memory of the piece before is used again.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from typing import Protocol, TypeVar
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from cachesvc.client.errors import DamagedBatch
+from cachesvc.client.positions import TopicPartition
+from cachesvc.client.record import Header, Record, TimestampType
+from cachesvc.v1 import log_cache_pb2 as pb
+
+T = TypeVar("T")
+
+RECORD_SCHEMA = pa.schema(
+    [
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("timestamp", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("timestamp_type", pa.int8(), nullable=False),
+        pa.field("key", pa.binary()),
+        pa.field("value", pa.string()),
+        pa.field(
+            "headers",
+            pa.list_(pa.struct([pa.field("key", pa.string()), pa.field("value", pa.binary())])),
+        ),
+    ]
+)
+"""The columns of `Batch.to_arrow`."""
+
+PIECE_RECORDS_MAX = 1000
+"""Records made in one go: enough to hide the cost of going, few enough for the caches."""
+
+# One thread: batches of this size decode faster than threads can be told to.
+_READ_OPTIONS = ipc.IpcReadOptions(use_threads=False)
+_NO_HEADERS: tuple[Header, ...] = ()
+_TIMESTAMP_TYPES = {int(kind): kind for kind in TimestampType}
+
+
+class Payload(Protocol):
+    """The records of one batch. Can be gone through any number of times."""
+
+    def arrow_batches(self) -> Iterator[pa.RecordBatch]:
+        """Non-empty record batches of `RECORD_SCHEMA`, together the whole, in offset order.
+
+        Raises:
+            DamagedBatch: The bytes do not decode.
+        """
+
+    def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
+        """Non-empty lists of records, together the whole, in offset order.
+
+        Raises:
+            DamagedBatch: The bytes do not decode.
+        """
+
+    def starting_at(self, offset: int) -> "Payload":
+        """The records from an offset on."""
+
+
+class ArrowPayload:
+    """An Arrow IPC stream, as it came.
+
+    Args:
+        data: The stream's bytes; what they lie in is kept as long as this.
+        first_offset: Records before this one are left out.
+    """
+
+    __slots__ = ("_data", "_first_offset")
+
+    def __init__(self, data: pa.Buffer, first_offset: int | None = None) -> None:
+        self._data = data
+        self._first_offset = first_offset
+
+    def arrow_batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for decoded in ipc.open_stream(self._data, options=_READ_OPTIONS):
+                batch = self._trimmed(decoded)
+                if batch.num_rows:
+                    yield batch
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise DamagedBatch(f"a batch does not decode: {error}") from error
+
+    def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
+        for batch in self.arrow_batches():
+            for begin in range(0, batch.num_rows, PIECE_RECORDS_MAX):
+                yield _records(batch.slice(begin, PIECE_RECORDS_MAX), of)
+
+    def starting_at(self, offset: int) -> "ArrowPayload":
+        return ArrowPayload(self._data, offset)
+
+    def _trimmed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Without columns that a newer service may add, and without records left out."""
+        if batch.schema != RECORD_SCHEMA:
+            batch = batch.select(RECORD_SCHEMA.names)
+        if self._first_offset is None:
+            return batch
+        return batch.slice(batch.column("offset").to_numpy().searchsorted(self._first_offset))
+
+
+class RecordsPayload:
+    """One message a record, as they came."""
+
+    __slots__ = ("_messages",)
+
+    def __init__(self, messages: Sequence[pb.Record]) -> None:
+        self._messages = messages
+
+    def arrow_batches(self) -> Iterator[pa.RecordBatch]:
+        for messages in _slices(self._messages):
+            yield _record_batch(messages)
+
+    def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
+        for messages in _slices(self._messages):
+            yield [_record(message, of) for message in messages]
+
+    def starting_at(self, offset: int) -> "RecordsPayload":
+        return RecordsPayload([message for message in self._messages if message.offset >= offset])
+
+
+def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for begin in range(0, len(items), PIECE_RECORDS_MAX):
+        yield items[begin : begin + PIECE_RECORDS_MAX]
+
+
+def _records(piece: pa.RecordBatch, of: TopicPartition) -> list[Record]:
+    """A few records. A column of nothing but nulls costs nothing."""
+    return list(
+        map(
+            Record,
+            piece.column("offset").to_numpy().tolist(),
+            piece.column("timestamp").view(pa.int64()).to_numpy().tolist(),
+            _binary(piece.column("key")),
+            _binary(piece.column("value").view(pa.binary())),
+            _headers(piece.column("headers")),
+            _timestamp_types(piece.column("timestamp_type")),
+            repeat(of),
+        )
+    )
+
+
+def _binary(column: pa.Array) -> Iterable[bytes | None]:
+    if column.null_count == len(column):
+        return repeat(None)
+    values: list[bytes | None] = column.to_numpy(zero_copy_only=False).tolist()
+    return values
+
+
+def _headers(column: pa.Array) -> Iterable[tuple[Header, ...]]:
+    if column.null_count == len(column):
+        return repeat(_NO_HEADERS)
+    return [
+        tuple(Header(header["key"], header["value"]) for header in headers or ())
+        for headers in column.to_pylist()
+    ]
+
+
+def _timestamp_types(column: pa.Array) -> Iterable[TimestampType]:
+    numbers = column.to_numpy()
+    first = numbers[0]
+    if (numbers == first).all():
+        return repeat(_TIMESTAMP_TYPES[int(first)])
+    return [_TIMESTAMP_TYPES[number] for number in numbers.tolist()]
+
+
+def _record(message: pb.Record, of: TopicPartition) -> Record:
+    return Record(
+        message.offset,
+        message.timestamp_ms,
+        message.key if message.HasField("key") else None,
+        message.value if message.HasField("value") else None,
+        tuple(
+            Header(header.key, header.value if header.HasField("value") else None)
+            for header in message.headers
+        ),
+        _TIMESTAMP_TYPES[message.timestamp_type],
+        of,
+    )
+
+
+def _record_batch(messages: Sequence[pb.Record]) -> pa.RecordBatch:
+    columns = [
+        [message.offset for message in messages],
+        [message.timestamp_ms for message in messages],
+        [int(message.timestamp_type) for message in messages],
+        [message.key if message.HasField("key") else None for message in messages],
+        [message.value if message.HasField("value") else None for message in messages],
+        [_header_rows(message) for message in messages],
+    ]
+    # Values are UTF-8, as the service has checked.
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(values, pa.binary()).cast(field.type)
+            if pa.types.is_string(field.type)
+            else pa.array(values, field.type)
+            for values, field in zip(columns, RECORD_SCHEMA, strict=True)
+        ],
+        schema=RECORD_SCHEMA,
+    )
+
+
+def _header_rows(message: pb.Record) -> list[dict[str, object]] | None:
+    return [
+        {"key": header.key, "value": header.value if header.HasField("value") else None}
+        for header in message.headers
+    ] or None

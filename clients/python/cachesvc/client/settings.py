@@ -1,0 +1,133 @@
+"""What a caller can set, as values."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from pathlib import Path
+from typing import TypeAlias
+
+from cachesvc.client.positions import PositionsLike
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class Mode(IntEnum):
+    """What a subscription is for; decides where it starts when it has no stored position."""
+
+    INCREMENTAL = 1
+    """From the latest offset of each partition; never ends."""
+    FULL = 2
+    """From the earliest offset to the source's end as it was when the stream started."""
+    FULL_AND_INCREMENTAL = 3
+    """From the earliest offset, from the latest after a full sync; never ends."""
+
+
+class Encoding(IntEnum):
+    """How a batch carries its records."""
+
+    RECORDS = 1
+    """One message a record; several times slower."""
+    ARROW_IPC = 2
+    """Columns in compressed Arrow buffers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earliest:
+    """Start at the log start of each partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """Start at the source's end of each partition at the time of the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtTimestamp:
+    """Start at the first record of each partition whose timestamp is not before this.
+
+    Attributes:
+        at: Milliseconds since the Unix epoch, or a datetime with a time zone.
+    """
+
+    at: int | datetime
+
+    def __post_init__(self) -> None:
+        if isinstance(self.at, datetime) and self.at.tzinfo is None:
+            raise ValueError("a datetime without a time zone can mean many instants; give it one")
+
+    @property
+    def timestamp_ms(self) -> int:
+        """Milliseconds since the Unix epoch; a datetime is rounded up."""
+        if isinstance(self.at, int):
+            return self.at
+        return -((_EPOCH - self.at) // timedelta(milliseconds=1))
+
+
+Start: TypeAlias = Earliest | Latest | AtTimestamp | PositionsLike
+"""Where to start; partitions that positions do not name start at their stored ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to trust the service, and how it trusts us.
+
+    Attributes:
+        ca_file: PEM file of the authorities that may vouch for the service; None means those that
+            come with gRPC.
+        cert_file: PEM file of the client's own certificate, where the service asks for one.
+        key_file: PEM file of its private key.
+        server_name: The name the service's certificate has to carry, where that is not the target.
+    """
+
+    ca_file: str | Path | None = None
+    cert_file: str | Path | None = None
+    key_file: str | Path | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """How a stream deals with time and with trouble.
+
+    Attributes:
+        reconnect_delay_first_s: Upper bound of the wait before the first attempt to connect again;
+            it doubles with every attempt that fails. The wait itself is drawn at random below it.
+        reconnect_delay_max_s: Where that bound stops growing.
+        give_up_after_s: How long in all a stream tries to connect before it raises what is in the
+            way; None means for ever.
+        silence_max_s: How long a connection may bring nothing at all before it counts as lost. The
+            service speaks at least every few seconds.
+        commit_timeout_s: How long a commit may take, the wait for a new connection included.
+        batches_buffered_max: Batches held ready for the caller. Besides them a stream holds one
+            that waits to get in, the one in the caller's hands, and what gRPC receives ahead,
+            about 4 MiB; all as encoded.
+    """
+
+    reconnect_delay_first_s: float = 0.1
+    reconnect_delay_max_s: float = 10.0
+    give_up_after_s: float | None = 600.0
+    silence_max_s: float = 60.0
+    commit_timeout_s: float = 30.0
+    batches_buffered_max: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.reconnect_delay_first_s <= self.reconnect_delay_max_s:
+            raise ValueError("reconnect_delay_first_s has to be in (0, reconnect_delay_max_s]")
+        if self.batches_buffered_max < 1:
+            raise ValueError("batches_buffered_max has to be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """What a stream asks for; fields as in ``cachesvc.v1.SubscribeRequest``."""
+
+    subscription: str
+    mode: Mode
+    topics: tuple[str, ...] = ()
+    topic_expression: str = ""
+    connection: str = ""
+    start: Start | None = None
+    end: PositionsLike | None = None
+    encoding: Encoding = Encoding.ARROW_IPC
+    batch_bytes_max: int = 0
+    settings: StreamSettings = field(default_factory=StreamSettings)

@@ -1,0 +1,133 @@
+"""What a run of the benchmarks can be told."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+NAMES = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9")
+RECORDS_MAX = 10_000_000
+RECORDS_MIN = 1_000
+GROWTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A run's settings.
+
+    Attributes:
+        only: Figures to measure, of `NAMES`.
+        records: Size of the topic.
+        runs: How often everything is measured.
+        long_records: Size of B7's topic.
+        growth: How much larger B9's second topic is than its first.
+        kafka: Bootstrap address of a cluster to use; None starts a broker.
+        keep: Directory for topics and logs, left behind; None for a temporary one.
+        json: File for all values.
+        markdown: Document whose results are replaced.
+    """
+
+    only: tuple[str, ...] = NAMES
+    records: int = 1_000_000
+    runs: int = 5
+    long_records: int = RECORDS_MAX
+    growth: int = GROWTH
+    kafka: str | None = None
+    keep: Path | None = None
+    json: Path | None = None
+    markdown: Path | None = None
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """Return the options of a command line; ends the process where they make no sense."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    long_records = given.b7_records or min(GROWTH * given.records, RECORDS_MAX)
+    for flag, value in (("--records", given.records), ("--b7-records", long_records)):
+        if not RECORDS_MIN <= value <= RECORDS_MAX:
+            parser.error(f"{flag} is {value:,}; it has to be {RECORDS_MIN:,} to {RECORDS_MAX:,}")
+    for flag, value in (("--runs", given.runs), ("--b9-growth", given.b9_growth)):
+        if value < 1:
+            parser.error(f"{flag} is {value}; it has to be at least 1")
+    return Options(
+        only=given.only,
+        records=given.records,
+        runs=given.runs,
+        long_records=long_records,
+        growth=given.b9_growth,
+        kafka=given.kafka,
+        keep=given.keep,
+        json=given.json,
+        markdown=given.markdown,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measures the cache against reading Kafka directly, on a real broker. "
+        "docs/benchmarks.md says how each figure comes about. Progress goes to stderr, the table "
+        "to stdout. Fails if some side delivered other records than the source has; a figure "
+        "that is not reached is no failure.",
+    )
+    parser.add_argument(
+        "--only", type=_names, default=NAMES, metavar="B2,B3", help="these figures alone"
+    )
+    parser.add_argument(
+        "--records",
+        type=_count,
+        default=1_000_000,
+        metavar="N",
+        help="records in the topic, at most 10 million (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--runs", type=int, default=5, metavar="N", help="how often (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--b7-records",
+        type=_count,
+        metavar="N",
+        help="records in B7's log (default: 10 times --records, at most 10 million)",
+    )
+    parser.add_argument(
+        "--b9-growth",
+        type=int,
+        default=GROWTH,
+        metavar="N",
+        help="B9's larger log has N times --records (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kafka",
+        metavar="HOST:PORT",
+        help="use this cluster instead of starting a broker; B1 and B8 are then left out",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="work in this directory and leave topics and logs there; a later run with the same "
+        "directory finds its topics loaded",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all values there")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="replace the results in this document, docs/benchmarks.md for one",
+    )
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    wanted = {name.strip().upper() for name in text.split(",") if name.strip()}
+    unknown = wanted - set(NAMES)
+    if unknown or not wanted:
+        known = ", ".join(NAMES)
+        raise argparse.ArgumentTypeError(f"{text!r} names what there is not; there are {known}")
+    return tuple(name for name in NAMES if name in wanted)
+
+
+def _count(text: str) -> int:
+    return int(text.replace("_", "").replace(",", ""))

@@ -1,0 +1,140 @@
+"""Logs as lists, and their records on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from cachesvc.store.record_schema import RECORD_SCHEMA, encode_payload, join_stream
+from cachesvc.v1 import log_cache_pb2 as pb
+
+Key: TypeAlias = tuple[str, int]
+Offsets: TypeAlias = dict[Key, int]
+
+FIRST_TIMESTAMP_MS = 1_700_000_000_000
+_PAYLOAD_ROWS = 2
+
+
+class Logs:
+    """The records of some partitions. Belongs to one event loop.
+
+    Args:
+        offsets: The offsets of the records of each partition, strictly increasing.
+    """
+
+    def __init__(self, offsets: Mapping[Key, Sequence[int]]) -> None:
+        self._logs = {key: [record(key, each) for each in of] for key, of in offsets.items()}
+        self._waiting: set[asyncio.Future[None]] = set()
+        self.version = 0
+
+    def keys_of(self, topics: Iterable[str]) -> list[Key]:
+        """The partitions of some topics, in order."""
+        wanted = set(topics)
+        return sorted(key for key in self._logs if key[0] in wanted)
+
+    def start(self, key: Key) -> int:
+        return self._logs[key][0].offset if self._logs[key] else 0
+
+    def end(self, key: Key) -> int:
+        return self._logs[key][-1].offset + 1 if self._logs[key] else 0
+
+    def at_time(self, key: Key, timestamp_ms: int | None) -> int | None:
+        if timestamp_ms is None:
+            return None
+        found = (each.offset for each in self._logs[key] if each.timestamp_ms >= timestamp_ms)
+        return next(found, None)
+
+    def records(self, key: Key, begin: int, end: int) -> list[pb.Record]:
+        return [each for each in self._logs[key] if begin <= each.offset < end]
+
+    def append(self, key: Key, *offsets: int) -> None:
+        """Add records, to a new partition if need be, and wake the streams that wait."""
+        self._logs.setdefault(key, []).extend(record(key, each) for each in offsets)
+        self.version += 1
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def changed(self, since: int, evicted: asyncio.Future[str]) -> None:
+        """Wait for a version after `since`, or until there is no reason to wait any more."""
+        if self.version != since:
+            return
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await asyncio.wait((waiting, evicted), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiting.discard(waiting)
+
+
+def value(key: Key, offset: int) -> bytes | None:
+    """The value of a record; every seventh is a tombstone."""
+    if offset % 7 == 6:
+        return None
+    return f'{{"topic":"{key[0]}","partition":{key[1]},"offset":{offset},"é":"ß"}}'.encode()
+
+
+def record(key: Key, offset: int) -> pb.Record:
+    """The one record there is at this offset."""
+    headers = []
+    if offset % 5 == 4:
+        headers = [pb.Header(key="trace", value=b"\xff"), pb.Header(key="empty")]
+    return pb.Record(
+        offset=offset,
+        timestamp_ms=FIRST_TIMESTAMP_MS + offset,
+        key=b"k%d" % offset if offset % 3 else None,
+        value=value(key, offset),
+        headers=headers,
+        timestamp_type=pb.LOG_APPEND_TIME if offset % 4 == 3 else pb.CREATE_TIME,
+    )
+
+
+def encode(
+    key: Key, records: Sequence[pb.Record], next_position: int, encoding: int = pb.ARROW_IPC
+) -> pb.Batch:
+    """A batch of these records."""
+    batch = pb.Batch(
+        topic=key[0],
+        partition=key[1],
+        incarnation=1,
+        base_offset=records[0].offset if records else next_position,
+        next_position=next_position,
+        record_count=len(records),
+    )
+    if encoding == pb.RECORDS:
+        batch.records.extend(records)
+    else:
+        batch.arrow_ipc = arrow_ipc(records)
+    return batch
+
+
+def arrow_ipc(records: Sequence[pb.Record]) -> bytes:
+    """An Arrow IPC stream of several payloads, as the service makes it."""
+    return join_stream(
+        encode_payload(_record_batch(records[begin : begin + _PAYLOAD_ROWS]))
+        for begin in range(0, len(records), _PAYLOAD_ROWS)
+    )
+
+
+def _record_batch(records: Sequence[pb.Record]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(
+        [
+            {
+                "offset": each.offset,
+                "timestamp": each.timestamp_ms,
+                "timestamp_type": int(each.timestamp_type),
+                "key": each.key if each.HasField("key") else None,
+                "value": each.value.decode() if each.HasField("value") else None,
+                "headers": [
+                    {"key": header.key, "value": header.value if header.HasField("value") else None}
+                    for header in each.headers
+                ]
+                or None,
+            }
+            for each in records
+        ],
+        schema=RECORD_SCHEMA,
+    )

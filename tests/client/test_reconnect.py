@@ -1,0 +1,390 @@
+"""Streams that lose their connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+from grpc import StatusCode
+
+from cachesvc.client import (
+    AccessDenied,
+    Client,
+    DataLoss,
+    Gap,
+    GapCause,
+    Mode,
+    Position,
+    Positions,
+    PreconditionFailed,
+    Started,
+    SubscriptionDeleted,
+    SubscriptionReset,
+    SubscriptionTakenOver,
+    Superseded,
+    Unavailable,
+)
+from cachesvc.v1 import log_cache_pb2 as pb
+from tests.client.fake_log import Key, Logs
+from tests.client.fake_server import (
+    BEFORE_STARTED,
+    FakeLogCache,
+    Fault,
+    Subscribed,
+    serving,
+)
+from tests.client.running import QUICK, connected, in_event_loop
+from tests.support.ports import free_ports
+from tests.support.tcp_proxy import TcpProxy
+
+KEY: Key = ("orders", 0)
+OFFSETS = list(range(0, 60, 2))
+
+retriable = pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(2, StatusCode.UNAVAILABLE),
+        Fault(2, StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
+        Fault(2, StatusCode.UNAVAILABLE, "SOURCE_UNREACHABLE"),
+        Fault(2, StatusCode.CANCELLED),
+        Fault(2, StatusCode.UNKNOWN),
+        Fault(2, StatusCode.INTERNAL),
+        Fault(2, StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_SUBSCRIBERS"),
+        Fault(2, StatusCode.OK),
+        Fault(0, StatusCode.UNAVAILABLE),
+        Fault(BEFORE_STARTED, StatusCode.UNAVAILABLE),
+    ],
+    ids=lambda fault: f"{fault.reason or fault.code.name}-after-{fault.after_batches}",
+)
+
+
+@retriable
+@in_event_loop
+async def test_a_lost_connection_is_made_again(fault: Fault) -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    cache.faults.extend([fault, fault, fault])
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
+    ):
+        seen = [record.offset async for record in stream.records()]
+        await stream.commit()
+    assert seen == OFFSETS
+    assert len(cache.requests) == 4
+    assert cache.commits == [(4, {KEY: 59})]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (StatusCode.ABORTED, "SUBSCRIPTION_TAKEN_OVER", SubscriptionTakenOver),
+        (StatusCode.ABORTED, "SUBSCRIPTION_RESET", SubscriptionReset),
+        (StatusCode.ABORTED, "SUBSCRIPTION_DELETED", SubscriptionDeleted),
+        (StatusCode.FAILED_PRECONDITION, "TOPIC_STOPPED", PreconditionFailed),
+        (StatusCode.PERMISSION_DENIED, "TOPIC_FORBIDDEN", AccessDenied),
+    ],
+)
+@in_event_loop
+async def test_what_is_final_is_raised(
+    code: StatusCode, reason: str, kind: type[Exception]
+) -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    cache.faults.append(Fault(1, code, reason))
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
+    ):
+        for _ in range(2):
+            with pytest.raises(kind):
+                _ = [batch async for batch in stream]
+        if issubclass(kind, Superseded):
+            with pytest.raises(kind):
+                await stream.commit()
+        else:
+            await stream.commit()
+    assert len(cache.requests) == 1
+
+
+@in_event_loop
+async def test_lost_data_is_named() -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    message = pb.Gap(
+        topic="orders", incarnation=1, begin_offset=6, end_offset=9, cause=pb.CACHE_RETENTION
+    )
+    cache.faults.append(Fault(1, StatusCode.DATA_LOSS, "CACHE_RETENTION", message))
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
+    ):
+        batch = await anext(aiter(stream))
+        with pytest.raises(DataLoss) as caught:
+            await anext(aiter(stream))
+        await stream.commit()
+    assert caught.value.gaps == (Gap("orders", 0, 1, 6, 9, GapCause.CACHE_RETENTION),)
+    assert caught.value.reason == "CACHE_RETENTION"
+    assert cache.commits == [(1, {KEY: batch.next_position})]
+
+
+@in_event_loop
+async def test_going_on_means_the_received_position_and_the_first_end() -> None:
+    logs = Logs({KEY: OFFSETS[:6], ("orders", 1): []})
+    cache = FakeLogCache(logs)
+    cache.faults.append(Fault(1))
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
+    ):
+        logs.append(KEY, 100)
+        events = [event async for event in stream.events()]
+    first, second = (event for event in events if isinstance(event, Started))
+    assert (first.epoch, first.resumed) == (1, False)
+    assert (second.epoch, second.resumed) == (2, True)
+    assert second.positions == Positions([Position("orders", 0, 5, 1), Position("orders", 1, 0, 1)])
+    assert first.end == second.end == stream.started.end
+    assert stream.position[KEY].offset == 11
+
+
+@in_event_loop
+async def test_what_is_buffered_is_not_asked_for_again() -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    cache.faults.append(Fault(1))
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
+    ):
+        while stream.started.epoch == 1:
+            await asyncio.sleep(0.005)
+        assert stream.position[KEY].offset == 0
+        (resumed,) = cache.requests[1].start.positions.positions
+        assert resumed.offset == 5
+        assert [record.offset async for record in stream.records()] == OFFSETS
+
+
+@in_event_loop
+async def test_partitions_that_joined_later_stay() -> None:
+    logs = Logs({KEY: [0]})
+    cache = FakeLogCache(logs)
+    cache.faults.append(Fault(3))
+    async with (
+        connected(cache) as client,
+        client.subscribe(
+            "billing", topics="orders", mode=Mode.INCREMENTAL, settings=QUICK
+        ) as stream,
+    ):
+        records = stream.records()
+        seen = []
+        for key, offset in ((KEY, 1), (("orders", 1), 0), (("orders", 1), 1), (("orders", 1), 2)):
+            logs.append(key, offset)
+            seen.append((await anext(records)).position)
+        positions = {(each.topic, each.partition): each.offset for each in seen}
+        assert positions == {KEY: 2, ("orders", 1): 3}
+        assert len(seen) == 4
+        resumed = cache.requests[1].start.positions.positions
+        assert {each.partition for each in resumed} == {0, 1}
+        logs.append(("orders", 1), 3)
+        assert (await anext(records)).offset == 3
+
+
+@in_event_loop
+async def test_a_service_that_sends_again_what_it_sent_is_no_matter() -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}), rewind=7)
+    cache.faults.extend(Fault(count) for count in (2, 4, 3, 5, 4))
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
+    ):
+        assert [record.offset async for record in stream.records()] == OFFSETS
+
+
+@in_event_loop
+async def test_a_stream_gives_up_in_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    cache.faults.extend([Fault(1), *[Fault(BEFORE_STARTED)] * 1_000])
+    settings = replace(QUICK, give_up_after_s=0.2)
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
+    ):
+        assert (await anext(aiter(stream))).base_offset == 0
+        with pytest.raises(Unavailable):
+            await anext(aiter(stream))
+    assert 3 < len(cache.requests) < 100
+    warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "no connection for subscription billing (UNAVAILABLE" in warnings[0].getMessage()
+
+
+@in_event_loop
+async def test_a_stream_that_starts_and_fails_for_ever_gives_up_too() -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    cache.faults.extend([Fault(0)] * 1_000)
+    settings = replace(QUICK, give_up_after_s=0.2)
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
+    ):
+        with pytest.raises(Unavailable):
+            await anext(aiter(stream))
+
+
+@in_event_loop
+async def test_every_loss_has_its_own_time_to_give_up() -> None:
+    offsets = list(range(120))
+    cache = FakeLogCache(Logs({KEY: offsets}))
+    cache.faults.extend([Fault(1)] * 39)
+    settings = replace(QUICK, reconnect_delay_max_s=1.0, give_up_after_s=1.0)
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
+    ):
+        assert [record.offset async for record in stream.records()] == offsets
+    assert len(cache.requests) == 40
+
+
+@in_event_loop
+async def test_a_stream_that_was_taken_over_gives_nothing_more() -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS[:6]}))
+    settings = replace(QUICK, batches_buffered_max=10)
+    mode = Mode.FULL_AND_INCREMENTAL
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=mode, settings=settings) as older,
+        client.subscribe("billing", topics="orders", mode=mode, settings=settings) as newer,
+    ):
+        await anext(aiter(newer))
+        await asyncio.sleep(0.1)
+        with pytest.raises(SubscriptionTakenOver):
+            await anext(aiter(older))
+
+
+@in_event_loop
+async def test_silence_is_a_lost_connection() -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    cache.faults.extend([Fault(2, None), Fault(BEFORE_STARTED, None)])
+    settings = replace(QUICK, silence_max_s=0.1)
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
+    ):
+        assert [record.offset async for record in stream.records()] == OFFSETS
+    assert len(cache.requests) == 3
+
+
+@in_event_loop
+async def test_entering_waits_for_the_service() -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    (port,) = free_ports(1)
+    async with Client(f"127.0.0.1:{port}") as client:
+        stream = client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK)
+        entering = asyncio.ensure_future(stream.__aenter__())
+        await asyncio.sleep(0.1)
+        assert not entering.done()
+        async with serving(cache, port):
+            await entering
+            assert [record.offset async for record in stream.records()] == OFFSETS
+            await stream.__aexit__(None, None, None)
+
+
+@in_event_loop
+async def test_entering_can_be_cancelled() -> None:
+    (port,) = free_ports(1)
+    async with Client(f"127.0.0.1:{port}") as client:
+        stream = client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), stream:
+                pytest.fail("entered")
+        assert len(asyncio.all_tasks()) <= 2
+
+
+@in_event_loop
+async def test_a_service_that_starts_again_is_found_again() -> None:
+    logs = Logs({KEY: [0, 1]})
+    cache = FakeLogCache(logs)
+    (port,) = free_ports(1)
+    async with Client(f"127.0.0.1:{port}") as client:
+        stream = client.subscribe("billing", topics="orders", mode=Mode.INCREMENTAL, settings=QUICK)
+        records = stream.records()
+        async with serving(cache, port):
+            await stream.__aenter__()
+            logs.append(KEY, 2)
+            assert (await anext(records)).offset == 2
+            logs.append(KEY, 3)
+            assert (await anext(records)).offset == 3
+        committing = asyncio.ensure_future(stream.commit())
+        waiting = asyncio.ensure_future(anext(records))
+        await asyncio.sleep(0.2)
+        assert not committing.done()
+        async with serving(cache, port):
+            await committing
+            logs.append(KEY, 4)
+            assert (await waiting).offset == 4
+            await stream.commit()
+            await stream.__aexit__(None, None, None)
+    assert [offsets[KEY] for _, offsets in cache.commits] == [3, 4]
+
+
+@in_event_loop
+async def test_cut_connections_cost_nothing() -> None:
+    offsets = list(range(3_000))
+    cache = FakeLogCache(Logs({KEY: offsets}), batch_records_max=10)
+    async with serving(cache) as target:
+        with TcpProxy(int(target.rpartition(":")[2])) as proxy:
+            async with (
+                Client(f"127.0.0.1:{proxy.port}") as client,
+                client.subscribe(
+                    "billing", topics="orders", mode=Mode.FULL, settings=QUICK
+                ) as stream,
+            ):
+                seen = []
+                async for record in stream.records():
+                    seen.append(record.offset)
+                    if record.offset % 700 == 650:
+                        await asyncio.to_thread(proxy.drop_connections)
+                        await stream.commit()
+    assert seen == offsets
+    assert len(cache.requests) > 1
+    assert [each[KEY] for _, each in cache.commits] == [650, 1350, 2050, 2750]
+
+
+@pytest.mark.parametrize(
+    ("deed", "kind"),
+    [("take over", SubscriptionTakenOver), ("delete", SubscriptionDeleted)],
+)
+@in_event_loop
+async def test_a_place_that_was_lost_in_the_meantime_is_not_taken_back(
+    deed: str, kind: type[Exception]
+) -> None:
+    cache = FakeLogCache(Logs({KEY: [0, 1]}))
+    async with serving(cache) as target:
+        with TcpProxy(int(target.rpartition(":")[2])) as proxy:
+            async with (
+                Client(f"127.0.0.1:{proxy.port}") as client,
+                client.subscribe(
+                    "billing", topics="orders", mode=Mode.INCREMENTAL, settings=QUICK
+                ) as stream,
+            ):
+                await asyncio.to_thread(proxy.cut)
+                if deed == "delete":
+                    del cache.subscriptions["billing"]
+                else:
+                    cache.subscriptions["billing"] = Subscribed(epoch=2)
+                await asyncio.to_thread(proxy.restore)
+                with pytest.raises(kind):
+                    await anext(aiter(stream))
+                with pytest.raises(kind):
+                    await stream.commit()
+    assert len(cache.requests) == 1
+
+
+@in_event_loop
+async def test_an_own_attempt_without_an_answer_is_no_other_subscriber() -> None:
+    cache = FakeLogCache(Logs({KEY: OFFSETS}))
+    cache.faults.extend([Fault(1), *[Fault(BEFORE_STARTED)] * 3])
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
+    ):
+        assert [record.offset async for record in stream.records()] == OFFSETS
+        assert stream.started.epoch == 5

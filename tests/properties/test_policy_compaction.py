@@ -1,0 +1,122 @@
+"""Compaction, carried out on values: what it must keep, and what it may cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachesvc.model import PartitionId, Segment
+from cachesvc.policy.compaction import CompactionPlan, plan_compaction
+from cachesvc.policy.coverage import Coverage, OffsetRange
+from tests.unit.policy.notation import segment
+
+PARTITIONS = [PartitionId("main", "orders", 1, number) for number in range(2)]
+TARGET = 1_000
+GAIN = 1.5
+
+
+@st.composite
+def stores(draw: st.DrawFn, size_min: int = 0) -> list[Segment]:
+    """Live segments of two partitions: disjoint ranges, some with holes between them."""
+    found: list[Segment] = []
+    for partition in PARTITIONS:
+        base = draw(st.integers(0, 5))
+        steps = st.tuples(
+            st.sampled_from([0, 0, 0, 1]), st.integers(1, 5), st.integers(size_min, TARGET + 100)
+        )
+        for hole, length, size in draw(st.lists(steps, max_size=12)):
+            end = base + hole + length
+            found.append(segment(base + hole, end, size, partition=partition))
+            base = end
+    return draw(st.permutations(found))
+
+
+def merged(plan: CompactionPlan) -> Segment:
+    made = segment(plan.base_offset, plan.end_offset, plan.bytes, level=plan.level)
+    return replace(made, partition=plan.partition)
+
+
+def applied(segments: list[Segment], plans: list[CompactionPlan]) -> list[Segment]:
+    gone = {part for plan in plans for part in plan.segments}
+    return [part for part in segments if part not in gone] + [merged(plan) for plan in plans]
+
+
+def settled(segments: list[Segment]) -> tuple[list[Segment], int]:
+    """Segments at the fixed point, and the bytes written on the way."""
+    written = 0
+    while plans := plan_compaction(segments, TARGET):
+        after = applied(segments, plans)
+        assert len(after) < len(segments)
+        segments, written = after, written + sum(plan.bytes for plan in plans)
+    return segments, written
+
+
+def covered(segments: list[Segment], partition: PartitionId) -> Coverage:
+    return Coverage.of(
+        OffsetRange(part.base_offset, part.end_offset)
+        for part in segments
+        if part.partition == partition
+    )
+
+
+@given(stores())
+def test_a_plan_is_a_small_contiguous_group_of_one_partition(segments: list[Segment]) -> None:
+    plans = plan_compaction(segments, TARGET)
+    chosen = [part for plan in plans for part in plan.segments]
+    assert len(chosen) == len(set(chosen)), "plans are disjoint"
+    assert chosen == sorted(chosen, key=lambda part: (part.partition, part.base_offset))
+    for plan in plans:
+        assert len(plan.segments) >= 2
+        assert {part.partition for part in plan.segments} == {plan.partition}
+        assert all(a.end_offset == b.base_offset for a, b in pairwise(plan.segments))
+        assert plan.bytes <= TARGET
+        assert all(part.bytes < TARGET / 2 for part in plan.segments)
+        assert plan.bytes >= GAIN * max(part.bytes for part in plan.segments)
+
+
+@given(stores())
+def test_it_settles_and_keeps_every_offset_in_order(segments: list[Segment]) -> None:
+    after, _ = settled(segments)
+    assert plan_compaction(after, TARGET) == []
+    for partition in PARTITIONS:
+        assert covered(after, partition) == covered(segments, partition)
+        mine = sorted(
+            (part for part in after if part.partition == partition),
+            key=lambda part: part.base_offset,
+        )
+        assert all(a.end_offset <= b.base_offset for a, b in pairwise(mine)), "no overlap"
+    assert sum(part.bytes for part in after) == sum(part.bytes for part in segments)
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=60),
+    st.lists(st.booleans(), min_size=60, max_size=60),
+)
+def test_what_is_rewritten_is_bounded_however_segments_trickle_in(
+    sizes: list[int], plan_after: list[bool]
+) -> None:
+    segments: list[Segment] = []
+    written = 0
+    for number, size in enumerate(sizes):
+        segments.append(segment(number, number + 1, size))
+        if plan_after[number]:
+            segments, more = settled(segments)
+            written += more
+    rewrites_max = sum(
+        size * (math.floor(math.log(TARGET / size) / math.log(GAIN)) + 1) for size in sizes
+    )
+    assert written <= rewrites_max
+    assert all(part.level <= math.log(TARGET / min(sizes), GAIN) + 1 for part in segments)
+
+
+def test_equal_segments_leave_few_behind() -> None:
+    segments: list[Segment] = []
+    for number in range(400):
+        segments, _ = settled([*segments, segment(number, number + 1, 10)])
+        full = sum(part.bytes >= TARGET / 2 for part in segments)
+        assert full >= (number + 1) * 10 // TARGET - 1
+        assert len(segments) - full <= math.log2(TARGET / 10)

@@ -1,0 +1,119 @@
+"""Sealing, retention and start positions for any input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachesvc.model import GapCause, Mode, Segment
+from cachesvc.policy.retention import plan_retention
+from cachesvc.policy.sealing import SealLimits, should_seal
+from cachesvc.policy.start_position import (
+    At,
+    FromEarliest,
+    FromLatest,
+    FromPosition,
+    FromTimestamp,
+    NeedsSourceEnd,
+    NeedsTimestampLookup,
+    OutOfRange,
+    PartitionFacts,
+    after_lookup,
+    start_position,
+)
+from tests.unit.policy.notation import segment
+
+OFFSETS = st.integers(0, 100)
+
+
+@given(
+    st.integers(0, 20),
+    st.integers(0, 20),
+    st.integers(-20, 20),
+    st.builds(SealLimits, st.integers(1, 20), st.integers(1, 20), st.integers(1, 20)),
+)
+def test_sealing_never_goes_back(size: int, records: int, age_ms: int, limits: SealLimits) -> None:
+    cause = should_seal(size, records, 0, age_ms, limits)
+    if cause is None:
+        assert should_seal(0, 0, 0, age_ms, limits) is None
+    else:
+        assert should_seal(size + 1, records + 1, 0, age_ms + 1, limits) is not None
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Segment]:
+    found: list[Segment] = []
+    for number in range(draw(st.integers(0, 8))):
+        newest_ms, created_ms = draw(st.integers(-1, 100)), draw(st.integers(0, 100))
+        records = draw(st.integers(0, 2))
+        found.append(
+            segment(
+                number, number + 1, 1, newest_ms=newest_ms, created_ms=created_ms, records=records
+            )
+        )
+    return found
+
+
+@given(logs(), st.integers(0, 200), st.integers(1, 100), st.integers(0, 50))
+def test_retention_drops_a_prefix_and_more_as_time_goes_on(
+    log: list[Segment], now_ms: int, age_ms: int, later_ms: int
+) -> None:
+    plan = plan_retention(log, now_ms, age_ms)
+    count = len(plan.dropped)
+    assert list(plan.dropped) == log[:count]
+    assert plan.log_start_offset == (log[count - 1].end_offset if count else None)
+    rest = plan_retention(log[count:], now_ms, age_ms)
+    assert not rest.dropped, "applied twice, it does nothing the second time"
+    later = plan_retention(log, now_ms + later_ms, age_ms)
+    assert later.dropped[:count] == plan.dropped
+
+
+@st.composite
+def partitions(draw: st.DrawFn) -> PartitionFacts:
+    log_start = draw(OFFSETS)
+    log_end = draw(st.integers(log_start, 150))
+    start = draw(
+        st.none()
+        | st.just(FromEarliest())
+        | st.just(FromLatest())
+        | st.builds(FromTimestamp, st.integers(0, 9))
+        | st.builds(FromPosition, OFFSETS)
+    )
+    return PartitionFacts(
+        draw(st.sampled_from(Mode)),
+        start,
+        draw(st.none() | OFFSETS),
+        draw(st.booleans()),
+        log_start,
+        log_end,
+        draw(st.none() | st.integers(log_end, 200)),
+        draw(st.booleans()),
+    )
+
+
+@given(partitions(), st.integers(150, 200), st.none() | OFFSETS)
+def test_asking_ends_and_a_start_is_in_the_log_or_ahead_of_it(
+    facts: PartitionFacts, source_end: int, found: int | None
+) -> None:
+    asked: list[type] = []
+    decision = start_position(facts)
+    while not isinstance(decision, At | OutOfRange):
+        assert type(decision) not in asked, "nothing is asked for twice"
+        asked.append(type(decision))
+        match decision:
+            case NeedsSourceEnd():
+                assert facts.source_end is None
+                facts = replace(facts, source_end=source_end)
+            case NeedsTimestampLookup():
+                facts = replace(facts, start=after_lookup(found))
+        decision = start_position(facts)
+    match decision:
+        case At(offset):
+            assert offset >= facts.log_start
+        case OutOfRange(begin, end, cause):
+            assert begin < end == facts.log_start
+            assert cause is GapCause.CACHE_RETENTION
+    if facts.added_later and facts.stored is None and facts.start is None:
+        assert decision == At(facts.log_start)

@@ -1,0 +1,176 @@
+"""The real service as a process: started, stopped, killed and started again on one store."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.support.ports import HOST, free_ports
+
+_READY_S = 30.0
+_LOG_TAIL_BYTES = 6_000
+
+
+class ServiceError(AssertionError):
+    """The service did not do what a test needs; the message ends with its log's tail."""
+
+
+class ServiceProcess:
+    """``python -m cachesvc serve`` with a configuration file of its own.
+
+    Args:
+        directory: Holds the store, the configuration and the log.
+        bootstrap: Of the broker; becomes the connection ``default``.
+        settings: More settings, as in the TOML file, by section.
+        connection: More settings of the connection.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        bootstrap: str,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        connection: Mapping[str, Any] | None = None,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.store = directory / "store"
+        self.log_path = directory / "service.log"
+        self._config = directory / "cachesvc.toml"
+        self.address = f"{HOST}:{free_ports(1)[0]}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._config.write_text(self._toml(bootstrap, settings or {}, connection or {}))
+
+    def _toml(
+        self,
+        bootstrap: str,
+        settings: Mapping[str, Mapping[str, Any]],
+        connection: Mapping[str, Any],
+    ) -> str:
+        sections: dict[str, dict[str, Any]] = {
+            "store": {"path": str(self.store)},
+            "server": {"listen": self.address, "progress_interval_s": 0.5},
+            "mining": {"metadata_interval_s": 0.5},
+            "log": {"level": "debug", "format": "json"},
+        }
+        for name, values in settings.items():
+            sections.setdefault(name, {}).update(values)
+        default = {"name": "default", "bootstrap_servers": [bootstrap], **connection}
+        lines = [line for name, values in sections.items() for line in _table(f"[{name}]", values)]
+        return "\n".join([*lines, *_table("[[connections]]", default), ""])
+
+    @property
+    def pid(self) -> int:
+        """Of the service process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether that process still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def reader_pids(self) -> list[int]:
+        """Of the reader processes that the service runs now."""
+        return [
+            child.pid
+            for child in psutil.Process(self.pid).children()
+            if child.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    def start(self) -> Self:
+        """Starts the service and waits until it says that it serves."""
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cachesvc", "serve", "--config", str(self._config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        deadline = time.monotonic() + _READY_S
+        while not self._serving():
+            if self._process.poll() is not None:
+                raise ServiceError(f"the service ended with {self._process.returncode}{self._tail()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise ServiceError(f"the service is not ready in {_READY_S} s{self._tail()}")
+            time.sleep(0.05)
+        return self
+
+    def _serving(self) -> bool:
+        with grpc.insecure_channel(self.address) as channel:
+            try:
+                answer = health_pb2_grpc.HealthStub(channel).Check(
+                    health_pb2.HealthCheckRequest(), timeout=1
+                )
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, timeout_s: float = 20.0) -> float:
+        """Ends the service with SIGTERM; returns the seconds that took.
+
+        Raises:
+            ServiceError: It did not end in time, or not with exit code 0.
+        """
+        assert self._process is not None
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise ServiceError(f"the service did not end in {timeout_s} s{self._tail()}") from None
+        if code != 0:
+            raise ServiceError(f"the service ended with {code}{self._tail()}")
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """Ends the service with SIGKILL; its readers notice and end by themselves."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Log records of that event, over all starts."""
+        found = []
+        for line in self.log_path.read_text(errors="replace").splitlines():
+            if line.startswith("{"):
+                record = json.loads(line)
+                if record.get("event") == name:
+                    found.append(record)
+        return found
+
+    def _tail(self) -> str:
+        text = self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
+        return f"; its log {self.log_path} ends with:\n{text}"
+
+    def __enter__(self) -> Self:
+        return self if self.running else self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self.kill()
+            print(self._tail())
+        elif self.running:
+            self.stop()
+
+
+def _table(head: str, values: Mapping[str, Any]) -> list[str]:
+    """TOML; JSON's texts, numbers, booleans and lists are TOML's too."""
+    return [head, *(f"{key} = {json.dumps(value)}" for key, value in values.items())]

@@ -1,0 +1,96 @@
+"""What sync tasks see: drains streams into plain values."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cachesvc.client import Batch, CaughtUp, Client, Ended, Mode, Started
+
+Seen = dict[int, list[tuple[int, bytes | None]]]
+"""(offset, value) in the order of delivery, by partition number."""
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What a stream gave.
+
+    Attributes:
+        records: By topic and partition number.
+        started: The first event.
+        ended: The last event of a complete stream.
+        batches: Number of batches.
+    """
+
+    records: dict[tuple[str, int], list[tuple[int, bytes | None]]] = field(default_factory=dict)
+    started: Started | None = None
+    ended: Ended | None = None
+    batches: int = 0
+
+    def add(self, batch: Batch) -> None:
+        """Enters a batch."""
+        rows = self.records.setdefault((batch.topic, batch.partition), [])
+        rows.extend((record.offset, record.value) for record in batch)
+        self.batches += 1
+
+    def of(self, topic: str) -> Seen:
+        """The records of one topic."""
+        return {number: rows for (name, number), rows in self.records.items() if name == topic}
+
+    @property
+    def count(self) -> int:
+        """Records in all."""
+        return sum(map(len, self.records.values()))
+
+
+async def full(
+    address: str, subscription: str, topic: str, *, commit: bool = False, timeout_s: float = 60
+) -> Delivered:
+    """Everything that the source has now, by a FULL stream."""
+    delivered = Delivered()
+    async with asyncio.timeout(timeout_s), Client(address) as client:
+        async with client.subscribe(subscription, topics=[topic], mode=Mode.FULL) as stream:
+            async for event in stream.events():
+                if isinstance(event, Started):
+                    delivered.started = event
+                elif isinstance(event, Batch):
+                    delivered.add(event)
+                    if commit:
+                        await stream.commit(event.position)
+                elif isinstance(event, Ended):
+                    delivered.ended = event
+            if commit and delivered.ended is not None:
+                await stream.commit(delivered.ended.positions)
+    return delivered
+
+
+async def until(
+    address: str,
+    subscription: str,
+    topic: str,
+    ends: Mapping[int, int],
+    *,
+    mode: Mode = Mode.FULL_AND_INCREMENTAL,
+    timeout_s: float = 60,
+) -> Delivered:
+    """Follows a topic until each partition has reached its end, without committing."""
+    delivered = Delivered()
+    reached = dict.fromkeys(ends, 0)
+    async with asyncio.timeout(timeout_s), Client(address) as client:
+        async with client.subscribe(subscription, topics=[topic], mode=mode) as stream:
+            async for batch in stream:
+                delivered.add(batch)
+                reached[batch.partition] = batch.position.offset
+                if all(reached[number] >= end for number, end in ends.items()):
+                    return delivered
+    return delivered
+
+
+async def caught_up(address: str, subscription: str, topic: str, timeout_s: float = 60) -> None:
+    """Waits until a subscription has been given everything there is, and forgets it."""
+    async with asyncio.timeout(timeout_s), Client(address) as client:
+        async with client.subscribe(
+            subscription, topics=[topic], mode=Mode.FULL_AND_INCREMENTAL
+        ) as stream:
+            async for event in stream.events():
+                if isinstance(event, CaughtUp):
+                    break

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from google.protobuf.message import Message
+
+from cachesvc.v1 import admin_pb2 as admin
+from cachesvc.v1 import log_cache_pb2 as log_cache
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_service import FakeService
+from tests.unit.cli.messages import TIME, TIME_MS, subscription, topic
+
+
+def lines(text: str) -> list[list[str]]:
+    """The words of each line."""
+    return [line.split() for line in text.splitlines()]
+
+
+def test_topics(run: Run, service: FakeService) -> None:
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[topic()]))
+    result = run("topics", "--connection", "main")
+    assert result.exit_code == 0, result.output
+    header, row = result.stdout.splitlines()
+    assert header.startswith("CONNECTION  TOPIC   NEEDED  STATE")
+    assert row.split() == [
+        *("main", "orders", "yes", "MINING", "2", "10", "1,234"),
+        *("3.0", "MiB", "1.5", "KiB", "2"),
+    ]
+    assert service.requests == [admin.ListTopicsRequest(connection="main")]
+
+
+def test_topics_as_json(run: Run, service: FakeService) -> None:
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[topic()]))
+    (found,) = json.loads(run("topics", "--json").stdout)
+    assert found["name"] == "orders"
+    assert found["mining_state"] == "MINING"
+    assert found["segment_bytes"] == 3 * 1024**2
+    assert found["mining_error"] == ""
+    ends = [partition["source_high_watermark"] for partition in found["partitions"]]
+    assert ends == [120, None]
+
+
+def test_one_topic(run: Run, service: FakeService) -> None:
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[topic()]))
+    result = run("topics", "show", "orders")
+    assert result.exit_code == 0, result.output
+    assert "connection:  main" in result.stdout
+    table = lines(result.stdout.partition("\n\n")[2])
+    assert table[1:] == [
+        ["0", "10", "110", "120", "10", "MINING"],
+        ["1", "10", "110", "-", "-", "MINING"],
+    ]
+    assert service.requests == [admin.ListTopicsRequest(topic="orders")]
+    assert json.loads(run("topics", "show", "orders", "--json").stdout)["name"] == "orders"
+
+
+def test_a_topic_of_several_connections_wants_one_named(run: Run, service: FakeService) -> None:
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[topic("a"), topic("b")]))
+    result = run("topics", "show", "orders")
+    assert result.exit_code == 2
+    assert "a, b; name one with --connection" in result.stderr
+
+
+def test_options_of_a_group_hold_for_its_subcommands(run: Run, service: FakeService) -> None:
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[topic()]))
+    result = run("topics", "--json", "--address", service.address, "show", "orders")
+    assert json.loads(result.stdout)["name"] == "orders"
+
+
+def test_segments_of_a_stream_are_one_list(run: Run, service: FakeService) -> None:
+    segments = [
+        admin.Segment(
+            connection="main",
+            topic="orders",
+            partition=partition,
+            base_offset=0,
+            end_offset=500,
+            record_count=499,
+            bytes=2048,
+            min_timestamp_ms=TIME_MS,
+            level=1,
+            path=f"log/main/orders/i1/partition={partition}/0-500.parquet",
+        )
+        for partition in (0, 1)
+    ]
+    service.answer(
+        "ListSegments", *(admin.ListSegmentsResponse(segments=[found]) for found in segments)
+    )
+    result = run("segments", "--topic", "orders")
+    assert result.exit_code == 0, result.output
+    rows = result.stdout.splitlines()
+    assert len(rows) == 3
+    assert f"499  2.0 KiB        0      1  {TIME}  -" in rows[1]
+    assert rows[2].endswith("partition=1/0-500.parquet")
+    assert service.requests == [admin.ListSegmentsRequest(topic="orders")]
+    found = json.loads(run("segments", "--json").stdout)
+    assert [segment["partition"] for segment in found] == [0, 1]
+
+
+def test_journals(run: Run, service: FakeService) -> None:
+    journal = admin.Journal(connection="main", topic="orders", state=admin.WARM, path="journal/x")
+    service.answer("ListJournals", admin.ListJournalsResponse(journals=[journal]))
+    assert lines(run("journals").stdout)[1][-2:] == ["WARM", "journal/x"]
+    assert json.loads(run("journals", "--json").stdout)[0]["state"] == "WARM"
+
+
+def test_rejects_show_bytes_that_are_no_text(run: Run, service: FakeService) -> None:
+    reject = admin.Reject(
+        connection="main",
+        topic="orders",
+        offset=7,
+        timestamp_ms=TIME_MS,
+        reason="INVALID_UTF8",
+        detail="byte 1",
+        value=b"a\xff\x1b[2Jb",
+    )
+    service.answer("ListRejects", admin.ListRejectsResponse(rejects=[reject]))
+    result = run("rejects", "--limit", "5")
+    assert "\x1b" not in result.stdout, "nothing that a terminal acts upon"
+    assert r"a\xff\x1b[2Jb" in result.stdout
+    assert service.requests == [admin.ListRejectsRequest(limit=5)]
+    (found,) = json.loads(run("rejects", "--json").stdout)
+    assert found["key"] is None
+    assert found["value"] is None
+    assert found["value_base64"] == "Yf8bWzJKYg=="
+
+
+def test_mining(run: Run, service: FakeService) -> None:
+    mined = admin.MinedTopic(
+        topic="orders",
+        reader="main-0",
+        epoch=4,
+        state=log_cache.SOURCE_UNREACHABLE,
+        error="broker is down",
+        records_mined=1000,
+        bytes_mined=512,
+        mining_lag_records=9,
+    )
+    task = admin.MiningTask(name="main", connection="main", topics=[mined])
+    service.answer("ListMiningTasks", admin.ListMiningTasksResponse(tasks=[task]))
+    row = lines(run("mining").stdout)[1]
+    assert row[:7] == ["main", "orders", "main-0", "4", "SOURCE_UNREACHABLE", "1,000", "512"]
+    assert row[-3:] == ["broker", "is", "down"]
+    found = json.loads(run("mining", "--json").stdout)
+    assert found[0]["topics"][0]["state"] == "SOURCE_UNREACHABLE"
+
+
+def test_readers(run: Run, service: FakeService) -> None:
+    reader = admin.Reader(
+        name="main-0", connection="main", pid=42, joined_ms=TIME_MS, topics=["a", "b"]
+    )
+    service.answer("ListReaders", admin.ListReadersResponse(readers=[reader]))
+    assert lines(run("readers").stdout)[1] == ["main-0", "main", "42", *TIME.split(), "a,", "b"]
+    assert json.loads(run("readers", "--json").stdout)[0]["pid"] == 42
+
+
+def test_connections(run: Run, service: FakeService) -> None:
+    connection = admin.Connection(
+        name="main",
+        bootstrap_servers=["k1:9092", "k2:9092"],
+        topic_expression=".*",
+        non_json_policy=admin.REJECT,
+        error="timed out",
+    )
+    service.answer("ListConnections", admin.ListConnectionsResponse(connections=[connection]))
+    row = lines(run("connections").stdout)[1]
+    assert row == ["main", "k1:9092,", "k2:9092", ".*", "REJECT", "no", "timed", "out"]
+
+
+def test_lag(run: Run, service: FakeService) -> None:
+    gone = subscription("gone")
+    gone.partitions[0].position.incarnation = 9
+    service.answer(
+        "ListSubscriptions",
+        log_cache.ListSubscriptionsResponse(subscriptions=[subscription(), gone]),
+    )
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[topic()]))
+    assert [" ".join(words) for words in lines(run("lag").stdout)[1:]] == [
+        "billing orders 0 50 110 60 2.0 KiB 7.5 s 10 yes",
+        "gone orders 0 50 - 60 2.0 KiB 7.5 s - yes",
+    ]
+    assert json.loads(run("lag", "--subscription", "billing", "--json").stdout) == [
+        {
+            "subscription": "billing",
+            "connected": True,
+            "connection": "main",
+            "topic": "orders",
+            "incarnation": 1,
+            "partition": 0,
+            "position": 50,
+            "log_end_offset": 110,
+            "lag_records": 60,
+            "lag_bytes": 2048,
+            "lag_seconds": 7.5,
+            "mining_lag_records": 10,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "method", "answer"),
+    [
+        ("topics", "ListTopics", admin.ListTopicsResponse()),
+        ("segments", "ListSegments", admin.ListSegmentsResponse()),
+        ("journals", "ListJournals", admin.ListJournalsResponse()),
+        ("rejects", "ListRejects", admin.ListRejectsResponse()),
+        ("mining", "ListMiningTasks", admin.ListMiningTasksResponse()),
+        ("readers", "ListReaders", admin.ListReadersResponse()),
+        ("connections", "ListConnections", admin.ListConnectionsResponse()),
+        ("subscriptions", "ListSubscriptions", log_cache.ListSubscriptionsResponse()),
+        ("jobs", "ListJobs", admin.ListJobsResponse()),
+        ("lag", "ListTopics", admin.ListTopicsResponse()),
+    ],
+)
+def test_nothing_to_list(
+    run: Run, service: FakeService, command: str, method: str, answer: Message
+) -> None:
+    service.answer(method, answer)
+    table = run(command)
+    assert (table.exit_code, table.stdout) == (0, "")
+    assert table.stderr.startswith("no")
+    assert json.loads(run(command, "--json").stdout) == []
+
+
+def test_a_state_that_this_version_does_not_know(run: Run, service: FakeService) -> None:
+    newer = topic()
+    newer.ClearField("mining_state")
+    newer.MergeFromString(b"\x28\x63")  # field 5, value 99
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[newer]))
+    assert "99" in lines(run("topics").stdout)[1]
+    assert json.loads(run("topics", "--json").stdout)[0]["mining_state"] == 99
