@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -171,6 +173,16 @@ def write_journal(
     return journal
 
 
+def flip_bit(path: Path, number: int) -> None:
+    """Damages a file in place; done twice it is as before."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        byte = os.pread(descriptor, 1, number // 8)[0] ^ 1 << number % 8
+        os.pwrite(descriptor, bytes([byte]), number // 8)
+    finally:
+        os.close(descriptor)
+
+
 def assert_contiguous(frames: Sequence[Frame], begin: int, end: int) -> None:
     """Fails unless frames continue each other without a seam and cover exactly the range."""
     assert [each.base_offset for each in frames] == [
@@ -207,12 +219,12 @@ def _headers(rows: Sequence[Record] | Sequence[Reject]) -> pa.Array:
     return pa.array(listed, RECORD_SCHEMA.field("headers").type)
 
 
-def _rows(table: pa.Table) -> list[dict[str, object]]:
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
     column = table.schema.get_field_index("timestamp")
     times = table.column("timestamp").cast(pa.int64())
-    rows: list[dict[str, object]] = table.set_column(column, "timestamp", times).to_pylist()
+    rows: list[dict[str, Any]] = table.set_column(column, "timestamp", times).to_pylist()
     return rows
 
 
-def _header_pairs(headers: Iterable[dict[str, bytes]] | None) -> Headers | None:
+def _header_pairs(headers: Iterable[dict[str, Any]] | None) -> Headers | None:
     return None if headers is None else tuple((each["key"], each["value"]) for each in headers)

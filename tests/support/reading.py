@@ -25,6 +25,11 @@ Headers = tuple[tuple[str, bytes | None], ...]
 QUIET = {"log_level": 2}
 _FETCH_BYTES_MAX = 64 * 1024 * 1024
 _READ_BATCH = 10_000
+_NOT_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 _TIMESTAMP_TYPES = {TIMESTAMP_CREATE_TIME: 0, TIMESTAMP_LOG_APPEND_TIME: 1}
 
 
@@ -86,11 +91,27 @@ def watermarks(bootstrap: str, topic: str, timeout_s: float = 30.0) -> dict[int,
     try:
         partitions = _partitions(consumer, topic, timeout_s)
         return {
-            p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout_s)
-            for p in partitions
+            p: _watermarks(consumer, TopicPartition(topic, p), timeout_s) for p in partitions
         }
     finally:
         consumer.close()
+
+
+def _watermarks(
+    consumer: Consumer, partition: TopicPartition, timeout_s: float
+) -> tuple[int, int]:
+    """Ask again while the broker has only just become the leader."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            begin, end = consumer.get_watermark_offsets(partition, timeout_s)
+            return begin, end
+        except KafkaException as error:
+            if not error.args[0].retriable() and error.args[0].code() not in _NOT_YET:
+                raise
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _consumer(bootstrap: str, isolation: Isolation) -> Consumer:
