@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.client import (
+    Batch,
     CaughtUp,
     Client,
     Ended,
@@ -350,7 +351,7 @@ def test_an_end_position_ends_the_stream_exactly_there(
                 async for event in stream.events():
                     if isinstance(event, Ended):
                         ended = event
-                    elif hasattr(event, "to_arrow"):
+                    elif isinstance(event, Batch):
                         offsets += [record.offset for record in event]
             assert offsets == list(range(100, 333))
             assert ended is not None
