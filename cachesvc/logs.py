@@ -6,21 +6,25 @@ fields::
     _log = logging.getLogger(__name__)
     _log.info("sealed a journal", extra={"event": "journal_sealed", "topic": "orders"})
 
-Lines of libraries come out in the same shape. A field whose name ends in a word such as
-``password`` is masked, whoever wrote it. Only the commands that start a process configure logging.
+What is logged with structlog goes through ``logging`` with its event as the message, and lines of
+libraries come out in the same shape. A field whose name ends in a word such as ``password`` is
+masked, whoever wrote it. Only the commands that start a process configure logging.
 """
 
 import json
 import logging
 import re
 import sys
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+import structlog
 
 from cachesvc.config import MASK, LogConfig, is_secret
 
 # Libraries whose "info" is our "debug".
-_CHATTY = ("aiokafka", "apscheduler", "asyncio", "grpc", "kafka")
+CHATTY = ("aiokafka", "apscheduler", "asyncio", "grpc", "kafka")
 _NOT_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PLAIN_VALUE = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f]+")
 
@@ -39,9 +43,19 @@ def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     chatty_level = level if level == logging.DEBUG else max(level, logging.WARNING)
-    for name in _CHATTY:
+    for name in CHATTY:
         logging.getLogger(name).setLevel(chatty_level)
     logging.captureWarnings(capture=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            _as_logging_call,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
 
 
 class JsonFormatter(logging.Formatter):
@@ -67,11 +81,26 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines, without the last end."""
-        fields = "".join(f" {name}={_shown(value)}" for name, value in _fields(record).items())
         message = record.getMessage().replace("\n", "\\n")
+        fields = "".join(
+            f" {name}={_shown(value)}"
+            for name, value in _fields(record).items()
+            if (name, value) != ("event", message)
+        )
         trace = _trace(self, record)
         line = f"{_time(record)} {record.levelname.lower():<7} {message}{fields}"
         return f"{line}\n{trace}" if trace else line
+
+
+def _as_logging_call(
+    logger: object, method: str, fields: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A structlog processor: what to call a ``logging`` method with."""
+    event = str(fields.pop("event"))
+    call = {name: fields.pop(name) for name in ("exc_info", "stack_info") if name in fields}
+    # `logging` keeps some names, such as "name", for itself.
+    given = {f"{name}_" if name in _NOT_FIELDS else name: fields[name] for name in fields}
+    return {"msg": event, "extra": {"event": event, **given}, **call}
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

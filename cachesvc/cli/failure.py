@@ -6,7 +6,6 @@ from cachesvc.errors import (
     NotFound,
     PreconditionFailed,
     ShuttingDown,
-    SourceUnreachable,
     Superseded,
 )
 
@@ -22,7 +21,6 @@ _EXIT_CODES: tuple[tuple[type[CacheError], int], ...] = (
     (PreconditionFailed, REFUSED),
     (Superseded, REFUSED),
     (ShuttingDown, UNREACHABLE),
-    (SourceUnreachable, UNREACHABLE),
 )
 
 

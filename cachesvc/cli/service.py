@@ -29,14 +29,11 @@ _EXIT_CODES = {
     grpc.StatusCode.PERMISSION_DENIED: REFUSED,
     grpc.StatusCode.UNAUTHENTICATED: REFUSED,
 }
+# What to do in terms of this command line; else the service's message has to be enough.
 _ADVICE = {
-    "UNKNOWN_TOPIC": "`cachesvc topics` lists them",
-    "UNKNOWN_CONNECTION": "`cachesvc connections` lists them",
     "CONNECTION_REQUIRED": "give --connection",
+    "SOURCE_UNREACHABLE": "`cachesvc connections` shows which clusters answer",
     "UNKNOWN_SUBSCRIPTION": "`cachesvc subscriptions` lists them",
-    "UNKNOWN_JOB": "`cachesvc jobs` lists them",
-    "JOB_RUNNING": "wait until it ends; `cachesvc jobs` tells",
-    "SHUTTING_DOWN": "try again when it is back",
 }
 
 
@@ -98,9 +95,10 @@ class Service:
         facts = [f"{key}={value}" for key, value in sorted(info.metadata.items())] if info else []
         where = ", ".join([f"service {self._address}", *facts, reason])
         advice = _ADVICE.get(reason, "")
-        return CommandFailed(
-            details, where=where, advice=advice, code=_EXIT_CODES.get(code, FAILED)
-        )
+        exit_code = _EXIT_CODES.get(code, FAILED)
+        if reason == "SOURCE_UNREACHABLE":  # UNAVAILABLE as well, but it is not the service
+            exit_code = FAILED
+        return CommandFailed(details, where=where, advice=advice, code=exit_code)
 
     def _unreachable(self, details: str) -> CommandFailed:
         advice = (

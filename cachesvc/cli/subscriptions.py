@@ -80,7 +80,10 @@ def reset_subscription(
     ] = None,
     position: Annotated[
         list[str] | None,
-        typer.Option(metavar="TOPIC:PARTITION=OFFSET", help="Exactly there; may be repeated."),
+        typer.Option(
+            metavar="TOPIC:PARTITION=OFFSET",
+            help="Exactly there; may be repeated. All other positions are dropped.",
+        ),
     ] = None,
     forget_full_sync: Annotated[
         bool, typer.Option("--forget-full-sync", help="Forget that a full sync was done.")

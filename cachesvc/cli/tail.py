@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import msgspec
@@ -90,10 +90,7 @@ def tail(
                 typer.echo(f"nothing of {topic} is cached; --follow mines it", err=True)
                 return
             request.end.CopyFrom(end)
-        with (
-            _forgotten_at_end(service, request.subscription),
-            closing(service.stream(service.log_cache.Subscribe, request)) as events,
-        ):
+        with _events(service, request) as events:
             _print_records(events, line, count_max)
 
 
@@ -190,13 +187,24 @@ def _log_end(service: Service, connection: str, topic: str) -> Positions:
 
 
 @contextmanager
-def _forgotten_at_end(service: Service, name: str) -> Iterator[None]:
-    """Deletes the subscription, however the block is left."""
+def _events(service: Service, request: SubscribeRequest) -> Iterator[Iterator[SubscribeResponse]]:
+    """A stream whose subscription is deleted at the end, however the block is left."""
+    began = False
+    stream = service.stream(service.log_cache.Subscribe, request)
+
+    def noting_that_it_began() -> Iterator[SubscribeResponse]:
+        nonlocal began
+        for event in stream:
+            began = True
+            yield event
+
     try:
-        yield
+        yield noting_that_it_began()
     finally:
-        request = DeleteSubscriptionRequest(subscription=name)
-        if not service.settle(service.log_cache.DeleteSubscription, request):
+        stream.close()
+        name = request.subscription
+        delete = DeleteSubscriptionRequest(subscription=name)
+        if not service.settle(service.log_cache.DeleteSubscription, delete) and began:
             advice = f"`cachesvc subscriptions delete {name}` removes it"
             typer.echo(f"subscription {name} is left behind; {advice}", err=True)
 

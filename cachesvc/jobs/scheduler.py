@@ -10,7 +10,7 @@ from datetime import datetime
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from cachesvc.errors import CacheError, NotFound, PreconditionFailed
+from cachesvc.errors import CacheError, NotFound, PreconditionFailed, ShuttingDown
 from cachesvc.jobs.job import Job, Progress
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.store.ports import JobRunRecord
@@ -61,7 +61,7 @@ class JobScheduler:
         for job in self._jobs.values():
             self._scheduler.add_job(
                 self._run_scheduled,
-                IntervalTrigger(seconds=max(1, round(job.interval_s)), jitter=None),
+                IntervalTrigger(seconds=job.interval_s),
                 args=[job.name],
                 id=job.name,
                 max_instances=1,
@@ -113,7 +113,9 @@ class JobScheduler:
     async def set_paused(self, name: str, *, paused: bool) -> JobState:
         """Pauses or resumes a schedule; a run under way goes on. Idempotent."""
         self._get(name)
+        self._check_open()
         await self._catalogue.call(lambda port: port.set_job_paused(name, paused=paused))
+        self._check_open()
         (self._scheduler.pause_job if paused else self._scheduler.resume_job)(name)
         return await self.state(name)
 
@@ -127,6 +129,7 @@ class JobScheduler:
             PreconditionFailed: It is running (``JOB_RUNNING``).
         """
         job = self._get(name)
+        self._check_open()
         if name in self._running:
             raise PreconditionFailed(
                 f"job {name!r} is running already; wait for its end",
@@ -149,6 +152,10 @@ class JobScheduler:
             if not task.done():
                 yield latest
         yield JobProgress(latest.done, latest.total, "", await task)
+
+    def _check_open(self) -> None:
+        if not self._scheduler.running:
+            raise ShuttingDown("the service is about to end; try again when it is back")
 
     def _get(self, name: str) -> Job:
         if name not in self._jobs:
@@ -182,6 +189,7 @@ class JobScheduler:
         ended_ms = time.time_ns() // 1_000_000
         run = JobRunRecord(job.name, started_ms, ended_ms, not error, error, dict(counts))
         if not error:
-            _log.info("a job ended", extra={"event": "job_ended", "job": job.name, **counts})
+            fields = {"event": "job_ended", "job": job.name, "counts": dict(counts)}
+            _log.info("a job ended", extra=fields)
         await self._catalogue.call(lambda port: port.add_job_run(run))
         return run

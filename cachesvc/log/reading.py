@@ -21,7 +21,7 @@ from cachesvc.log.partition_log import (
 )
 from cachesvc.log.shared_cache import SharedCache
 from cachesvc.model import PartitionId, Segment
-from cachesvc.store import segments
+from cachesvc.store import recoding, segments
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, JournalIndex, read_frames
 
@@ -105,7 +105,7 @@ class LogReader:
         """The first cached offset whose timestamp is not before ``timestamp_ms``, or None."""
         offset = first_candidate(log, timestamp_ms)
         while chunk := await self.read(log, offset):
-            found = await self.run(segments.first_offset_at, chunk, timestamp_ms)
+            found = await self.run(recoding.first_offset_at, chunk, timestamp_ms)
             if found is not None and found >= offset:
                 return found
             offset = chunk[-1].end_offset
@@ -115,7 +115,7 @@ class LogReader:
         """The part of a frame that covers ``[begin, end)``."""
         if begin <= frame.base_offset and frame.end_offset <= end:
             return frame
-        return await self.run(segments.slice_frame, frame, begin, end)
+        return await self.run(recoding.slice_frame, frame, begin, end)
 
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Runs blocking work beside the event loop."""
@@ -143,7 +143,9 @@ class LogReader:
 
     async def _segment_chunk(self, log: PartitionLog, segment: Segment, offset: int) -> Chunk:
         path = self._store / segment.path
-        layout = await self._layouts.get(segment.path, lambda: self.run(segments.read_layout, path))
+        layout = await self._layouts.get(
+            segment.path, lambda: self.run(segments.read_layout, path, segment)
+        )
         number = layout.locate(offset)
         key = (log.id, path.name, number)
         return await self._chunks.get(

@@ -149,15 +149,15 @@ def _judge(index: int, value: bytes) -> Reject | None:
     if nests_too_deep(value):
         detail = f"more than {NESTING_MAX} objects and arrays within one another"
         return Reject(index, RejectReason.NESTED_TOO_DEEP, detail)
-    error = _parse_error(_check_object, value)
-    if error is None:
+    refusal = _parse_error(_check_object, value)
+    if refusal is None:
         return None
-    if isinstance(error, msgspec.ValidationError):
-        malformed = _parse_error(_check_json, value)
-        if malformed is None:
-            return Reject(index, RejectReason.NOT_AN_OBJECT, str(error)[:DETAIL_LENGTH_MAX])
-        error = malformed
-    detail = _malformation(value, error)[:DETAIL_LENGTH_MAX]
+    if isinstance(refusal, msgspec.ValidationError):
+        malformation = _parse_error(_check_json, value)
+        if malformation is None:
+            return Reject(index, RejectReason.NOT_AN_OBJECT, str(refusal)[:DETAIL_LENGTH_MAX])
+        refusal = malformation
+    detail = _malformation(value, refusal)[:DETAIL_LENGTH_MAX]
     return Reject(index, RejectReason.MALFORMED_JSON, detail)
 
 

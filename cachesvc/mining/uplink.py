@@ -112,7 +112,7 @@ class Uplink:
                 topic=report.partition.topic,
                 partition=report.partition.number,
                 source_high_watermark=report.high_watermark,
-                state=report.state.value,  # type: ignore[arg-type]
+                state=report.state.value,
                 error=report.error,
             )
         await _write(self._join, request)
@@ -169,7 +169,7 @@ async def connect(address: str) -> AsyncIterator[Uplink]:
     """Opens both calls to the service at ``address``, and closes them at the end."""
     channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
     try:
-        stub = mining_pb2_grpc.MiningStub(channel)  # type: ignore[no-untyped-call]
+        stub = mining_pb2_grpc.MiningStub(channel)
         join, append = stub.Join(), stub.Append()
         try:
             yield Uplink(join, append)

@@ -7,7 +7,7 @@ from cachesvc.log.shared_cache import SharedCache
 from cachesvc.model import Encoding, PartitionId
 from cachesvc.serving.responses import encoded_size, records_body
 from cachesvc.store.frames import Frame
-from cachesvc.store.segments import split_frame
+from cachesvc.store.recoding import split_frame
 
 _FrameKey = tuple[PartitionId, int, int]
 

@@ -9,7 +9,7 @@ import json
 import os
 import struct
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -68,10 +68,12 @@ class JournalIndex:
             )
             self.max_timestamps_ms.append(frame.max_timestamp_ms)
         if frame.record_count:
-            if not self.record_count or frame.min_timestamp_ms < self.min_timestamp_ms:
-                self.min_timestamp_ms = frame.min_timestamp_ms
-            self.max_timestamp_ms = max(self.max_timestamp_ms, frame.max_timestamp_ms)
+            if not self.chunks[-1].min_timestamp_ms:
+                self.chunks[-1] = replace(self.chunks[-1], min_timestamp_ms=frame.min_timestamp_ms)
             self.max_timestamps_ms[-1] = max(self.max_timestamps_ms[-1], frame.max_timestamp_ms)
+            low, high = frame.min_timestamp_ms, frame.max_timestamp_ms
+            self.min_timestamp_ms = min(low, self.min_timestamp_ms) if self.record_count else low
+            self.max_timestamp_ms = max(high, self.max_timestamp_ms) if self.record_count else high
         self.file_bytes += frame.encoded_bytes
         self.end_offset = frame.end_offset
         self.record_count += frame.record_count
@@ -105,6 +107,7 @@ class JournalFile:
         self.created_ms = created_ms
         self._descriptor = descriptor
         self._written = index.file_bytes
+        self._torn = False
 
     @classmethod
     def create(cls, path: Path, partition: PartitionId, base_offset: int, now_ms: int) -> Self:
@@ -119,11 +122,11 @@ class JournalFile:
         try:
             write_all(descriptor, [header])
             os.fsync(descriptor)
+            sync_directory(path.parent)
         except OSError:
             os.close(descriptor)
             path.unlink(missing_ok=True)
             raise
-        sync_directory(path.parent)
         return cls(path, descriptor, JournalIndex(base_offset, base_offset, len(header)), now_ms)
 
     @classmethod
@@ -158,12 +161,20 @@ class JournalFile:
         """
         buffers = [buffer for frame in frames for buffer in encode_frame(frame)]
         size = sum(map(len, buffers))
+        if self._torn:
+            self._take_back()
         try:
             write_all(self._descriptor, buffers)
         except OSError:
-            os.ftruncate(self._descriptor, self._written)
+            self._torn = True
+            self._take_back()
             raise
         self._written += size
+
+    def _take_back(self) -> None:
+        """Removes what a failed append left; where that fails too, the next append tries again."""
+        os.ftruncate(self._descriptor, self._written)
+        self._torn = False
 
     def publish(self, frame: Frame) -> None:
         """Makes an appended frame visible to readers."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import pyarrow as pa
 from pyarrow import ipc
 
+from cachesvc.errors import DamagedFile
+
 FORMAT_VERSION = 1
 
 HEADERS_TYPE = pa.list_(pa.struct([pa.field("key", pa.string()), pa.field("value", pa.binary())]))
@@ -41,6 +43,16 @@ REJECT_SCHEMA = pa.schema(
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The end marker of the Arrow IPC streaming format."""
+
+DECODING_ERRORS = (
+    pa.ArrowInvalid,
+    pa.ArrowKeyError,
+    pa.ArrowNotImplementedError,
+    pa.ArrowSerializationError,
+    pa.ArrowTypeError,
+    OSError,
+)
+"""What Arrow raises for bytes that do not hold what they should."""
 
 _WRITE_OPTIONS = ipc.IpcWriteOptions(compression="lz4")
 
@@ -81,6 +93,13 @@ def join_stream(payloads: Iterable[bytes | memoryview]) -> bytes:
 def decode_payloads(
     payloads: Iterable[bytes | memoryview], schema: pa.Schema = RECORD_SCHEMA
 ) -> pa.Table:
-    """The table that payloads of one schema hold, in their order."""
+    """The table that payloads of one schema hold, in their order.
+
+    Raises:
+        DamagedFile: They do not; their checksum held, so whoever wrote them was wrong.
+    """
     stream = b"".join((schema_message(schema), *payloads, END_OF_STREAM))
-    return ipc.open_stream(stream).read_all()
+    try:
+        return ipc.open_stream(stream).read_all()
+    except DECODING_ERRORS as error:
+        raise DamagedFile(f"a payload cannot be decoded: {error}") from error

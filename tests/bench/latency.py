@@ -60,8 +60,8 @@ def percentile_ms(measured: Iterable[Mapping[str, int]], share: float) -> float:
     if not counts:
         raise ValueError("no record was measured")
     left = share * counts.total()
-    for bucket in sorted(counts):
-        left -= counts[bucket]
+    for age in sorted(counts):
+        left -= counts[age]
         if left <= 0:
-            return (bucket + 1) * BUCKET_NS / _NS_PER_MS
+            return (age + 1) * BUCKET_NS / _NS_PER_MS
     return (max(counts) + 1) * BUCKET_NS / _NS_PER_MS

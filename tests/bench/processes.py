@@ -26,7 +26,19 @@ _SAMPLE_S = 0.05
 
 
 class BenchError(RuntimeError):
-    """Something that a benchmark needs does not work. The message says what."""
+    """Something that a benchmark needs does not work. The message says what.
+
+    Args:
+        what: Does not work.
+        log: What the process concerned has said: its last line joins the message, more of it the
+            notes.
+    """
+
+    def __init__(self, what: str, log: Path | None = None) -> None:
+        said = log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace") if log else ""
+        super().__init__(f"{what}: {_last_line(said)}" if said.strip() else what)
+        if said.strip():
+            self.add_note(f"--- the end of {log}\n{said}")
 
 
 class Worker:
@@ -63,7 +75,7 @@ class Worker:
             self._process.stdin.write(json.dumps({"action": action, **job}) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise BenchError(f"{self._name} is gone: {tail(self._log)}") from error
+            raise BenchError(f"{self._name} is gone", self._log) from error
 
     def answer(self, timeout_s: float, event: str = "done") -> Json:
         """Return what it says next, which has to be this event.
@@ -81,10 +93,13 @@ class Worker:
             watchdog.cancel()
         if not line:
             waited_s = time.monotonic() - began
-            raise BenchError(f"{self._name} ended after {waited_s:.0f} s: {tail(self._log)}")
+            raise BenchError(f"{self._name} ended after {waited_s:.0f} s", self._log)
         message: Json = json.loads(line)
         if message["event"] != event:
-            raise BenchError(f"{self._name}: {message.get('error', message['event'])}")
+            trace = str(message.get("error", message["event"]))
+            error = BenchError(f"{self._name}: {_last_line(trace)}")
+            error.add_note(trace)
+            raise error
         return message
 
     def run(self, action: str, job: Json, timeout_s: float) -> Json:
@@ -175,6 +190,17 @@ class PeakMemory:
                 return
 
 
+def end_with_us(pid: int) -> subprocess.Popen[bytes]:
+    """Start a shell that ends `pid` once this process is gone, however it went."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", f"read _; kill -TERM {pid}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
 def child_environment() -> dict[str, str]:
     """Return the environment for a process that finds this repository's packages."""
     known = os.environ.get("PYTHONPATH", "")
@@ -198,7 +224,5 @@ def wait_until(
         time.sleep(every_s)
 
 
-def tail(log: Path) -> str:
-    """Return the end of a log, for a message to a person."""
-    text = log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
-    return text or f"{log} is empty"
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]

@@ -16,7 +16,13 @@ from typing import Self
 import grpc
 
 from cachesvc.v1 import admin_pb2, admin_pb2_grpc, log_cache_pb2, log_cache_pb2_grpc
-from tests.bench.processes import ROOT, BenchError, child_environment, cpu_seconds, tail, wait_until
+from tests.bench.processes import (
+    ROOT,
+    BenchError,
+    child_environment,
+    end_with_us,
+    wait_until,
+)
 from tests.support.ports import HOST, free_ports
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -41,6 +47,7 @@ class Service:
         self._directory = directory
         self._bootstrap = bootstrap
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._channel: grpc.Channel | None = None
         self.settings: Settings = settings or {}
         self.target = f"{HOST}:{free_ports(1)[0]}"
@@ -56,9 +63,10 @@ class Service:
         """What service and readers say."""
         return self._directory / "service.log"
 
-    def cpu_seconds(self) -> float:
-        """Return what service and readers have used so far."""
-        return cpu_seconds([self.pid])
+    @property
+    def store(self) -> Path:
+        """The store's directory."""
+        return self._directory / "store"
 
     def start(self) -> Self:
         """Start on what the store holds; return when it answers."""
@@ -74,6 +82,7 @@ class Service:
                 cwd=ROOT,
                 env=child_environment(),
             )
+        self._guard = end_with_us(self._process.pid)
         self._channel = grpc.insecure_channel(self.target)
         self._log_cache = log_cache_pb2_grpc.LogCacheStub(self._channel)
         self._admin = admin_pb2_grpc.AdminStub(self._channel)
@@ -85,6 +94,10 @@ class Service:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -93,7 +106,7 @@ class Service:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            raise BenchError(f"the service did not end on SIGTERM: {tail(self.log)}") from None
+            raise BenchError("the service did not end on SIGTERM", self.log) from None
         finally:
             self._process = None
 
@@ -117,9 +130,7 @@ class Service:
         try:
             self.stop()
         finally:
-            shutil.rmtree(self._directory / "store", ignore_errors=True)
-        if error is not None:
-            error.add_note(f"The service's log: {self.log}")
+            shutil.rmtree(self.store, ignore_errors=True)
 
     def want(self, topic: str) -> None:
         """Have a topic mined: subscribe to it, and leave."""
@@ -142,8 +153,12 @@ class Service:
         began = time.monotonic()
         self.want(topic)
         self.await_records(topic, records, timeout_s)
-        wait_until(lambda: not self._is_sealing(topic), "journals are sealed", timeout_s)
+        self.await_sealed(topic, timeout_s)
         return time.monotonic() - began
+
+    def await_sealed(self, topic: str, timeout_s: float) -> None:
+        """Wait until no full journal waits for its sealing."""
+        wait_until(lambda: not self._is_sealing(topic), f"{topic} is sealed", timeout_s)
 
     def await_records(self, topic: str, records: int, timeout_s: float) -> None:
         """Wait until so many records of a topic are cached."""
@@ -160,7 +175,7 @@ class Service:
         return sum(p.log_end_offset - p.log_start_offset for p in response.partitions)
 
     def await_all_sealed(self, topic: str, timeout_s: float) -> None:
-        """Wait until every record is in a segment; journals seal by age, so that has to be short."""
+        """Wait until every record is in a segment; `segment_age_s_max` has to be short."""
         wait_until(
             lambda: all(j.state == admin_pb2.WARM for j in self._journals(topic)),
             f"all journals of {topic} are sealed",
@@ -190,7 +205,7 @@ class Service:
     def _answers(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
-            raise BenchError(f"the service ended while starting: {tail(self.log)}")
+            raise BenchError("the service ended while starting", self.log)
         try:
             self._admin.GetConfig(admin_pb2.GetConfigRequest(), timeout=1.0)
         except grpc.RpcError:
@@ -199,7 +214,7 @@ class Service:
 
     def _configuration(self) -> str:
         sections: dict[str, dict[str, object]] = {
-            "store": {"path": str(self._directory / "store")},
+            "store": {"path": str(self.store)},
             "server": {"listen": self.target},
         }
         for section, fields in self.settings.items():

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -21,7 +21,8 @@ from grpc import StatusCode, aio
 
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.v1.log_cache_pb2_grpc import LogCacheServicer, add_LogCacheServicer_to_server
-from tests.client.fake_log import Key, Logs, Offsets, encode
+from tests.client.fake_log import Logs, Offsets
+from tests.client.fake_session import Session, Subscribed, position_message
 
 HOST = "127.0.0.1"
 BEFORE_STARTED = -1
@@ -49,23 +50,6 @@ class Fault:
             await asyncio.Event().wait()
         elif self.code is not StatusCode.OK:
             await abort(context, self.code, self.reason)
-
-
-@dataclass
-class Subscribed:
-    """The durable side of a subscription, and its live stream."""
-
-    epoch: int = 0
-    mode: int = 0
-    positions: Offsets = field(default_factory=dict)
-    full_end: Offsets = field(default_factory=dict)
-    full_sync_done: bool = False
-    evicted: asyncio.Future[str] | None = None
-
-    def evict(self, reason: str) -> None:
-        if self.evicted is not None and not self.evicted.done():
-            self.evicted.set_result(reason)
-        self.evicted = None
 
 
 class FakeLogCache(LogCacheServicer):
@@ -114,7 +98,7 @@ class FakeLogCache(LogCacheServicer):
         if fault is not None and fault.after_batches == BEFORE_STARTED:
             await fault.strike(context)
             return
-        session = _Session(self, request, subscribed)
+        session = Session(self.logs, request, subscribed, self.batch_records_max, self.rewind)
         yield session.started()
         sent = 0
         async for response in session.responses(evicted):
@@ -230,89 +214,6 @@ class FakeLogCache(LogCacheServicer):
         )
 
 
-class _Session:
-    """One Subscribe call: where it stands in every partition."""
-
-    def __init__(
-        self, cache: FakeLogCache, request: pb.SubscribeRequest, subscribed: Subscribed
-    ) -> None:
-        self._cache = cache
-        self._logs = cache.logs
-        self._request = request
-        self._epoch = subscribed.epoch
-        self._end = {(each.topic, each.partition): each.offset for each in request.end.positions}
-        keys = list(self._end) or self._logs.keys_of(request.topics)
-        if request.mode == pb.FULL and not self._end:
-            self._end = {key: self._logs.end(key) for key in keys}
-        if request.mode == pb.FULL:
-            subscribed.full_end = dict(self._end)
-        self._at = {key: self._start(key, subscribed) for key in keys}
-        self._starts = dict(self._at)
-
-    def started(self) -> pb.SubscribeResponse:
-        return pb.SubscribeResponse(
-            started=pb.Started(
-                epoch=self._epoch,
-                positions=position_messages(self._starts),
-                end=position_messages(self._end),
-                connection="fake",
-            )
-        )
-
-    async def responses(self, evicted: asyncio.Future[str]) -> AsyncIterator[pb.SubscribeResponse]:
-        """Everything after Started; ends when the stream is complete or evicted."""
-        told: set[str] = set()
-        while not evicted.done():
-            version = self._logs.version
-            for key in self._logs.keys_of(self._request.topics):
-                if key not in self._at and not self._end:
-                    self._at[key] = 0
-                    start = position_message(key, 0)
-                    yield pb.SubscribeResponse(partition_added=pb.PartitionAdded(start=start))
-            if (batch := self._next_batch()) is not None:
-                yield pb.SubscribeResponse(batch=batch)
-            elif self._end and all(self._at[key] >= end for key, end in self._end.items()):
-                yield pb.SubscribeResponse(ended=pb.Ended(positions=position_messages(self._end)))
-                return
-            else:
-                for topic in {topic for topic, _ in self._at} - told:
-                    told.add(topic)
-                    yield pb.SubscribeResponse(caught_up=pb.CaughtUp(topic=topic))
-                await self._logs.changed(version, evicted)
-
-    def _start(self, key: Key, subscribed: Subscribed) -> int:
-        start = self._request.start
-        named = {(each.topic, each.partition): each.offset for each in start.positions.positions}
-        match start.WhichOneof("start"):
-            case "earliest":
-                return self._logs.start(key)
-            case "latest":
-                return self._logs.end(key)
-            case "timestamp_ms":
-                at = self._logs.at_time(key, start.timestamp_ms)
-                return self._logs.end(key) if at is None else at
-        if key in named:
-            return max(named[key] - self._cache.rewind, 0)
-        if key in subscribed.positions:
-            return subscribed.positions[key]
-        from_latest = self._request.mode == pb.INCREMENTAL or (
-            self._request.mode == pb.FULL_AND_INCREMENTAL and subscribed.full_sync_done
-        )
-        return self._logs.end(key) if from_latest else self._logs.start(key)
-
-    def _next_batch(self) -> pb.Batch | None:
-        for key, at in self._at.items():
-            end = self._end.get(key, self._logs.end(key))
-            records = self._logs.records(key, at, end)[: self._cache.batch_records_max]
-            if not records:
-                self._at[key] = max(at, end)
-                continue
-            next_position = records[-1].offset + 1
-            self._at[key] = next_position
-            return encode(key, records, next_position, self._request.encoding)
-        return None
-
-
 async def abort(context: aio.ServicerContext[Any, Any], code: StatusCode, reason: str) -> None:
     """End a call with a status, and with ErrorInfo where a reason is given."""
     metadata = ((("grpc-status-details-bin", details(code, reason)),)) if reason else ()
@@ -325,14 +226,6 @@ def details(code: StatusCode, reason: str, domain: str = "cachesvc", **metadata:
     detail.Pack(ErrorInfo(reason=reason, domain=domain, metadata=metadata))
     serialized: bytes = Status(code=code.value[0], details=[detail]).SerializeToString()
     return serialized
-
-
-def position_message(key: Key, offset: int) -> pb.Position:
-    return pb.Position(topic=key[0], partition=key[1], incarnation=1, offset=offset)
-
-
-def position_messages(offsets: Offsets) -> Iterable[pb.Position]:
-    return [position_message(key, offset) for key, offset in offsets.items()]
 
 
 @asynccontextmanager

@@ -130,7 +130,7 @@ async def play(client: Client, stream: Stream, model: Model, script: Sequence[St
                     model.took([record])
                     model.in_hand = record
                     model.check(stream)
-                await records.aclose()  # type: ignore[attr-defined]
+                await records.aclose()
             case "commit":
                 await stream.commit()
                 model.committed(model.covered())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,6 @@ from grpc import StatusCode
 
 from cachesvc.client import (
     AccessDenied,
-    Client,
     DataLoss,
     Gap,
     GapCause,
@@ -24,7 +22,6 @@ from cachesvc.client import (
     SubscriptionReset,
     SubscriptionTakenOver,
     Superseded,
-    Unavailable,
 )
 from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client.fake_log import Key, Logs
@@ -32,12 +29,8 @@ from tests.client.fake_server import (
     BEFORE_STARTED,
     FakeLogCache,
     Fault,
-    Subscribed,
-    serving,
 )
 from tests.client.running import QUICK, connected, in_event_loop
-from tests.support.ports import free_ports
-from tests.support.tcp_proxy import TcpProxy
 
 KEY: Key = ("orders", 0)
 OFFSETS = list(range(0, 60, 2))
@@ -154,8 +147,7 @@ async def test_what_is_buffered_is_not_asked_for_again() -> None:
         connected(cache) as client,
         client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
     ):
-        while stream.started.epoch == 1:
-            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.2)
         assert stream.position[KEY].offset == 0
         (resumed,) = cache.requests[1].start.positions.positions
         assert resumed.offset == 5
@@ -199,51 +191,6 @@ async def test_a_service_that_sends_again_what_it_sent_is_no_matter() -> None:
 
 
 @in_event_loop
-async def test_a_stream_gives_up_in_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    cache = FakeLogCache(Logs({KEY: OFFSETS}))
-    cache.faults.extend([Fault(1), *[Fault(BEFORE_STARTED)] * 1_000])
-    settings = replace(QUICK, give_up_after_s=0.2)
-    async with (
-        connected(cache) as client,
-        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
-    ):
-        assert (await anext(aiter(stream))).base_offset == 0
-        with pytest.raises(Unavailable):
-            await anext(aiter(stream))
-    assert 3 < len(cache.requests) < 100
-    warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
-    assert len(warnings) == 1
-    assert "no connection for subscription billing (UNAVAILABLE" in warnings[0].getMessage()
-
-
-@in_event_loop
-async def test_a_stream_that_starts_and_fails_for_ever_gives_up_too() -> None:
-    cache = FakeLogCache(Logs({KEY: OFFSETS}))
-    cache.faults.extend([Fault(0)] * 1_000)
-    settings = replace(QUICK, give_up_after_s=0.2)
-    async with (
-        connected(cache) as client,
-        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
-    ):
-        with pytest.raises(Unavailable):
-            await anext(aiter(stream))
-
-
-@in_event_loop
-async def test_every_loss_has_its_own_time_to_give_up() -> None:
-    offsets = list(range(120))
-    cache = FakeLogCache(Logs({KEY: offsets}))
-    cache.faults.extend([Fault(1)] * 39)
-    settings = replace(QUICK, reconnect_delay_max_s=1.0, give_up_after_s=1.0)
-    async with (
-        connected(cache) as client,
-        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
-    ):
-        assert [record.offset async for record in stream.records()] == offsets
-    assert len(cache.requests) == 40
-
-
-@in_event_loop
 async def test_a_stream_that_was_taken_over_gives_nothing_more() -> None:
     cache = FakeLogCache(Logs({KEY: OFFSETS[:6]}))
     settings = replace(QUICK, batches_buffered_max=10)
@@ -257,125 +204,6 @@ async def test_a_stream_that_was_taken_over_gives_nothing_more() -> None:
         await asyncio.sleep(0.1)
         with pytest.raises(SubscriptionTakenOver):
             await anext(aiter(older))
-
-
-@in_event_loop
-async def test_silence_is_a_lost_connection() -> None:
-    cache = FakeLogCache(Logs({KEY: OFFSETS}))
-    cache.faults.extend([Fault(2, None), Fault(BEFORE_STARTED, None)])
-    settings = replace(QUICK, silence_max_s=0.1)
-    async with (
-        connected(cache) as client,
-        client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
-    ):
-        assert [record.offset async for record in stream.records()] == OFFSETS
-    assert len(cache.requests) == 3
-
-
-@in_event_loop
-async def test_entering_waits_for_the_service() -> None:
-    cache = FakeLogCache(Logs({KEY: OFFSETS}))
-    (port,) = free_ports(1)
-    async with Client(f"127.0.0.1:{port}") as client:
-        stream = client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK)
-        entering = asyncio.ensure_future(stream.__aenter__())
-        await asyncio.sleep(0.1)
-        assert not entering.done()
-        async with serving(cache, port):
-            await entering
-            assert [record.offset async for record in stream.records()] == OFFSETS
-            await stream.__aexit__(None, None, None)
-
-
-@in_event_loop
-async def test_entering_can_be_cancelled() -> None:
-    (port,) = free_ports(1)
-    async with Client(f"127.0.0.1:{port}") as client:
-        stream = client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1), stream:
-                pytest.fail("entered")
-        assert len(asyncio.all_tasks()) <= 2
-
-
-@in_event_loop
-async def test_a_service_that_starts_again_is_found_again() -> None:
-    logs = Logs({KEY: [0, 1]})
-    cache = FakeLogCache(logs)
-    (port,) = free_ports(1)
-    async with Client(f"127.0.0.1:{port}") as client:
-        stream = client.subscribe("billing", topics="orders", mode=Mode.INCREMENTAL, settings=QUICK)
-        records = stream.records()
-        async with serving(cache, port):
-            await stream.__aenter__()
-            logs.append(KEY, 2)
-            assert (await anext(records)).offset == 2
-            logs.append(KEY, 3)
-            assert (await anext(records)).offset == 3
-        committing = asyncio.ensure_future(stream.commit())
-        waiting = asyncio.ensure_future(anext(records))
-        await asyncio.sleep(0.2)
-        assert not committing.done()
-        async with serving(cache, port):
-            await committing
-            logs.append(KEY, 4)
-            assert (await waiting).offset == 4
-            await stream.commit()
-            await stream.__aexit__(None, None, None)
-    assert [offsets[KEY] for _, offsets in cache.commits] == [3, 4]
-
-
-@in_event_loop
-async def test_cut_connections_cost_nothing() -> None:
-    offsets = list(range(3_000))
-    cache = FakeLogCache(Logs({KEY: offsets}), batch_records_max=10)
-    async with serving(cache) as target:
-        with TcpProxy(int(target.rpartition(":")[2])) as proxy:
-            async with (
-                Client(f"127.0.0.1:{proxy.port}") as client,
-                client.subscribe(
-                    "billing", topics="orders", mode=Mode.FULL, settings=QUICK
-                ) as stream,
-            ):
-                seen = []
-                async for record in stream.records():
-                    seen.append(record.offset)
-                    if record.offset % 700 == 650:
-                        await asyncio.to_thread(proxy.drop_connections)
-                        await stream.commit()
-    assert seen == offsets
-    assert len(cache.requests) > 1
-    assert [each[KEY] for _, each in cache.commits] == [650, 1350, 2050, 2750]
-
-
-@pytest.mark.parametrize(
-    ("deed", "kind"),
-    [("take over", SubscriptionTakenOver), ("delete", SubscriptionDeleted)],
-)
-@in_event_loop
-async def test_a_place_that_was_lost_in_the_meantime_is_not_taken_back(
-    deed: str, kind: type[Exception]
-) -> None:
-    cache = FakeLogCache(Logs({KEY: [0, 1]}))
-    async with serving(cache) as target:
-        with TcpProxy(int(target.rpartition(":")[2])) as proxy:
-            async with (
-                Client(f"127.0.0.1:{proxy.port}") as client,
-                client.subscribe(
-                    "billing", topics="orders", mode=Mode.INCREMENTAL, settings=QUICK
-                ) as stream,
-            ):
-                await asyncio.to_thread(proxy.cut)
-                if deed == "delete":
-                    del cache.subscriptions["billing"]
-                else:
-                    cache.subscriptions["billing"] = Subscribed(epoch=2)
-                await asyncio.to_thread(proxy.restore)
-                with pytest.raises(kind):
-                    await anext(aiter(stream))
-                with pytest.raises(kind):
-                    await stream.commit()
-    assert len(cache.requests) == 1
 
 
 @in_event_loop

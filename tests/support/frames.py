@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from cachesvc.model import PartitionId
+from cachesvc.model import PartitionId, Segment
+from cachesvc.store import layout
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.record_schema import (
@@ -19,6 +21,7 @@ from cachesvc.store.record_schema import (
     decode_payloads,
     encode_payload,
 )
+from cachesvc.store.segments import read_layout, read_row_group, seal_journal
 
 ORDERS = PartitionId("main", "orders", 1, 0)
 NOW_MS = 1_700_000_000_000
@@ -100,7 +103,11 @@ def full_frames(begin: int, end: int, size: int) -> list[Frame]:
 
 def record_batch(rows: Sequence[Record]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
-        [*_leading_columns(rows), pa.array([row.value for row in rows], pa.string()), _headers(rows)],
+        [
+            *_leading_columns(rows),
+            pa.array([row.value for row in rows], pa.string()),
+            _headers(rows),
+        ],
         schema=RECORD_SCHEMA,
     )
 
@@ -171,6 +178,26 @@ def write_journal(
     for each in listed:
         journal.publish(each)
     return journal
+
+
+def seal(
+    store: Path, frames: Sequence[Frame], partition: PartitionId = ORDERS, now_ms: int = NOW_MS
+) -> Segment:
+    """A segment with the records of these frames, its journal beside it."""
+    path = store / layout.journal_path(partition, frames[0].base_offset)
+    with closing(write_journal(path, frames, partition)) as journal:
+        return seal_journal(store, partition, journal, now_ms)
+
+
+def read_segment(store: Path, segment: Segment) -> list[Frame]:
+    """All frames of a segment, row group by row group."""
+    path = store / segment.path
+    found = read_layout(path, segment)
+    return [
+        each
+        for number in range(max(1, len(found.first_offsets)))
+        for each in read_row_group(path, segment, found, number)
+    ]
 
 
 def flip_bit(path: Path, number: int) -> None:

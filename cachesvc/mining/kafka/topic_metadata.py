@@ -101,9 +101,7 @@ class _MetadataRequest_v10(RequestStruct):  # noqa: N801
     )
 
 
-class TopicMetadataRequest(
-    Request[MetadataRequest_v4 | MetadataRequest_v5 | _MetadataRequest_v10]  # type: ignore[misc]
-):
+class TopicMetadataRequest(Request[MetadataRequest_v4 | MetadataRequest_v5 | _MetadataRequest_v10]):
     """Asks for some topics, or for all with None. Creates none."""
 
     API_KEY = _API_KEY
@@ -115,7 +113,7 @@ class TopicMetadataRequest(
         """The request in a version that the broker speaks."""
         if request_struct_class.API_VERSION < _VERSION_WITH_IDS:
             return request_struct_class(self._topics, False)
-        named = None
+        named: list[tuple[uuid.UUID, str, dict[int, bytes]]] | None = None
         if self._topics is not None:
             named = [(uuid.UUID(int=0), topic, {}) for topic in self._topics]
         return request_struct_class(named, False, False, False, {})

@@ -6,10 +6,10 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
+import structlog
 
 from cachesvc.config import LogConfig
 from cachesvc.logs import configure_logging
@@ -17,13 +17,7 @@ from cachesvc.logs import configure_logging
 _log = logging.getLogger("cachesvc.test")
 
 
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers, root.level = handlers, level
-    logging.captureWarnings(capture=False)
+pytestmark = pytest.mark.usefixtures("logging_put_back")
 
 
 def configured(
@@ -102,3 +96,22 @@ def test_the_last_call_counts() -> None:
     _log.info("hello")
     assert first.getvalue() == ""
     assert second.getvalue().count("hello") == 1
+
+
+def test_what_is_logged_with_structlog_has_the_same_shape() -> None:
+    log = structlog.get_logger("cachesvc.other")
+    text = configured()
+    log.info("reader_joined", reader="a 100%", name="b", password="hunter2")
+    log.debug("unseen")
+    assert text.getvalue().split(" ", 1)[1] == (
+        'info    reader_joined reader="a 100%" name_=b password=********\n'
+    )
+    lines = configured(form="json")
+    try:
+        raise ValueError("of old")
+    except ValueError:
+        log.exception("reader_failed", offset=7)
+    found = json.loads(lines.getvalue())
+    assert (found["event"], found["message"]) == ("reader_failed", "reader_failed")
+    assert (found["logger"], found["level"], found["offset"]) == ("cachesvc.other", "error", 7)
+    assert "ValueError: of old" in found["exception"]

@@ -36,17 +36,13 @@ class App(types.ModuleType):
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+def app(monkeypatch: pytest.MonkeyPatch, logging_put_back: None) -> Iterator[App]:
     fake = App()
     commands = ("cachesvc.cli.serve", "cachesvc.cli.reader")
     monkeypatch.setitem(sys.modules, "cachesvc.app", fake)
     for name in commands:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
     yield fake
-    root.handlers, root.level = handlers, level
-    logging.captureWarnings(capture=False)
     for name in commands:
         sys.modules.pop(name, None)
 

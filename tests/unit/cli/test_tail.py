@@ -175,7 +175,17 @@ def test_an_unknown_topic(run: Run, service: FakeService) -> None:
 
 
 def test_a_subscription_that_stays_is_named(run: Run, service: FakeService) -> None:
+    service.answer("Subscribe", STARTED)
     service.refuse("DeleteSubscription", grpc.StatusCode.INTERNAL, "no", "INTERNAL")
     result = run("tail", "orders")
     assert result.exit_code == 0
     assert re.search("subscriptions delete tail-[0-9a-f]{12}` removes it", result.stderr)
+
+
+def test_a_subscription_that_never_began_is_no_news(run: Run, service: FakeService) -> None:
+    for method in ("Subscribe", "DeleteSubscription"):
+        service.refuse(method, grpc.StatusCode.UNAVAILABLE, "connection refused")
+    result = run("tail", "orders")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error: no service answers at ")
+    assert result.stderr.count("\n") == 1

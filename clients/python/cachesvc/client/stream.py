@@ -1,6 +1,6 @@
 """Streams: what a sync task reads from."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -116,7 +116,7 @@ class Stream:
                 return event
         raise StopAsyncIteration
 
-    async def records(self) -> AsyncIterator[Record]:
+    async def records(self) -> AsyncGenerator[Record, None]:
         """The records, one by one.
 
         Raises:
@@ -130,7 +130,7 @@ class Stream:
                 self._cursor = None
                 self._ledger.hand_out(cursor.batch)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Everything that the service tells, in order; the last is ``Ended``.
 
         Raises:

@@ -1,0 +1,153 @@
+"""Parquet files of a store: written once, durable before they are named, checked when read."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cachesvc.errors import DamagedFile
+from cachesvc.store import layout
+from cachesvc.store.journal import sync_directory
+from cachesvc.store.recoding import FRAME_ROWS, pieces_of
+from cachesvc.store.record_schema import DECODING_ERRORS
+
+ROW_GROUP_ROWS = 16_384
+ROW_GROUP_VALUE_BYTES = 16 << 20
+_DELTA = "DELTA_BINARY_PACKED"
+
+
+@dataclass(slots=True)
+class Written:
+    """What a new file holds; times as in ``Segment``, without bytes there is no file."""
+
+    rows: int = 0
+    bytes: int = 0
+    min_timestamp_ms: int = 0
+    max_timestamp_ms: int = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        times = pc.min_max(batch.column(1).cast(pa.int64()))
+        low, high = times["min"].as_py(), times["max"].as_py()
+        self.min_timestamp_ms = min(low, self.min_timestamp_ms) if self.rows else low
+        self.max_timestamp_ms = max(high, self.max_timestamp_ms) if self.rows else high
+        self.rows += batch.num_rows
+
+
+def write_parquet(
+    path: Path,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    metadata: dict[str, str],
+    zstd_level: int,
+    *,
+    keep_empty: bool = True,
+) -> Written:
+    """Writes, makes durable and names a Parquet file; with ``keep_empty`` also one without rows.
+
+    Where it fails nothing stays behind, so that trying again on a full disk takes no more of it.
+    """
+    temporary = path.with_name(path.name + layout.TEMPORARY_SUFFIX)
+    try:
+        written = _write_rows(
+            temporary, schema, tables, metadata, zstd_level, keep_empty=keep_empty
+        )
+        if written.bytes:
+            temporary.rename(path)
+            sync_directory(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return written
+
+
+def _write_rows(
+    path: Path,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    metadata: dict[str, str],
+    zstd_level: int,
+    *,
+    keep_empty: bool,
+) -> Written:
+    written = Written()
+    writer = None
+    try:
+        for batch in _regroup(tables, schema):
+            writer = writer or _open_writer(path, schema, metadata, zstd_level)
+            writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
+            written.add(batch)
+        if writer is None and keep_empty:
+            writer = _open_writer(path, schema, metadata, zstd_level)
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is not None:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+            written.bytes = file.seek(0, os.SEEK_END)
+    return written
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to read from, page checksums verified. Blocking.
+
+    Raises:
+        DamagedFile: It cannot be opened, or what is read within the context cannot be read.
+        FileNotFoundError: It is gone.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except DECODING_ERRORS as error:
+        raise DamagedFile(f"{path}: {error}") from error
+
+
+def _open_writer(
+    path: Path, schema: pa.Schema, metadata: dict[str, str], zstd_level: int
+) -> pq.ParquetWriter:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return pq.ParquetWriter(
+        path,
+        schema.with_metadata(metadata),
+        compression="zstd",
+        compression_level=zstd_level,
+        use_dictionary=["timestamp_type", *(["reason"] if "reason" in schema.names else [])],
+        column_encoding={"offset": _DELTA, "timestamp": _DELTA},
+        write_statistics=["offset", "timestamp"],
+        write_page_checksum=True,
+        data_page_size=4 << 20,
+        store_schema=True,
+    )
+
+
+def _regroup(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches that each make one row group."""
+    pending: list[pa.RecordBatch] = []
+    rows = size = 0
+    for table in tables:
+        for batch in table.cast(schema).to_batches():
+            for piece in pieces_of(batch, FRAME_ROWS, ROW_GROUP_VALUE_BYTES):
+                full = (
+                    rows + piece.num_rows > ROW_GROUP_ROWS
+                    or size + piece.nbytes > ROW_GROUP_VALUE_BYTES
+                )
+                if pending and full:
+                    yield _combine(pending)
+                    pending, rows, size = [], 0, 0
+                pending.append(piece)
+                rows += piece.num_rows
+                size += piece.nbytes
+    if rows:
+        yield _combine(pending)
+
+
+def _combine(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]

@@ -1,0 +1,1 @@
+"""Tests of `cachesvc.policy`, by literal values before and after."""

@@ -1,0 +1,154 @@
+"""A source in memory: what a test puts in is what a reader gets."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cachesvc.errors import DataLoss
+from cachesvc.mining.source import (
+    EARLIEST,
+    PartitionStatus,
+    Problem,
+    RecordColumns,
+    SourcePartition,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeRecord:
+    offset: int
+    value: bytes | None
+    timestamp_ms: int = 0
+    key: bytes | None = None
+
+
+def columns(
+    records: Sequence[FakeRecord], base_offset: int | None = None, end_offset: int | None = None
+) -> RecordColumns:
+    """Records as columns; without bounds the range ends where they do."""
+    offsets = [record.offset for record in records]
+    return RecordColumns(
+        offsets[0] if base_offset is None else base_offset,
+        offsets[-1] + 1 if end_offset is None else end_offset,
+        offsets,
+        [record.timestamp_ms for record in records],
+        [0] * len(records),
+        [record.key for record in records],
+        [record.value for record in records],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FakeBatch:
+    """Records of one fetch; one of offset ``damaged_at`` and later cannot be decoded."""
+
+    partition: SourcePartition
+    base_offset: int
+    end_offset: int
+    records: Sequence[FakeRecord]
+    damaged_at: int | None = None
+
+    def chunks(self, records_max: int) -> Iterator[RecordColumns]:
+        base, rest = self.base_offset, list(self.records)
+        while rest:
+            part, rest = rest[:records_max], rest[records_max:]
+            if self.damaged_at is not None and part[-1].offset >= self.damaged_at:
+                raise DataLoss("these bytes are damaged", reason="SOURCE_DAMAGED")
+            end = rest[0].offset if rest else self.end_offset
+            yield columns(part, base, end)
+            base = end
+        if base < self.end_offset:
+            yield columns((), base, self.end_offset)
+
+
+class FakeSource:
+    """A ``SourceReader``. Each poll brings up to ``batch_records`` records of one partition."""
+
+    def __init__(self, batch_records: int = 100) -> None:
+        self.error = ""
+        self.batch_records = batch_records
+        self.added: list[tuple[SourcePartition, int]] = []
+        self.paused: set[SourcePartition] = set()
+        self.damaged: dict[SourcePartition, int] = {}
+        self.problems: dict[SourcePartition, Problem] = {}
+        self.polls = 0
+        self.running = False
+        self._records: defaultdict[SourcePartition, list[FakeRecord]] = defaultdict(list)
+        self._ends: defaultdict[SourcePartition, int] = defaultdict(int)
+        self._begins: defaultdict[SourcePartition, int] = defaultdict(int)
+        self._positions: dict[SourcePartition, int] = {}
+        self._changed = asyncio.Event()
+
+    # For tests
+
+    def write(self, topic: str, number: int, *values: bytes | None) -> None:
+        """Appends records."""
+        partition = SourcePartition(topic, number)
+        for value in values:
+            offset = self._ends[partition]
+            self._records[partition].append(FakeRecord(offset, value, 1_000 + offset))
+            self._ends[partition] += 1
+        self._changed.set()
+
+    def skip(self, topic: str, number: int, offsets: int) -> None:
+        """Leaves a hole, as transaction markers and aborted records do."""
+        self._ends[SourcePartition(topic, number)] += offsets
+        self._changed.set()
+
+    def begin_at(self, topic: str, number: int, offset: int) -> None:
+        """Lets the retention of the source pass."""
+        self._begins[SourcePartition(topic, number)] = offset
+
+    def repair(self, topic: str, number: int) -> None:
+        self.damaged.pop(SourcePartition(topic, number), None)
+
+    @property
+    def partitions(self) -> set[SourcePartition]:
+        """What is being fetched or paused now."""
+        return set(self._positions)
+
+    # SourceReader
+
+    async def run(self) -> None:
+        self.running = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.running = False
+
+    def add(self, partition: SourcePartition, offset: int) -> None:
+        self.added.append((partition, offset))
+        self.paused.discard(partition)
+        self._positions[partition] = self._begins[partition] if offset == EARLIEST else offset
+        self._changed.set()
+
+    def remove(self, partition: SourcePartition) -> None:
+        self._positions.pop(partition, None)
+        self.paused.discard(partition)
+
+    def pause(self, partition: SourcePartition) -> None:
+        if partition in self._positions:
+            self.paused.add(partition)
+
+    async def poll(self) -> FakeBatch:
+        while True:
+            for partition, position in self._positions.items():
+                if partition not in self.paused and position < self._ends[partition]:
+                    self.polls += 1
+                    return self._next(partition, position)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _next(self, partition: SourcePartition, position: int) -> FakeBatch:
+        ahead = [record for record in self._records[partition] if record.offset >= position]
+        batch, later = ahead[: self.batch_records], ahead[self.batch_records :]
+        end = later[0].offset if later else self._ends[partition]
+        self._positions[partition] = end
+        # The next partition comes first the next time.
+        self._positions[partition] = self._positions.pop(partition)
+        return FakeBatch(partition, position, end, batch, self.damaged.get(partition))
+
+    def status(self, partition: SourcePartition) -> PartitionStatus:
+        assert partition in self._positions
+        return PartitionStatus(self._ends[partition], self.problems.get(partition))
