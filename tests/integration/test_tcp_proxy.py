@@ -126,7 +126,7 @@ def test_clients_are_reset_while_there_is_no_server(proxy: TcpProxy, echo_port: 
     with socket.create_server((HOST, 0)) as gone:
         closed_port = gone.getsockname()[1]
     proxy.forward_to(closed_port)
-    with connect(proxy) as connection, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connect(proxy) as connection:
         connection.recv(1)
     proxy.forward_to(echo_port)
     with connect(proxy) as connection:

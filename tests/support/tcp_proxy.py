@@ -231,6 +231,7 @@ class _End(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._peer: _End | None = None
+        self._early: list[bytes] = []  # what came before the peer did; empty data is EOF
         self._held: deque[tuple[float, bytes]] = deque()  # arrival and data; empty data is EOF
         self._held_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -250,21 +251,29 @@ class _End(asyncio.Protocol):
             one._peer = other
             if other._transport is None:
                 one.reset()
-        for one in (self, peer):
+        for one, other in ((self, peer), (peer, self)):
+            for data in one._early:
+                other._send(data)
+            one._early.clear()
             if one._transport is not None:
                 one._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Count the bytes and send them to the peer."""
         self._proxy.count(self.is_client, len(data))
-        if self._peer is not None:
+        self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        # Before Python 3.11.4 a transport that was paused at once may read all the same.
+        if self._peer is None:
+            self._early.append(data)
+        else:
             self._peer._send(data)
 
     def eof_received(self) -> bool:
         """Pass the end of this direction on; the other one may go on."""
         self._ended[0] = True
-        if self._peer is not None:
-            self._peer._send(b"")
+        self._pass_on(b"")
         self._close_if_ended()
         return True
 
