@@ -34,7 +34,11 @@ class CacheError(Exception):
     default_reason: ClassVar[str] = "INTERNAL"
 
     def __init__(
-        self, message: str, *, reason: str | None = None, metadata: Mapping[str, object] | None = None
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason or self.default_reason

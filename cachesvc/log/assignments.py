@@ -6,12 +6,13 @@ of it, so that whatever the old one still sends is refused.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cachesvc.errors import SourceUnreachable, Superseded
+from cachesvc.errors import PreconditionFailed, SourceUnreachable, Superseded
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
@@ -142,7 +143,8 @@ class Assignments:
         """
         source = self._sources.resolve(connection)
         readers = self._readers.setdefault(source.name, [])
-        readers[:] = [reader for reader in readers if reader.name != name]
+        for older in [reader for reader in readers if reader.name == name]:
+            self.leave(older)
         now_ms = time.time_ns() // 1_000_000
         reader = JoinedReader(name, source.name, pid, now_ms, time.monotonic())
         readers.append(reader)
@@ -194,14 +196,23 @@ class Assignments:
     async def run(self) -> None:
         """Plans whenever something has changed, and takes out silent readers, until cancelled."""
         while True:
+            self._dirty.clear()
+            self._drop_silent()
             for source in self._sources.all():
-                await self._plan(source)
-            try:
+                try:
+                    await self._plan(source)
+                except PreconditionFailed as error:
+                    _log.warning(
+                        "topics cannot be assigned, trying again",
+                        extra={
+                            "event": "assignment_failed",
+                            "connection": source.name,
+                            "error": str(error),
+                        },
+                    )
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._reader_timeout_s / 4):
                     await self._dirty.wait()
-            except TimeoutError:
-                self._drop_silent()
-            self._dirty.clear()
 
     def _drop_silent(self) -> None:
         limit = time.monotonic() - self._reader_timeout_s
@@ -231,11 +242,10 @@ class Assignments:
         readers = {reader.name: reader for reader in self._readers.get(source.name, [])}
         current = {topic: r.name for r in readers.values() for topic in r.assigned}
         target = assign(dict.fromkeys(sorted(needed), 1.0), list(readers), current)
-        changed: set[str] = set()
         for reader in readers.values():
             for topic in [t for t in reader.assigned if target.get(t) != reader.name]:
                 del reader.assigned[topic]
-                changed.add(reader.name)
+                reader.changed.set()
         for topic, name in target.items():
             topic_id = self._store.topic_id(source.name, topic)
             reader = readers[name]
@@ -247,13 +257,11 @@ class Assignments:
                 )
                 self._epochs[topic_id] = epoch
                 reader.assigned[topic] = Assigned(topic_id, epoch, numbers)
-                changed.add(name)
+                reader.changed.set()
             elif before.partitions != numbers:
                 reader.assigned[topic] = Assigned(topic_id, before.epoch, numbers)
-                changed.add(name)
+                reader.changed.set()
         self._forget_unassigned(source, set(target))
-        for name in changed:
-            readers[name].changed.set()
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
         """Makes the logs of these topics' partitions, those that are new. Idempotent.

@@ -95,9 +95,13 @@ class LogStore:
         lock = _lock_directory(settings.path)
         try:
             store = cls(settings, lock)
-            store._recover()
         except BaseException:
             lock.close()
+            raise
+        try:
+            store._recover()
+        except BaseException:
+            store.close()
             raise
         return store
 

@@ -206,6 +206,8 @@ class PartitionLog:
 
     def timestamp_at(self, offset: int) -> int | None:
         """About when the record at ``offset`` was made; None where nobody knows without reading."""
+        if offset >= self.log_end_offset:
+            return None
         frames = self.recent.since(offset)
         if frames:
             return frames[0].min_timestamp_ms or None
@@ -242,6 +244,10 @@ class PartitionLog:
             listener()
 
 
+_DROPPED = Frame(0, 0, 0, 0, 0, 0, 0, b"")
+"""Stands where a frame was, so that its bytes are free at once."""
+
+
 @dataclass(slots=True)
 class RecentFrames:
     """The newest frames of a partition, contiguous, oldest first."""
@@ -258,6 +264,7 @@ class RecentFrames:
     def drop_oldest(self) -> Frame:
         """Removes the oldest frame; amortised constant time."""
         frame = self._frames[self._dropped]
+        self._frames[self._dropped] = _DROPPED
         self._dropped += 1
         if self._dropped > 64 and self._dropped * 2 > len(self._frames):
             del self._frames[: self._dropped], self._bases[: self._dropped]

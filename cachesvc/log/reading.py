@@ -76,9 +76,9 @@ class LogReader:
             if isinstance(place, InJournal):
                 try:
                     chunk = await self._journal_chunk(log, place.journal, offset)
-                except (FileNotFoundError, DamagedFile):
+                except (FileNotFoundError, DamagedFile) as error:
                     if not place.journal.sealed:
-                        raise
+                        raise DamagedFile(f"{place.journal.path}: {error}") from error
                     self._leave_to_segment(log, place.journal)
                     continue
             else:
@@ -91,7 +91,7 @@ class LogReader:
             return [frame for frame in chunk if frame.end_offset > offset]
 
     def prefetch(self, log: PartitionLog, offset: int) -> None:
-        """Begins to read the chunk at ``offset`` if that needs the disk, so that waiting is short."""
+        """Begins to read the chunk at ``offset`` if that needs the disk, to make waiting short."""
         if not log.in_memory(offset):
             task = asyncio.ensure_future(self._prefetch(log, offset))
             self._prefetches.add(task)
@@ -105,8 +105,8 @@ class LogReader:
         """The first cached offset whose timestamp is not before ``timestamp_ms``, or None."""
         offset = first_candidate(log, timestamp_ms)
         while chunk := await self.read(log, offset):
-            found = await self.run(recoding.first_offset_at, chunk, timestamp_ms)
-            if found is not None and found >= offset:
+            found = await self.run(recoding.first_offset_at, chunk, timestamp_ms, offset)
+            if found is not None:
                 return found
             offset = chunk[-1].end_offset
         return None

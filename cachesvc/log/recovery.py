@@ -70,13 +70,20 @@ def recover_partition(
 
 
 def _enter(log: PartitionLog, opened: list[JournalFile]) -> None:
-    """Enters recovered journals; only the last may take appends, and empty ones are of no use."""
+    """Enters recovered journals; only the last may take appends.
+
+    An empty one can only be the last. It goes, so that a log of which nothing is left counts as
+    empty and may begin anywhere.
+    """
     for journal in opened[:-1]:
         journal.close()
-        if journal.index.end_offset > journal.index.base_offset:
-            log.journals.append(_entry(journal, None))
+        log.journals.append(_entry(journal, None))
     for journal in opened[-1:]:
-        log.journals.append(_entry(journal, journal))
+        if journal.index.end_offset > journal.index.base_offset:
+            log.journals.append(_entry(journal, journal))
+        else:
+            journal.close()
+            journal.path.unlink()
 
 
 def _entry(journal: JournalFile, file: JournalFile | None) -> JournalEntry:
@@ -102,6 +109,9 @@ def _warm_entry(path: Path, base_offset: int, end_offset: int) -> JournalEntry:
 def _open(store: Path, path: Path, partition: PartitionId) -> JournalFile | None:
     try:
         journal, damage = JournalFile.recover(path, partition)
+        if journal.index.base_offset != int(path.stem):
+            journal.close()
+            raise DamagedFile(f"{path} begins at offset {journal.index.base_offset}")
     except DamagedFile as error:
         _quarantine(store, path, str(error))
         return None

@@ -34,11 +34,17 @@ async def read_rejects(store: LogStore, log: PartitionLog) -> AsyncIterator[list
 
 
 def _of_segment(path: Path) -> list[dict[str, Any]]:
-    return _rows(read_table(path))
+    try:
+        return _rows(read_table(path))
+    except FileNotFoundError:
+        return []
 
 
 def _of_chunk(path: Path, begin: int, end: int) -> list[dict[str, Any]]:
-    payloads = [frame.rejects for frame in read_frames(path, begin, end) if frame.reject_count]
+    try:
+        payloads = [frame.rejects for frame in read_frames(path, begin, end) if frame.reject_count]
+    except FileNotFoundError:
+        return []
     return _rows(decode_payloads(payloads, REJECT_SCHEMA)) if payloads else []
 
 

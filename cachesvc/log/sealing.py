@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from cachesvc.errors import DamagedFile
+from cachesvc.errors import DamagedFile, PreconditionFailed
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
 from cachesvc.model import PartitionId
@@ -87,7 +87,7 @@ class Sealer:
                 extra={"event": "journal_damaged", "journal": str(entry.path), "error": str(error)},
             )
             return True
-        except OSError as error:
+        except (OSError, PreconditionFailed) as error:
             _log.error(
                 "a journal cannot be sealed, trying again",
                 extra={
@@ -117,11 +117,12 @@ class Sealer:
     async def drop_warm(self) -> None:
         """Deletes the oldest warm journals beyond the budget, and those before a log's start."""
         warm = [(entry, log) for log in self._logs() for entry in log.journals if entry.sealed]
-        warm.sort(key=lambda pair: pair[0].created_ms)
+        # What lies before a log's start goes first.
+        warm.sort(key=lambda pair: (_is_needed(*pair), pair[0].created_ms))
         excess = sum(entry.bytes for entry, _ in warm) - self._warm_bytes_max
         dropped: list[Path] = []
         for entry, log in warm:
-            if excess > 0 or entry.end_offset <= log.log_start_offset:
+            if excess > 0 or not _is_needed(entry, log):
                 excess -= entry.bytes
                 log.journals.remove(entry)
                 dropped.append(entry.path)
@@ -134,6 +135,10 @@ def _reopen(entry: JournalEntry, log: PartitionLog) -> JournalFile:
     """The journal with its index, which the entry has for every journal that is not sealed."""
     assert entry.index is not None
     return JournalFile(entry.path, -1, entry.index, entry.created_ms)
+
+
+def _is_needed(entry: JournalEntry, log: PartitionLog) -> bool:
+    return entry.end_offset > log.log_start_offset
 
 
 def _unlink(paths: list[Path]) -> None:

@@ -8,7 +8,8 @@ does not depend on the number of tasks.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from cachesvc.errors import CacheError, InvalidRequest, NotFound, Superseded
@@ -23,17 +24,26 @@ class Subscriber:
 
     Attributes:
         epoch: Of this stream.
+        full_start: Where a full sync began; empty for other modes.
         full_end: Where a full sync is complete; empty for other modes.
         delivered: The position after the last record sent, per partition of the stream.
         ended: Holds the error with which the stream has to end, once it has to.
     """
 
     epoch: int
+    full_start: dict[PartitionId, int] = field(default_factory=dict)
     full_end: dict[PartitionId, int] = field(default_factory=dict)
     delivered: dict[PartitionId, int] = field(default_factory=dict)
     ended: "asyncio.Future[CacheError]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    def full_sync_done(self, stored: Mapping[PartitionId, int]) -> bool:
+        """Whether a full sync is stored to its end; a partition without records needs no commit."""
+        return bool(self.full_end) and all(
+            stored.get(partition, self.full_start.get(partition, -1)) >= end
+            for partition, end in self.full_end.items()
+        )
 
     def end(self, error: CacheError) -> None:
         """Makes the stream end; the first call counts."""
@@ -58,6 +68,15 @@ class Subscription:
     connected: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A commit that waits for the next transaction, and the subscriber it came from, if known."""
+
+    commit: PositionCommit
+    subscriber: Subscriber | None
+    done: "asyncio.Future[None]"
+
+
 class Subscriptions:
     """All subscriptions of a store. Belongs to one event loop; ``run`` has to run.
 
@@ -70,7 +89,7 @@ class Subscriptions:
         self._catalogue = catalogue
         self._on_change = on_change
         self._locks: dict[str, asyncio.Lock] = {}
-        self._waiting: list[tuple[PositionCommit, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         records = catalogue.call_blocking(lambda port: port.list_subscriptions())
         positions = catalogue.call_blocking(lambda port: port.list_positions())
@@ -81,10 +100,6 @@ class Subscriptions:
     def all(self) -> list[Subscription]:
         """Every subscription, ordered by name."""
         return [self._all[name] for name in sorted(self._all)]
-
-    def find(self, name: str) -> Subscription | None:
-        """A subscription, if there is one of that name."""
-        return self._all.get(name)
 
     def get(self, name: str) -> Subscription:
         """A subscription.
@@ -110,40 +125,54 @@ class Subscriptions:
         mode: Mode,
     ) -> tuple[Subscription, Subscriber]:
         """Makes the caller the newest subscriber; an older one is told and ends."""
+        now_ms = time.time_ns() // 1_000_000
+        wish = SubscriptionRecord(
+            name, connection, topics, topic_expression, mode, 1, False, now_ms
+        )
         async with self._locks.setdefault(name, asyncio.Lock()):
-            now_ms = time.time_ns() // 1_000_000
-            known = self._all.get(name)
-            before = (
-                known.record
-                if known
-                else SubscriptionRecord(
-                    name, connection, topics, topic_expression, mode, 0, False, now_ms
-                )
-            )
-            moved = before.connection != connection
-            record = replace(
-                before,
-                connection=connection,
-                topics=topics,
-                topic_expression=topic_expression,
-                mode=mode,
-                epoch=before.epoch + 1,
-            )
-            await self._catalogue.call(
-                lambda port: port.put_subscription(record, drop_positions=moved)
-            )
-            subscription = self._all.setdefault(name, Subscription(record))
-            subscription.record = record
-            if moved:
-                subscription.positions.clear()
+            subscription = self._all.get(name)
+            if subscription is None:
+                await self._catalogue.call(lambda port: port.put_subscription(wish))
+                subscription = self._all[name] = Subscription(wish)
+            else:
+                async with self._commits_barred(subscription):
+                    await self._change(subscription, wish)
             self._end_subscriber(subscription, "SUBSCRIPTION_TAKEN_OVER", "a newer subscriber took")
-            subscriber = Subscriber(record.epoch)
+            subscriber = Subscriber(subscription.record.epoch)
             subscription.subscriber = subscriber
             subscription.connected = True
-            # Commits of the older subscriber that were accepted come first.
-            await self._enqueue(PositionCommit(name, {}, None))
         self._on_change()
         return subscription, subscriber
+
+    @asynccontextmanager
+    async def _commits_barred(self, subscription: Subscription) -> AsyncIterator[None]:
+        """Raises the epoch, so that what is written within comes after every accepted commit.
+
+        Nothing is durable of it yet: the block does that. Where it fails all is as before.
+        """
+        epoch = subscription.record.epoch
+        subscription.record = replace(subscription.record, epoch=epoch + 1)
+        try:
+            await self._enqueue(PositionCommit(subscription.record.name, {}, None))
+            yield
+        except BaseException:
+            subscription.record = replace(subscription.record, epoch=epoch)
+            raise
+
+    async def _change(self, subscription: Subscription, wish: SubscriptionRecord) -> None:
+        before = subscription.record
+        record = replace(
+            wish,
+            epoch=before.epoch,
+            full_sync_done=before.full_sync_done,
+            created_ms=before.created_ms,
+            committed_ms=before.committed_ms,
+        )
+        moved = record.connection != before.connection
+        await self._catalogue.call(lambda port: port.put_subscription(record, drop_positions=moved))
+        subscription.record = record
+        if moved:
+            subscription.positions.clear()
 
     def leave(self, subscription: Subscription, subscriber: Subscriber) -> None:
         """Notes that a stream has ended; a newer one is not touched."""
@@ -157,9 +186,10 @@ class Subscriptions:
 
         This is the one way, beside ``reset``, in which a stored position moves back.
         """
-        self._check_epoch(subscription.record.name, epoch)
+        name = subscription.record.name
+        self._check_epoch(name, epoch)
         if positions:
-            await self._enqueue(PositionCommit(subscription.record.name, dict(positions), None))
+            await self._enqueue(PositionCommit(name, dict(positions), None))
 
     async def commit(self, name: str, epoch: int, positions: Mapping[PartitionId, int]) -> None:
         """Stores positions of the newest subscriber; durable when this returns.
@@ -172,21 +202,11 @@ class Subscriptions:
             Superseded: ``epoch`` is not the newest; nothing is stored.
             InvalidRequest: A position lies behind what was delivered; nothing is stored.
         """
-        subscription = self._check_epoch(name, epoch)
-        subscriber = subscription.subscriber
-        done = False
+        subscriber = self._check_epoch(name, epoch).subscriber
         if subscriber is not None:
             _check_delivered(name, subscriber, positions)
-            after = {**subscription.positions, **positions}
-            ends = subscriber.full_end.items()
-            done = bool(ends) and all(after.get(p, -1) >= end for p, end in ends)
         now_ms = time.time_ns() // 1_000_000
-        forward = {
-            partition: offset
-            for partition, offset in positions.items()
-            if offset >= subscription.positions.get(partition, 0)
-        }
-        await self._enqueue(PositionCommit(name, forward, now_ms, done))
+        await self._enqueue(PositionCommit(name, dict(positions), now_ms), subscriber)
 
     def _check_epoch(self, name: str, epoch: int) -> Subscription:
         subscription = self.get(name)
@@ -205,17 +225,16 @@ class Subscriptions:
         """Replaces the stored positions; with none the next subscriber starts as its mode says."""
         async with self._locks.setdefault(name, asyncio.Lock()):
             subscription = self.get(name)
-            before = subscription.record
-            record = replace(
-                before,
-                epoch=before.epoch + 1,
-                full_sync_done=before.full_sync_done and not forget_full_sync,
-            )
-            await self._catalogue.call(
-                lambda port: port.put_subscription(record, positions, drop_positions=True)
-            )
-            subscription.record = record
-            subscription.positions = dict(positions)
+            async with self._commits_barred(subscription):
+                before = subscription.record
+                record = replace(
+                    before, full_sync_done=before.full_sync_done and not forget_full_sync
+                )
+                await self._catalogue.call(
+                    lambda port: port.put_subscription(record, positions, drop_positions=True)
+                )
+                subscription.record = record
+                subscription.positions = dict(positions)
             self._end_subscriber(subscription, "SUBSCRIPTION_RESET", "an operator reset")
         self._on_change()
         return subscription
@@ -248,13 +267,12 @@ class Subscriptions:
             try:
                 await self._store(waiting)
             except Exception as error:  # told to every caller
-                for _, done in waiting:
-                    if not done.done():
-                        done.set_exception(error)
+                for each in waiting:
+                    if not each.done.done():
+                        each.done.set_exception(error)
 
-    async def _store(self, waiting: "list[tuple[PositionCommit, asyncio.Future[None]]]") -> None:
-        alive = [(commit, done) for commit, done in waiting if commit.subscription in self._all]
-        commits = [commit for commit, _ in alive]
+    async def _store(self, waiting: list[_Waiting]) -> None:
+        commits = self._settled(waiting)
         if commits:
             await self._catalogue.call(lambda port: port.commit_positions(commits))
         for commit in commits:
@@ -268,13 +286,36 @@ class Subscriptions:
                     committed_ms=commit.committed_ms,
                     full_sync_done=subscription.record.full_sync_done or commit.full_sync_done,
                 )
-        for _, done in waiting:
-            if not done.done():
-                done.set_result(None)
+        for each in waiting:
+            if not each.done.done():
+                each.done.set_result(None)
 
-    async def _enqueue(self, commit: PositionCommit) -> None:
+    def _settled(self, waiting: list[_Waiting]) -> list[PositionCommit]:
+        """What commits come to, one after the other: no step back, and whether a full sync is done.
+
+        A start is taken as it is. Subscriptions that were deleted meanwhile are left out.
+        """
+        settled: list[PositionCommit] = []
+        stored: dict[str, dict[PartitionId, int]] = {}
+        for each in waiting:
+            commit = each.commit
+            subscription = self._all.get(commit.subscription)
+            if subscription is None:
+                continue
+            known = stored.setdefault(commit.subscription, dict(subscription.positions))
+            if commit.committed_ms is not None:
+                forward = {p: at for p, at in commit.positions.items() if at >= known.get(p, 0)}
+                done = each.subscriber is not None and each.subscriber.full_sync_done(
+                    {**known, **forward}
+                )
+                commit = replace(commit, positions=forward, full_sync_done=done)
+            known.update(commit.positions)
+            settled.append(commit)
+        return settled
+
+    async def _enqueue(self, commit: PositionCommit, subscriber: Subscriber | None = None) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((commit, done))
+        self._waiting.append(_Waiting(commit, subscriber, done))
         self._wake.set()
         await done
 

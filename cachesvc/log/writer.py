@@ -81,8 +81,11 @@ class LogWriter:
                 f"{log.accepted_end_offset}",
                 reason="NOT_CONTIGUOUS",
             )
-        log.accepted_end_offset = frame.end_offset
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if frame.end_offset == frame.base_offset:
+            done.set_result(None)  # nothing to write: it covers nothing
+            return done
+        log.accepted_end_offset = frame.end_offset
         self._waiting.append(_Append(log, frame, done))
         self._wake.set()
         return done

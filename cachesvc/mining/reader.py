@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -32,6 +31,7 @@ _log = structlog.get_logger()
 _T = TypeVar("_T")
 _JOIN_TIMEOUT_S = 10.0
 _REPORT_TICK_S = 0.2
+_STDIN = 0
 # A chunk of records is a hundred thousand objects that die young and refer to nothing. With the
 # collector's default of 700 it costs as much as the decoding.
 _GC_THRESHOLDS = (50_000, 20, 100)
@@ -237,7 +237,7 @@ async def _stop_signals(exit_with_parent: bool) -> AsyncIterator[asyncio.Event]:
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
     with contextlib.suppress(OSError):
-        while os.read(sys.stdin.fileno(), 4096):
+        while os.read(_STDIN, 4096):
             pass
     with contextlib.suppress(RuntimeError):  # the loop was faster and is closed
         loop.call_soon_threadsafe(ended)

@@ -15,6 +15,9 @@ from cachesvc.log.sources import SourceLookup
 EARLIEST = -1
 """Instead of an offset: the lowest one that the source still has."""
 
+POLL_BYTES_MAX = 256 << 10
+"""Up to this much, small batches of several partitions are polled at once."""
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -136,6 +139,10 @@ class SourceBatch(Protocol):
     def base_offset(self) -> int:
         """Where the covered range begins."""
 
+    @property
+    def encoded_bytes(self) -> int:
+        """Its size as fetched."""
+
     def chunks(self, records_max: int) -> Iterator[RecordColumns]:
         """Decodes: ranges that follow one another without a gap, each of at most so many records.
 
@@ -174,11 +181,12 @@ class SourceReader(Protocol):
     def pause(self, partition: SourcePartition) -> None:
         """Stops fetching a partition, but keeps its high watermark up to date. Idempotent."""
 
-    async def poll(self) -> SourceBatch:
-        """Waits for the next batch of any partition. Cancel-safe.
+    async def poll(self) -> Sequence[SourceBatch]:
+        """Waits for the next batches, of one partition each. Cancel-safe.
 
-        Batches of one partition follow one another without a gap. At most a configured number of
-        bytes is fetched ahead; whoever does not poll stops the source.
+        There is more than one only if together they have ``POLL_BYTES_MAX`` at most. Batches of
+        one partition follow one another without a gap. At most a configured number of bytes is
+        fetched ahead; whoever does not poll stops the source.
         """
 
     def status(self, partition: SourcePartition) -> PartitionStatus:

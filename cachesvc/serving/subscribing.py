@@ -120,6 +120,7 @@ class Subscribing:
         elif call.mode is Mode.FULL:
             ends = await starts.source_ends(logs.values())
         if call.mode is Mode.FULL:
+            subscriber.full_start = dict(resolved.positions)
             subscriber.full_end = dict(ends)
         await self._subscriptions.store_start(subscription, subscriber.epoch, resolved.to_store)
         for log in logs.values():

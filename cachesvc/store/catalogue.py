@@ -16,13 +16,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from cachesvc.errors import DamagedFile, StoreFormatUnsupported
+from cachesvc.errors import DamagedFile, PreconditionFailed, StoreFormatUnsupported
 from cachesvc.model import Mode, PartitionId, Segment, TopicId
-from cachesvc.store.ports import JobRunRecord, PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import JOB_RUNS_MAX, JobRunRecord, PositionCommit, SubscriptionRecord
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.store.segments import data_paths
 
-JOB_RUNS_MAX = 1_000
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -50,23 +49,29 @@ class DuckDBCatalogue:
         }
         try:
             self._connection = duckdb.connect(str(path), config=config)
+        except duckdb.Error as error:
+            raise _unreadable(path, error) from error
+        try:
             self._prepare(path)
         except duckdb.Error as error:
-            raise DamagedFile(
-                f"{path} cannot be opened as a DuckDB catalogue: {error}. It was left as it is; "
-                "restore it from a copy, or move it away to begin an empty store",
-                metadata={"path": path},
-            ) from error
+            self._connection.close()
+            raise _unreadable(path, error) from error
+        except StoreFormatUnsupported:
+            self._connection.close()
+            raise
 
     def _prepare(self, path: Path) -> None:
-        tables = self._connection.execute("select count(*) from duckdb_tables()").fetchall()
-        if tables == [(0,)]:
-            with self._transaction():
-                self._connection.execute(_QUERIES["create_schema"])
-                self._run("insert_meta", FORMAT_VERSION, time.time_ns() // 1_000_000)
-        version = self._run("get_meta")[0][0]
+        execute = self._connection.execute
+        if execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]:
+            self._connection.begin()
+            execute(_QUERIES["create_schema"])
+            execute(_QUERIES["insert_meta"], [FORMAT_VERSION, time.time_ns() // 1_000_000])
+            self._connection.commit()
+        versions = execute(_QUERIES["get_meta"]).fetchall()
+        if len(versions) != 1:
+            raise duckdb.Error("it does not tell its format version")
+        version = versions[0][0]
         if version > FORMAT_VERSION:
-            self._connection.close()
             raise StoreFormatUnsupported(
                 f"{path} has store format {version}, this version of cachesvc reads up to "
                 f"{FORMAT_VERSION}. Install the version that wrote it, or a newer one; nothing "
@@ -75,17 +80,21 @@ class DuckDBCatalogue:
             )
 
     def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        return self._connection.execute(_QUERIES[query], list(parameters)).fetchall()
+        with _failures():
+            return self._connection.execute(_QUERIES[query], list(parameters)).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.begin()
+        with _failures():
+            self._connection.begin()
         try:
             yield
         except BaseException:
-            self._connection.rollback()
+            with _failures():
+                self._connection.rollback()
             raise
-        self._connection.commit()
+        with _failures():
+            self._connection.commit()
 
     # Manifest
 
@@ -155,11 +164,9 @@ class DuckDBCatalogue:
         ]
 
     def list_positions(self) -> dict[str, dict[PartitionId, int]]:
-        connections = {record.name: record.connection for record in self.list_subscriptions()}
         found: dict[str, dict[PartitionId, int]] = {}
-        for name, topic, incarnation, number, offset in self._run("list_positions"):
-            partition = PartitionId(connections[name], topic, incarnation, number)
-            found.setdefault(name, {})[partition] = offset
+        for name, *identity, offset in self._run("list_positions"):
+            found.setdefault(name, {})[PartitionId(*identity)] = offset
         return found
 
     def put_subscription(
@@ -265,6 +272,25 @@ class DuckDBCatalogue:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _unreadable(path: Path, error: duckdb.Error) -> DamagedFile:
+    return DamagedFile(
+        f"{path} cannot be opened as a DuckDB catalogue: {error}. It was left as it is; restore "
+        "it from a copy, or move it away to begin an empty store",
+        metadata={"path": path},
+    )
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Names what DuckDB raises, so that callers need not know it: a full disk, most likely."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise PreconditionFailed(
+            f"the catalogue cannot be used: {error}", reason="STORE_WRITE_FAILED"
+        ) from error
 
 
 def _identity(partition: PartitionId) -> tuple[str, str, int, int]:

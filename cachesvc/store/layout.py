@@ -2,13 +2,14 @@
 
     <store>/LOCK                                       held by the service that owns the store
     <store>/catalogue.duckdb                           manifest, subscriptions, job history
-    <store>/log/<connection>/<topic>/i<incarnation>/partition=<n>/<base>-<end>-<token>.parquet
+    <store>/log/<connection>/<topic>/i<incarnation>/partition=<n>/<base>-<end>-<token>-<crc>.parquet
     <store>/rejects/…                                  same tree: records turned away
     <store>/journal/<connection>/<topic>/i<incarnation>/partition=<n>/<base>.journal
     <store>/quarantine/…                               damaged pieces, kept for a look
 
 Offsets in file names have 20 digits, so that names sort as offsets do. A token makes every file
-name new: a file that exists is never written again, and a merge never meets its own sources.
+name new: a file that exists is never written again, and a merge never meets its own sources. The
+checksum is that of a Parquet file's footer, the one part of it that has none inside.
 """
 
 import re
@@ -26,6 +27,7 @@ QUARANTINE = "quarantine"
 JOURNAL_SUFFIX = ".journal"
 TEMPORARY_SUFFIX = ".tmp"
 
+_CHECKED_NAME = re.compile(r"\d{20}-\d{20}-[0-9a-f]{8}-(?P<crc>[0-9a-f]{8})\.parquet")
 _PARTITION_PATH = re.compile(r"(?P<c>[^/]+)/(?P<t>[^/]+)/i(?P<i>\d+)/partition=(?P<p>\d+)")
 
 
@@ -44,18 +46,30 @@ def journal_path(partition: PartitionId, base_offset: int) -> PurePosixPath:
     return JOURNAL / partition_directory(partition) / f"{base_offset:020d}{JOURNAL_SUFFIX}"
 
 
-def new_segment_path(partition: PartitionId, base_offset: int, end_offset: int) -> PurePosixPath:
-    """A path that no segment has had before, relative to the store."""
-    return LOG / partition_directory(partition) / _data_file_name(base_offset, end_offset)
+def segment_directory(partition: PartitionId) -> PurePosixPath:
+    """Of a partition's segments, relative to the store."""
+    return LOG / partition_directory(partition)
 
 
-def new_rejects_path(partition: PartitionId, base_offset: int, end_offset: int) -> PurePosixPath:
-    """A path that no file of rejects has had before, relative to the store."""
-    return REJECTS / partition_directory(partition) / _data_file_name(base_offset, end_offset)
+def rejects_directory(partition: PartitionId) -> PurePosixPath:
+    """Of a partition's files of rejects, relative to the store."""
+    return REJECTS / partition_directory(partition)
 
 
-def _data_file_name(base_offset: int, end_offset: int) -> str:
-    return f"{base_offset:020d}-{end_offset:020d}-{secrets.token_hex(4)}.parquet"
+def new_file_stem(base_offset: int, end_offset: int) -> str:
+    """The begin of a data file's name, which no file has had before."""
+    return f"{base_offset:020d}-{end_offset:020d}-{secrets.token_hex(4)}"
+
+
+def data_file_name(stem: str, footer_checksum: int) -> str:
+    """The name of a data file whose footer has this checksum."""
+    return f"{stem}-{footer_checksum:08x}.parquet"
+
+
+def footer_checksum(name: str) -> int | None:
+    """The checksum that a data file's name tells; None where it is not such a name."""
+    match = _CHECKED_NAME.fullmatch(name)
+    return int(match["crc"], 16) if match else None
 
 
 def find_journals(store: Path) -> dict[PartitionId, list[Path]]:

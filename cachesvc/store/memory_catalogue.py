@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cachesvc.model import PartitionId, Segment, TopicId
-from cachesvc.store.ports import JobRunRecord, PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import JOB_RUNS_MAX, JobRunRecord, PositionCommit, SubscriptionRecord
 from cachesvc.store.segments import data_paths
 
 
@@ -85,9 +85,11 @@ class MemoryCatalogue:
 
     def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
         for commit in commits:
-            self._positions.setdefault(commit.subscription, {}).update(commit.positions)
             record = self._subscriptions.get(commit.subscription)
-            if record is not None and commit.committed_ms is not None:
+            if record is None:
+                continue
+            self._positions.setdefault(commit.subscription, {}).update(commit.positions)
+            if commit.committed_ms is not None:
                 self._subscriptions[commit.subscription] = replace(
                     record,
                     committed_ms=commit.committed_ms,
@@ -96,10 +98,15 @@ class MemoryCatalogue:
 
     def add_job_run(self, run: JobRunRecord) -> None:
         self._runs.append(run)
+        of_job = sorted(
+            (each for each in self._runs if each.name == run.name), key=lambda each: each.started_ms
+        )
+        for oldest in of_job[:-JOB_RUNS_MAX]:
+            self._runs.remove(oldest)
 
     def list_job_runs(self, name: str, limit: int) -> list[JobRunRecord]:
         runs = [run for run in self._runs if name in ("", run.name)]
-        return sorted(runs, key=lambda run: -run.started_ms)[:limit]
+        return sorted(runs, key=lambda run: (-run.started_ms, run.name))[:limit]
 
     def list_paused_jobs(self) -> set[str]:
         return set(self._paused)

@@ -1,6 +1,7 @@
 """Parquet files of a store: written once, durable before they are named, checked when read."""
 
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from crc32c import crc32c
 
 from cachesvc.errors import DamagedFile
 from cachesvc.store import layout
@@ -18,13 +20,16 @@ from cachesvc.store.record_schema import DECODING_ERRORS
 
 ROW_GROUP_ROWS = 16_384
 ROW_GROUP_VALUE_BYTES = 16 << 20
+_TAIL = struct.Struct("<I4s")
+_MAGIC = b"PAR1"
 _DELTA = "DELTA_BINARY_PACKED"
 
 
 @dataclass(slots=True)
 class Written:
-    """What a new file holds; times as in ``Segment``, without bytes there is no file."""
+    """What a new file holds; times as in ``Segment``. Without rows there may be no file."""
 
+    name: str = ""
     rows: int = 0
     bytes: int = 0
     min_timestamp_ms: int = 0
@@ -39,7 +44,8 @@ class Written:
 
 
 def write_parquet(
-    path: Path,
+    directory: Path,
+    stem: str,
     schema: pa.Schema,
     tables: Iterable[pa.Table],
     metadata: dict[str, str],
@@ -51,18 +57,35 @@ def write_parquet(
 
     Where it fails nothing stays behind, so that trying again on a full disk takes no more of it.
     """
-    temporary = path.with_name(path.name + layout.TEMPORARY_SUFFIX)
+    temporary = directory / (stem + layout.TEMPORARY_SUFFIX)
     try:
         written = _write_rows(
             temporary, schema, tables, metadata, zstd_level, keep_empty=keep_empty
         )
         if written.bytes:
-            temporary.rename(path)
-            sync_directory(path.parent)
+            written.name = layout.data_file_name(stem, crc32c(_read_footer(temporary)))
+            temporary.rename(directory / written.name)
+            sync_directory(directory)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return written
+
+
+def _read_footer(path: Path) -> bytes:
+    """The footer's bytes: metadata, its length, magic. They end the file.
+
+    Raises:
+        DamagedFile: The file does not end like a Parquet file.
+    """
+    with path.open("rb", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        tail = os.pread(file.fileno(), _TAIL.size, max(0, size - _TAIL.size))
+        length, magic = _TAIL.unpack(tail) if len(tail) == _TAIL.size else (0, b"")
+        begin = size - _TAIL.size - length
+        if magic != _MAGIC or begin < len(_MAGIC):
+            raise DamagedFile(f"{path} does not end like a Parquet file")
+        return os.pread(file.fileno(), size - begin, begin)
 
 
 def _write_rows(
@@ -95,13 +118,19 @@ def _write_rows(
 
 @contextmanager
 def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """A Parquet file to read from, page checksums verified. Blocking.
+    """A Parquet file to read from, with its checksums verified. Blocking.
+
+    Pages are verified as they are read. The footer is verified before anything looks at it: Arrow
+    ends the process over some kinds of damage to it.
 
     Raises:
-        DamagedFile: It cannot be opened, or what is read within the context cannot be read.
+        DamagedFile: The footer's checksum does not hold, or what is read within the context cannot
+            be read.
         FileNotFoundError: It is gone.
     """
     try:
+        if crc32c(_read_footer(path)) != layout.footer_checksum(path.name):
+            raise DamagedFile(f"{path}: the checksum of the footer does not hold")
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
     except FileNotFoundError:

@@ -2,7 +2,8 @@
 
 The service uses ``catalogue.DuckDBCatalogue``; ``memory_catalogue.MemoryCatalogue`` is its twin
 without files. One conformance suite holds both to this contract. Every method is one transaction:
-when it returns, its effect survives the death of the process; when it raises, nothing happened.
+when it returns, its effect survives the death of the process; when it raises, nothing happened. It
+raises ``PreconditionFailed`` with reason ``STORE_WRITE_FAILED`` where the disk does not take it.
 Methods block and are called from one thread at a time.
 """
 
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cachesvc.model import Mode, PartitionId, Segment, TopicId
+
+JOB_RUNS_MAX = 1_000
+"""Past runs of each job that a catalogue keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class Catalogue(Protocol):
         """Stores positions of many subscriptions at once; later ones win over earlier ones."""
 
     def add_job_run(self, run: JobRunRecord) -> None:
-        """Appends to the history; the newest 1,000 runs of each job are kept."""
+        """Appends to the history; the newest ``JOB_RUNS_MAX`` of each job are kept."""
 
     def list_job_runs(self, name: str, limit: int) -> list[JobRunRecord]:
         """Past runs of a job, or of all for an empty name, the newest first."""

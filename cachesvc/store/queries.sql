@@ -102,12 +102,17 @@ from subscriptions order by name;
 delete from subscriptions where name = ?;
 
 -- name: list_positions
-select subscription, topic, incarnation, "partition", "offset" from positions order by all;
+select positions.subscription, subscriptions.connection, positions.topic, positions.incarnation,
+    positions."partition", positions."offset"
+from positions join subscriptions on subscriptions.name = positions.subscription
+order by all;
 
 -- name: put_positions
--- Upserts the rows of the registered Arrow table `new_positions`.
+-- Upserts the rows of the registered Arrow table `new_positions`, those of subscriptions that are
+-- there: one may have been deleted while its commit waited.
 insert into positions
 select subscription, topic, incarnation, "partition", "offset" from new_positions
+where subscription in (select name from subscriptions)
 on conflict do update set "offset" = excluded."offset";
 
 -- name: mark_committed

@@ -52,14 +52,18 @@ def split_frame(frame: Frame, parts: int) -> list[Frame]:
     return _encode_all(pieces, frame.base_offset, frame.end_offset)
 
 
-def first_offset_at(frames: Iterable[Frame], timestamp_ms: int) -> int | None:
-    """The first record's offset whose timestamp is not before ``timestamp_ms``. Blocking."""
+def first_offset_at(frames: Iterable[Frame], timestamp_ms: int, from_offset: int = 0) -> int | None:
+    """The first offset from ``from_offset`` on of a record not before ``timestamp_ms``. Blocking."""
     for frame in frames:
         if frame.record_count and frame.max_timestamp_ms >= timestamp_ms:
             table = decode_payloads([frame.payload])
             times = table.column("timestamp").cast(pa.int64())
-            rows = table.filter(pc.greater_equal(times, timestamp_ms))
-            return int(rows.column("offset")[0].as_py())
+            young = pc.greater_equal(times, timestamp_ms)
+            rows = table.filter(
+                pc.and_(young, pc.greater_equal(table.column("offset"), from_offset))
+            )
+            if rows.num_rows:
+                return int(rows.column("offset")[0].as_py())
     return None
 
 

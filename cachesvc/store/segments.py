@@ -118,10 +118,8 @@ def _check_complete(store: Path, segment: Segment, records: int, rejects: int) -
 def read_layout(path: Path, segment: Segment) -> SegmentLayout:
     """The row groups of a segment, from its footer alone.
 
-    The footer has no checksum, so what it says is held against the manifest.
-
     Raises:
-        DamagedFile: The footer cannot be read, or is not that of the segment.
+        DamagedFile: The footer is damaged, or not that of the segment.
         StoreFormatUnsupported: A newer version wrote it.
     """
     with open_parquet(path) as file:
@@ -221,12 +219,20 @@ def _write_segment(
         "cachesvc.end_offset": str(end),
     }
     zstd_level = SEAL_ZSTD_LEVEL if level == 0 else MERGE_ZSTD_LEVEL
-    path = layout.new_segment_path(partition, base, end)
-    written = write_parquet(store / path, RECORD_SCHEMA, records, metadata, zstd_level)
-    rejects_path = layout.new_rejects_path(partition, base, end)
+    stem = layout.new_file_stem(base, end)
+    directory = layout.segment_directory(partition)
+    written = write_parquet(store / directory, stem, RECORD_SCHEMA, records, metadata, zstd_level)
+    path = directory / written.name
+    rejects_directory = layout.rejects_directory(partition)
     try:
         rejected = write_parquet(
-            store / rejects_path, REJECT_SCHEMA, rejects, metadata, zstd_level, keep_empty=False
+            store / rejects_directory,
+            stem,
+            REJECT_SCHEMA,
+            rejects,
+            metadata,
+            zstd_level,
+            keep_empty=False,
         )
     except BaseException:
         (store / path).unlink()
@@ -243,7 +249,7 @@ def _write_segment(
         level=level,
         path=path.as_posix(),
         reject_count=rejected.rows,
-        rejects_path=rejects_path.as_posix() if rejected.rows else "",
+        rejects_path=(rejects_directory / rejected.name).as_posix() if rejected.rows else "",
     )
 
 

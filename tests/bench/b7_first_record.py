@@ -53,7 +53,7 @@ def _figures(
     worst = Side(f"slowest of {PLACES}", "ms", tuple(slowest))
     return [
         absolute(name, title, median, target, notes),
-        absolute(f"{name}m", f"{title}, the slowest", worst, target),
+        absolute(f"{name}s", f"{title}, the slowest", worst, target),
     ]
 
 

@@ -81,7 +81,23 @@ class Session:
                 for topic in {topic for topic, _ in self._at} - told:
                     told.add(topic)
                     yield pb.SubscribeResponse(caught_up=pb.CaughtUp(topic=topic))
+                if not evicted.done():
+                    yield self._progress()
                 await self._logs.changed(version, evicted)
+
+    def _progress(self) -> pb.SubscribeResponse:
+        partitions = [
+            pb.PartitionProgress(
+                topic=key[0],
+                partition=key[1],
+                incarnation=1,
+                position=at,
+                log_end_offset=self._logs.end(key),
+                mining_state=pb.MINING,
+            )
+            for key, at in self._at.items()
+        ]
+        return pb.SubscribeResponse(progress=pb.Progress(partitions=partitions))
 
     def _start(self, key: Key, subscribed: Subscribed) -> int:
         start = self._request.start

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec
 
+import pytest
+
 from cachesvc.client import Client, StreamSettings
 from tests.client.fake_server import FakeLogCache, serving
 
@@ -32,6 +34,15 @@ def in_event_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, N
         asyncio.run(asyncio.wait_for(test(*args, **kwargs), _TIMEOUT_S))
 
     return run
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fail if it never does."""
+    for _ in range(1_000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("what was waited for did not happen")
 
 
 @asynccontextmanager

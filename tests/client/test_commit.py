@@ -20,8 +20,8 @@ from cachesvc.client import (
     TimedOut,
 )
 from tests.client.fake_log import Key, Logs
-from tests.client.fake_server import FakeLogCache, Fault, serving
-from tests.client.running import QUICK, connected, in_event_loop
+from tests.client.fake_server import BEFORE_STARTED, FakeLogCache, Fault, serving
+from tests.client.running import QUICK, connected, eventually, in_event_loop
 
 KEY: Key = ("orders", 0)
 OFFSETS = [0, 1, 2, 5, 6, 9, 10, 11]
@@ -207,6 +207,21 @@ async def test_a_commit_that_a_new_connection_overtakes_is_sent_again() -> None:
         cache.commits_pass.set()
         await committing
     assert cache.commits == [(2, {KEY: 3})]
+
+
+@in_event_loop
+async def test_a_commit_waits_for_an_epoch_that_is_known() -> None:
+    cache = made_cache()
+    cache.faults.extend([Fault(2), Fault(BEFORE_STARTED, None)])
+    cache.commits_pass.clear()
+    async with connected(cache) as client, full(client, silence_max_s=0.5) as stream:
+        committing = asyncio.ensure_future(stream.commit((await anext(aiter(stream))).position))
+        await eventually(lambda: len(cache.requests) == 2)
+        assert cache.subscriptions["billing"].epoch == 2
+        assert stream.started.epoch == 1
+        cache.commits_pass.set()
+        await committing
+    assert cache.commits == [(3, {KEY: 3})]
 
 
 @in_event_loop

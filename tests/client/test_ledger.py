@@ -8,10 +8,13 @@ from cachesvc.client import (
     Batch,
     DataLoss,
     Ended,
+    MiningState,
     PartitionAdded,
+    PartitionProgress,
     Position,
     PositionNotDelivered,
     Positions,
+    Progress,
     Started,
 )
 from cachesvc.client.incoming import event
@@ -26,6 +29,11 @@ def at(partition: int, offset: int, incarnation: int = 1) -> Position:
 
 def started(*positions: Position, end: tuple[Position, ...] = ()) -> Started:
     return Started(1, Positions(positions), Positions(end), "main")
+
+
+def progress(*positions: Position) -> Progress:
+    state = MiningState.MINING
+    return Progress(tuple(PartitionProgress(each, 99, None, state, "") for each in positions))
 
 
 def batch(
@@ -131,6 +139,21 @@ def test_the_end_is_that_of_the_first_connection_and_complete_when_handed_out() 
     ledger.hand_out(batch(0, [0, 7]))
     ledger.hand_out(Ended(Positions([at(0, 10)])))
     assert ledger.handed_out == Positions([at(0, 10)])
+
+
+def test_progress_covers_holes_at_the_end() -> None:
+    ledger = Ledger()
+    ledger.receive(started(at(0, 0), at(1, 5)))
+    first = batch(0, [0, 7])
+    reached = progress(at(0, 10), at(1, 4), at(2, 3), at(1, 9, 2))
+    ledger.receive(first)
+    ledger.receive(reached)
+    assert ledger.received == Positions([at(0, 10), at(1, 5)])
+    assert ledger.handed_out == Positions([at(0, 0), at(1, 5)])
+    ledger.hand_out(first)
+    assert ledger.handed_out == Positions([at(0, 8), at(1, 5)])
+    ledger.hand_out(reached)
+    assert ledger.handed_out == Positions([at(0, 10), at(1, 5)])
 
 
 def test_a_commit_is_bounded_by_what_was_delivered() -> None:

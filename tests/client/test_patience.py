@@ -23,7 +23,7 @@ OFFSETS = list(range(0, 60, 2))
 async def test_a_stream_gives_up_in_the_end(caplog: pytest.LogCaptureFixture) -> None:
     cache = FakeLogCache(Logs({KEY: OFFSETS}))
     cache.faults.extend([Fault(1), *[Fault(BEFORE_STARTED)] * 1_000])
-    settings = replace(QUICK, give_up_after_s=0.2)
+    settings = replace(QUICK, give_up_after_s=0.5)
     async with (
         connected(cache) as client,
         client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,
@@ -31,7 +31,7 @@ async def test_a_stream_gives_up_in_the_end(caplog: pytest.LogCaptureFixture) ->
         assert (await anext(aiter(stream))).base_offset == 0
         with pytest.raises(Unavailable):
             await anext(aiter(stream))
-    assert 3 < len(cache.requests) < 100
+    assert 2 < len(cache.requests) < 1_000
     warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "no connection for subscription billing (UNAVAILABLE" in warnings[0].getMessage()
@@ -68,7 +68,7 @@ async def test_every_loss_has_its_own_time_to_give_up() -> None:
 async def test_silence_is_a_lost_connection() -> None:
     cache = FakeLogCache(Logs({KEY: OFFSETS}))
     cache.faults.extend([Fault(2, None), Fault(BEFORE_STARTED, None)])
-    settings = replace(QUICK, silence_max_s=0.1)
+    settings = replace(QUICK, silence_max_s=0.5)
     async with (
         connected(cache) as client,
         client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,

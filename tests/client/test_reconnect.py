@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -30,7 +29,7 @@ from tests.client.fake_server import (
     FakeLogCache,
     Fault,
 )
-from tests.client.running import QUICK, connected, in_event_loop
+from tests.client.running import QUICK, connected, eventually, in_event_loop
 
 KEY: Key = ("orders", 0)
 OFFSETS = list(range(0, 60, 2))
@@ -147,7 +146,7 @@ async def test_what_is_buffered_is_not_asked_for_again() -> None:
         connected(cache) as client,
         client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=QUICK) as stream,
     ):
-        await asyncio.sleep(0.2)
+        await eventually(lambda: len(cache.requests) == 2)
         assert stream.position[KEY].offset == 0
         (resumed,) = cache.requests[1].start.positions.positions
         assert resumed.offset == 5
@@ -201,7 +200,8 @@ async def test_a_stream_that_was_taken_over_gives_nothing_more() -> None:
         client.subscribe("billing", topics="orders", mode=mode, settings=settings) as newer,
     ):
         await anext(aiter(newer))
-        await asyncio.sleep(0.1)
+        await eventually(lambda: older._feed._failure is not None)
+        assert not older._feed._events.empty()
         with pytest.raises(SubscriptionTakenOver):
             await anext(aiter(older))
 

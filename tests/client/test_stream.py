@@ -22,6 +22,7 @@ from cachesvc.client import (
     PartitionAdded,
     Position,
     Positions,
+    Progress,
     Start,
     Started,
     StreamBusy,
@@ -77,6 +78,9 @@ async def test_events_tell_everything() -> None:
             )
             assert isinstance(await anext(events), Batch)
             assert await anext(events) == CaughtUp("orders")
+            progress = await anext(events)
+            assert isinstance(progress, Progress)
+            assert progress.partitions[0].position == Position("orders", 0, 2, 1)
             logs.append(("orders", 1), 0)
             assert await anext(events) == PartitionAdded(Position("orders", 1, 0, 1))
             assert isinstance(await anext(events), Batch)

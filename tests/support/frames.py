@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+from crc32c import crc32c
 
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import layout
@@ -198,6 +200,17 @@ def read_segment(store: Path, segment: Segment) -> list[Frame]:
         for number in range(max(1, len(found.first_offsets)))
         for each in read_row_group(path, segment, found, number)
     ]
+
+
+def rewritten(path: Path, table: pa.Table) -> Path:
+    """A Parquet file with another content at the place of one, its checksum right."""
+    stem, _, _ = path.stem.rpartition("-")
+    path.unlink()
+    pq.write_table(table, path)
+    size = path.stat().st_size
+    data = path.read_bytes()
+    footer = data[size - 8 - int.from_bytes(data[-8:-4], "little") :]
+    return path.rename(path.with_name(layout.data_file_name(stem, crc32c(footer))))
 
 
 def flip_bit(path: Path, number: int) -> None:

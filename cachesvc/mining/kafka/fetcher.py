@@ -17,7 +17,7 @@ from cachesvc.mining.kafka.cluster import READ_COMMITTED, Channel, Cluster, Kafk
 from cachesvc.mining.kafka.fetch_state import FetchState
 from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch_offset
 from cachesvc.mining.kafka.survey import Survey
-from cachesvc.mining.source import PartitionStatus, ProblemReason, SourcePartition
+from cachesvc.mining.source import POLL_BYTES_MAX, PartitionStatus, ProblemReason, SourcePartition
 
 _NO_ERROR = 0
 _OFFSET_OUT_OF_RANGE = 1
@@ -98,16 +98,23 @@ class KafkaSource:
             state.buffered = None
             self._changed.set()
 
-    async def poll(self) -> KafkaBatch:
+    async def poll(self) -> Sequence[KafkaBatch]:
         """See ``SourceReader``."""
         while True:
-            while self._ready:
-                state = self._ready.popleft()
-                batch = state.buffered
-                if batch is not None and self._states.get(state.partition) is state:
-                    state.buffered = None
-                    self._changed.set()
-                    return batch
+            batches: list[KafkaBatch] = []
+            room = POLL_BYTES_MAX
+            while self._ready and (batch := self._ready[0].buffered) is not None:
+                room -= batch.encoded_bytes
+                if batches and room < 0:
+                    break
+                batches.append(batch)
+                self._ready.popleft().buffered = None
+            if batches:
+                self._changed.set()
+                return batches
+            if self._ready:
+                self._ready.popleft()
+                continue
             self._arrived.clear()
             await self._arrived.wait()
 

@@ -63,6 +63,11 @@ class KafkaBatch:
     data: bytes = field(repr=False)
     aborted: Sequence[tuple[int, int]] = ()
 
+    @property
+    def encoded_bytes(self) -> int:
+        """See ``SourceBatch``."""
+        return len(self.data)
+
     def chunks(self, records_max: int) -> Iterator[RecordColumns]:
         """See ``SourceBatch``."""
         position = self.base_offset

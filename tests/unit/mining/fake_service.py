@@ -140,29 +140,40 @@ class FakeService(mining_pb2_grpc.MiningServicer):
             self.reports = {(r.topic, r.partition): r for r in request.partitions}
 
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Any) -> None:  # noqa: N802
-        async for append in requests:
-            log = self.logs[append.topic, append.partition]
-            refused = self.refuse(append)
-            epoch, _ = self.topics.get(append.topic, (0, ()))
-            if not refused and append.epoch != epoch:
-                refused = "STALE_EPOCH"
-            if not refused and log.end_offset not in (-1, append.base_offset):
-                refused = "NOT_CONTIGUOUS"
-            if refused:
-                self.refused.append(refused)
-            else:
-                assert append.base_offset < append.end_offset
-                log.end_offset = append.end_offset
-                log.appends.append(append)
+        answers: asyncio.Queue[pb.AppendResponse] = asyncio.Queue()
+        answering = asyncio.ensure_future(self._answer(answers, context))
+        try:
+            async for append in requests:
+                answers.put_nowait(self._take(append))
+        finally:
+            answering.cancel()
+
+    async def _answer(self, answers: "asyncio.Queue[pb.AppendResponse]", context: Any) -> None:
+        while True:
+            answer = await answers.get()
             await self.answering.wait()
-            await context.write(
-                pb.AppendResponse(
-                    topic=append.topic,
-                    partition=append.partition,
-                    log_end_offset=log.end_offset,
-                    refused=refused,
-                )
-            )
+            await context.write(answer)
+
+    def _take(self, append: pb.AppendRequest) -> pb.AppendResponse:
+        log = self.logs[append.topic, append.partition]
+        refused = self.refuse(append)
+        epoch, _ = self.topics.get(append.topic, (0, ()))
+        if not refused and append.epoch != epoch:
+            refused = "STALE_EPOCH"
+        if not refused and log.end_offset not in (-1, append.base_offset):
+            refused = "NOT_CONTIGUOUS"
+        if refused:
+            self.refused.append(refused)
+        else:
+            assert append.base_offset < append.end_offset
+            log.end_offset = append.end_offset
+            log.appends.append(append)
+        return pb.AppendResponse(
+            topic=append.topic,
+            partition=append.partition,
+            log_end_offset=log.end_offset,
+            refused=refused,
+        )
 
 
 @asynccontextmanager

@@ -100,6 +100,12 @@ class FakeSource:
         """Lets the retention of the source pass."""
         self._begins[SourcePartition(topic, number)] = offset
 
+    def begin_again(self) -> "FakeSource":
+        """Forgets what was added: the source of the reader's next membership."""
+        self._positions.clear()
+        self.paused.clear()
+        return self
+
     def repair(self, topic: str, number: int) -> None:
         self.damaged.pop(SourcePartition(topic, number), None)
 

@@ -95,7 +95,11 @@ def test_timestamps_and_their_types() -> None:
 
 
 def test_headers_keep_order_duplicates_and_missing_values() -> None:
-    headers = [[("a", b"1"), ("a", b"2"), ("n", None), ("e", b"")], [], [("ü", b"\xff")]]
+    headers: list[list[tuple[str, bytes | None]]] = [
+        [("a", b"1"), ("a", b"2"), ("n", None), ("e", b"")],
+        [],
+        [("ü", b"\xff")],
+    ]
     run = replace(columns(records(b"{}", b"{}", b"{}")), headers=headers)
 
     found = [row["headers"] for row in rows(only(run))]

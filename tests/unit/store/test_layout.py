@@ -23,19 +23,22 @@ PARTITIONS = [
 def test_names_files_after_what_they_hold() -> None:
     place = "main/orders/i1/partition=0"
     assert str(layout.journal_path(ORDERS, 42)) == f"journal/{place}/00000000000000000042.journal"
-    segment, rejects = (
-        str(make(ORDERS, 42, 2**63 - 1))
-        for make in (layout.new_segment_path, layout.new_rejects_path)
-    )
-    name = "00000000000000000042-09223372036854775807-"
-    assert segment.startswith(f"log/{place}/{name}")
-    assert rejects.startswith(f"rejects/{place}/{name}")
-    assert segment.endswith(".parquet")
+    assert str(layout.segment_directory(ORDERS)) == f"log/{place}"
+    assert str(layout.rejects_directory(ORDERS)) == f"rejects/{place}"
+    stem = layout.new_file_stem(42, 2**63 - 1)
+    assert stem.startswith("00000000000000000042-09223372036854775807-")
+    assert layout.data_file_name(stem, 0xABC) == f"{stem}-00000abc.parquet"
 
 
 def test_no_name_is_given_twice() -> None:
-    made = {layout.new_segment_path(ORDERS, 0, 1) for _ in range(100)}
-    assert len(made) == 100
+    assert len({layout.new_file_stem(0, 1) for _ in range(100)}) == 100
+
+
+def test_a_name_tells_the_checksum_of_the_footer() -> None:
+    name = layout.data_file_name(layout.new_file_stem(0, 1), 0xFFFFFFFE)
+    assert layout.footer_checksum(name) == 0xFFFFFFFE
+    assert layout.footer_checksum(name + ".tmp") is None
+    assert layout.footer_checksum("0-500.parquet") is None
 
 
 def test_names_sort_as_offsets_do() -> None:

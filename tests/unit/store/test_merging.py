@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,8 @@ def test_a_merge_that_would_lose_something_is_taken_back(tmp_path: Path, lost: s
         seal(tmp_path, [frame(0, 5, [record(1)], [Reject(2)])]),
         seal(tmp_path, [full_frame(5, 9)]),
     ]
-    wrong = [replace(segments[0], **{lost: 2}), segments[1]]
+    claim: dict[str, Any] = {lost: 2}
+    wrong = [replace(segments[0], **claim), segments[1]]
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(DamagedFile, match="gave 5 records and 1 rejects, expected"):
         merge_segments(tmp_path, wrong, 1, 0)

@@ -92,6 +92,13 @@ def test_finds_the_first_record_not_before_a_time(timestamp_ms: int, offset: int
     assert first_offset_at(TIMES, timestamp_ms) == offset
 
 
+def test_finds_nothing_before_the_offset_to_look_from() -> None:
+    assert first_offset_at(TIMES, 90, 6) == 6
+    assert first_offset_at(TIMES, 100, 6) == 15
+    assert first_offset_at(TIMES, 90, 13) == 15
+    assert first_offset_at(TIMES, 90, 16) is None
+
+
 def test_finds_nothing_in_nothing() -> None:
     nothing: list[Frame] = []
     assert first_offset_at(nothing, 0) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,7 @@ from tests.support.frames import (
     record,
     records,
     records_of,
+    rewritten,
     seal,
     table_records,
     table_rejects,
@@ -93,7 +94,7 @@ def test_times_before_1970_stay_so(tmp_path: Path) -> None:
 def test_a_segment_that_holds_only_holes(tmp_path: Path) -> None:
     segment = seal(tmp_path, [frame(5, 9), frame(9, 20)])
     assert (segment.record_count, segment.min_timestamp_ms, segment.max_timestamp_ms) == (0, 0, 0)
-    assert data_paths(segment) == [Path(segment.path)]
+    assert data_paths(segment) == [PurePosixPath(segment.path)]
     assert read_segment(tmp_path, segment) == [frame(5, 20)]
     assert pq.read_table(tmp_path / segment.path).schema.equals(RECORD_SCHEMA)
 
@@ -103,7 +104,10 @@ def test_a_segment_that_holds_only_rejects(tmp_path: Path) -> None:
     segment = seal(tmp_path, [frame(5, 6, rejects=rejects[:1]), frame(6, 9, rejects=rejects[1:])])
     assert (segment.record_count, segment.reject_count) == (0, 2)
     assert read_segment(tmp_path, segment) == [frame(5, 9)]
-    assert data_paths(segment) == [Path(segment.path), Path(segment.rejects_path)]
+    assert data_paths(segment) == [
+        PurePosixPath(segment.path),
+        PurePosixPath(segment.rejects_path),
+    ]
     assert table_rejects(read_table(tmp_path / segment.rejects_path)) == rejects
 
 
@@ -237,9 +241,8 @@ def test_a_frame_that_holds_fewer_records_than_it_says_is_damage(tmp_path: Path)
 
 def test_refuses_a_segment_of_a_newer_format(tmp_path: Path) -> None:
     segment = seal(tmp_path, [full_frame(0, 3)])
-    path = tmp_path / segment.path
     schema = RECORD_SCHEMA.with_metadata({"cachesvc.format_version": "2"})
-    pq.write_table(schema.empty_table(), path)
+    path = rewritten(tmp_path / segment.path, schema.empty_table())
     with pytest.raises(StoreFormatUnsupported, match="segment format 2"):
         read_layout(path, segment)
 

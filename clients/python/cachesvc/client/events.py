@@ -95,7 +95,11 @@ class PartitionProgress(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """A sign of life, at least every few seconds on a quiet stream."""
+    """A sign of life, at least every few seconds on a quiet stream.
+
+    Everything before the positions was delivered: where they lie behind the last batch, there is
+    nothing in between but holes.
+    """
 
     partitions: tuple[PartitionProgress, ...]
 

@@ -12,7 +12,7 @@ Pure: no waiting, no clock.
 
 from cachesvc.client.batch import Batch
 from cachesvc.client.errors import DataLoss, PositionNotDelivered
-from cachesvc.client.events import Ended, Event, PartitionAdded, Started
+from cachesvc.client.events import Ended, Event, PartitionAdded, Progress, Started
 from cachesvc.client.positions import PartitionKey, Position, Positions
 
 
@@ -63,6 +63,9 @@ class Ledger:
                 known = self._received.get(event.start.key)
                 if known is None or event.start.incarnation > known.incarnation:
                     self._add(event.start)
+            case Progress():
+                for each in event.partitions:
+                    _advance_within_life(self._received, each.position)
         return event
 
     def hand_out(self, event: Event) -> None:
@@ -73,6 +76,10 @@ class Ledger:
             case Ended():
                 for position in event.positions.values():
                     self._advance(position)
+            case Progress():
+                # Ranges without a record, such as holes at the end, are told in no other way.
+                for each in event.partitions:
+                    _advance_within_life(self._handed_out, each.position)
 
     def to_commit(self, wanted: Positions, delivered: Positions) -> Positions:
         """The positions a commit has to send; those already committed are left out.
@@ -136,6 +143,12 @@ class Ledger:
         known = self._handed_out.get(position.key)
         if known is None or position.is_after(known):
             self._handed_out[position.key] = position
+
+
+def _advance_within_life(positions: dict[PartitionKey, Position], reached: Position) -> None:
+    known = positions.get(reached.key)
+    if known is not None and known.incarnation == reached.incarnation and reached.is_after(known):
+        positions[reached.key] = reached
 
 
 def _not_delivered(position: Position, limit: Position | None) -> PositionNotDelivered:

@@ -77,7 +77,7 @@ class Stream:
 
         A batch is handed out when it is given. A record is handed out when the next one is asked
         for: the record in hand is not covered. Partitions that have given nothing yet are where
-        they started.
+        they started, or behind the holes they began with.
         """
         return self._with_cursor(covered=True)
 

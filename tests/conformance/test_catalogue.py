@@ -1,0 +1,292 @@
+"""The contract of ``ports.Catalogue``, for each implementation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cachesvc.model import Mode, PartitionId, Segment, TopicId
+from cachesvc.store.ports import Catalogue, JobRunRecord, PositionCommit, SubscriptionRecord
+from tests.support.frames import ORDERS
+
+TOPIC = ORDERS.topic_id
+SECOND = TOPIC.partition(1)
+LATER = TopicId("main", "orders", 2).partition(0)
+OTHER = PartitionId("spare", "orders", 1, 0)
+
+COPIES = SubscriptionRecord("copies", "main", ("orders", "items"), "", Mode.FULL, 1, False, 10)
+WILD = SubscriptionRecord("wild", "main", (), "or.*", Mode.INCREMENTAL, 3, True, 20, 21)
+
+
+def segment(base: int, end: int, partition: PartitionId = ORDERS, rejects: int = 0) -> Segment:
+    name = f"{partition}/{base}-{end}.parquet"
+    return Segment(
+        partition,
+        base,
+        end,
+        record_count=end - base,
+        bytes=1_000 + base,
+        min_timestamp_ms=-1,
+        max_timestamp_ms=2**63 - 1,
+        created_ms=5,
+        level=2,
+        path=f"log/{name}",
+        reject_count=rejects,
+        rejects_path=f"rejects/{name}" if rejects else "",
+    )
+
+
+def commit(name: str, positions: dict[PartitionId, int], at_ms: int | None = 50) -> PositionCommit:
+    return PositionCommit(name, positions, at_ms)
+
+
+def test_a_new_one_is_empty(catalogue: Catalogue) -> None:
+    assert catalogue.list_partitions() == {}
+    assert catalogue.list_segments() == []
+    assert catalogue.list_retired() == {}
+    assert catalogue.list_subscriptions() == []
+    assert catalogue.list_positions() == {}
+    assert catalogue.list_job_runs("", 10) == []
+    assert catalogue.list_paused_jobs() == set()
+
+
+def test_closing_twice_is_no_error(catalogue: Catalogue) -> None:
+    catalogue.close()
+    catalogue.close()
+
+
+class TestPartitions:
+    def test_enters_and_moves(self, catalogue: Catalogue) -> None:
+        catalogue.put_partition(SECOND, 7)
+        catalogue.put_partition(ORDERS, 2**63 - 1)
+        catalogue.put_partition(SECOND, 9)
+        assert catalogue.list_partitions() == {ORDERS: 2**63 - 1, SECOND: 9}
+
+    def test_are_ordered(self, catalogue: Catalogue) -> None:
+        for partition in (OTHER, LATER, SECOND, TOPIC.partition(10), TOPIC.partition(2), ORDERS):
+            catalogue.put_partition(partition, 0)
+        listed = list(catalogue.list_partitions())
+        assert listed == sorted(listed)
+        assert len(listed) == 6
+
+    def test_epochs_rise_topic_by_topic(self, catalogue: Catalogue) -> None:
+        assert [catalogue.raise_epoch(TOPIC, now) for now in (1, 2, 3)] == [1, 2, 3]
+        assert catalogue.raise_epoch(OTHER.topic_id, 4) == 1
+        assert catalogue.raise_epoch(LATER.topic_id, 4) == 1
+        assert catalogue.raise_epoch(TOPIC, 5) == 4
+
+
+class TestManifest:
+    def test_lists_segments_as_they_were_published(self, catalogue: Catalogue) -> None:
+        published = [
+            segment(0, 10),
+            segment(10, 30, rejects=2),
+            segment(0, 5, SECOND),
+            segment(0, 5, LATER),
+            segment(0, 5, OTHER),
+        ]
+        catalogue.replace_segments([], published[::-1], 1)
+        assert catalogue.list_segments() == published
+        assert catalogue.list_retired() == {}
+
+    def test_replaces_and_retires_at_once(self, catalogue: Catalogue) -> None:
+        parts = [segment(0, 10, rejects=1), segment(10, 20), segment(20, 30)]
+        merged = replace(segment(0, 20, rejects=1), path="log/merged.parquet", level=3)
+        catalogue.replace_segments([], parts, 1)
+        catalogue.replace_segments(parts[:2], [merged], 77)
+        assert catalogue.list_segments() == [merged, parts[2]]
+        assert catalogue.list_retired() == {
+            parts[0].path: 77,
+            parts[0].rejects_path: 77,
+            parts[1].path: 77,
+        }
+
+    def test_expires_and_moves_log_starts_at_once(self, catalogue: Catalogue) -> None:
+        parts = [segment(0, 10), segment(10, 20), segment(0, 5, SECOND)]
+        catalogue.put_partition(ORDERS, 0)
+        catalogue.put_partition(SECOND, 0)
+        catalogue.replace_segments([], parts, 1)
+        catalogue.expire_segments([parts[0], parts[2]], {ORDERS: 10, SECOND: 5}, 88)
+        assert catalogue.list_segments() == [parts[1]]
+        assert catalogue.list_partitions() == {ORDERS: 10, SECOND: 5}
+        assert catalogue.list_retired() == {parts[0].path: 88, parts[2].path: 88}
+
+    def test_forgets_files_that_are_gone(self, catalogue: Catalogue) -> None:
+        parts = [segment(0, 10, rejects=1), segment(10, 20)]
+        catalogue.replace_segments([], parts, 1)
+        catalogue.expire_segments(parts, {}, 88)
+        catalogue.forget_retired([parts[0].path, parts[1].path, "log/never-heard-of.parquet"])
+        assert catalogue.list_retired() == {parts[0].rejects_path: 88}
+        catalogue.forget_retired([])
+
+    def test_retiring_twice_counts_once(self, catalogue: Catalogue) -> None:
+        """A merge may still name what retention has just taken."""
+        parts = [segment(0, 10), segment(10, 20)]
+        catalogue.replace_segments([], parts, 1)
+        catalogue.expire_segments(parts[:1], {ORDERS: 10}, 88)
+        catalogue.replace_segments(parts, [segment(0, 20)], 99)
+        assert catalogue.list_segments() == [segment(0, 20)]
+        assert set(catalogue.list_retired()) == {part.path for part in parts}
+        catalogue.forget_retired([part.path for part in parts])
+        assert catalogue.list_retired() == {}
+
+
+class TestSubscriptions:
+    def test_are_listed_by_name(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(WILD)
+        catalogue.put_subscription(COPIES)
+        assert catalogue.list_subscriptions() == [COPIES, WILD]
+
+    def test_change_as_a_whole_but_for_their_beginning(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES)
+        changed = replace(
+            WILD, name="copies", connection="spare", epoch=9, full_sync_done=True, created_ms=999
+        )
+        for _ in range(3):
+            catalogue.put_subscription(changed)
+        assert catalogue.list_subscriptions() == [replace(changed, created_ms=10)]
+
+    def test_topics_change_again_and_again(self, catalogue: Catalogue) -> None:
+        for count in (1, 0, 3, 200, 2):
+            topics = tuple(f"topic-{number}" for number in range(count))
+            catalogue.put_subscription(replace(COPIES, topics=topics), {ORDERS: count})
+            assert catalogue.list_subscriptions()[0].topics == topics
+            assert catalogue.list_positions() == {"copies": {ORDERS: count}}
+
+    def test_keep_their_positions_when_they_change(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES, {ORDERS: 5, SECOND: 6})
+        catalogue.put_subscription(replace(COPIES, epoch=2))
+        catalogue.put_subscription(replace(COPIES, epoch=3), {SECOND: 7})
+        assert catalogue.list_positions() == {"copies": {ORDERS: 5, SECOND: 7}}
+
+    def test_drop_their_positions_when_told_to(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES, {ORDERS: 5, SECOND: 6})
+        catalogue.put_subscription(COPIES, {SECOND: 1}, drop_positions=True)
+        assert catalogue.list_positions() == {"copies": {SECOND: 1}}
+        catalogue.put_subscription(COPIES, drop_positions=True)
+        assert catalogue.list_positions() == {}
+
+    def test_are_forgotten_with_their_positions(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES, {ORDERS: 5})
+        catalogue.put_subscription(WILD, {ORDERS: 6})
+        catalogue.delete_subscription("copies")
+        catalogue.delete_subscription("never-heard-of")
+        assert catalogue.list_subscriptions() == [WILD]
+        assert catalogue.list_positions() == {"wild": {ORDERS: 6}}
+        catalogue.put_subscription(COPIES)
+        assert catalogue.list_positions() == {"wild": {ORDERS: 6}}
+
+
+class TestPositions:
+    def test_of_many_subscriptions_at_once(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES)
+        catalogue.put_subscription(WILD)
+        catalogue.commit_positions(
+            [commit("copies", {ORDERS: 5, LATER: 1}), commit("wild", {ORDERS: 2**63 - 1})]
+        )
+        assert catalogue.list_positions() == {
+            "copies": {ORDERS: 5, LATER: 1},
+            "wild": {ORDERS: 2**63 - 1},
+        }
+
+    def test_later_ones_win(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES)
+        catalogue.commit_positions([commit("copies", {ORDERS: 5, SECOND: 6})])
+        catalogue.commit_positions(
+            [commit("copies", {ORDERS: 9}, 60), commit("copies", {ORDERS: 3}, 70)]
+        )
+        assert catalogue.list_positions() == {"copies": {ORDERS: 3, SECOND: 6}}
+        assert catalogue.list_subscriptions()[0].committed_ms == 70
+
+    def test_of_nobody_are_not_kept(self, catalogue: Catalogue) -> None:
+        """A subscription may be deleted while a commit of it waits its turn."""
+        catalogue.put_subscription(COPIES)
+        catalogue.delete_subscription("copies")
+        catalogue.commit_positions([commit("copies", {ORDERS: 5})])
+        assert catalogue.list_positions() == {}
+        catalogue.put_subscription(COPIES)
+        assert catalogue.list_positions() == {}
+
+    def test_commits_of_nothing(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES)
+        catalogue.commit_positions([])
+        catalogue.commit_positions([commit("copies", {}, None)])
+        assert catalogue.list_subscriptions() == [COPIES]
+        catalogue.commit_positions([commit("copies", {}, 60)])
+        assert catalogue.list_subscriptions() == [replace(COPIES, committed_ms=60)]
+        assert catalogue.list_positions() == {}
+
+    def test_a_start_is_no_commit(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES)
+        catalogue.commit_positions([commit("copies", {ORDERS: 5}, None)])
+        assert catalogue.list_positions() == {"copies": {ORDERS: 5}}
+        assert catalogue.list_subscriptions()[0].committed_ms is None
+
+    def test_a_full_sync_stays_done(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscription(COPIES)
+        done = PositionCommit("copies", {ORDERS: 5}, 60, full_sync_done=True)
+        catalogue.commit_positions([done, commit("copies", {ORDERS: 6}, 61)])
+        assert catalogue.list_subscriptions()[0].full_sync_done
+        catalogue.commit_positions([commit("copies", {ORDERS: 7}, 62)])
+        assert catalogue.list_subscriptions()[0].full_sync_done
+
+    def test_many(self, catalogue: Catalogue) -> None:
+        names = [f"task-{number:03}" for number in range(100)]
+        for name in names:
+            catalogue.put_subscription(replace(COPIES, name=name))
+        for offset in range(5):
+            catalogue.commit_positions(
+                [
+                    commit(name, {TOPIC.partition(number): offset for number in range(20)})
+                    for name in names
+                ]
+            )
+        expected = {TOPIC.partition(number): 4 for number in range(20)}
+        assert catalogue.list_positions() == dict.fromkeys(names, expected)
+
+
+class TestJobs:
+    def test_runs_are_listed_with_the_newest_first(self, catalogue: Catalogue) -> None:
+        runs = [
+            JobRunRecord("sweep", 10, 11, True, counts={"files_deleted": 2, "bytes_freed": 2**40}),
+            JobRunRecord("compact", 20, 25, False, "disk full: “/store”"),
+            JobRunRecord("sweep", 30, 31, True),
+        ]
+        for run in runs:
+            catalogue.add_job_run(run)
+        assert catalogue.list_job_runs("", 10) == runs[::-1]
+        assert catalogue.list_job_runs("sweep", 10) == [runs[2], runs[0]]
+        assert catalogue.list_job_runs("sweep", 1) == [runs[2]]
+        assert catalogue.list_job_runs("expire", 10) == []
+
+    def test_runs_at_the_same_time_are_ordered_by_name(self, catalogue: Catalogue) -> None:
+        for name in ("sweep", "compact", "expire"):
+            catalogue.add_job_run(JobRunRecord(name, 10, 11, True))
+        assert [run.name for run in catalogue.list_job_runs("", 10)] == [
+            "compact",
+            "expire",
+            "sweep",
+        ]
+
+    def test_the_newest_runs_of_each_are_kept(
+        self, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in ("catalogue", "memory_catalogue"):
+            monkeypatch.setattr(f"cachesvc.store.{module}.JOB_RUNS_MAX", 20)
+        catalogue.add_job_run(JobRunRecord("compact", 0, 1, True))
+        for number in range(23):
+            catalogue.add_job_run(JobRunRecord("sweep", number, number, True))
+        runs = catalogue.list_job_runs("sweep", 10_000)
+        assert [run.started_ms for run in runs] == list(range(22, 2, -1))
+        assert len(catalogue.list_job_runs("compact", 10)) == 1
+
+    def test_are_paused_and_resumed(self, catalogue: Catalogue) -> None:
+        for _ in range(2):
+            catalogue.set_job_paused("sweep", paused=True)
+        catalogue.set_job_paused("compact", paused=True)
+        catalogue.set_job_paused("expire", paused=False)
+        assert catalogue.list_paused_jobs() == {"sweep", "compact"}
+        for _ in range(2):
+            catalogue.set_job_paused("sweep", paused=False)
+        assert catalogue.list_paused_jobs() == {"compact"}

@@ -1,0 +1,180 @@
+"""What the catalogue on DuckDB promises beyond the port: it is a file, and it lasts."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from cachesvc.errors import DamagedFile, PreconditionFailed, StoreFormatUnsupported
+from cachesvc.model import Mode, Segment
+from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.ports import Catalogue, JobRunRecord, PositionCommit, SubscriptionRecord
+from tests.support.frames import ORDERS
+
+COPIES = SubscriptionRecord("copies", "main", ("orders",), "", Mode.FULL, 1, False, 10)
+SEGMENT = Segment(ORDERS, 0, 9, 9, 100, 1, 2, 3, 0, "log/0-9.parquet", 1, "rejects/0-9.parquet")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "catalogue.duckdb"
+
+
+def everything(catalogue: Catalogue) -> list[object]:
+    return [
+        catalogue.list_partitions(),
+        catalogue.list_segments(),
+        catalogue.list_retired(),
+        catalogue.list_subscriptions(),
+        catalogue.list_positions(),
+        catalogue.list_job_runs("", 100),
+        catalogue.list_paused_jobs(),
+    ]
+
+
+def fill(catalogue: Catalogue) -> list[object]:
+    """Enters something of everything and answers what it is."""
+    later = replace(SEGMENT, base_offset=9, end_offset=12, path="log/9-12.parquet")
+    catalogue.put_partition(ORDERS, 0)
+    catalogue.raise_epoch(ORDERS.topic_id, 1)
+    catalogue.replace_segments([], [SEGMENT, later], 1)
+    catalogue.expire_segments([SEGMENT], {ORDERS: 9}, 2)
+    catalogue.put_subscription(COPIES, {ORDERS: 3})
+    catalogue.commit_positions([PositionCommit("copies", {ORDERS: 12}, 4, True)])
+    catalogue.add_job_run(JobRunRecord("sweep", 1, 2, False, "no", {"files_deleted": 1}))
+    catalogue.set_job_paused("sweep", paused=True)
+    return everything(catalogue)
+
+
+def test_everything_is_there_again(path: Path) -> None:
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        before = fill(catalogue)
+    for epoch in (2, 3):
+        with closing(DuckDBCatalogue(path)) as catalogue:
+            assert everything(catalogue) == before
+            assert catalogue.raise_epoch(ORDERS.topic_id, 0) == epoch
+
+
+def test_everything_is_there_after_a_crash(path: Path, tmp_path: Path) -> None:
+    """A copy of the files while it is open is what a killed process leaves behind."""
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        before = fill(catalogue)
+        left_behind = tmp_path / "left-behind"
+        left_behind.mkdir()
+        for file in path.parent.glob("catalogue.duckdb*"):
+            shutil.copy(file, left_behind)
+    with closing(DuckDBCatalogue(left_behind / path.name)) as catalogue:
+        assert everything(catalogue) == before
+
+
+def test_a_torn_end_of_its_own_log_costs_the_last_change_at_most(path: Path) -> None:
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.put_subscription(COPIES)
+        for offset in range(5):
+            catalogue.commit_positions([PositionCommit("copies", {ORDERS: offset}, offset)])
+        wal = path.with_name(path.name + ".wal")
+        torn = path.with_name("torn.duckdb")
+        shutil.copy(path, torn)
+        torn.with_name("torn.duckdb.wal").write_bytes(wal.read_bytes()[:-5])
+    with closing(DuckDBCatalogue(torn)) as catalogue:
+        assert catalogue.list_positions() == {"copies": {ORDERS: 3}}
+
+
+def set_version(path: Path, version: int) -> None:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update meta set format_version = ?", [version])
+
+
+def test_a_newer_format_is_refused_and_left_alone(path: Path) -> None:
+    DuckDBCatalogue(path).close()
+    set_version(path, 2)
+    before = path.read_bytes()
+    with pytest.raises(StoreFormatUnsupported, match="format 2, this version .* up to 1"):
+        DuckDBCatalogue(path)
+    assert path.read_bytes() == before
+    assert not path.with_name(path.name + ".wal").exists()
+    set_version(path, 1)  # nobody holds the file
+    DuckDBCatalogue(path).close()
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"this is no database\n" * 500)
+
+
+def cut_off(path: Path) -> None:
+    DuckDBCatalogue(path).close()
+    path.write_bytes(path.read_bytes()[:6_000])
+
+
+def other_database(path: Path) -> None:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table customers (id integer)")
+
+
+def without_version(path: Path) -> None:
+    DuckDBCatalogue(path).close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("delete from meta")
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [no_database, cut_off, other_database, without_version, directory])
+def test_what_is_no_catalogue_is_refused_and_left_alone(
+    path: Path, make: Callable[[Path], None]
+) -> None:
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(DamagedFile, match=r"(?s)cannot be opened as a DuckDB.*left as it is"):
+        DuckDBCatalogue(path)
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_failed_change_leaves_nothing_of_it(path: Path) -> None:
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        before = fill(catalogue)
+        wrong = replace(SEGMENT, base_offset=2**70)
+        with pytest.raises(PreconditionFailed) as caught:
+            catalogue.replace_segments(catalogue.list_segments(), [SEGMENT, wrong], 9)
+        assert caught.value.reason == "STORE_WRITE_FAILED"
+        assert everything(catalogue) == before
+
+
+@contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Lets no file grow beyond the size of this one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_told_and_goes_by(path: Path) -> None:
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.put_subscription(COPIES, {ORDERS: 3})
+        before = everything(catalogue)
+        with full_disk(path.with_name(path.name + ".wal")):
+            for _ in range(2):
+                with pytest.raises(PreconditionFailed) as caught:
+                    catalogue.commit_positions([PositionCommit("copies", {ORDERS: 5}, 4)])
+                assert caught.value.reason == "STORE_WRITE_FAILED"
+            assert everything(catalogue) == before
+        catalogue.commit_positions([PositionCommit("copies", {ORDERS: 6}, 4)])
+        before = everything(catalogue)
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        assert everything(catalogue) == before
+        assert catalogue.list_positions() == {"copies": {ORDERS: 6}}
