@@ -110,7 +110,7 @@ class ServiceProcess:
     def _serving(self) -> bool:
         with grpc.insecure_channel(self.address) as channel:
             try:
-                answer = health_pb2_grpc.HealthStub(channel).Check(
+                answer = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
                     health_pb2.HealthCheckRequest(), timeout=1
                 )
             except grpc.RpcError:
