@@ -41,7 +41,7 @@ class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     # Bytes of the newest frames kept in memory, over all partitions. 64 KiB to 1 TiB.
     memory_bytes_max: CacheBytes = 64 * MIB
     # Bytes of older frames, decoded and encoded once and shared by subscribers. 64 KiB to 1 TiB.
-    chunk_cache_bytes_max: CacheBytes = 96 * MIB
+    chunk_cache_bytes_max: CacheBytes = 32 * MIB
     # Bytes of sealed journals kept on disk so that catching up stays fast; 0: none. Up to 1 PiB.
     warm_bytes_max: Annotated[int, Meta(ge=0, le=1024 * 1024 * GIB)] = 8 * GIB
     # A journal is sealed at the first of these. Bytes: 1 KiB to 4 GiB; records: 1 to 100 million;

@@ -57,17 +57,15 @@ def write_parquet(
 
     Where it fails nothing stays behind, so that trying again on a full disk takes no more of it.
     """
-    temporary = directory / (stem + layout.TEMPORARY_SUFFIX)
+    path = directory / (stem + layout.TEMPORARY_SUFFIX)
     try:
-        written = _write_rows(
-            temporary, schema, tables, metadata, zstd_level, keep_empty=keep_empty
-        )
+        written = _write_rows(path, schema, tables, metadata, zstd_level, keep_empty=keep_empty)
         if written.bytes:
-            written.name = layout.data_file_name(stem, crc32c(_read_footer(temporary)))
-            temporary.rename(directory / written.name)
+            written.name = layout.data_file_name(stem, crc32c(_read_footer(path)))
+            path = path.rename(directory / written.name)
             sync_directory(directory)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
     return written
 

@@ -29,7 +29,7 @@ from cachesvc.store.record_schema import (
 
 SEAL_ZSTD_LEVEL = 1
 MERGE_ZSTD_LEVEL = 9
-_READ_BYTES = 8 << 20
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.demo.failure import DemoError
-from tests.demo.options import parse
+from tests.demo.options import Options, parse
 from tests.demo.outcome import Outcome
 from tests.demo.run import Run
-from tests.demo.screen import Screen
+from tests.demo.screen import Screen, counted
+from tests.demo.service import format_address
 from tests.demo.summary import print_summary
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     directory = Path(tempfile.mkdtemp(prefix="cachesvc-demo-"))
     store = options.store or directory / "store"
     kept = store if options.keep or options.store else None
+    console.print(_introduction(options), highlight=False, markup=False)
     try:
         with Screen(console) as screen:
             outcome = asyncio.run(_execute(Run(options, directory, store, screen)))
@@ -59,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"store and logs stay in {directory}", file=sys.stderr)
         else:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _introduction(options: Options) -> str:
+    tasks = counted(options.tasks, "sync task")
+    if options.kafka is None:
+        return f"Starting a Kafka stand-in, the service with its reader, and {tasks}."
+    kafka = format_address(options.kafka)
+    return f"Starting the service with its reader on {kafka}, and {tasks}."
 
 
 async def _execute(run: Run) -> Outcome:

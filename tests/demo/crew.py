@@ -15,9 +15,8 @@ from typing import Self
 
 from tests.demo.failure import DemoError, with_tail
 from tests.demo.plan import Plan
-from tests.demo.service import child_environment
+from tests.demo.service import ROOT, child_environment
 
-_ROOT = Path(__file__).resolve().parents[2]
 _END_S = 10.0
 _REPORT_BYTES_MAX = 16 * 1024 * 1024
 
@@ -46,6 +45,11 @@ class Member:
     live: bool = False
     positions: Ends = field(default_factory=dict)
     checksum: str = ""
+
+    def lag(self, log_ends: Ends) -> int:
+        """Offsets from its positions to the ends of the log, holes included."""
+        behind = (max(0, end - self.positions.get(key, 0)) for key, end in log_ends.items())
+        return 0 if self.checksum else sum(behind)
 
     def has_reached(self, ends: Ends) -> bool:
         """Whether it has everything before `ends`."""
@@ -128,7 +132,7 @@ class Crew:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 limit=_REPORT_BYTES_MAX,
-                cwd=_ROOT,
+                cwd=ROOT,
                 env=child_environment(),
                 start_new_session=True,
             )

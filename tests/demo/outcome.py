@@ -19,9 +19,9 @@ class Outcome:
     Attributes:
         topics: What was read.
         partitions: How many they have.
-        source_records: Records that a consumer finds there.
+        source_records: Records that a consumer finds there, without the rejected ones.
         source_checksum: Over those.
-        rejects: Those of them that are no JSON objects, which the service keeps apart.
+        rejects: Records that are no JSON objects, which the service keeps apart.
         members: The tasks, all ended.
         service_bytes: What the broker has sent to the service.
         direct_bytes: What it has sent to a consumer that read everything once.
@@ -43,23 +43,12 @@ class Outcome:
     seconds: float
 
     @property
-    def tasks_equal(self) -> bool:
-        """Whether all tasks got the same records, and as many as there are."""
-        wanted = self.source_records - self.rejects
-        same = len({member.checksum for member in self.members}) == 1
-        return same and all(member.records == wanted for member in self.members)
-
-    @property
-    def source_equal(self) -> bool | None:
-        """Whether those are the records in Kafka; None if some were turned away."""
-        if self.rejects:
-            return None
-        return all(member.checksum == self.source_checksum for member in self.members)
-
-    @property
     def equal(self) -> bool:
-        """Whether everything is as it should be."""
-        return self.tasks_equal and self.source_equal is not False
+        """Whether every task got exactly the records that are in Kafka."""
+        return all(
+            (member.records, member.checksum) == (self.source_records, self.source_checksum)
+            for member in self.members
+        )
 
     @property
     def delivered(self) -> int:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.demo.crew import Member
+from tests.demo.crew import Ends, Member
 
 _WINDOW_S = 1.5
 
@@ -73,8 +73,9 @@ class Picture:
     @property
     def done(self) -> float:
         """Share of the way, from 0 to 1: all records mined, and delivered to all tasks."""
-        counts = [self.flow[-1].records or 0, *(row.records or 0 for row in self.tasks)]
-        return min(1.0, sum(counts) / max(1, self.total * len(counts)))
+        mined = self.flow[-1].records or 0
+        got = mined + sum(mined - row.lag for row in self.tasks if row.lag is not None)
+        return min(1.0, got / max(1, self.total * (1 + len(self.tasks))))
 
 
 class Tracker:
@@ -99,34 +100,31 @@ class Tracker:
         total: int,
         produced: int,
         mined: int,
+        log_ends: Ends,
         broker_bytes: int,
     ) -> Picture:
         """Everything as it is now."""
-        source = ("produced", "by this demo") if self._produces else ("in Kafka", "as it was found")
+        source = ("produced", "by this demo") if self._produces else ("in Kafka", "at the start")
+        speed = self._rates["produced"].at(elapsed_s, produced) if self._produces else 0.0
+        mining_speed, lag = self._rates["mined"].at(elapsed_s, mined), max(0, produced - mined)
         flow = [
-            Row(*source, produced, self._rates["produced"].at(elapsed_s, produced), None, ""),
-            Row(
-                "mined",
-                "by one reader",
-                mined,
-                self._rates["mined"].at(elapsed_s, mined),
-                max(0, produced - mined),
-                "",
-            ),
+            Row(*source, produced, speed, None, ""),
+            Row("mined", "by one reader", mined, mining_speed, lag, ""),
         ]
         tasks = [
-            _row(member, rate.at(elapsed_s, member.records), mined)
+            _row(member, rate.at(elapsed_s, member.records), member.lag(log_ends))
             for member, rate in zip(self._members, self._task_rates, strict=True)
         ]
-        share = sum(member.records for member in self._members) / mined if mined else 0.0
-        return Picture(elapsed_s, activity, total, flow, tasks, broker_bytes, share * broker_bytes)
+        shares = [1 - row.lag / mined for row in tasks if row.lag is not None and mined]
+        return Picture(
+            elapsed_s, activity, total, flow, tasks, broker_bytes, sum(shares) * broker_bytes
+        )
 
 
-def _row(member: Member, per_second: float, mined: int) -> Row:
+def _row(member: Member, per_second: float, lag: int) -> Row:
     plan = member.plan
     if member.started_s is None:
         return Row(plan.name, plan.kind, None, 0.0, None, "joins late" if plan.late else "")
-    lag = max(0, mined - member.records)
     return Row(plan.name, plan.kind, member.records, per_second, lag, _state(member, lag))
 
 

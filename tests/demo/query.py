@@ -18,9 +18,9 @@ group by country order by amount desc limit 4"""
 
 _ANY = """\
 select regexp_extract(filename, '/([^/]+)/i[0-9]+/', 1) as topic,
-       count(*)         as records,
-       min("timestamp") as first,
-       max("timestamp") as last
+       count(*)                  as records,
+       min("timestamp")::varchar as first,
+       max("timestamp")::varchar as last
 from read_parquet('log/**/*.parquet', filename = true)
 group by topic order by records desc limit 4"""
 

@@ -12,6 +12,7 @@ from tests.demo.broker_proxy import BrokerProxy
 from tests.demo.checksum import Checksum
 from tests.demo.crew import Crew, Ends, Member
 from tests.demo.failure import DemoError
+from tests.demo.metadata import Address
 from tests.demo.options import Options
 from tests.demo.outcome import Outcome
 from tests.demo.plan import LATE_SHARE, SLOW_S, plans
@@ -52,6 +53,7 @@ class Run:
         self._activity = "starting"
         self._began_s = time.monotonic()
         self._mined = 0
+        self._log_ends: Ends = {}
         self._moved = (0, time.monotonic())
 
     async def execute(self) -> Outcome:
@@ -74,16 +76,17 @@ class Run:
                     await self._deliver(group, crew)
                     service_bytes = self._proxy.bytes_received
                     sealed = await self._await_sealed(service)
-                    direct = await self._read_directly(group, kafka)
+                    rejects = await service.rejects()
+                    direct = await self._read_directly(group, kafka, rejects)
             except* DemoError as failures:
                 raise _first(failures) from None
-            return await self._outcome(service, direct, sealed, service_bytes)
+            return await self._outcome(direct, sealed, service_bytes)
 
     @property
     def _total(self) -> int:
         return self._extent.records if self._extent is not None else self._options.records
 
-    async def _open_source(self, stack: AsyncExitStack) -> tuple[str, int]:
+    async def _open_source(self, stack: AsyncExitStack) -> Address:
         if self._options.kafka is not None:
             self._extent = await find_extent(self._options.kafka, self._options.topics)
             return self._options.kafka
@@ -140,19 +143,17 @@ class Run:
             await self._look(moving=False)
 
     async def _read_directly(
-        self, group: asyncio.TaskGroup, kafka: tuple[str, int]
+        self, group: asyncio.TaskGroup, kafka: Address, rejects: set[tuple[str, int, int]]
     ) -> DirectReader:
         self._activity = "reading Kafka directly, to compare"
         assert self._extent is not None
-        direct = DirectReader(self._extent, Checksum())
+        direct = DirectReader(self._extent, rejects, Checksum())
         reading = group.create_task(direct.read(kafka))
         while not reading.done():
             await self._look(moving=False)
         return direct
 
-    async def _outcome(
-        self, service: Service, direct: DirectReader, sealed: Sealed, service_bytes: int
-    ) -> Outcome:
+    async def _outcome(self, direct: DirectReader, sealed: Sealed, service_bytes: int) -> Outcome:
         orders = self._stand_in is not None
         answer = await asyncio.to_thread(query.ask, self._store, orders=orders)
         self._activity = "done"
@@ -162,7 +163,7 @@ class Run:
             partitions=len(direct.extent.ends),
             source_records=direct.checksum.records,
             source_checksum=direct.checksum.hex(),
-            rejects=await service.rejects(),
+            rejects=direct.rejected,
             members=self._members,
             service_bytes=service_bytes,
             direct_bytes=direct.bytes_received,
@@ -183,6 +184,7 @@ class Run:
         assert self._service is not None
         offsets = await self._service.offsets()
         self._mined = sum(p.log_end_offset - p.log_start_offset for p in offsets)
+        self._log_ends = {(p.topic, p.partition): p.log_end_offset for p in offsets}
         self._show()
         error = next((p.mining_error for p in offsets if p.mining_error), "")
         moved = self._mined + sum(member.records for member in self._members)
@@ -203,6 +205,7 @@ class Run:
                 total=self._total,
                 produced=produced,
                 mined=self._mined,
+                log_ends=self._log_ends,
                 broker_bytes=self._proxy.bytes_received,
             )
         )

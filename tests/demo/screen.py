@@ -25,7 +25,7 @@ _STYLES = {
     "live": "green",
     "has it all": "bold green",
 }
-_OTHER_LINES = 11
+_OTHER_LINES = 12
 """Lines of the live display that are not tasks."""
 
 
@@ -90,12 +90,17 @@ def size(count: float) -> str:
     return f"{count:.1f} {unit}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def _table(picture: Picture, tasks_max: int) -> RenderableType:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", style="bold", no_wrap=True, min_width=9)
     table.add_column("", style="dim", no_wrap=True, min_width=14)
     for title in ("records", "per second", "lag"):
-        table.add_column(title, justify="right", no_wrap=True, min_width=10)
+        table.add_column(title, justify="right", no_wrap=True, min_width=9)
     table.add_column("", no_wrap=True, min_width=11)
     for row in picture.flow:
         _add(table, row)
@@ -153,7 +158,7 @@ def _costs(picture: Picture) -> RenderableType:
     costs.add_row(
         "without it",
         size(picture.direct_bytes),
-        f"to {len(picture.tasks)} tasks, each by itself: {ratio:.1f} times as much",
+        f"to {counted(len(picture.tasks), 'task')}, each by itself: {ratio:.1f} times as much",
     )
     return costs
 

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,21 +16,23 @@ from typing import Any, Self
 
 import grpc
 
-from cachesvc.client import Client, PartitionOffsets
+from cachesvc.client import Client, ClientError, PartitionOffsets
 from cachesvc.v1 import admin_pb2, admin_pb2_grpc
 from tests.demo.failure import DemoError, with_tail
 from tests.demo.metadata import Address
 from tests.support.ports import HOST, free_ports
 
+ROOT = Path(__file__).resolve().parents[2]
 _READY_S = 30.0
 _STOP_S = 10.0
 _CALL_S = 10.0
 _POLL_S = 0.1
+_REJECTS_MAX = 100_000
 
 # Little memory, so that whoever is late or slow is served from disk; journals are sealed soon, so
 # that there are Parquet files to look at.
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "store": {"memory_bytes_max": 1024 * 1024, "segment_age_s_max": 4.0},
+    "store": {"memory_bytes_max": 1024 * 1024, "segment_age_s_max": 3.0},
     "server": {"progress_interval_s": 0.5, "shutdown_grace_s": 2.0},
     "mining": {"metadata_interval_s": 1.0},
 }
@@ -95,25 +97,41 @@ class Service:
         await self._stop()
 
     async def offsets(self) -> list[PartitionOffsets]:
-        """The ends of every partition's log."""
-        return await self._client.list_offsets()
+        """The ends of every partition's log.
+
+        Raises:
+            DemoError: The service does not answer; so do the other questions.
+        """
+        with self._answers_expected():
+            return await self._client.list_offsets()
 
     async def sealed(self) -> Sealed:
         """What is in Parquet files by now."""
         ends: dict[tuple[str, int], int] = {}
         files = size = 0
-        async for segment in self._segments():
-            key = segment.topic, segment.partition
-            ends[key] = max(ends.get(key, 0), segment.end_offset)
-            files += 1
-            size += segment.bytes
+        request = admin_pb2.ListSegmentsRequest()
+        with self._answers_expected():
+            async for response in self._admin.ListSegments(request, timeout=_CALL_S):
+                for segment in response.segments:
+                    key = segment.topic, segment.partition
+                    ends[key] = max(ends.get(key, 0), segment.end_offset)
+                    files += 1
+                    size += segment.bytes
         return Sealed(ends, files, size)
 
-    async def rejects(self) -> int:
-        """Records that the JSON rule turned away."""
-        request = admin_pb2.ListTopicsRequest()
-        response = await self._admin.ListTopics(request, timeout=_CALL_S)
-        return sum(topic.reject_count for topic in response.topics)
+    async def rejects(self) -> set[tuple[str, int, int]]:
+        """Topic, partition and offset of the records that the JSON rule turned away."""
+        request = admin_pb2.ListRejectsRequest(limit=_REJECTS_MAX)
+        with self._answers_expected():
+            found = {
+                (reject.topic, reject.partition, reject.offset)
+                async for response in self._admin.ListRejects(request, timeout=_CALL_S)
+                for reject in response.rejects
+            }
+        if len(found) >= _REJECTS_MAX:
+            what = f"{len(found):,} records or more are no JSON objects"
+            raise DemoError(f"{what}, which is what the cache is for; choose others with --topics")
+        return found
 
     def check(self) -> None:
         """Makes sure that it runs.
@@ -126,11 +144,14 @@ class Service:
             what = f"the service ended with exit code {self._process.returncode}"
             raise DemoError(with_tail(what, self.log))
 
-    async def _segments(self) -> AsyncIterator[admin_pb2.Segment]:
-        request = admin_pb2.ListSegmentsRequest()
-        async for response in self._admin.ListSegments(request, timeout=_CALL_S):
-            for segment in response.segments:
-                yield segment
+    @contextlib.contextmanager
+    def _answers_expected(self) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, grpc.aio.AioRpcError) as error:
+            self.check()
+            details = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
+            raise DemoError(with_tail(f"the service answers: {details}", self.log)) from error
 
     async def _start(self) -> None:
         with self.log.open("ab") as log:
@@ -139,6 +160,7 @@ class Service:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=ROOT,
                 env=child_environment(),
                 start_new_session=True,  # Ctrl-C is for us; we end the service
             )

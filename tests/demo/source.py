@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from tests.demo.failure import DemoError
 from tests.demo.metadata import Address
 from tests.demo.service import format_address
 
+_ANSWER_TIMEOUT_S = 5.0
 _POLL_MS = 1_000
 _SHOWN_TOPICS = 8
 
@@ -82,12 +83,16 @@ class DirectReader:
 
     Attributes:
         extent: What to read.
-        checksum: Over what it has read so far.
+        rejects: Topic, partition and offset of records that are none for the service.
+        checksum: Over the others, as far as they were read.
+        rejected: How many it has left out.
         bytes_received: What the brokers have sent it; known at the end.
     """
 
     extent: Extent
+    rejects: Container[tuple[str, int, int]]
     checksum: Checksum
+    rejected: int = 0
     bytes_received: int = 0
 
     async def read(self, kafka: Address) -> None:
@@ -124,7 +129,9 @@ class DirectReader:
         while left:
             for partition, batch in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
                 end = self.extent.ends[partition]
-                wanted = [record for record in batch if record.offset < end]
+                found = [record for record in batch if record.offset < end]
+                wanted = [r for r in found if (*partition, r.offset) not in self.rejects]
+                self.rejected += len(found) - len(wanted)
                 offsets = [record.offset for record in wanted]
                 values = [record.value for record in wanted]
                 self.checksum.add_records(partition.topic, partition.partition, offsets, values)
@@ -135,7 +142,10 @@ class DirectReader:
 
 @asynccontextmanager
 async def _catalogue(kafka: Address) -> AsyncIterator[KafkaCatalogue]:
-    catalogue = KafkaCatalogue(KafkaSettings(bootstrap_servers=(format_address(kafka),)))
+    settings = KafkaSettings(
+        bootstrap_servers=(format_address(kafka),), answer_timeout_s=_ANSWER_TIMEOUT_S
+    )
+    catalogue = KafkaCatalogue(settings)
     try:
         yield catalogue
     finally:

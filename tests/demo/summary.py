@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +15,10 @@ from rich.text import Text
 from tests.demo.options import Options
 from tests.demo.outcome import Outcome
 from tests.demo.query import Answer
-from tests.demo.screen import size
+from tests.demo.screen import counted, size
 from tests.demo.service import format_address
+
+_SHOWN_TOPICS = 5
 
 
 def print_summary(console: Console, outcome: Outcome, options: Options, store: Path | None) -> None:
@@ -32,17 +33,17 @@ def print_summary(console: Console, outcome: Outcome, options: Options, store: P
     console.print()
     place = "" if store is None else f" in {store}"
     _heading(console, f"The store is plain Parquet{place}. DuckDB says:")
-    console.print(Padding(Text(outcome.answer.sql, style="cyan"), (1, 0, 0, 2)))
-    console.print(Padding(_answer(outcome.answer), (0, 0, 0, 2)))
+    console.print(Padding(Text(outcome.answer.sql, style="cyan"), (1, 0, 0, 2), expand=False))
+    console.print(Padding(_answer(outcome.answer), (0, 0, 0, 2), expand=False))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
     for name, text in _facts(outcome):
         facts.add_row(name, text)
     _heading(console, "What happened")
-    console.print(Padding(facts, (0, 0, 1, 2)))
+    console.print(Padding(facts, (0, 0, 1, 2), expand=False))
     _heading(console, "Next")
-    for name, command in _next(options, store):
+    for name, command in _next(options):
         console.print(Text(f"  {name:14}  ").append(command, "cyan"), soft_wrap=True)
 
 
@@ -58,15 +59,17 @@ def _answer(answer: Answer) -> Table:
 
 
 def _facts(outcome: Outcome) -> Iterator[tuple[str, str | Text]]:
-    count = len(outcome.members)
-    what = f"{', '.join(outcome.topics)} ({outcome.partitions} partitions)"
+    tasks = counted(len(outcome.members), "task")
+    names = ", ".join(outcome.topics[:_SHOWN_TOPICS])
+    names += ", …" if len(outcome.topics) > _SHOWN_TOPICS else ""
+    what = f"{names} ({counted(outcome.partitions, 'partition')})"
     yield "in Kafka", f"{outcome.source_records:,} change events in {what}"
-    delivered = f"{outcome.delivered:,} records to {count} tasks"
+    delivered = f"{counted(outcome.delivered, 'record')} to {tasks}"
     yield "delivered", f"{delivered}, in {outcome.seconds:.0f} s all in all"
     yield "same records", _verdict(outcome)
     one, all_of_them = size(outcome.direct_bytes), size(outcome.direct_bytes_all)
     sent = f"the broker sent {size(outcome.service_bytes)} to the service. "
-    sent += f"Reading directly costs {one}, so for {count} tasks {all_of_them}: "
+    sent += f"Reading directly costs {one}, so for {tasks} {all_of_them}: "
     yield "broker traffic", Text(sent).append(f"{outcome.ratio:.1f} times as much", "bold")
     late = [member for member in outcome.members if member.plan.late]
     if late:
@@ -79,29 +82,26 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str | Text]]:
     if slow:
         yield "slow", f"{', '.join(slow)}, and held up nobody"
     if outcome.rejects:
-        yield "rejected", f"{outcome.rejects:,} records are no JSON objects, and kept apart"
+        yield "rejected", f"{outcome.rejects:,} records more are no JSON objects, and kept apart"
     files, disk = outcome.sealed.files, size(outcome.sealed.bytes)
     yield "on disk", f"{outcome.answer.records:,} records in {files} Parquet files, {disk}"
 
 
 def _verdict(outcome: Outcome) -> Text:
-    checksums = {member.checksum for member in outcome.members}
     if outcome.equal:
-        where = "all tasks" if outcome.source_equal is None else "Kafka and all tasks"
-        return Text(f"yes: checksum {checksums.pop()} in {where}", style="green")
+        return Text(f"yes: checksum {outcome.source_checksum} in Kafka and in all tasks", "green")
     parts = [f"Kafka {outcome.source_records:,} ({outcome.source_checksum})"]
     parts += [f"{m.plan.name} {m.records:,} ({m.checksum})" for m in outcome.members]
     return Text(f"NO: {', '.join(parts)}", style="bold red")
 
 
-def _next(options: Options, store: Path | None) -> Iterator[tuple[str, str]]:
+def _next(options: Options) -> Iterator[tuple[str, str]]:
     kafka, topics = "HOST:9092", "'orders|customers'"
     if options.kafka is None:
         yield "your own Kafka", f"scripts/demo --kafka {kafka} --topics {topics}"
     else:
         kafka = format_address(options.kafka)
-    where = shlex.quote(str(store)) if store is not None else "./store"
-    yield "the service", f".venv/bin/cachesvc serve --kafka {kafka} --store {where}"
+    yield "the service", f".venv/bin/cachesvc serve --kafka {kafka} --store ./store"
     yield "a first task", ".venv/bin/cachesvc tail TOPIC --from earliest"
     yield "from Python", "clients/python/README.md"
 
