@@ -61,7 +61,7 @@ class Segment:
         level: 0 when sealed from a journal; each compaction adds one.
         path: Of the Parquet file, relative to the store.
         reject_count: Records of the range that the JSON rule turned away.
-        rejects_path: Of the Parquet file with the rejects, relative to the store; empty without any.
+        rejects_path: Of the file with the rejects, relative to the store; empty without any.
     """
 
     partition: PartitionId

@@ -242,26 +242,34 @@ class Assignments:
         readers = {reader.name: reader for reader in self._readers.get(source.name, [])}
         current = {topic: r.name for r in readers.values() for topic in r.assigned}
         target = assign(dict.fromkeys(sorted(needed), 1.0), list(readers), current)
+        before = {name: dict(reader.assigned) for name, reader in readers.items()}
+        try:
+            await self._hand_over(source, readers, target)
+        finally:  # what has changed hands before a failure has to be known too
+            for name, reader in readers.items():
+                if reader.assigned != before[name]:
+                    reader.changed.set()
+        self._forget_unassigned(source, set(target))
+
+    async def _hand_over(
+        self, source: Source, readers: Mapping[str, JoinedReader], target: Mapping[str, str]
+    ) -> None:
         for reader in readers.values():
             for topic in [t for t in reader.assigned if target.get(t) != reader.name]:
                 del reader.assigned[topic]
-                reader.changed.set()
         for topic, name in target.items():
             topic_id = self._store.topic_id(source.name, topic)
-            reader = readers[name]
-            before = reader.assigned.get(topic)
+            assigned = readers[name].assigned
+            before = assigned.get(topic)
             numbers = source.topics[topic]
             if before is None:
                 epoch = await self._store.catalogue.call(
                     lambda port, t=topic_id: port.raise_epoch(t, time.time_ns() // 1_000_000)  # type: ignore[misc]
                 )
                 self._epochs[topic_id] = epoch
-                reader.assigned[topic] = Assigned(topic_id, epoch, numbers)
-                reader.changed.set()
+                assigned[topic] = Assigned(topic_id, epoch, numbers)
             elif before.partitions != numbers:
-                reader.assigned[topic] = Assigned(topic_id, before.epoch, numbers)
-                reader.changed.set()
-        self._forget_unassigned(source, set(target))
+                assigned[topic] = Assigned(topic_id, before.epoch, numbers)
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
         """Makes the logs of these topics' partitions, those that are new. Idempotent.

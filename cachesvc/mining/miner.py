@@ -9,9 +9,15 @@ import msgspec
 import structlog
 
 from cachesvc.errors import DataLoss
-from cachesvc.mining.encode import ROWS_MAX, Encoded, encode
+from cachesvc.mining.encode import ROWS_MAX, Encoded, encode, encode_batch
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition, Holdings
-from cachesvc.mining.source import EARLIEST, ProblemReason, SourceBatch, SourceReader
+from cachesvc.mining.source import (
+    EARLIEST,
+    POLL_BYTES_MAX,
+    ProblemReason,
+    SourceBatch,
+    SourceReader,
+)
 from cachesvc.mining.uplink import Answer, PartitionReport, ServiceLost, Uplink
 from cachesvc.mining.window import AppendWindow, InFlight
 from cachesvc.model import MiningState, NonJsonPolicy
@@ -91,28 +97,53 @@ class Miner:
         """
         while True:
             await self._window.wait_for_room()
-            batch = await self._source.poll()
-            held = self._holdings.get(batch.partition)
-            if held is None:
-                continue
-            assert held.next_offset in (EARLIEST, batch.base_offset), "batches follow one another"
-            await self._mine_batch(batch, held, held.life)
+            work = [
+                (batch, held, held.life)
+                for batch in await self._source.poll()
+                if (held := self._holdings.get(batch.partition)) is not None
+            ]
+            for batch, held, _ in work:
+                expected = held.next_offset in (EARLIEST, batch.base_offset)
+                assert expected, "batches follow one another"
+            if len(work) == 1 and work[0][0].encoded_bytes > POLL_BYTES_MAX:
+                await self._mine_large(*work[0])
+            else:
+                await self._mine_small(work)
 
-    async def _mine_batch(self, batch: SourceBatch, held: HeldPartition, life: int) -> None:
+    async def _mine_large(self, batch: SourceBatch, held: HeldPartition, life: int) -> None:
+        """Decodes one chunk while the one before is being encoded."""
         chunks = batch.chunks(self._rows_max)
+        policy = self._connection.non_json_policy
         try:
             chunk = await self._in_thread(self._decoder, next, chunks, None)
             while chunk is not None:
-                policy = self._connection.non_json_policy
                 encoding = self._in_thread(self._encoder, encode, chunk, policy)
                 decoding = self._in_thread(self._decoder, next, chunks, None)
                 goes_on = await self._send(held, life, await encoding)
                 chunk = await decoding
                 if not goes_on:
                     return
-        except DataLoss as error:
-            if self._holdings.holds(held, life):
-                self._go_back(held, held.next_offset, f"{error.reason}: {error}")
+        except DataLoss as damage:
+            self._damaged(held, life, damage)
+
+    async def _mine_small(self, work: Sequence[tuple[SourceBatch, HeldPartition, int]]) -> None:
+        """Decodes and encodes some batches in one go."""
+        policy, rows_max = self._connection.non_json_policy, self._rows_max
+
+        def encode_all() -> list[tuple[list[Encoded], DataLoss | None]]:
+            return [encode_batch(batch, policy, rows_max) for batch, _, _ in work]
+
+        results = await self._in_thread(self._encoder, encode_all)
+        for (_, held, life), (done, damage) in zip(work, results, strict=True):
+            for encoded in done:
+                if not await self._send(held, life, encoded):
+                    break
+            if damage is not None:
+                self._damaged(held, life, damage)
+
+    def _damaged(self, held: HeldPartition, life: int, damage: DataLoss) -> None:
+        if self._holdings.holds(held, life):
+            self._go_back(held, held.next_offset, f"{damage.reason}: {damage}")
 
     async def _send(self, held: HeldPartition, life: int, encoded: Encoded) -> bool:
         """Sends appends, as far as they still count; whether the partition goes on behind them."""

@@ -79,28 +79,40 @@ async def run_reader(
 ) -> None:
     """Runs a reader until SIGTERM, SIGINT, or the end of standard input if that counts.
 
-    Takes over the signals and the garbage collector's thresholds, so is meant to be all that its
-    process does. Ends cleanly: what is on its way to the service is given ``flush_timeout_s``.
+    Takes over the signals and the garbage collector's thresholds while it runs, so is meant to be
+    all that its process does. Ends cleanly: what is on its way is given ``flush_timeout_s``.
 
     Raises:
         PreconditionFailed: The service speaks another version of the protocol.
     """
+    thresholds = gc.get_threshold()
     gc.set_threshold(*_GC_THRESHOLDS)
-    async with _stop_signals(settings.exit_with_parent) as stopping:
-        backoff = Backoff(0.1, settings.retry_s_max)
-        while not stopping.is_set():
-            began_s = time.monotonic()
-            lost = await _membership(settings, make_source, stopping)
-            if lost is None:
-                break
-            if time.monotonic() - began_s > settings.retry_s_max:
-                backoff.reset()
-            delay_s = backoff.next()
-            _log.warning("service_lost", error=str(lost), retry_s=round(delay_s, 2))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
-                    await stopping.wait()
+    try:
+        async with _stop_signals(settings.exit_with_parent) as stopping:
+            await _keep_joined(settings, make_source, stopping)
+    finally:
+        gc.set_threshold(*thresholds)
     _log.info("reader_ended", reader=settings.name)
+
+
+async def _keep_joined(
+    settings: ReaderSettings,
+    make_source: Callable[[ConnectionSettings], SourceReader],
+    stopping: asyncio.Event,
+) -> None:
+    backoff = Backoff(0.1, settings.retry_s_max)
+    while not stopping.is_set():
+        began_s = time.monotonic()
+        lost = await _membership(settings, make_source, stopping)
+        if lost is None:
+            return
+        if time.monotonic() - began_s > settings.retry_s_max:
+            backoff.reset()
+        delay_s = backoff.next()
+        _log.warning("service_lost", error=str(lost), retry_s=round(delay_s, 2))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await stopping.wait()
 
 
 async def _membership(

@@ -23,7 +23,7 @@ class Batches:
     def __init__(self, reader: LogReader, cache_bytes_max: int) -> None:
         self._reader = reader
         self._bodies: SharedCache[_FrameKey, bytes] = SharedCache(cache_bytes_max, len)
-        self._pieces: SharedCache[tuple[_FrameKey, int], Sequence[Frame]] = SharedCache(
+        self._pieces: SharedCache[tuple[_FrameKey, Encoding, int], Sequence[Frame]] = SharedCache(
             cache_bytes_max, lambda pieces: sum(piece.encoded_bytes for piece in pieces)
         )
 
@@ -47,10 +47,12 @@ class Batches:
             bytes_max: What it may carry; a single record that is larger comes alone.
         """
         first = frames[0]
+        if encoded_size([first], encoding) > bytes_max and first.record_count > 1:
+            pieces = await self._split(partition, first, encoding, bytes_max)
+            frames = [piece for piece in pieces if piece.end_offset > position]
+            first = frames[0]
         stop = first.end_offset if end is None else min(first.end_offset, end)
         first = await self._reader.slice(first, position, stop)
-        if encoded_size([first], encoding) > bytes_max and first.record_count > 1:
-            return (await self._split(partition, first, encoding, bytes_max))[:1]
         run, size = [first], encoded_size([first], encoding)
         for frame in frames[1:]:
             size += encoded_size([frame], encoding)
@@ -62,9 +64,11 @@ class Batches:
     async def _split(
         self, partition: PartitionId, frame: Frame, encoding: Encoding, bytes_max: int
     ) -> Sequence[Frame]:
-        parts = -(-encoded_size([frame], encoding) // bytes_max)
-        key = ((partition, frame.base_offset, frame.end_offset), parts)
-        return await self._pieces.get(key, lambda: self._reader.run(split_frame, frame, parts))
+        """A large frame in pieces that fit; the same ones for every stream and every position."""
+        key = ((partition, frame.base_offset, frame.end_offset), encoding, bytes_max)
+        return await self._pieces.get(
+            key, lambda: self._reader.run(_split, frame, encoding, bytes_max)
+        )
 
     async def bodies(self, partition: PartitionId, frames: Sequence[Frame]) -> list[bytes]:
         """Each frame as the bytes of ``Batch.records``."""
@@ -75,3 +79,13 @@ class Batches:
                 await self._bodies.get(key, lambda f=frame: self._reader.run(records_body, f))  # type: ignore[misc]
             )
         return found
+
+
+def _split(frame: Frame, encoding: Encoding, bytes_max: int) -> list[Frame]:
+    """Pieces of at most ``bytes_max``, or of one record. Blocking."""
+    parts = -(-encoded_size([frame], encoding) // bytes_max)
+    if parts <= 1 or frame.record_count <= 1:
+        return [frame]
+    return [
+        piece for part in split_frame(frame, parts) for piece in _split(part, encoding, bytes_max)
+    ]

@@ -234,9 +234,14 @@ def frame_of(request: pb.AppendRequest) -> Frame:
     """
     consistent = (
         0 <= request.base_offset <= request.end_offset
+        and min(request.record_count, request.reject_count) >= 0
         and bool(request.record_count) == bool(request.payload)
         and bool(request.reject_count) == bool(request.rejects)
         and request.record_count + request.reject_count <= request.end_offset - request.base_offset
+        and (
+            not request.record_count
+            or request.base_offset <= request.first_offset < request.end_offset
+        )
     )
     if not consistent:
         raise InvalidRequest(

@@ -88,7 +88,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         return response
 
     async def _logs(self, source: Source, topic: str) -> list[PartitionLog]:
-        """The logs of a topic, or of all that is cached, with the source's ends where it can tell."""
+        """The logs of a topic, or of all that is cached, with the source's ends if it tells."""
         logs = [
             log
             for log in self._store.all()

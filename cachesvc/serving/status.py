@@ -17,6 +17,9 @@ from grpc_status import rpc_status
 from cachesvc import errors
 
 DOMAIN = "cachesvc"
+# Trailers that are longer than a client takes, often 8 KiB, reach it as another error.
+_MESSAGE_BYTES_MAX = 1_000
+_METADATA_BYTES_MAX = 250
 _log = logging.getLogger(__name__)
 
 # The first class that fits wins.
@@ -34,10 +37,20 @@ _CODES: tuple[tuple[type[errors.CacheError], int], ...] = (
 def status_of(error: errors.CacheError) -> status_pb2.Status:
     """The status message of an error, details included."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), code_pb2.INTERNAL)
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    metadata = {name: _cut(value, _METADATA_BYTES_MAX) for name, value in error.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     detail = any_pb2.Any()
     detail.Pack(info)
-    return status_pb2.Status(code=code, message=str(error), details=[detail])
+    message = _cut(str(error), _MESSAGE_BYTES_MAX)
+    return status_pb2.Status(code=code, message=message, details=[detail])
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    """Valid Unicode of bounded length; a caller's own words may be in it."""
+    data = text.encode(errors="replace")
+    if len(data) <= bytes_max:
+        return data.decode()
+    return data[: bytes_max - 3].decode(errors="ignore") + "…"
 
 
 async def abort(

@@ -53,7 +53,7 @@ def split_frame(frame: Frame, parts: int) -> list[Frame]:
 
 
 def first_offset_at(frames: Iterable[Frame], timestamp_ms: int, from_offset: int = 0) -> int | None:
-    """The first offset from ``from_offset`` on of a record not before ``timestamp_ms``. Blocking."""
+    """The first offset from ``from_offset`` on of a record at that time or later. Blocking."""
     for frame in frames:
         if frame.record_count and frame.max_timestamp_ms >= timestamp_ms:
             table = decode_payloads([frame.payload])

@@ -23,6 +23,7 @@ from tests.bench import (
     b7_first_record,
     b8_size,
     b9_memory,
+    b10_crowd,
 )
 from tests.bench.options import Options, parse
 from tests.bench.rendering import as_json, as_markdown, as_text, fill
@@ -41,6 +42,7 @@ _BENCHMARKS: tuple[tuple[tuple[str, ...], Callable[[Stage], list[Figure]]], ...]
     (("B7",), b7_first_record.measure),
     (("B8",), b8_size.measure),
     (("B9",), b9_memory.measure),
+    (("B10",), b10_crowd.measure),
 )
 _NEEDS_OWN_BROKER = {
     "B1": "bytes are counted at a listener that only a broker of our own has",

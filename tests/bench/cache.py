@@ -49,6 +49,11 @@ def first_records(job: Json, _: Say) -> Json:
     return asyncio.run(_first_records(job))
 
 
+def crowd(job: Json, _: Say) -> Json:
+    """Hold many streams at once, and count what arrives without decoding it."""
+    return asyncio.run(_crowd(job))
+
+
 async def _read_records(job: Json) -> Json:
     total = sum(job["ends"].values())
     tally = Tally()
@@ -116,6 +121,27 @@ async def _follow(job: Json, say: Say) -> Json:
     return {"digest": digest.to_json(), "latencies": latencies.to_json()}
 
 
+async def _crowd(job: Json) -> Json:
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        streams = [tasks.create_task(_count(job, began)) for _ in range(job["streams"])]
+    return {"streams": [stream.result() for stream in streams]}
+
+
+async def _count(job: Json, began: float) -> Json:
+    total = sum(job["ends"].values())
+    records = 0
+    ends: dict[str, int] = {}
+    async with _stream(job) as stream:
+        async for batch in stream:
+            records += len(batch)
+            ends[str(batch.partition)] = batch.next_position
+            if records >= total:
+                break
+        seconds = time.perf_counter() - began
+    return {"seconds": seconds, "records": records, "ends": ends}
+
+
 async def _first_records(job: Json) -> Json:
     found = []
     for partition, offset in job["places"]:
@@ -163,5 +189,6 @@ if __name__ == "__main__":
             "digest-arrow": digest_arrow,
             "follow": follow,
             "first-records": first_records,
+            "crowd": crowd,
         }
     )

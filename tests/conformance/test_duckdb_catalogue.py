@@ -97,7 +97,7 @@ def test_a_newer_format_is_refused_and_left_alone(path: Path) -> None:
     DuckDBCatalogue(path).close()
     set_version(path, 2)
     before = path.read_bytes()
-    with pytest.raises(StoreFormatUnsupported, match="format 2, this version .* up to 1"):
+    with pytest.raises(StoreFormatUnsupported, match=r"format 2, this version .* up to 1"):
         DuckDBCatalogue(path)
     assert path.read_bytes() == before
     assert not path.with_name(path.name + ".wal").exists()

@@ -17,6 +17,7 @@ from cachesvc.client import (
     NotFound,
     Position,
     Progress,
+    Stream,
     SubscriptionTakenOver,
 )
 from tests.support.checker import Observation, check
@@ -239,13 +240,17 @@ def test_the_newest_subscriber_takes_over(
                     newer = client.subscribe("s", topics=[topic], mode=Mode.FULL_AND_INCREMENTAL)
                     async with newer:
                         with pytest.raises(SubscriptionTakenOver):
-                            while True:
-                                await anext(aiter(older))
+                            await _drain(older)
                         with pytest.raises(SubscriptionTakenOver):
                             await older.commit(batch.position)
                         assert (await anext(aiter(newer))).record_count
 
         asyncio.run(asyncio.wait_for(run(), 60))
+
+
+async def _drain(stream: Stream) -> None:
+    async for _ in stream:
+        pass
 
 
 def test_new_topics_and_partitions_join_a_running_stream(

@@ -56,14 +56,16 @@ class Collected:
 
     async def run(self) -> None:
         while True:
-            batch = await self._source.poll()
-            partition = batch.partition
-            for chunk in batch.chunks(1_000):
-                self.begins.setdefault(partition, chunk.base_offset)
-                assert self.ends.get(partition, chunk.base_offset) == chunk.base_offset
-                assert chunk.end_offset > chunk.base_offset
-                self.ends[partition] = chunk.end_offset
-                self.chunks[partition].append(chunk)
+            for batch in await self._source.poll():
+                for chunk in batch.chunks(1_000):
+                    self._take(batch.partition, chunk)
+
+    def _take(self, partition: SourcePartition, chunk: RecordColumns) -> None:
+        self.begins.setdefault(partition, chunk.base_offset)
+        assert self.ends.get(partition, chunk.base_offset) == chunk.base_offset
+        assert chunk.end_offset > chunk.base_offset
+        self.ends[partition] = chunk.end_offset
+        self.chunks[partition].append(chunk)
 
     def add(self, topic: str, number: int, offset: int = EARLIEST) -> SourcePartition:
         partition = SourcePartition(topic, number)

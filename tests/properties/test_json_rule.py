@@ -109,7 +109,7 @@ def test_agrees_with_pythons_parser(batch: list[bytes | None]) -> None:
     assert verdict.text.to_pylist() == texts
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(batch=st.lists(values(), min_size=1, max_size=6), more=st.lists(values(), max_size=6))
 def test_the_verdict_on_a_value_does_not_depend_on_its_neighbours(
     batch: list[bytes | None], more: list[bytes | None]

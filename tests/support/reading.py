@@ -90,16 +90,12 @@ def watermarks(bootstrap: str, topic: str, timeout_s: float = 30.0) -> dict[int,
     consumer = _consumer(bootstrap, "read_uncommitted")
     try:
         partitions = _partitions(consumer, topic, timeout_s)
-        return {
-            p: _watermarks(consumer, TopicPartition(topic, p), timeout_s) for p in partitions
-        }
+        return {p: _watermarks(consumer, TopicPartition(topic, p), timeout_s) for p in partitions}
     finally:
         consumer.close()
 
 
-def _watermarks(
-    consumer: Consumer, partition: TopicPartition, timeout_s: float
-) -> tuple[int, int]:
+def _watermarks(consumer: Consumer, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:
     """Ask again while the broker has only just become the leader."""
     deadline = time.monotonic() + timeout_s
     while True:

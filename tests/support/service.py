@@ -100,7 +100,9 @@ class ServiceProcess:
         deadline = time.monotonic() + _READY_S
         while not self._serving():
             if self._process.poll() is not None:
-                raise ServiceError(f"the service ended with {self._process.returncode}{self._tail()}")
+                raise ServiceError(
+                    f"the service ended with {self._process.returncode}{self._tail()}"
+                )
             if time.monotonic() > deadline:
                 self.kill()
                 raise ServiceError(f"the service is not ready in {_READY_S} s{self._tail()}")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cachesvc.client import Batch, CaughtUp, Client, Ended, Mode, Started
+from cachesvc.client import Batch, Client, Ended, Mode, Started
 
 Seen = dict[int, list[tuple[int, bytes | None]]]
 """(offset, value) in the order of delivery, by partition number."""
@@ -47,19 +47,22 @@ async def full(
 ) -> Delivered:
     """Everything that the source has now, by a FULL stream."""
     delivered = Delivered()
-    async with asyncio.timeout(timeout_s), Client(address) as client:
-        async with client.subscribe(subscription, topics=[topic], mode=Mode.FULL) as stream:
-            async for event in stream.events():
-                if isinstance(event, Started):
-                    delivered.started = event
-                elif isinstance(event, Batch):
-                    delivered.add(event)
-                    if commit:
-                        await stream.commit(event.position)
-                elif isinstance(event, Ended):
-                    delivered.ended = event
-            if commit and delivered.ended is not None:
-                await stream.commit(delivered.ended.positions)
+    async with (
+        asyncio.timeout(timeout_s),
+        Client(address) as client,
+        client.subscribe(subscription, topics=[topic], mode=Mode.FULL) as stream,
+    ):
+        async for event in stream.events():
+            if isinstance(event, Started):
+                delivered.started = event
+            elif isinstance(event, Batch):
+                delivered.add(event)
+                if commit:
+                    await stream.commit(event.position)
+            elif isinstance(event, Ended):
+                delivered.ended = event
+        if commit and delivered.ended is not None:
+            await stream.commit(delivered.ended.positions)
     return delivered
 
 
@@ -75,22 +78,14 @@ async def until(
     """Follows a topic until each partition has reached its end, without committing."""
     delivered = Delivered()
     reached = dict.fromkeys(ends, 0)
-    async with asyncio.timeout(timeout_s), Client(address) as client:
-        async with client.subscribe(subscription, topics=[topic], mode=mode) as stream:
-            async for batch in stream:
-                delivered.add(batch)
-                reached[batch.partition] = batch.position.offset
-                if all(reached[number] >= end for number, end in ends.items()):
-                    return delivered
+    async with (
+        asyncio.timeout(timeout_s),
+        Client(address) as client,
+        client.subscribe(subscription, topics=[topic], mode=mode) as stream,
+    ):
+        async for batch in stream:
+            delivered.add(batch)
+            reached[batch.partition] = batch.position.offset
+            if all(reached[number] >= end for number, end in ends.items()):
+                return delivered
     return delivered
-
-
-async def caught_up(address: str, subscription: str, topic: str, timeout_s: float = 60) -> None:
-    """Waits until a subscription has been given everything there is, and forgets it."""
-    async with asyncio.timeout(timeout_s), Client(address) as client:
-        async with client.subscribe(
-            subscription, topics=[topic], mode=Mode.FULL_AND_INCREMENTAL
-        ) as stream:
-            async for event in stream.events():
-                if isinstance(event, CaughtUp):
-                    break

@@ -33,7 +33,7 @@ def test_it_travels_unchanged() -> None:
 def test_defaults() -> None:
     config = Config()
     assert config.store.memory_bytes_max == 64 * 1024**2
-    assert config.store.chunk_cache_bytes_max == 96 * 1024**2
+    assert config.store.chunk_cache_bytes_max == 32 * 1024**2
     assert config.store.warm_bytes_max == 8 * 1024**3
     assert config.server.listen == "127.0.0.1:7070"
     assert config.retention.age_s == 3 * 24 * 3600

@@ -78,7 +78,7 @@ class KafkaSource:
 
     def add(self, partition: SourcePartition, offset: int) -> None:
         """See ``SourceReader``. A partition that moves stays in the same life of its topic."""
-        before = self._states.get(partition)
+        before = self._forget(partition)
         state = FetchState(partition, offset, self._settings.partition_bytes_max)
         if before is not None and not before.given_up:
             state.topic_id = before.topic_id
@@ -88,7 +88,13 @@ class KafkaSource:
 
     def remove(self, partition: SourcePartition) -> None:
         """See ``SourceReader``."""
-        self._states.pop(partition, None)
+        self._forget(partition)
+
+    def _forget(self, partition: SourcePartition) -> FetchState | None:
+        state = self._states.pop(partition, None)
+        if state is not None:
+            state.buffered = None
+        return state
 
     def pause(self, partition: SourcePartition) -> None:
         """See ``SourceReader``."""
@@ -100,23 +106,24 @@ class KafkaSource:
 
     async def poll(self) -> Sequence[KafkaBatch]:
         """See ``SourceReader``."""
-        while True:
-            batches: list[KafkaBatch] = []
-            room = POLL_BYTES_MAX
-            while self._ready and (batch := self._ready[0].buffered) is not None:
-                room -= batch.encoded_bytes
-                if batches and room < 0:
-                    break
-                batches.append(batch)
-                self._ready.popleft().buffered = None
-            if batches:
-                self._changed.set()
-                return batches
-            if self._ready:
-                self._ready.popleft()
-                continue
+        while not (batches := self._take_ready()):
             self._arrived.clear()
             await self._arrived.wait()
+        self._changed.set()
+        return batches
+
+    def _take_ready(self) -> list[KafkaBatch]:
+        taken: list[KafkaBatch] = []
+        size = 0
+        while self._ready:
+            batch = self._ready[0].buffered
+            if batch is not None:
+                size += batch.encoded_bytes
+                if taken and size > POLL_BYTES_MAX:
+                    break
+                taken.append(batch)
+            self._ready.popleft().buffered = None
+        return taken
 
     def status(self, partition: SourcePartition) -> PartitionStatus:
         """See ``SourceReader``."""
@@ -167,7 +174,7 @@ class KafkaSource:
             if node is None:
                 continue
             if state.buffered is not None:
-                buffered[node] += len(state.buffered.data)
+                buffered[node] += state.buffered.encoded_bytes
             if state.fetchable and node not in self._fetching:
                 fetchable[node].append(state)
         budget = self._settings.fetch_bytes_max // max(1, len(set(self._survey.leaders.values())))

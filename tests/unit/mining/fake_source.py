@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cachesvc.errors import DataLoss
 from cachesvc.mining.source import (
     EARLIEST,
+    POLL_BYTES_MAX,
     PartitionStatus,
     Problem,
     RecordColumns,
@@ -48,6 +49,7 @@ class FakeBatch:
     end_offset: int
     records: Sequence[FakeRecord]
     damaged_at: int | None = None
+    encoded_bytes: int = 0
 
     def chunks(self, records_max: int) -> Iterator[RecordColumns]:
         base, rest = self.base_offset, list(self.records)
@@ -63,11 +65,15 @@ class FakeBatch:
 
 
 class FakeSource:
-    """A ``SourceReader``. Each poll brings up to ``batch_records`` records of one partition."""
+    """A ``SourceReader``.
 
-    def __init__(self, batch_records: int = 100) -> None:
+    A poll brings up to ``batch_records`` records of each partition, or, of large batches, of one.
+    """
+
+    def __init__(self, *, large: bool = False) -> None:
         self.error = ""
-        self.batch_records = batch_records
+        self.batch_records = 100
+        self.large = large
         self.added: list[tuple[SourcePartition, int]] = []
         self.paused: set[SourcePartition] = set()
         self.damaged: dict[SourcePartition, int] = {}
@@ -137,12 +143,16 @@ class FakeSource:
         if partition in self._positions:
             self.paused.add(partition)
 
-    async def poll(self) -> FakeBatch:
+    async def poll(self) -> Sequence[FakeBatch]:
         while True:
-            for partition, position in self._positions.items():
-                if partition not in self.paused and position < self._ends[partition]:
-                    self.polls += 1
-                    return self._next(partition, position)
+            waiting = [
+                (partition, position)
+                for partition, position in self._positions.items()
+                if partition not in self.paused and position < self._ends[partition]
+            ]
+            if waiting:
+                self.polls += 1
+                return [self._next(*one) for one in waiting[: 1 if self.large else None]]
             self._changed.clear()
             await self._changed.wait()
 
@@ -153,7 +163,8 @@ class FakeSource:
         self._positions[partition] = end
         # The next partition comes first the next time.
         self._positions[partition] = self._positions.pop(partition)
-        return FakeBatch(partition, position, end, batch, self.damaged.get(partition))
+        size = POLL_BYTES_MAX + 1 if self.large else 100
+        return FakeBatch(partition, position, end, batch, self.damaged.get(partition), size)
 
     def status(self, partition: SourcePartition) -> PartitionStatus:
         assert partition in self._positions

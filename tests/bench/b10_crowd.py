@@ -1,0 +1,67 @@
+"""B10: whether 500 subscribers get as much as one, and all of them about the same."""
+
+from __future__ import annotations
+
+import statistics
+
+from tests.bench.digest import Json
+from tests.bench.processes import run_all
+from tests.bench.report import Figure, Side, Target, absolute, ratio
+from tests.bench.service import Service
+from tests.bench.stage import Loaded, Stage, in_turn
+
+SUBSCRIBERS = 500
+PROCESSES = 4
+_RECORDS_MAX = 100_000
+_DELIVERED = Target("at least", 1)
+_SLOWEST = Target("at least", 0.8)
+_UNIT = "records/s"
+
+
+def measure(stage: Stage) -> list[Figure]:
+    """Let streams run through a topic that is cached already; nobody decodes anything."""
+    topic = stage.topic(min(stage.options.records, _RECORDS_MAX))
+    one: list[float] = []
+    crowd: list[float] = []
+    fairness: list[float] = []
+    with stage.service("b10") as service:
+        service.mine(topic.name, topic.records, stage.patience_s(topic.records))
+
+        def measure_one() -> None:
+            (seconds,) = _deliver(stage, topic, service, processes=1, streams=1)
+            one.append(topic.records / seconds)
+
+        def measure_crowd() -> None:
+            streams = SUBSCRIBERS // PROCESSES
+            seconds = _deliver(stage, topic, service, processes=PROCESSES, streams=streams)
+            crowd.append(SUBSCRIBERS * topic.records / max(seconds))
+            fairness.append(statistics.median(seconds) / max(seconds))
+
+        for run in stage.runs("B10"):
+            in_turn(run, measure_one, measure_crowd)
+    over = Side(f"{SUBSCRIBERS} subscribers, together", _UNIT, tuple(crowd))
+    under = Side("1 subscriber", _UNIT, tuple(one))
+    notes = [f"{PROCESSES} processes hold the streams; {topic.records:,} records for each"]
+    title = f"{SUBSCRIBERS} subscribers"
+    slowest = Side("slowest ÷ median", "", tuple(fairness))
+    return [
+        ratio("B10", f"{title}, delivered", over, under, _DELIVERED, notes),
+        absolute("B10s", f"{title}, the slowest one's rate", slowest, _SLOWEST),
+    ]
+
+
+def _deliver(
+    stage: Stage, topic: Loaded, service: Service, *, processes: int, streams: int
+) -> list[float]:
+    """Return for every stream the seconds that it took."""
+    job: Json = {**stage.cache_job(service, topic), "streams": streams}
+    patience_s = stage.patience_s(processes * streams * topic.records)
+    with stage.workers("cache", processes) as crew:
+        answers = run_all(crew, "crowd", job, patience_s)
+        digest = crew[0].run("digest-arrow", job, patience_s)["digest"]
+    stage.check_digest("B10", topic, digest)
+    found = [stream for answer in answers for stream in answer["streams"]]
+    wrong = [stream for stream in found if stream["ends"] != dict(topic.ends)]
+    wrong += [stream for stream in found if stream["records"] != topic.records]
+    stage.check("B10: counts and last positions", not wrong, f"{wrong[:1]}")
+    return [float(stream["seconds"]) for stream in found]

@@ -1,0 +1,88 @@
+"""Assignments that run within a test, over a cluster that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cachesvc.log.assignments import Assignments, JoinedReader
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.sources import Source, Sources
+from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.model import Mode
+from cachesvc.policy.topics import topic_matcher
+from tests.unit.log.lookups import FakeLookup, source
+from tests.unit.log.running import running, until
+
+TIMEOUT_S = 0.4
+
+
+class Plan:
+    """Assignments that run over a store, with what they look at."""
+
+    def __init__(self, store: LogStore, lookup: FakeLookup) -> None:
+        self.store = store
+        self.lookup = lookup
+        self.source: Source = source(lookup)
+        self.sources = Sources([self.source])
+        self.subscriptions = Subscriptions(store.catalogue, self._plan_again)
+        self.assignments = Assignments(
+            store, self.sources, lambda: self.subscriptions, TIMEOUT_S, topic_matcher
+        )
+        self.silent: list[int] = []
+        self.assignments.on_silent = self.silent.append
+
+    def _plan_again(self) -> None:
+        self.assignments.plan_again()
+
+    async def want(self, *topics: str, name: str = "copies", expression: str = "") -> None:
+        """Subscribes."""
+        await self.subscriptions.open(name, "main", topics, expression, Mode.FULL)
+
+    def join(self, name: str, pid: int = 1) -> JoinedReader:
+        """A reader that is never silent, unless a test says so."""
+        reader = self.assignments.join(name, "main", pid)
+        reader.heard_s = math.inf
+        return reader
+
+    def owners(self) -> dict[str, str]:
+        """The reader of each topic."""
+        return {
+            topic: reader.name for reader in self.assignments.readers() for topic in reader.assigned
+        }
+
+    async def settled(self, *topics: str) -> dict[str, str]:
+        """The readers of topics, once just these are assigned."""
+        await until(lambda: set(self.owners()) == set(topics))
+        return self.owners()
+
+
+@asynccontextmanager
+async def planning(path: Path, lookup: FakeLookup) -> AsyncIterator[Plan]:
+    async with running(path) as store:
+        plan = Plan(store, lookup)
+        runs = [
+            asyncio.ensure_future(plan.assignments.run()),
+            asyncio.ensure_future(plan.subscriptions.run()),
+        ]
+        try:
+            yield plan
+        finally:
+            for run in runs:
+                run.cancel()
+            await asyncio.wait(runs)
+
+
+def in_plan(path: Path, lookup: FakeLookup, test: Callable[[Plan], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with planning(path, lookup) as plan:
+            await test(plan)
+
+    asyncio.run(run())
+
+
+def epoch_of(reader: JoinedReader, topic: str) -> int:
+    return reader.assigned[topic].epoch

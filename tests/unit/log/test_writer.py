@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cachesvc.errors import PreconditionFailed, ShuttingDown
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.policy.sealing import SealLimits
+from cachesvc.store import journal as journal_module
+from cachesvc.store.frames import Frame
+from cachesvc.store.journal import JournalFile
+from tests.support.frames import (
+    ORDERS,
+    assert_contiguous,
+    frame,
+    full_frame,
+    full_frames,
+    records,
+    records_of,
+)
+from tests.unit.log.running import append, filled, ran, read_all, running, settings, until
+
+
+def test_an_append_is_readable_once_it_is_done(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 0)
+            done = store.writer.accept(log, full_frame(0, 5))
+            assert (log.accepted_end_offset, log.log_end_offset) == (5, 0)
+            assert not done.done()
+            await done
+            assert log.log_end_offset == 5
+            assert records_of(await store.reader.read(log, 0)) == records(0, 5)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("base", [0, 4, 6, 100])
+def test_refuses_what_does_not_continue_the_log(tmp_path: Path, base: int) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await filled(store, [full_frame(0, 5)])
+            with pytest.raises(PreconditionFailed) as caught:
+                store.writer.accept(log, full_frame(base, base + 5))
+            assert caught.value.reason == "NOT_CONTIGUOUS"
+            assert log.accepted_end_offset == 5
+
+    asyncio.run(run())
+
+
+def test_contiguity_counts_what_is_being_written(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 0)
+            first = store.writer.accept(log, full_frame(0, 5))
+            second = store.writer.accept(log, full_frame(5, 9))
+            with pytest.raises(PreconditionFailed):
+                store.writer.accept(log, full_frame(5, 9))
+            await asyncio.gather(first, second)
+            assert log.log_end_offset == 9
+
+    asyncio.run(run())
+
+
+def test_a_frame_that_covers_nothing_is_done_at_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await filled(store, [full_frame(0, 5)])
+            size = log.journals[0].bytes
+            assert store.writer.accept(log, frame(5, 5)).done()
+            await append(store, log, [full_frame(5, 6)])
+            assert log.log_end_offset == 6
+            assert log.journals[0].bytes == size + full_frame(5, 6).encoded_bytes
+
+    asyncio.run(run())
+
+
+def test_frames_of_many_partitions_are_published_in_their_order(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            logs = [await store.ensure(ORDERS.topic_id.partition(n), 0) for n in range(5)]
+            published: list[tuple[int, int]] = []
+            for log in logs:
+                log.subscribe(
+                    lambda log=log: published.append((log.id.partition, log.log_end_offset))  # type: ignore[misc]
+                )
+            waiting = [
+                store.writer.accept(log, each) for each in full_frames(0, 60, 3) for log in logs
+            ]
+            await asyncio.gather(*waiting)
+            for log in logs:
+                mine = [end for number, end in published if number == log.id.partition]
+                assert mine == list(range(3, 61, 3))
+                assert_contiguous(await read_all(store.reader, log, 0), 0, 60)
+
+    asyncio.run(run())
+
+
+def test_what_gathers_while_the_disk_is_busy_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    real = JournalFile.append
+
+    def counted(journal: JournalFile, frames: list[Frame]) -> None:
+        calls.append(len(frames))
+        real(journal, frames)
+
+    monkeypatch.setattr(JournalFile, "append", counted)
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            await filled(store, full_frames(0, 300, 3))
+        assert calls == [100]
+
+    asyncio.run(run())
+
+
+def test_a_full_journal_is_rolled_before_the_next_append(tmp_path: Path) -> None:
+    async def run() -> None:
+        limits = SealLimits(bytes_max=1 << 40, records_max=10, age_ms_max=1 << 40)
+        async with running(tmp_path, seal=limits) as store:
+            log = await store.ensure(ORDERS, 0)
+            for each in full_frames(0, 30, 4):
+                await append(store, log, [each])
+            await until(lambda: log.sealed_end_offset == 24)
+            assert [part.end_offset for part in log.segments] == [12, 24]
+            assert [entry.base_offset for entry in log.journals] == [0, 12, 24]
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 30)
+
+    asyncio.run(run())
+
+
+def test_an_old_journal_is_rolled_without_an_append(tmp_path: Path) -> None:
+    async def run() -> None:
+        limits = SealLimits(bytes_max=1 << 40, records_max=1 << 40, age_ms_max=1_000)
+        async with running(tmp_path, seal=limits) as store:
+            log = await filled(store, [full_frame(0, 5)])
+            idle = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            (entry,) = log.journals
+            store.writer.roll_due(store.all(), entry.created_ms + 999)
+            assert [active.file for active in log.journals if active.file]
+            store.writer.roll_due(store.all(), entry.created_ms + 1_000)
+            assert not [active.file for active in log.journals if active.file]
+            assert idle.empty
+            await until(lambda: log.sealed_end_offset == 5)
+
+    asyncio.run(run())
+
+
+def no_space(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+class FailingDisk:
+    """A disk that is full while it is told to be."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, target: object, name: str) -> None:
+        self.full = False
+        self.refused = 0
+        real: Callable[..., object] = getattr(target, name)
+
+        def perhaps(*arguments: object) -> object:
+            if self.full:
+                self.refused += 1
+                no_space()
+            return real(*arguments)
+
+        monkeypatch.setattr(target, name, perhaps)
+
+
+async def refused(store: LogStore, log: PartitionLog, frames: list[Frame]) -> list[str]:
+    """The reasons for which appends failed."""
+    waiting = [store.writer.accept(log, each) for each in frames]
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(error, PreconditionFailed) for error in found)
+    return [error.reason for error in found if isinstance(error, PreconditionFailed)]
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [(os, "writev"), (journal_module, "write_all"), (JournalFile, "append")],
+    ids=["writev", "write_all", "append"],
+)
+def test_a_full_disk_refuses_appends_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object, name: str
+) -> None:
+    disk = FailingDisk(monkeypatch, target, name)
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await filled(store, [full_frame(0, 5)])
+            disk.full = True
+            reasons = await refused(store, log, [full_frame(5, 8), full_frame(8, 9)])
+            assert reasons == ["STORE_WRITE_FAILED"] * 2
+            assert (log.log_end_offset, log.accepted_end_offset) == (5, 5)
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 5)
+            disk.full = False
+            await append(store, log, [full_frame(5, 12)])
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 12)
+        async with running(tmp_path) as store:
+            log = store.all()[0]
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 12)
+
+    asyncio.run(run())
+    assert disk.refused
+
+
+@pytest.mark.parametrize("name", ["write_all", "sync_directory"])
+def test_a_journal_that_cannot_be_begun_is_begun_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    disk = FailingDisk(monkeypatch, journal_module, name)
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 0)
+            disk.full = True
+            for _ in range(2):
+                assert await refused(store, log, [full_frame(0, 5)]) == ["STORE_WRITE_FAILED"]
+            assert log.empty
+            disk.full = False
+            await append(store, log, [full_frame(0, 5)])
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 5)
+
+    asyncio.run(run())
+
+
+def test_appends_that_came_behind_a_failed_one_fail_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop_told = asyncio.Event()
+    real = JournalFile.append
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 0)
+            other = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            behind: list[asyncio.Future[None]] = []
+
+            def meanwhile() -> None:
+                behind.append(store.writer.accept(log, full_frame(5, 9)))
+                behind.append(store.writer.accept(other, full_frame(0, 3)))
+                loop_told.set()
+
+            def slow_and_full(journal: JournalFile, frames: list[Frame]) -> None:
+                if frames[0].base_offset == 0 and journal.path.parent.name.endswith("0"):
+                    asyncio.run_coroutine_threadsafe(call(), loop).result()
+                    no_space()
+                real(journal, frames)
+
+            async def call() -> None:
+                meanwhile()
+
+            monkeypatch.setattr(JournalFile, "append", slow_and_full)
+            assert await refused(store, log, [full_frame(0, 5)]) == ["STORE_WRITE_FAILED"]
+            with pytest.raises(PreconditionFailed, match="No space left"):
+                await behind[0]
+            await behind[1]  # another partition's is not concerned
+            assert (log.accepted_end_offset, other.log_end_offset) == (0, 3)
+            monkeypatch.setattr(JournalFile, "append", real)
+            await append(store, log, [full_frame(0, 5)])
+            assert log.log_end_offset == 5
+
+    asyncio.run(run())
+
+
+def test_one_partitions_disk_error_is_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = JournalFile.append
+
+    def failing(journal: JournalFile, frames: list[Frame]) -> None:
+        if journal.path.parent.name == "partition=0":
+            no_space()
+        real(journal, frames)
+
+    monkeypatch.setattr(JournalFile, "append", failing)
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            bad = await store.ensure(ORDERS, 0)
+            good = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            first = store.writer.accept(bad, full_frame(0, 5))
+            second = store.writer.accept(good, full_frame(0, 5))
+            await second
+            with pytest.raises(PreconditionFailed):
+                await first
+            assert (bad.log_end_offset, good.log_end_offset) == (0, 5)
+
+    asyncio.run(run())
+
+
+def test_what_was_accepted_before_the_end_is_written(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = LogStore.open(settings(tmp_path))
+        async with ran(store):
+            log = await store.ensure(ORDERS, 0)
+            waiting = [store.writer.accept(log, each) for each in full_frames(0, 50, 5)]
+            store.writer.close()
+            with pytest.raises(ShuttingDown):
+                store.writer.accept(log, full_frame(50, 51))
+        assert all(done.done() and not done.exception() for done in waiting)
+        store.close()
+        assert log.log_end_offset == 50
+
+    asyncio.run(run())
+
+
+def test_a_caller_that_is_gone_changes_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 0)
+            store.writer.accept(log, full_frame(0, 5)).cancel()
+            await append(store, log, [full_frame(5, 9)])
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 9)
+
+    asyncio.run(run())
