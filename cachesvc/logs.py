@@ -6,20 +6,16 @@ fields::
     _log = logging.getLogger(__name__)
     _log.info("sealed a journal", extra={"event": "journal_sealed", "topic": "orders"})
 
-What is logged with structlog goes through ``logging`` with its event as the message, and lines of
-libraries come out in the same shape. A field whose name ends in a word such as ``password`` is
-masked, whoever wrote it. Only the commands that start a process configure logging.
+Lines of libraries come out in the same shape. A field whose name ends in a word such as
+``password`` is masked, whoever wrote it. Only the commands that start a process configure logging.
 """
 
 import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
-
-import structlog
 
 from cachesvc.config import MASK, LogConfig, is_secret
 
@@ -46,16 +42,6 @@ def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     for name in CHATTY:
         logging.getLogger(name).setLevel(chatty_level)
     logging.captureWarnings(capture=True)
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            _as_logging_call,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
 
 
 class JsonFormatter(logging.Formatter):
@@ -90,17 +76,6 @@ class TextFormatter(logging.Formatter):
         trace = _trace(self, record)
         line = f"{_time(record)} {record.levelname.lower():<7} {message}{fields}"
         return f"{line}\n{trace}" if trace else line
-
-
-def _as_logging_call(
-    logger: object, method: str, fields: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    """A structlog processor: what to call a ``logging`` method with."""
-    event = str(fields.pop("event"))
-    call = {name: fields.pop(name) for name in ("exc_info", "stack_info") if name in fields}
-    # `logging` keeps some names, such as "name", for itself.
-    given = {f"{name}_" if name in _NOT_FIELDS else name: fields[name] for name in fields}
-    return {"msg": event, "extra": {"event": event, **given}, **call}
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

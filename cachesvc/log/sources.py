@@ -4,12 +4,12 @@ The port is implemented on Kafka by ``mining.kafka``; the log and its edges know
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from cachesvc.errors import InvalidRequest, NotFound
-from cachesvc.model import NonJsonPolicy
+from cachesvc.model import NonJsonPolicy, PartitionId
 
 
 class SourceLookup(Protocol):
@@ -51,7 +51,8 @@ class Source:
         non_json_policy: What becomes of records that are not JSON objects.
         lookup: Asks the cluster.
         matches: Whether a topic name belongs to the connection.
-        topics: Matching topics with their partition numbers, as of the last look.
+        topics: Matching topics with their partition numbers: all that were ever seen, so that
+            cached records of a topic can be read while the cluster is away or the topic gone.
         known: Whether there was a successful look yet.
         error: Why the last look failed; empty if it worked.
     """
@@ -101,6 +102,18 @@ class Sources:
             )
         return self._sources[name]
 
+    def remember(self, cached: Iterable[PartitionId]) -> None:
+        """Enters what is cached from earlier, before the first look."""
+        numbers: dict[tuple[str, str], set[int]] = {}
+        for partition in cached:
+            numbers.setdefault((partition.connection, partition.topic), set()).add(
+                partition.partition
+            )
+        for (connection, topic), found in numbers.items():
+            source = self._sources.get(connection)
+            if source is not None and source.matches(topic):
+                source.topics[topic] = tuple(sorted(found))
+
     async def look(self, source: Source) -> None:
         """Asks the cluster for its topics now and tells listeners if anything changed.
 
@@ -118,9 +131,9 @@ class Sources:
         topics = {
             name: tuple(sorted(numbers)) for name, numbers in found.items() if source.matches(name)
         }
+        topics = {**source.topics, **topics}
         changed = topics != source.topics or bool(source.error) or not source.known
-        # A topic that is gone stays known: its cached records can still be read.
-        source.topics = {**source.topics, **topics}
+        source.topics = topics
         source.known = True
         source.error = ""
         if changed:

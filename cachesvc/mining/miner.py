@@ -1,12 +1,12 @@
 """One membership of a reader: from the source's batches to appends that the service has taken."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import msgspec
-import structlog
 
 from cachesvc.errors import DataLoss
 from cachesvc.mining.encode import ROWS_MAX, Encoded, encode, encode_batch
@@ -22,7 +22,7 @@ from cachesvc.mining.uplink import Answer, PartitionReport, ServiceLost, Uplink
 from cachesvc.mining.window import AppendWindow, InFlight
 from cachesvc.model import MiningState, NonJsonPolicy
 
-_log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _STALE_EPOCH = "STALE_EPOCH"
 
@@ -77,10 +77,13 @@ class Miner:
         for held in changes.taken:
             self._source.add(held.partition, held.next_offset)
         _log.info(
-            "assignment_changed",
-            partitions=len(self._holdings),
-            dropped=len(changes.dropped),
-            taken=len(changes.taken),
+            "the assignment has changed",
+            extra={
+                "event": "assignment_changed",
+                "partitions": len(self._holdings),
+                "dropped": len(changes.dropped),
+                "taken": len(changes.taken),
+            },
         )
 
     async def drained(self) -> None:
@@ -165,7 +168,10 @@ class Miner:
             f" {held.next_offset}: {reject.reason.value}: {reject.detail}"
         )
         self._source.pause(held.partition)
-        _log.error("partition_blocked", **_fields(held), error=held.blocked)
+        _log.error(
+            "mining of a partition stops",
+            extra={"event": "partition_blocked", **_fields(held), "error": held.blocked},
+        )
         return False
 
     def _in_thread(
@@ -193,10 +199,13 @@ class Miner:
 
     def _refused(self, held: HeldPartition, answer: Answer) -> None:
         _log.warning(
-            "append_refused",
-            **_fields(held),
-            reason=answer.refused,
-            log_end_offset=answer.log_end_offset,
+            "the service refused an append",
+            extra={
+                "event": "append_refused",
+                **_fields(held),
+                "reason": answer.refused,
+                "log_end_offset": answer.log_end_offset,
+            },
         )
         if answer.refused == _STALE_EPOCH:
             for partition in self._holdings.lose(held.partition.topic, held.epoch):
@@ -210,7 +219,15 @@ class Miner:
         if not delay_s:
             self._source.add(held.partition, offset)
             return
-        _log.warning("partition_set_back", **_fields(held), error=why, retry_s=round(delay_s, 2))
+        _log.warning(
+            "mining of a partition goes back and tries again",
+            extra={
+                "event": "partition_set_back",
+                **_fields(held),
+                "error": why,
+                "retry_s": round(delay_s, 2),
+            },
+        )
         self._source.pause(held.partition)
         asyncio.get_running_loop().call_later(delay_s, self._try_again, held, held.life)
 

@@ -8,6 +8,7 @@ the broker ends nothing: it is reported, and the source goes on by itself.
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import threading
@@ -18,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-import structlog
 
 from cachesvc.errors import CacheError, PreconditionFailed
 from cachesvc.mining.backoff import Backoff
@@ -27,7 +27,7 @@ from cachesvc.mining.miner import ConnectionSettings, Miner
 from cachesvc.mining.source import SourceReader
 from cachesvc.mining.uplink import ServiceLost, Uplink, connect
 
-_log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _JOIN_TIMEOUT_S = 10.0
 _REPORT_TICK_S = 0.2
@@ -92,7 +92,7 @@ async def run_reader(
             await _keep_joined(settings, make_source, stopping)
     finally:
         gc.set_threshold(*thresholds)
-    _log.info("reader_ended", reader=settings.name)
+    _log.info("a reader ends", extra={"event": "reader_stopped", "reader": settings.name})
 
 
 async def _keep_joined(
@@ -109,7 +109,10 @@ async def _keep_joined(
         if time.monotonic() - began_s > settings.retry_s_max:
             backoff.reset()
         delay_s = backoff.next()
-        _log.warning("service_lost", error=str(lost), retry_s=round(delay_s, 2))
+        _log.warning(
+            "the service is away, joining again",
+            extra={"event": "service_lost", "error": str(lost), "retry_s": round(delay_s, 2)},
+        )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await stopping.wait()
@@ -170,7 +173,14 @@ async def _join(settings: ReaderSettings, uplink: Uplink) -> ConnectionSettings:
         connection = msgspec.json.decode(welcome.connection_json, type=ConnectionSettings)
     except msgspec.DecodeError as error:
         raise ServiceLost(f"the service's settings make no sense: {error}") from error
-    _log.info("reader_joined", reader=settings.name, connection=connection.name)
+    _log.info(
+        "a reader has joined",
+        extra={
+            "event": "reader_joined",
+            "reader": settings.name,
+            "connection": connection.name,
+        },
+    )
     return connection
 
 

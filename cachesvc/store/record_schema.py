@@ -54,7 +54,8 @@ DECODING_ERRORS = (
 )
 """What Arrow raises for bytes that do not hold what they should."""
 
-_WRITE_OPTIONS = ipc.IpcWriteOptions(compression="lz4")
+# One thread: a payload is too small to gain from more.
+_WRITE_OPTIONS = ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def schema_message(schema: pa.Schema) -> bytes:

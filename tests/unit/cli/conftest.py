@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from cachesvc.cli import app
@@ -50,4 +49,3 @@ def logging_put_back() -> Iterator[None]:
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()

@@ -9,7 +9,6 @@ import re
 from typing import Literal
 
 import pytest
-import structlog
 
 from cachesvc.config import LogConfig
 from cachesvc.logs import configure_logging
@@ -96,22 +95,3 @@ def test_the_last_call_counts() -> None:
     _log.info("hello")
     assert first.getvalue() == ""
     assert second.getvalue().count("hello") == 1
-
-
-def test_what_is_logged_with_structlog_has_the_same_shape() -> None:
-    log = structlog.get_logger("cachesvc.other")
-    text = configured()
-    log.info("reader_joined", reader="a 100%", name="b", password="hunter2")
-    log.debug("unseen")
-    assert text.getvalue().split(" ", 1)[1] == (
-        'info    reader_joined reader="a 100%" name_=b password=********\n'
-    )
-    lines = configured(form="json")
-    try:
-        raise ValueError("of old")
-    except ValueError:
-        log.exception("reader_failed", offset=7)
-    found = json.loads(lines.getvalue())
-    assert (found["event"], found["message"]) == ("reader_failed", "reader_failed")
-    assert (found["logger"], found["level"], found["offset"]) == ("cachesvc.other", "error", 7)
-    assert "ValueError: of old" in found["exception"]
