@@ -1,0 +1,41 @@
+"""docs/errors.md and the code name the same reasons."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from cachesvc.model import GapCause
+
+ROOT = Path(__file__).parents[2]
+WORD = re.compile(r"[A-Z]+(_[A-Z]+)+|INTERNAL|SUPERSEDED")
+
+
+def _reasons(tree: ast.AST) -> Iterator[str]:
+    """Texts that stand where a reason does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "reason":
+            yield from _texts(node.value)
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(t, ast.Name) and t.id == "default_reason" for t in targets):
+                yield from _texts(node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "_end_subscriber":
+                yield from _texts(node.args[1])
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part.value
+
+
+def test_every_reason_is_documented_and_every_documented_reason_is_used() -> None:
+    used = {cause.name for cause in GapCause}
+    for path in (ROOT / "cachesvc").rglob("*.py"):
+        found = _reasons(ast.parse(path.read_text(encoding="utf-8")))
+        used.update(word for word in found if WORD.fullmatch(word))
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([A-Z_]+)`", text, re.MULTILINE))
+    assert documented == used
