@@ -6,8 +6,10 @@ boundaries do not depend on who reads, so chunks are shared through one cache.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
@@ -25,6 +27,7 @@ from cachesvc.store import recoding, segments
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, JournalIndex, read_frames
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 Chunk = Sequence[Frame]
@@ -79,7 +82,7 @@ class LogReader:
                 except (FileNotFoundError, DamagedFile) as error:
                     if not place.journal.sealed:
                         raise DamagedFile(f"{place.journal.path}: {error}") from error
-                    self._leave_to_segment(log, place.journal)
+                    await self._leave_to_segment(log, place.journal, error)
                     continue
             else:
                 try:
@@ -152,10 +155,22 @@ class LogReader:
             key, lambda: self.run(segments.read_row_group, path, segment, layout, number)
         )
 
-    def _leave_to_segment(self, log: PartitionLog, entry: JournalEntry) -> None:
+    async def _leave_to_segment(
+        self, log: PartitionLog, entry: JournalEntry, error: Exception
+    ) -> None:
         """Takes a sealed journal that is gone or damaged out; its segment has the same records."""
-        if entry in log.journals:
-            log.journals.remove(entry)
+        if entry not in log.journals:
+            return  # it was one too many for the budget
+        log.journals.remove(entry)
+        _log.warning(
+            "a sealed journal cannot be read and goes; its segment has the same records",
+            extra={
+                "event": "warm_journal_dropped",
+                "journal": str(entry.path),
+                "error": str(error),
+            },
+        )
+        await self.run(partial(entry.path.unlink, missing_ok=True))
 
 
 def _scan_journal(path: Path, partition: PartitionId) -> JournalIndex:

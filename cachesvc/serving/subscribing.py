@@ -53,7 +53,9 @@ class Subscribing:
         Cancel-safe: the subscriber leaves, nothing else changes.
         """
         source = self._sources.resolve(call.connection)
-        await self._find_topics(source, call.topics)
+        # A full sync has to know every partition; others join a running stream.
+        whole = call.mode is Mode.FULL and not call.end
+        await find_topics(self._sources, self._store, source, call.topics, whole=whole)
         subscription, subscriber = await self._subscriptions.open(
             call.subscription, source.name, call.topics, call.topic_expression, call.mode
         )
@@ -153,9 +155,6 @@ class Subscribing:
         finally:
             self._sources.unsubscribe(changed.set)
 
-    async def _find_topics(self, source: Source, topics: Iterable[str]) -> None:
-        await find_topics(self._sources, self._store, source, topics)
-
     def topics_of(self, record: SubscriptionRecord, source: Source) -> list[str]:
         """The topics that a subscription means now, those the source has or had."""
         if record.topic_expression:
@@ -177,9 +176,19 @@ class Subscribing:
 
 
 async def find_topics(
-    sources: Sources, store: LogStore, source: Source, topics: Iterable[str]
+    sources: Sources, store: LogStore, source: Source, topics: Iterable[str], *, whole: bool = False
 ) -> None:
-    """Makes sure that topics are known, asking the source about those that are not.
+    """Makes sure that topics are known, asking the source where that is needed.
+
+    It is asked about topics that are new, and once before the first answer of this connection. A
+    source that is known to be away is not waited for again just to serve what is cached.
+
+    Args:
+        sources: Asks.
+        store: Knows what is cached.
+        source: The connection.
+        topics: Names.
+        whole: Whether what is known without an answer of the source is of no use.
 
     Raises:
         NotFound: The source has no such topic, or it does not belong to the connection.
@@ -187,12 +196,13 @@ async def find_topics(
     """
     cached = {log.id.topic for log in store.all() if log.id.connection == source.name}
     unknown = [topic for topic in topics if topic not in source.topics and topic not in cached]
-    if not unknown and source.known:
+    away = bool(source.error) and not whole
+    if not unknown and (source.known or away):
         return
     try:
         await sources.look(source)
     except SourceUnreachable:
-        if unknown:
+        if unknown or whole:
             raise
         return
     for topic in unknown:

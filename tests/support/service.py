@@ -33,6 +33,7 @@ class ServiceProcess:
         bootstrap: Of the broker; becomes the connection ``default``.
         settings: More settings, as in the TOML file, by section.
         connection: More settings of the connection.
+        ca_file: Speak TLS and trust these certificates.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class ServiceProcess:
         bootstrap: str,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         connection: Mapping[str, Any] | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.store = directory / "store"
@@ -48,6 +50,7 @@ class ServiceProcess:
         self._config = directory / "cachesvc.toml"
         self.address = f"{HOST}:{free_ports(1)[0]}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._ca_file = ca_file
         self._config.write_text(self._toml(bootstrap, settings or {}, connection or {}))
 
     def _toml(
@@ -110,7 +113,7 @@ class ServiceProcess:
         return self
 
     def _serving(self) -> bool:
-        with grpc.insecure_channel(self.address) as channel:
+        with self._channel() as channel:
             try:
                 answer = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
                     health_pb2.HealthCheckRequest(), timeout=1
@@ -118,6 +121,12 @@ class ServiceProcess:
             except grpc.RpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _channel(self) -> grpc.Channel:
+        if self._ca_file is None:
+            return grpc.insecure_channel(self.address)
+        credentials = grpc.ssl_channel_credentials(self._ca_file.read_bytes())
+        return grpc.secure_channel(self.address, credentials)
 
     def stop(self, timeout_s: float = 20.0) -> float:
         """Ends the service with SIGTERM; returns the seconds that took.
@@ -136,6 +145,16 @@ class ServiceProcess:
         if code != 0:
             raise ServiceError(f"the service ended with {code}{self._tail()}")
         return time.monotonic() - began
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the service."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float) -> int:
+        """The exit code, once the service has ended by itself."""
+        assert self._process is not None
+        return self._process.wait(timeout_s)
 
     def kill(self) -> None:
         """Ends the service with SIGKILL; its readers notice and end by themselves."""

@@ -146,6 +146,7 @@ def test_a_warm_journal_that_is_damaged_is_left_for_its_segment(
                     path.write_bytes(path.read_bytes()[:-1])
             assert records_of(await read_all(store.reader, log, 0)) == records(0, 30)
             assert log.journals == []
+            assert not path.exists()
 
     asyncio.run(run())
 

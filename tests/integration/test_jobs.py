@@ -1,0 +1,159 @@
+"""Compaction, retention and sweep on a running service, under subscribers."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import grpc
+import pytest
+
+from cachesvc.client import Client, DataLoss, Gap, GapCause, Mode, Position
+from cachesvc.v1 import admin_pb2 as admin
+from tests.faults.stage import Calls, anomalies, eventually, objects, refusal
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.service import ServiceProcess
+from tests.support.tasks import Delivered, full
+from tests.support.topics import create_topic, produce, read_all
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+Name = Callable[[str], str]
+# Every few records make a segment, no sealed journal is kept, nothing runs by itself.
+SMALL = {
+    "store": {"segment_records_max": 200, "warm_bytes_max": 0, "memory_bytes_max": 65_536},
+    "jobs.compact": {"interval_s": 86_400},
+    "jobs.expire": {"interval_s": 86_400},
+    "jobs.sweep": {"interval_s": 86_400, "grace_s": 0},
+}
+
+
+def _mined(kafka: KafkaBroker, service: ServiceProcess, topic: str, timestamp_ms: int) -> None:
+    """A topic of 2,000 records in pieces, mined into many segments."""
+    create_topic(kafka.bootstrap, topic, 1)
+    for begin in range(0, 2_000, 200):
+        rows = objects(begin, begin + 200, timestamp_ms=timestamp_ms + begin)
+        produce(kafka.bootstrap, topic, rows)
+        asyncio.run(full(service.address, "mine", topic))
+    with Calls(service.address) as calls:
+        eventually(lambda: len(calls.segments(topic)) >= 8, "segments")
+
+
+def test_compaction_loses_nothing_under_a_slow_subscriber(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("compact")
+    with ServiceProcess(tmp_path, kafka.bootstrap, SMALL) as service:
+        _mined(kafka, service, topic, int(time.time() * 1000))
+        truth = read_all(kafka.bootstrap, topic)
+
+        async def slowly() -> Delivered:
+            """Begins before the compaction and goes on behind it and the sweep."""
+            delivered = Delivered()
+            async with (
+                Client(service.address) as client,
+                client.subscribe(
+                    "slow", topics=[topic], mode=Mode.FULL, batch_bytes_max=65_536
+                ) as stream,
+            ):
+                async for batch in stream:
+                    delivered.add(batch)
+                    if delivered.batches == 1:
+                        await asyncio.to_thread(_compact_and_sweep, service, topic)
+            return delivered
+
+        assert not anomalies(truth, asyncio.run(slowly()), topic)
+        assert not anomalies(truth, asyncio.run(full(service.address, "after", topic)), topic)
+        with Calls(service.address) as calls:
+            listed = {segment.path for segment in calls.segments(topic)}
+        root = service.store / "log" / "default" / topic
+        on_disk = {path.relative_to(service.store).as_posix() for path in root.rglob("*.parquet")}
+        assert on_disk == listed
+
+
+def _compact_and_sweep(service: ServiceProcess, topic: str) -> None:
+    with Calls(service.address) as calls:
+        before = calls.segments(topic)
+        counts = calls.run_job("compact")
+        after = calls.segments(topic)
+        assert counts["segments_merged"] >= 2
+        assert len(after) < len(before)
+        assert sum(s.record_count for s in after) == sum(s.record_count for s in before)
+        assert (after[0].base_offset, after[-1].end_offset) == (0, before[-1].end_offset)
+        assert all(a.end_offset == b.base_offset for a, b in pairwise(after))
+        assert calls.run_job("sweep")["files_deleted"] == counts["segments_merged"]
+        assert calls.run_job("compact")["segments_merged"] == 0
+
+
+def test_retention_passes_a_subscriber_and_it_is_told(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("expire")
+    day_ms = 86_400_000
+    with ServiceProcess(tmp_path, kafka.bootstrap, SMALL) as service:
+        # Older than the default retention of three days.
+        _mined(kafka, service, topic, int(time.time() * 1000) - 5 * day_ms)
+        with Calls(service.address) as calls:
+            kept = calls.segments(topic)[-1].end_offset
+            counts = calls.run_job("expire")
+            assert counts["segments_expired"] >= 8
+            assert calls.offsets(topic)[0].log_start_offset == kept
+            assert calls.segments(topic) == []
+
+        async def from_the_past() -> list[Gap]:
+            gaps: list[Gap] = []
+            start = [Position(topic, 0, 5)]
+            async with Client(service.address) as client:
+                with pytest.raises(DataLoss) as failure:
+                    async with client.subscribe(
+                        "late", topics=[topic], mode=Mode.INCREMENTAL, start=start
+                    ) as stream:
+                        gaps += [event async for event in stream.events() if isinstance(event, Gap)]
+                assert failure.value.reason == GapCause.CACHE_RETENTION.name
+                assert failure.value.metadata["begin_offset"] == "5"
+                assert failure.value.metadata["end_offset"] == str(kept)
+            return gaps
+
+        asyncio.run(from_the_past())
+        seen = asyncio.run(full(service.address, "now", topic))
+        assert [offset for offset, _ in seen.of(topic).get(0, [])] == list(range(kept, 2_000))
+
+
+def test_the_sweep_takes_orphans_and_nothing_else(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("sweep")
+    with ServiceProcess(tmp_path, kafka.bootstrap, SMALL) as service:
+        _mined(kafka, service, topic, int(time.time() * 1000))
+        with Calls(service.address) as calls:
+            live = service.store / calls.segments(topic)[0].path
+            orphan = live.with_name("0-1-orphan.parquet.tmp")
+            orphan.write_bytes(b"left by a crash")
+            os.utime(orphan, (0, 0))
+            assert calls.run_job("sweep") == {"files_deleted": 1, "bytes_freed": 15}
+            assert live.exists()
+            assert not orphan.exists()
+
+
+def test_schedules_are_paused_across_restarts_and_unknown_jobs_refused(
+    kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    service = ServiceProcess(tmp_path, kafka.bootstrap)
+    with service, Calls(service.address) as calls:
+        calls.admin.PauseJob(admin.PauseJobRequest(name="compact"), timeout=30)
+        calls.run_job("compact")
+        code, reason, _ = refusal(lambda: calls.run_job("defragment"))
+        assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_JOB")
+    with service, Calls(service.address) as calls:
+        jobs = calls.admin.ListJobs(admin.ListJobsRequest(), timeout=30).jobs
+        assert {job.name: job.paused for job in jobs} == {
+            "compact": True,
+            "expire": False,
+            "sweep": False,
+        }
+        compact = next(job for job in jobs if job.name == "compact")
+        assert not compact.HasField("next_run_ms")
+        assert compact.last_run.succeeded
+        resumed = calls.admin.ResumeJob(admin.ResumeJobRequest(name="compact"), timeout=30).job
+        assert resumed.HasField("next_run_ms")
