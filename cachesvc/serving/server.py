@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cachesvc.errors import InvalidConfig, PreconditionFailed
+from cachesvc.serving.handlers import public_handler
 from cachesvc.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -23,9 +23,11 @@ from cachesvc.v1 import (
     mining_pb2_grpc,
 )
 
+_LOG_CACHE = log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"]
+_ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"]
 SERVICES = (
-    log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"].full_name,
-    admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name,
+    _LOG_CACHE.full_name,
+    _ADMIN.full_name,
     mining_pb2.DESCRIPTOR.services_by_name["Mining"].full_name,
 )
 _SOCKET_PATH_MAX = 100
@@ -73,8 +75,12 @@ class Server:
         self._listen = listen
         self._server = grpc.aio.server(options=_OPTIONS)
         self._health = health.aio.HealthServicer()
-        self._server.add_generic_rpc_handlers((_log_cache_handler(log_cache),))
-        admin_pb2_grpc.add_AdminServicer_to_server(admin, self._server)
+        self._server.add_generic_rpc_handlers(
+            (
+                public_handler(_LOG_CACHE, log_cache, ready={"Subscribe"}),
+                public_handler(_ADMIN, admin),
+            )
+        )
         mining_pb2_grpc.add_MiningServicer_to_server(mining, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -133,28 +139,6 @@ class Server:
     async def _set_health(self, status: int) -> None:
         for service in ("", *SERVICES):
             await self._health.set(service, status)
-
-
-def _log_cache_handler(
-    log_cache: log_cache_pb2_grpc.LogCacheServicer,
-) -> grpc.GenericRpcHandler:
-    """LogCache as the generated code registers it, but for Subscribe: its responses are bytes."""
-    service = log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"]
-    handlers = {
-        method.name: grpc.unary_unary_rpc_method_handler(
-            getattr(log_cache, method.name),
-            request_deserializer=GetMessageClass(method.input_type).FromString,
-            response_serializer=GetMessageClass(method.output_type).SerializeToString,
-        )
-        for method in service.methods
-        if not method.server_streaming
-    }
-    handlers["Subscribe"] = grpc.unary_stream_rpc_method_handler(
-        log_cache.Subscribe,
-        request_deserializer=log_cache_pb2.SubscribeRequest.FromString,
-        response_serializer=None,
-    )
-    return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 
 def socket_path(store: Path) -> Path:

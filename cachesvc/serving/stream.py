@@ -182,29 +182,41 @@ class Stream:
         if not log.in_memory(cursor.position):
             await self._tell_fell_behind(log.id.topic, write)
         try:
-            frames = await self._reader.read(log, cursor.position)
+            response = await self._next_response(cursor)
         except DataLoss as error:
             await write(_gap(cursor, error))
             raise
-        if frames:
-            run = await self._batches.next_run(
-                log.id,
-                frames,
-                cursor.position,
-                cursor.end,
-                self._settings.encoding,
-                self._settings.batch_bytes_max,
-            )
-            cursor.position = run[-1].end_offset
-            self._subscriber.delivered[log.id] = cursor.position
-            self._changed_topics.add(log.id.topic)
+        if response is not None:
+            await write(response)
+
+    async def _next_response(self, cursor: Cursor) -> bytes | None:
+        """Moves a cursor on; the batch it moved over, None if that has no records.
+
+        Whoever waits for a slow client afterwards holds the batch and not the chunk it is from.
+        """
+        log = cursor.log
+        frames = await self._reader.read(log, cursor.position)
+        if not frames:
             if cursor.readable:
                 self._ready[cursor] = None
-                self._reader.prefetch(log, cursor.position)
-            if any(frame.record_count for frame in run):
-                await write(await self._response(log.id, run))
-        elif cursor.readable:
+            return None
+        run = await self._batches.next_run(
+            log.id,
+            frames,
+            cursor.position,
+            cursor.end,
+            self._settings.encoding,
+            self._settings.batch_bytes_max,
+        )
+        cursor.position = run[-1].end_offset
+        self._subscriber.delivered[log.id] = cursor.position
+        self._changed_topics.add(log.id.topic)
+        if cursor.readable:
             self._ready[cursor] = None
+            self._reader.prefetch(log, cursor.position)
+        if any(frame.record_count for frame in run):
+            return await self._response(log.id, run)
+        return None
 
     async def _response(self, partition: PartitionId, run: Sequence[Frame]) -> bytes:
         if self._settings.encoding is Encoding.ARROW_IPC:

@@ -162,11 +162,11 @@ class Service:
 
     def await_records(self, topic: str, records: int, timeout_s: float) -> None:
         """Wait until so many records of a topic are cached."""
-        wait_until(
-            lambda: self.cached_records(topic) >= records,
-            f"{records:,} records of {topic} are cached",
-            timeout_s,
-        )
+        try:
+            wait_until(lambda: self.cached_records(topic) >= records, "mined", timeout_s)
+        except BenchError:
+            done = self.cached_records(topic)
+            raise BenchError(f"{done:,} of {records:,} records are cached", self.log) from None
 
     def cached_records(self, topic: str) -> int:
         """Return how many records of a topic without holes are cached."""

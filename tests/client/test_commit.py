@@ -214,7 +214,7 @@ async def test_a_commit_waits_for_an_epoch_that_is_known() -> None:
     cache = made_cache()
     cache.faults.extend([Fault(2), Fault(BEFORE_STARTED, None)])
     cache.commits_pass.clear()
-    async with connected(cache) as client, full(client, silence_max_s=0.5) as stream:
+    async with connected(cache) as client, full(client, silence_max_s=1.0) as stream:
         committing = asyncio.ensure_future(stream.commit((await anext(aiter(stream))).position))
         await eventually(lambda: len(cache.requests) == 2)
         assert cache.subscriptions["billing"].epoch == 2

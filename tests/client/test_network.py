@@ -78,25 +78,29 @@ async def test_a_service_that_starts_again_is_found_again() -> None:
 
 @in_event_loop
 async def test_cut_connections_cost_nothing() -> None:
-    offsets = list(range(3_000))
-    cache = FakeLogCache(Logs({KEY: offsets}), batch_records_max=10)
+    logs = Logs({KEY: range(500)})
+    cache = FakeLogCache(logs, batch_records_max=10)
     async with serving(cache) as target:
         with TcpProxy(int(target.rpartition(":")[2])) as proxy:
             async with (
                 Client(f"127.0.0.1:{proxy.port}") as client,
                 client.subscribe(
-                    "billing", topics="orders", mode=Mode.FULL, settings=QUICK
+                    "billing", topics="orders", mode=Mode.FULL_AND_INCREMENTAL, settings=QUICK
                 ) as stream,
             ):
                 seen = []
                 async for record in stream.records():
                     seen.append(record.offset)
-                    if record.offset % 700 == 650:
+                    if len(seen) == 3_000:
+                        break
+                    if len(seen) % 500 == 250:
                         await asyncio.to_thread(proxy.drop_connections)
                         await stream.commit()
-    assert seen == offsets
+                        # While there is more to come, a stream cannot do without a connection.
+                        logs.append(KEY, *range(len(seen) + 250, len(seen) + 750))
+    assert seen == list(range(3_000))
     assert len(cache.requests) > 1
-    assert [each[KEY] for _, each in cache.commits] == [650, 1350, 2050, 2750]
+    assert [each[KEY] for _, each in cache.commits] == [249, 749, 1249, 1749, 2249, 2749]
 
 
 @pytest.mark.parametrize(

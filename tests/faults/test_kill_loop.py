@@ -130,9 +130,7 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed(
 
     async def run() -> None:
         running = [
-            asyncio.ensure_future(
-                task.run(service.address, topic, random.Random(seed + number))
-            )
+            asyncio.ensure_future(task.run(service.address, topic, random.Random(seed + number)))
             for number, task in enumerate(tasks)
         ]
         with _producing(kafka.bootstrap, topic, random.Random(seed)):
@@ -159,9 +157,7 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed(
     finally:
         service.kill()
     observed = [
-        Observation(task.name, number, rows)
-        for task in tasks
-        for number, rows in task.seen.items()
+        Observation(task.name, number, rows) for task in tasks for number, rows in task.seen.items()
     ]
     observed += [Observation("everything", number, everything.get(number, [])) for number in truth]
     assert not check(truth, observed)

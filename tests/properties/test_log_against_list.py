@@ -321,7 +321,8 @@ def test_what_is_read_is_what_was_appended(monkeypatch: pytest.MonkeyPatch) -> N
             max_examples=40,
             stateful_step_count=25,
             deadline=None,
-            phases=[Phase.generate],
+            # Without shrinking, which would take longer than a test may; the steps are few.
+            phases=[Phase.reuse, Phase.generate],
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

@@ -1,0 +1,202 @@
+"""G8: memory is bounded by configuration, not by subscribers, their slowness, or the log's length.
+
+The bound: the service's own size, the budgets of its configuration, and an allowance for each
+subscriber, whatever it does or fails to do.
+"""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+
+from cachesvc.v1 import log_cache_pb2 as log_cache
+from tests.faults.stage import Calls, eventually, objects
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.service import ServiceProcess
+from tests.support.topics import create_topic, produce
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(400)]
+
+MIB = 1 << 20
+BATCH_BYTES = 64 << 10
+SETTINGS = {
+    "store": {
+        "memory_bytes_max": MIB,
+        "chunk_cache_bytes_max": MIB,
+        "segment_bytes_max": MIB,
+        "warm_bytes_max": 2 * MIB,
+    },
+    "mining": {"append_window_bytes_max": MIB},
+}
+# Newest frames, chunks, pieces of large frames; indexes and layouts of files; appends on their way;
+# four chunks being read; what the allocators keep for next time.
+BUDGET_BYTES = (1 + 1 + 1 + 8 + 8 + 1 + 4 + 32) * MIB
+# A batch being sent, a copy of it in gRPC, a connection's buffers, and what the stream itself is.
+SUBSCRIBER_BYTES = 4 * BATCH_BYTES
+SUBSCRIBERS = 200
+_SUBSCRIBE = "/cachesvc.v1.LogCache/Subscribe"
+_SAMPLE_S = 0.02
+
+
+@dataclass
+class Peak:
+    """The largest resident size of a process so far."""
+
+    bytes: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def watch(self, process: psutil.Process) -> None:
+        """Until told to stop."""
+        while not self._stop.wait(_SAMPLE_S):
+            self.bytes = max(self.bytes, process.memory_info().rss)
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._stop.set()
+
+
+@contextmanager
+def _peak(service: ServiceProcess) -> Iterator[Peak]:
+    peak = Peak()
+    thread = threading.Thread(target=peak.watch, args=(psutil.Process(service.pid),))
+    thread.start()
+    try:
+        yield peak
+    finally:
+        peak.stop()
+        thread.join()
+
+
+class Subscriber:
+    """A FULL stream on a connection of its own that is only read when told to."""
+
+    def __init__(self, address: str, name: str, topic: str) -> None:
+        # The client's own window stays small, so that what is not read stays with the service.
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", 64 << 10),
+        ]
+        self._channel = grpc.aio.insecure_channel(address, options=options)
+        request = log_cache.SubscribeRequest(
+            subscription=name, topics=[topic], mode=log_cache.FULL, batch_bytes_max=BATCH_BYTES
+        )
+        subscribe: Any = self._channel.unary_stream(
+            _SUBSCRIBE,
+            request_serializer=log_cache.SubscribeRequest.SerializeToString,
+            response_deserializer=log_cache.SubscribeResponse.FromString,
+        )
+        self._call = subscribe(request)
+
+    async def begin(self) -> None:
+        """Reads the first event."""
+        response = await self._call.read()
+        assert response.HasField("started"), response
+
+    async def read_all(self) -> int:
+        """Reads to the end; the number of records."""
+        count = 0
+        while True:
+            response = await self._call.read()
+            if response.HasField("batch"):
+                count += response.batch.record_count
+            elif response.HasField("ended"):
+                return count
+
+    async def __aenter__(self) -> "Subscriber":
+        await self.begin()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._call.cancel()
+        await self._channel.close()
+
+
+async def _drain(address: str, topic: str, count: int, label: str) -> int:
+    """So many subscribers read everything at once; records in all."""
+    async with AsyncExitStack() as stack, asyncio.timeout(120):
+        subscribers = [
+            await stack.enter_async_context(Subscriber(address, f"{label}-{number}", topic))
+            for number in range(count)
+        ]
+        return sum(await asyncio.gather(*(each.read_all() for each in subscribers)))
+
+
+def _rss(service: ServiceProcess) -> int:
+    return int(psutil.Process(service.pid).memory_info().rss)
+
+
+def _filled(bootstrap: str, topic: str, records: int) -> str:
+    create_topic(bootstrap, topic)
+    produce(bootstrap, topic, objects(0, records))
+    return topic
+
+
+def test_two_hundred_subscribers_half_of_them_stalled_or_gone(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    records, reading = 20_000, SUBSCRIBERS // 2
+    topic = _filled(kafka.bootstrap, topic_name("crowd"), records)
+    with ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS) as service:
+
+        async def run() -> None:
+            async with AsyncExitStack() as stack, asyncio.timeout(240):
+                for number in range(SUBSCRIBERS - reading):
+                    stalled = Subscriber(service.address, f"stalled-{number}", topic)
+                    await stack.enter_async_context(stalled)
+                _let_one_vanish(service.address, topic)
+                # Nobody waits for those who do not read.
+                assert await _drain(service.address, topic, reading, "r") == reading * records
+
+        for label in ("journals", "segments"):
+            assert asyncio.run(_drain(service.address, topic, 2, label)) == 2 * records
+        before = _rss(service)
+        with _peak(service) as peak:
+            asyncio.run(run())
+        grown = peak.bytes - before
+        print(f"before {before / MIB:.0f} MiB, at most {grown / MIB:.1f} MiB more")
+        assert grown <= BUDGET_BYTES + SUBSCRIBERS * SUBSCRIBER_BYTES
+        with Calls(service.address) as calls:
+            eventually(lambda: not _connected(calls), "the service to forget those who left")
+
+
+def _let_one_vanish(address: str, topic: str) -> None:
+    command = [sys.executable, "-m", "tests.faults.client_process", address, "vanished", topic, "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+
+
+def _connected(calls: Calls) -> list[str]:
+    answer = calls.log_cache.ListSubscriptions(log_cache.ListSubscriptionsRequest(), timeout=60)
+    return [found.name for found in answer.subscriptions if found.connected]
+
+
+def test_a_log_ten_times_as_long_takes_no_more_memory(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    short = _filled(kafka.bootstrap, topic_name("short"), 20_000)
+    long = _filled(kafka.bootstrap, topic_name("long"), 200_000)
+    peaks = {}
+    with ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS) as service:
+        for topic, records in ((short, 20_000), (long, 200_000)):
+            with _peak(service) as peak:
+                # Mined, read while it is mined, and read again from the start.
+                for label in ("first", "again"):
+                    asyncio.run(_drain(service.address, topic, 3, f"{label}-{topic}"))
+            peaks[records] = peak.bytes
+        print({records: f"{found / MIB:.0f} MiB" for records, found in peaks.items()})
+        with Calls(service.address) as calls:
+            assert len(calls.segments(long)) > 8 * len(calls.segments(short)) > 0
+        # Far less than the 60 MB that have come; a log grows by an entry for each file.
+        assert peaks[200_000] - peaks[20_000] <= 24 * MIB
