@@ -13,6 +13,8 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pandas  # noqa: F401 - Arrow imports it at the first `to_numpy` wherever it is installed
+
 from cachesvc.client import Client, Mode, Stream
 from tests.bench.digest import Digest, Json, Tally
 from tests.bench.latency import Latencies
