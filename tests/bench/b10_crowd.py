@@ -55,17 +55,17 @@ def measure(stage: Stage) -> list[Figure]:
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """Records per second: of each stream while it was open, and of all in the whole time."""
+    """Records per second, all counted from when the first stream was open."""
 
     each: tuple[float, ...]
     together: float
 
     @classmethod
     def of(cls, streams: Sequence[Json]) -> _Rates:
-        each = tuple(s["records"] / (s["complete_s"] - s["opened_s"]) for s in streams)
-        first = min(s["opened_s"] for s in streams)
-        last = max(s["complete_s"] for s in streams)
-        return cls(each, sum(s["records"] for s in streams) / (last - first))
+        first_s = min(stream["opened_s"] for stream in streams)
+        last_s = max(stream["complete_s"] for stream in streams)
+        each = tuple(s["records"] / (s["complete_s"] - first_s) for s in streams)
+        return cls(each, sum(s["records"] for s in streams) / (last_s - first_s))
 
 
 def _deliver(
