@@ -78,6 +78,7 @@ class _Service:
         self._config = config
         self._store = store
         self._stopping = asyncio.Event()
+        self._stopping_since_s = 0.0
 
     async def run(self) -> None:
         config, store = self._config, self._store
@@ -116,7 +117,8 @@ class _Service:
                 assignments.on_silent = _replacer(readers)
                 await jobs.start()
                 await self._stopping.wait()
-                await self._stop(server, subscriptions, assignments, jobs, helpers)
+                await self._stop_readers(server, jobs, helpers, readers)
+                await self._stop_serving(server, subscriptions, assignments)
             finally:
                 store.writer.close()
                 for task in background[1:]:
@@ -124,29 +126,35 @@ class _Service:
                 for source in sources.all():
                     await source.lookup.close()
 
-    async def _stop(
+    async def _stop_readers(
         self,
         server: Server,
-        subscriptions: Subscriptions,
-        assignments: Assignments,
         jobs: JobScheduler,
         helpers: Sequence["asyncio.Task[None]"],
+        readers: Sequence[ReaderProcess],
     ) -> None:
-        """Readers flush, streams are told to come back, calls end, then journals are closed."""
-        began = time.monotonic()
+        """First of all readers flush, for half of the time; the source has what is left."""
+        self._stopping_since_s = time.monotonic()
         _log.info("stopping", extra={"event": "stopping"})
         await server.announce_end()
         await jobs.stop()
         for helper in helpers:
             helper.cancel()
+        await asyncio.wait(helpers, timeout=self._config.server.shutdown_grace_s / 2)
+        for reader in readers:
+            reader.replace()
         await asyncio.gather(*helpers, return_exceptions=True)
+
+    async def _stop_serving(
+        self, server: Server, subscriptions: Subscriptions, assignments: Assignments
+    ) -> None:
+        """Streams are told to come back and calls end; behind that journals are closed."""
         assignments.end_all()
         subscriptions.end_all(ShuttingDown("the service is about to end; connect again"))
-        left_s = max(0.5, self._config.server.shutdown_grace_s - (time.monotonic() - began))
-        await server.stop(left_s)
-        _log.info(
-            "stopped", extra={"event": "stopped", "seconds": round(time.monotonic() - began, 3)}
-        )
+        took_s = time.monotonic() - self._stopping_since_s
+        await server.stop(max(0.5, self._config.server.shutdown_grace_s - took_s))
+        took_s = time.monotonic() - self._stopping_since_s
+        _log.info("stopped", extra={"event": "stopped", "seconds": round(took_s, 3)})
 
     def _jobs(self) -> JobScheduler:
         jobs, store = self._config.jobs, self._store

@@ -1,14 +1,17 @@
 """Compaction: merges small adjacent segments of a partition into larger ones, losing nothing."""
 
 import asyncio
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
-from cachesvc.policy.compaction import plan_compaction
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.model import Segment
+from cachesvc.policy.compaction import CompactionPlan, plan_compaction
 from cachesvc.store.segments import merge_segments
 
 
@@ -39,19 +42,35 @@ class Compact:
         counts: Counter[str] = Counter(
             segments_merged=0, segments_made=0, bytes_before=0, bytes_after=0
         )
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix="compact") as thread:
+        thread = ThreadPoolExecutor(1, thread_name_prefix="compact")
+        given_up = threading.Event()
+        try:
             for done, (log, plan) in enumerate(plans):
                 progress(done, len(plans), f"{log.id.topic}/{log.id.partition}")
-                sources = list(plan.segments)
-                now_ms = time.time_ns() // 1_000_000
-                merged = await loop.run_in_executor(
-                    thread, merge_segments, self._store.path, sources, plan.level, now_ms
-                )
-                await self._store.replace_segments(log, sources, [merged])
-                counts["segments_merged"] += len(sources)
+                merged = await self._merge(thread, log, plan, given_up.is_set)
+                counts["segments_merged"] += len(plan.segments)
                 counts["segments_made"] += 1
-                counts["bytes_before"] += sum(segment.bytes for segment in sources)
+                counts["bytes_before"] += plan.bytes
                 counts["bytes_after"] += merged.bytes
+        finally:
+            # A merge that was cancelled ends soon, and nobody waits for it.
+            given_up.set()
+            thread.shutdown(wait=False)
         progress(len(plans), len(plans), "")
         return counts
+
+    async def _merge(
+        self,
+        thread: ThreadPoolExecutor,
+        log: PartitionLog,
+        plan: CompactionPlan,
+        given_up: Callable[[], bool],
+    ) -> Segment:
+        sources = list(plan.segments)
+        now_ms = time.time_ns() // 1_000_000
+        with self._store.builds.under_way():
+            merged = await asyncio.get_running_loop().run_in_executor(
+                thread, merge_segments, self._store.path, sources, plan.level, now_ms, given_up
+            )
+            await self._store.replace_segments(log, sources, [merged])
+        return merged

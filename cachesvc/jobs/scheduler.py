@@ -127,6 +127,7 @@ class JobScheduler:
         Raises:
             NotFound: There is none of that name.
             PreconditionFailed: It is running (``JOB_RUNNING``).
+            ShuttingDown: The service is about to end; a run under way is given up.
         """
         job = self._get(name)
         self._check_open()
@@ -151,7 +152,9 @@ class JobScheduler:
             changed.clear()
             if not task.done():
                 yield latest
-        yield JobProgress(latest.done, latest.total, "", await task)
+        if task.cancelled():
+            raise ShuttingDown("the run was given up because the service is about to end")
+        yield JobProgress(latest.done, latest.total, "", task.result())
 
     def _check_open(self) -> None:
         if not self._scheduler.running:

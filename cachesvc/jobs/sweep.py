@@ -34,6 +34,7 @@ class Sweep:
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``."""
         now_ms = time.time_ns() // 1_000_000
+        before_ms = min(now_ms - self._grace_ms, self._store.builds.abandoned_before_ms())
         retired = await self._store.catalogue.call(lambda port: port.list_retired())
         due = {path for path, at_ms in retired.items() if now_ms - at_ms >= self._grace_ms}
         listed = {
@@ -43,7 +44,7 @@ class Sweep:
         }
         progress(0, 0, "looking for files")
         removed, freed = await asyncio.to_thread(
-            _sweep, self._store.path, listed, set(retired), due, now_ms - self._grace_ms
+            _sweep, self._store.path, listed, set(retired), due, before_ms
         )
         await self._store.catalogue.call(lambda port: port.forget_retired(due))
         progress(1, 1, "")

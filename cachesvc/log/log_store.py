@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from cachesvc.errors import PreconditionFailed, StoreLocked
+from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
@@ -55,6 +56,7 @@ class LogStore:
         catalogue: The manifest and everything else that is durable and small.
         reader: Reads frames of any partition.
         writer: Accepts frames.
+        builds: Data files that are being written.
         path: The directory.
     """
 
@@ -67,9 +69,11 @@ class LogStore:
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
         self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
         self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
+        self.builds = Builds()
         self.sealer = Sealer(
             self.path,
             self.catalogue,
+            self.builds,
             self._seal_thread,
             settings.warm_bytes_max,
             self._logs.values,

@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from cachesvc.errors import DamagedFile, PreconditionFailed
+from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
 from cachesvc.model import PartitionId
@@ -29,6 +30,7 @@ class Sealer:
     Args:
         store: The store's directory.
         catalogue: Where the manifest is.
+        builds: Is told while a file is being written.
         executor: Runs decoding and encoding; one thread is enough.
         warm_bytes_max: Bytes of sealed journals that stay on disk.
         logs: All partitions.
@@ -38,12 +40,14 @@ class Sealer:
         self,
         store: Path,
         catalogue: CatalogueThread,
+        builds: Builds,
         executor: Executor,
         warm_bytes_max: int,
         logs: Callable[[], Iterable[PartitionLog]],
     ) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._builds = builds
         self._executor = executor
         self._warm_bytes_max = warm_bytes_max
         self._logs = logs
@@ -74,10 +78,13 @@ class Sealer:
         loop = asyncio.get_running_loop()
         try:
             journal = await loop.run_in_executor(self._executor, _reopen, entry, log)
-            segment = await loop.run_in_executor(
-                self._executor, seal_journal, self._store, log.id, journal, now_ms
-            )
-            await self._catalogue.call(lambda port: port.replace_segments([], [segment], now_ms))
+            with self._builds.under_way():
+                segment = await loop.run_in_executor(
+                    self._executor, seal_journal, self._store, log.id, journal, now_ms
+                )
+                await self._catalogue.call(
+                    lambda port: port.replace_segments([], [segment], now_ms)
+                )
         except DamagedFile as error:
             # Nothing behind the damage is sealed, so that the manifest never has a hole. The next
             # start cuts the log there and mines the rest again.

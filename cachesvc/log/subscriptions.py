@@ -11,44 +11,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
 
-from cachesvc.errors import CacheError, InvalidRequest, NotFound, Superseded
+from cachesvc.errors import CacheError, NotFound, Superseded
 from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.subscriber import Subscriber
 from cachesvc.model import Mode, PartitionId
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 
-
-@dataclass(slots=True, eq=False)
-class Subscriber:
-    """A live stream on a subscription.
-
-    Attributes:
-        epoch: Of this stream.
-        full_start: Where a full sync began; empty for other modes.
-        full_end: Where a full sync is complete; empty for other modes.
-        delivered: The position after the last record sent, per partition of the stream.
-        ended: Holds the error with which the stream has to end, once it has to.
-    """
-
-    epoch: int
-    full_start: dict[PartitionId, int] = field(default_factory=dict)
-    full_end: dict[PartitionId, int] = field(default_factory=dict)
-    delivered: dict[PartitionId, int] = field(default_factory=dict)
-    ended: "asyncio.Future[CacheError]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-    def full_sync_done(self, stored: Mapping[PartitionId, int]) -> bool:
-        """Whether a full sync is stored to its end; a partition without records needs no commit."""
-        return bool(self.full_end) and all(
-            stored.get(partition, self.full_start.get(partition, -1)) >= end
-            for partition, end in self.full_end.items()
-        )
-
-    def end(self, error: CacheError) -> None:
-        """Makes the stream end; the first call counts."""
-        if not self.ended.done():
-            self.ended.set_result(error)
+__all__ = ["Subscriber", "Subscription", "Subscriptions"]
 
 
 @dataclass(slots=True)
@@ -88,7 +59,10 @@ class Subscriptions:
     def __init__(self, catalogue: CatalogueThread, on_change: Callable[[], None]) -> None:
         self._catalogue = catalogue
         self._on_change = on_change
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._ended_by: CacheError | None = None
+        self.ended = asyncio.Event()
+        """Set once there are no subscribers any more, because the service ends."""
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         records = catalogue.call_blocking(lambda port: port.list_subscriptions())
@@ -141,8 +115,18 @@ class Subscriptions:
             subscriber = Subscriber(subscription.record.epoch)
             subscription.subscriber = subscriber
             subscription.connected = True
+        self.check_open()
         self._on_change()
         return subscription, subscriber
+
+    def check_open(self) -> None:
+        """Lets nobody subscribe any more once the service ends.
+
+        Raises:
+            CacheError: What ``end_all`` was given.
+        """
+        if self._ended_by is not None:
+            raise self._ended_by
 
     @asynccontextmanager
     async def _commits_barred(self, subscription: Subscription) -> AsyncIterator[None]:
@@ -204,7 +188,7 @@ class Subscriptions:
         """
         subscriber = self._check_epoch(name, epoch).subscriber
         if subscriber is not None:
-            _check_delivered(name, subscriber, positions)
+            subscriber.check_delivered(name, positions)
         now_ms = time.time_ns() // 1_000_000
         await self._enqueue(PositionCommit(name, dict(positions), now_ms), subscriber)
 
@@ -253,7 +237,9 @@ class Subscriptions:
         self._on_change()
 
     def end_all(self, error: CacheError) -> None:
-        """Ends every subscriber, because the service ends."""
+        """Ends every subscriber, and whoever is about to be one, because the service ends."""
+        self._ended_by = error
+        self.ended.set()
         for subscription in self._all.values():
             if subscription.subscriber is not None:
                 subscription.subscriber.end(error)
@@ -332,19 +318,3 @@ class Subscriptions:
         )
         subscription.subscriber = None
         subscription.connected = False
-
-
-def _check_delivered(
-    name: str, subscriber: Subscriber, positions: Mapping[PartitionId, int]
-) -> None:
-    for partition, offset in positions.items():
-        delivered = subscriber.delivered.get(partition)
-        if delivered is None or offset > delivered:
-            where = f"{partition.topic}/{partition.partition}"
-            has = "does not read it" if delivered is None else f"has delivered up to {delivered}"
-            raise InvalidRequest(
-                f"subscription {name!r}: cannot commit {where} at offset {offset}: the stream "
-                f"{has}; commit the position of a batch that was received",
-                reason="POSITION_NOT_DELIVERED",
-                metadata={"topic": partition.topic, "partition": partition.partition},
-            )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from cachesvc.errors import DataLoss
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.reading import LogReader
-from cachesvc.log.subscriptions import Subscriber
+from cachesvc.log.subscriber import Subscriber
 from cachesvc.model import Encoding, GapCause, MiningState, PartitionId
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.responses import arrow_response, records_response

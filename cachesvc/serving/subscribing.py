@@ -1,15 +1,16 @@
 """A Subscribe call from its checked request to its end."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
 
 from cachesvc.errors import InvalidRequest, NotFound, SourceUnreachable
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Source, Sources
-from cachesvc.log.subscriptions import Subscriber, Subscription, Subscriptions
+from cachesvc.log.subscriber import Subscriber
+from cachesvc.log.subscriptions import Subscription, Subscriptions
 from cachesvc.model import Mode, PartitionId
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.batches import Batches
@@ -17,6 +18,8 @@ from cachesvc.serving.convert import PartitionName, SubscribeCall
 from cachesvc.serving.starts import Starts
 from cachesvc.serving.stream import Stream, StreamSettings, Write, started
 from cachesvc.store.ports import SubscriptionRecord
+
+T = TypeVar("T")
 
 
 class Subscribing:
@@ -51,11 +54,16 @@ class Subscribing:
         """Serves one call until the stream is complete or its subscriber has to end.
 
         Cancel-safe: the subscriber leaves, nothing else changes.
+
+        Raises:
+            CacheError: The call is refused, or the subscriber has to end, or the service does.
         """
         source = self._sources.resolve(call.connection)
         # A full sync has to know every partition; others join a running stream.
         whole = call.mode is Mode.FULL and not call.end
-        await find_topics(self._sources, self._store, source, call.topics, whole=whole)
+        await self._unless_ended(
+            find_topics(self._sources, self._store, source, call.topics, whole=whole)
+        )
         subscription, subscriber = await self._subscriptions.open(
             call.subscription, source.name, call.topics, call.topic_expression, call.mode
         )
@@ -69,6 +77,19 @@ class Subscribing:
         finally:
             serving.cancel()
             self._subscriptions.leave(subscription, subscriber)
+
+    async def _unless_ended(self, work: Coroutine[Any, Any, T]) -> T:
+        """What ``work`` answers, unless the service ends meanwhile."""
+        working = asyncio.ensure_future(work)
+        ending = asyncio.ensure_future(self._subscriptions.ended.wait())
+        try:
+            await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+            self._subscriptions.check_open()
+            return working.result()
+        finally:
+            for task in (working, ending):
+                task.cancel()
+            await asyncio.gather(working, ending, return_exceptions=True)
 
     async def _stream(
         self,

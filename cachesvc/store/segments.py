@@ -6,14 +6,14 @@ identity and coverage (docs/store-format.md).
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from cachesvc.errors import DamagedFile, StoreFormatUnsupported
+from cachesvc.errors import DamagedFile, ShuttingDown, StoreFormatUnsupported
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame
@@ -73,23 +73,32 @@ def seal_journal(store: Path, partition: PartitionId, journal: JournalFile, now_
     return segment
 
 
-def merge_segments(store: Path, segments: list[Segment], level: int, now_ms: int) -> Segment:
+def merge_segments(
+    store: Path,
+    segments: list[Segment],
+    level: int,
+    now_ms: int,
+    given_up: Callable[[], bool] = lambda: False,
+) -> Segment:
     """Writes one segment with the records of adjacent ones. Blocking; memory bounded by row groups.
+
+    Args:
+        store: The store's directory.
+        segments: In offset order, each beginning where the one before it ends.
+        level: Of the result.
+        now_ms: The present.
+        given_up: Asked between row groups whether to stop, from the thread that merges.
 
     Raises:
         DamagedFile: A source does not hold the records that the manifest says.
+        ShuttingDown: It was given up; nothing is left behind.
     """
     merged = _write_segment(
         store,
         segments[0].partition,
         (segments[0].base_offset, segments[-1].end_offset),
-        (table for segment in segments for table in _row_groups(store / segment.path)),
-        (
-            table
-            for segment in segments
-            if segment.rejects_path
-            for table in _row_groups(store / segment.rejects_path)
-        ),
+        _all_tables([store / segment.path for segment in segments], given_up),
+        _all_tables([store / s.rejects_path for s in segments if s.rejects_path], given_up),
         now_ms=now_ms,
         level=level,
     )
@@ -171,6 +180,14 @@ def read_table(path: Path) -> pa.Table:
     """
     with open_parquet(path) as file:
         return file.read(use_threads=False)
+
+
+def _all_tables(paths: Iterable[Path], given_up: Callable[[], bool]) -> Iterator[pa.Table]:
+    for path in paths:
+        for table in _row_groups(path):
+            if given_up():
+                raise ShuttingDown("a merge was given up")
+            yield table
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:

@@ -20,9 +20,12 @@ def _reasons(tree: ast.AST) -> Iterator[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(t, ast.Name) and t.id == "default_reason" for t in targets):
                 yield from _texts(node.value)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr == "_end_subscriber":
-                yield from _texts(node.args[1])
+        elif isinstance(node, ast.Call) and _name(node.func) == "_end_subscriber":
+            yield from _texts(node.args[1])
+
+
+def _name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _texts(node: ast.AST) -> Iterator[str]:

@@ -63,6 +63,8 @@ def test_reads_from_any_offset_to_the_end(tmp_path: Path, memory_bytes: int) -> 
         async with running(tmp_path, memory_bytes_max=memory_bytes) as store:
             log = await in_every_place(store)
             for offset in range(90):
+                first = (await store.reader.read(log, offset))[0]
+                assert first.base_offset <= offset < first.end_offset
                 frames = await read_all(store.reader, log, offset)
                 assert_contiguous(frames, offset, 90)
                 assert records_of(frames) == [row for row in EXPECTED if row.offset >= offset]

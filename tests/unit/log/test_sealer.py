@@ -94,6 +94,25 @@ def test_without_a_warm_budget_a_journal_goes_at_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_is_not_sealed_yet_never_goes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path, warm_bytes_max=0, memory_bytes_max=0) as store:
+            log = await filled(store, full_frames(0, 10, 5))
+            begin_roll(store, log)
+            await append(store, log, full_frames(10, 20, 5))
+            waits = log.journals[-1]
+            assert waits.file is not None
+            waits.file.close()
+            waits.file = None  # rolled, and not yet in the sealer's hands
+            await until(lambda: journal_files(tmp_path) == ["10"])
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 20)
+            store.sealer.add(log, waits)
+            await until(lambda: journal_files(tmp_path) == [])
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 20)
+
+    asyncio.run(run())
+
+
 def test_warm_journals_before_the_log_start_go_and_no_others_for_them(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:

@@ -1,0 +1,60 @@
+"""A live stream on a subscription: what it was given, and when it has to end."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cachesvc.errors import CacheError, InvalidRequest
+from cachesvc.model import PartitionId
+
+
+@dataclass(slots=True, eq=False)
+class Subscriber:
+    """A live stream on a subscription.
+
+    Attributes:
+        epoch: Of this stream.
+        full_start: Where a full sync began; empty for other modes.
+        full_end: Where a full sync is complete; empty for other modes.
+        delivered: The position after the last record sent, per partition of the stream.
+        ended: Holds the error with which the stream has to end, once it has to.
+    """
+
+    epoch: int
+    full_start: dict[PartitionId, int] = field(default_factory=dict)
+    full_end: dict[PartitionId, int] = field(default_factory=dict)
+    delivered: dict[PartitionId, int] = field(default_factory=dict)
+    ended: "asyncio.Future[CacheError]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def full_sync_done(self, stored: Mapping[PartitionId, int]) -> bool:
+        """Whether a full sync is stored to its end; a partition without records needs no commit."""
+        return bool(self.full_end) and all(
+            stored.get(partition, self.full_start.get(partition, -1)) >= end
+            for partition, end in self.full_end.items()
+        )
+
+    def check_delivered(self, name: str, positions: Mapping[PartitionId, int]) -> None:
+        """Accepts positions that cover nothing but what was delivered.
+
+        Raises:
+            InvalidRequest: One covers more (``POSITION_NOT_DELIVERED``); ``name`` is in the text.
+        """
+        for partition, offset in positions.items():
+            delivered = self.delivered.get(partition)
+            if delivered is not None and offset <= delivered:
+                continue
+            where = f"{partition.topic}/{partition.partition}"
+            has = "does not read it" if delivered is None else f"has delivered up to {delivered}"
+            raise InvalidRequest(
+                f"subscription {name!r}: cannot commit {where} at offset {offset}: the stream "
+                f"{has}; commit the position of a batch that was received",
+                reason="POSITION_NOT_DELIVERED",
+                metadata={"topic": partition.topic, "partition": partition.partition},
+            )
+
+    def end(self, error: CacheError) -> None:
+        """Makes the stream end; the first call counts."""
+        if not self.ended.done():
+            self.ended.set_result(error)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachesvc.errors import InvalidRequest
+from cachesvc.serving.ingest import frame_of
+from cachesvc.store.frames import Frame, encode_frame
+from cachesvc.v1 import mining_pb2 as pb
+from tests.support.frames import Reject, frame, full_frame, record
+
+WHOLE = frame(10, 20, [record(12), record(15)], [Reject(13)])
+
+
+def request(each: Frame = WHOLE, **changes: Any) -> pb.AppendRequest:
+    """The append of a frame, and what is different."""
+    usual: dict[str, Any] = {
+        "topic": "orders",
+        "base_offset": each.base_offset,
+        "end_offset": each.end_offset,
+        "record_count": each.record_count,
+        "min_timestamp_ms": each.min_timestamp_ms,
+        "max_timestamp_ms": each.max_timestamp_ms,
+        "payload": bytes(each.payload),
+        "reject_count": each.reject_count,
+        "rejects": bytes(each.rejects),
+        "first_offset": each.first_offset if each.record_count else 0,
+    }
+    return pb.AppendRequest(**(usual | changes))
+
+
+@pytest.mark.parametrize(
+    "each",
+    [WHOLE, full_frame(0, 5), frame(3, 9), frame(3, 9, rejects=[Reject(4)]), frame(3, 3)],
+    ids=["both", "records", "holes", "rejects", "nothing"],
+)
+def test_an_append_carries_a_frame(each: Frame) -> None:
+    assert frame_of(request(each)) == each
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base_offset": -1},
+        {"end_offset": 9},
+        {"record_count": 0},
+        {"record_count": -2},
+        {"record_count": -(2**31), "payload": b"x"},
+        {"record_count": 10},
+        {"payload": b""},
+        {"reject_count": 0},
+        {"reject_count": -1},
+        {"reject_count": 9},
+        {"rejects": b""},
+        {"first_offset": 9},
+        {"first_offset": 20},
+        {"first_offset": -1},
+    ],
+    ids=str,
+)
+def test_refuses_numbers_that_contradict_each_other(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=r"append to orders/0 of .* contradicts itself") as e:
+        frame_of(request(**changes))
+    assert e.value.reason == "INVALID_APPEND"
+
+
+def test_whatever_is_accepted_can_be_written() -> None:
+    limits: dict[str, Any] = {"min_timestamp_ms": -(2**63), "max_timestamp_ms": 2**63 - 1}
+    accepted = frame_of(request(base_offset=0, end_offset=2**63 - 1, **limits))
+    assert b"".join(encode_frame(accepted))
