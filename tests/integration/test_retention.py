@@ -1,0 +1,139 @@
+"""G6: the cache's retention passes a slow subscriber, and an absent one; both are told the range."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from cachesvc.client import Client, Mode
+from cachesvc.v1 import log_cache_pb2 as pb
+from tests.faults.stage import Calls, error_info, eventually, objects, refusal
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.service import ServiceProcess
+from tests.support.tasks import full
+from tests.support.topics import create_topic, produce, read_all
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+
+DAY_MS = 86_400_000
+RECORDS = 3_000
+BATCH_BYTES = 64 << 10
+SETTINGS: dict[str, dict[str, object]] = {
+    "store": {"segment_records_max": 200, "warm_bytes_max": 0, "memory_bytes_max": 65_536},
+    "mining": {"batch_records_max": 200},
+    "jobs.expire": {"interval_s": 86_400},
+    "jobs.compact": {"interval_s": 86_400},
+}
+
+
+def _filled_with_old_records(kafka: KafkaBroker, service: ServiceProcess, topic: str) -> None:
+    """Records older than the retention, of which only the newest are not in a segment."""
+    create_topic(kafka.bootstrap, topic)
+    old_ms = int(time.time() * 1000) - 5 * DAY_MS
+    for begin in range(0, RECORDS, 500):
+        rows = objects(begin, begin + 500, size=3_000, timestamp_ms=old_ms)
+        produce(kafka.bootstrap, topic, rows)
+        asyncio.run(full(service.address, "mine", topic))
+    with Calls(service.address) as calls:
+        eventually(lambda: len(calls.segments(topic)) >= 5, "segments")
+
+
+async def _commit_first_batch(address: str, topic: str) -> int:
+    async with (
+        Client(address) as client,
+        client.subscribe(
+            "absent", topics=[topic], mode=Mode.FULL_AND_INCREMENTAL, batch_bytes_max=BATCH_BYTES
+        ) as stream,
+    ):
+        async for batch in stream:
+            await stream.commit(batch.position)
+            return batch.next_position
+    raise AssertionError("no batch")
+
+
+def _slow_stream(address: str, topic: str) -> tuple[grpc.Channel, Any]:
+    """A stream whose client takes little ahead of what it reads."""
+    options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 64 << 10)]
+    channel = grpc.insecure_channel(
+        address, options=[*options, ("grpc.use_local_subchannel_pool", 1)]
+    )
+    request = pb.SubscribeRequest(
+        subscription="slow",
+        topics=[topic],
+        mode=pb.FULL_AND_INCREMENTAL,
+        batch_bytes_max=BATCH_BYTES,
+    )
+    subscribe: Any = channel.unary_stream(
+        "/cachesvc.v1.LogCache/Subscribe",
+        request_serializer=pb.SubscribeRequest.SerializeToString,
+        response_deserializer=pb.SubscribeResponse.FromString,
+    )
+    return channel, subscribe(request)
+
+
+def _read_to_the_gap(stream: Any) -> tuple[int, pb.Gap, grpc.RpcError]:
+    """Where the records that were still given end, the gap, and the status behind it."""
+    position, gap = 0, None
+    try:
+        for response in stream:
+            assert gap is None, "nothing comes behind a gap"
+            if response.HasField("batch"):
+                assert response.batch.base_offset == position, "records are given without a hole"
+                position = response.batch.next_position
+            elif response.HasField("gap"):
+                gap = response.gap
+    except grpc.RpcError as error:
+        assert gap is not None
+        return position, gap, error
+    raise AssertionError("the stream ended as if it was complete")
+
+
+def test_a_slow_and_an_absent_subscriber_are_told_what_they_have_lost(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    topic = topic_name("retention")
+    service = ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS)
+    with service, Calls(service.address) as calls:
+        _filled_with_old_records(kafka, service, topic)
+        committed = asyncio.run(_commit_first_batch(service.address, topic))
+        channel, stream = _slow_stream(service.address, topic)
+        with channel:
+            assert next(stream).HasField("started")
+            # It is on its way, and waits for its client.
+            calls.run_job("expire")
+            log_start = calls.offsets(topic)[0].log_start_offset
+            assert committed < log_start < RECORDS
+            position, gap, error = _read_to_the_gap(stream)
+            assert position < log_start, "all of it was on its way; the test shows nothing"
+            assert error.code() is grpc.StatusCode.DATA_LOSS
+            lost = _range(topic, position, log_start)
+            assert error_info(error) == ("CACHE_RETENTION", lost)
+            assert (gap.topic, gap.partition, gap.cause) == (topic, 0, pb.CACHE_RETENTION)
+            assert (gap.begin_offset, gap.end_offset) == (position, log_start)
+        for _ in range(2):
+            request = pb.SubscribeRequest(
+                subscription="absent", topics=[topic], mode=pb.FULL_AND_INCREMENTAL
+            )
+            refused = refusal(lambda r=request: list(calls.log_cache.Subscribe(r, timeout=60)))  # type: ignore[misc]
+            lost = _range(topic, committed, log_start)
+            assert refused == (grpc.StatusCode.DATA_LOSS, "CACHE_RETENTION", lost)
+            # Neither a restart nor another try makes it forget.
+            service.stop()
+            service.start()
+            assert calls.offsets(topic)[0].log_start_offset == log_start
+        start = pb.Start(earliest=pb.Earliest())
+        calls.log_cache.ResetSubscription(
+            pb.ResetSubscriptionRequest(subscription="absent", start=start), timeout=60
+        )
+        seen = asyncio.run(full(service.address, "absent", topic)).of(topic)[0]
+        truth = read_all(kafka.bootstrap, topic)[0]
+        assert seen == [(row.offset, row.value) for row in truth if row.offset >= log_start]
+
+
+def _range(topic: str, begin: int, end: int) -> dict[str, str]:
+    offsets = {"begin_offset": str(begin), "end_offset": str(end)}
+    return {"topic": topic, "partition": "0", **offsets}
