@@ -37,7 +37,14 @@ def _mined(kafka: KafkaBroker, service: ServiceProcess, topic: str, timestamp_ms
         produce(kafka.bootstrap, topic, rows)
         asyncio.run(full(service.address, "mine", topic))
     with Calls(service.address) as calls:
-        eventually(lambda: len(calls.segments(topic)) >= 8, "segments")
+        eventually(lambda: _settled(calls, topic), "everything that is full to be sealed")
+        assert len(calls.segments(topic)) >= 8
+
+
+def _settled(calls: Calls, topic: str) -> bool:
+    request = admin.ListJournalsRequest(topic=topic)
+    journals = calls.admin.ListJournals(request, timeout=30).journals
+    return all(j.state == admin.ACTIVE and j.record_count < 200 for j in journals)
 
 
 def test_compaction_loses_nothing_under_a_slow_subscriber(
