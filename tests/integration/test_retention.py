@@ -1,4 +1,4 @@
-"""G6: the cache's retention passes a slow subscriber, and an absent one; both are told the range."""
+"""G6: retention passes a slow subscriber and an absent one; both are told the range."""
 
 import asyncio
 import time
@@ -14,13 +14,13 @@ from cachesvc.v1 import log_cache_pb2 as pb
 from tests.faults.stage import Calls, error_info, eventually, objects, refusal
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
-from tests.support.tasks import full
+from tests.support.tasks import full, until
 from tests.support.topics import create_topic, produce, read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 DAY_MS = 86_400_000
-RECORDS = 3_000
+OLD = 3_000
 BATCH_BYTES = 64 << 10
 SETTINGS: dict[str, dict[str, object]] = {
     "store": {"segment_records_max": 200, "warm_bytes_max": 0, "memory_bytes_max": 65_536},
@@ -31,15 +31,19 @@ SETTINGS: dict[str, dict[str, object]] = {
 
 
 def _filled_with_old_records(kafka: KafkaBroker, service: ServiceProcess, topic: str) -> None:
-    """Records older than the retention, of which only the newest are not in a segment."""
+    """Records older than the retention, all of them in segments."""
     create_topic(kafka.bootstrap, topic)
     old_ms = int(time.time() * 1000) - 5 * DAY_MS
-    for begin in range(0, RECORDS, 500):
+    for begin in range(0, OLD, 500):
         rows = objects(begin, begin + 500, size=3_000, timestamp_ms=old_ms)
         produce(kafka.bootstrap, topic, rows)
         asyncio.run(full(service.address, "mine", topic))
     with Calls(service.address) as calls:
-        eventually(lambda: len(calls.segments(topic)) >= 5, "segments")
+        eventually(lambda: _sealed_end(calls, topic) == OLD, "segments")
+
+
+def _sealed_end(calls: Calls, topic: str) -> int:
+    return max((segment.end_offset for segment in calls.segments(topic)), default=0)
 
 
 async def _commit_first_batch(address: str, topic: str) -> int:
@@ -99,6 +103,8 @@ def test_a_slow_and_an_absent_subscriber_are_told_what_they_have_lost(
     service = ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS)
     with service, Calls(service.address) as calls:
         _filled_with_old_records(kafka, service, topic)
+        produce(kafka.bootstrap, topic, objects(OLD, OLD + 50))
+        asyncio.run(full(service.address, "mine", topic))
         committed = asyncio.run(_commit_first_batch(service.address, topic))
         channel, stream = _slow_stream(service.address, topic)
         with channel:
@@ -106,7 +112,7 @@ def test_a_slow_and_an_absent_subscriber_are_told_what_they_have_lost(
             # It is on its way, and waits for its client.
             calls.run_job("expire")
             log_start = calls.offsets(topic)[0].log_start_offset
-            assert committed < log_start < RECORDS
+            assert log_start == OLD > committed
             position, gap, error = _read_to_the_gap(stream)
             assert position < log_start, "all of it was on its way; the test shows nothing"
             assert error.code() is grpc.StatusCode.DATA_LOSS
@@ -132,6 +138,30 @@ def test_a_slow_and_an_absent_subscriber_are_told_what_they_have_lost(
         seen = asyncio.run(full(service.address, "absent", topic)).of(topic)[0]
         truth = read_all(kafka.bootstrap, topic)[0]
         assert seen == [(row.offset, row.value) for row in truth if row.offset >= log_start]
+
+
+def test_a_log_of_which_nothing_is_left_goes_on_where_it_ended(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    topic = topic_name("nothing-left")
+    service = ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS)
+    with service, Calls(service.address) as calls:
+        _filled_with_old_records(kafka, service, topic)
+        asyncio.run(full(service.address, "done", topic, commit=True))
+        calls.run_job("expire")
+        for round_ in range(2):
+            service.stop()
+            service.start()
+            offsets = calls.offsets(topic)[0]
+            end = OLD + 10 * round_
+            assert (offsets.log_start_offset, offsets.log_end_offset) == (OLD, end)
+            produce(kafka.bootstrap, topic, objects(end, end + 10))
+            # Whoever had everything misses nothing, also with a restart in between.
+            seen = asyncio.run(until(service.address, "done", topic, {0: end + 10})).of(topic)[0]
+            assert [offset for offset, _ in seen] == list(range(OLD, end + 10))
+        seen = asyncio.run(full(service.address, "new", topic)).of(topic)[0]
+        truth = read_all(kafka.bootstrap, topic)[0]
+        assert seen == [(row.offset, row.value) for row in truth if row.offset >= OLD]
 
 
 def _range(topic: str, begin: int, end: int) -> dict[str, str]:
