@@ -32,7 +32,7 @@ from cachesvc.serving.admin import AdminServicer
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.ingest import MiningServicer
 from cachesvc.serving.log_cache import LogCacheServicer
-from cachesvc.serving.server import Listen, Server, read_pem_files, socket_path
+from cachesvc.serving.server import Listen, Server, read_key_pair, socket_path
 
 _log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class _Service:
         jobs: JobScheduler,
     ) -> Server:
         config, store = self._config, self._store
-        certificate, key = read_pem_files(
+        certificate, key = read_key_pair(
             config.server.tls_certificate_file, config.server.tls_key_file
         )
         batches = Batches(store.reader, config.store.chunk_cache_bytes_max)

@@ -23,6 +23,8 @@ from cachesvc.v1 import admin_pb2_grpc
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 _PAGE = 1_000
+# Well below what a client takes in one message by default, which is 4 MiB.
+_PAGE_BYTES = 1 << 20
 _REJECTS_DEFAULT = 1_000
 _RUNS_DEFAULT = 100
 _LIMIT_MAX = 100_000
@@ -167,10 +169,10 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             left = _limit(request.limit, _REJECTS_DEFAULT)
             for log in self._logs(request.connection, request.topic):
                 async for rows in read_rejects(self._store, log):
-                    messages = [views.reject(log.id, row) for row in rows[:left]]
-                    left -= len(messages)
-                    if messages:
-                        yield pb.ListRejectsResponse(rejects=messages)
+                    wanted = rows[:left]
+                    left -= len(wanted)
+                    for page in _pages_by_size(views.reject(log.id, row) for row in wanted):
+                        yield pb.ListRejectsResponse(rejects=page)
                     if not left:
                         return
 
@@ -234,4 +236,19 @@ def _limit(value: int, default: int) -> int:
 def _pages(rows: Iterable[T]) -> Iterable[list[T]]:
     iterator = iter(rows)
     while page := list(itertools.islice(iterator, _PAGE)):
+        yield page
+
+
+def _pages_by_size(rows: Iterable[pb.Reject]) -> Iterable[list[pb.Reject]]:
+    """Pages of at most ``_PAGE_BYTES``; a larger row comes alone."""
+    page: list[pb.Reject] = []
+    size = 0
+    for row in rows:
+        row_size = row.ByteSize()
+        if page and size + row_size > _PAGE_BYTES:
+            yield page
+            page, size = [], 0
+        page.append(row)
+        size += row_size
+    if page:
         yield page

@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 import os
+import ssl
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,6 @@ class Server:
 
         Raises:
             PreconditionFailed: The address is in use or cannot be bound.
-            InvalidConfig: Certificate and key do not fit.
         """
         address = self._listen.address
         try:
@@ -119,12 +118,7 @@ class Server:
         if certificate is None or key is None:
             return int(self._server.add_insecure_port(address))
         credentials = grpc.ssl_server_credentials([(key, certificate)])
-        try:
-            return int(self._server.add_secure_port(address, credentials))
-        except RuntimeError as error:
-            if "credentials" in str(error).lower():
-                raise InvalidConfig(f"the TLS certificate and key do not fit: {error}") from error
-            raise
+        return int(self._server.add_secure_port(address, credentials))
 
     async def announce_end(self) -> None:
         """Tells health checks that this service is about to end."""
@@ -152,17 +146,30 @@ def socket_path(store: Path) -> Path:
     return directory / f"{digest}.sock"
 
 
-def read_pem_files(*paths: str | None) -> Iterable[bytes | None]:
-    """The contents of PEM files; None stays None.
+def read_key_pair(certificate: str | None, key: str | None) -> tuple[bytes | None, bytes | None]:
+    """The contents of two PEM files that belong together; None for both where there are none.
 
     Raises:
-        InvalidConfig: One cannot be read.
+        InvalidConfig: One cannot be read, or they are not a certificate and its key.
     """
-    for path in paths:
-        if path is None:
-            yield None
-            continue
-        try:
-            yield Path(path).read_bytes()
-        except OSError as error:
-            raise InvalidConfig(f"cannot read {path}: {error.strerror}") from error
+    if certificate is None or key is None:
+        return None, None
+    found = _read(certificate), _read(key)
+    try:
+        # gRPC would not say what is wrong. A key with a passphrase fails, rather than ask for it.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise InvalidConfig(
+            f"{certificate} and {key} are not a certificate and its key ({error.reason or error}); "
+            "name PEM files that fit, the key without a passphrase"
+        ) from error
+    return found
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidConfig(
+            f"cannot read {path}: {error.strerror}; name a PEM file that this user may read"
+        ) from error
