@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import pyarrow as pa
-
+from cachesvc.allocator import bound_idle_memory
 from cachesvc.config import Config, ConnectionConfig, check_listen, effective_config
 from cachesvc.errors import ShuttingDown
 from cachesvc.jobs.compact import Compact
@@ -44,8 +43,7 @@ def run_service(config: Config) -> int:
         CacheError: It could not start; the message says why and what to do.
     """
     check_listen(config.server)
-    # Gives memory back that sealing and compaction needed for a moment; the default pool keeps it.
-    pa.set_memory_pool(pa.system_memory_pool())
+    bound_idle_memory()
     store = LogStore.open(_store_settings(config))
     try:
         asyncio.run(_Service(config, store).run())

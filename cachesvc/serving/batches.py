@@ -10,6 +10,9 @@ from cachesvc.store.frames import Frame
 from cachesvc.store.recoding import split_frame
 
 _FrameKey = tuple[PartitionId, int, int]
+# Frames are joined up to here. Above it, messages cost the receiving process a page fault for every
+# 4 KiB, for its allocator returns such blocks to the system; docs/findings.md has the figures.
+_JOINED_BYTES_MAX = 512 * 1024
 
 
 class Batches:
@@ -54,9 +57,10 @@ class Batches:
         stop = first.end_offset if end is None else min(first.end_offset, end)
         first = await self._reader.slice(first, position, stop)
         run, size = [first], encoded_size([first], encoding)
+        joined_bytes_max = min(bytes_max, _JOINED_BYTES_MAX)
         for frame in frames[1:]:
             size += encoded_size([frame], encoding)
-            if size > bytes_max or (end is not None and frame.end_offset > end):
+            if size > joined_bytes_max or (end is not None and frame.end_offset > end):
                 break
             run.append(frame)
         return run
