@@ -27,7 +27,8 @@ from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
 from cachesvc.mining.watch import watch
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
-from cachesvc.serving.admin import AdminServicer
+from cachesvc.serving.admin.jobs import JobAdmin
+from cachesvc.serving.admin.overview import OverviewAdmin
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.ingest import MiningServicer
 from cachesvc.serving.log_cache import LogCacheServicer
@@ -195,14 +196,16 @@ class _Service:
                 batches,
                 config.server.progress_interval_s,
             ),
-            AdminServicer(
-                store,
-                sources,
-                assignments,
-                jobs,
-                json.dumps(effective_config(config)),
-                software_version(),
-            ),
+            [
+                OverviewAdmin(
+                    store,
+                    sources,
+                    assignments,
+                    json.dumps(effective_config(config)),
+                    software_version(),
+                ),
+                JobAdmin(jobs),
+            ],
             MiningServicer(store, sources, assignments, reader_settings),
         )
 

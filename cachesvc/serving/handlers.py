@@ -4,8 +4,8 @@ The generated code would do, but for two things: bytes that are no message end t
 and no reason, and Subscribe answers with ready bytes that must not be serialized again.
 """
 
-from collections.abc import AsyncIterator, Callable, Container
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Container, Sequence
+from typing import Any, cast
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -19,28 +19,38 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def public_handler(
-    service: ServiceDescriptor, servicer: object, ready: Container[str] = ()
+    service: ServiceDescriptor, *parts: object, ready: Container[str] = ()
 ) -> grpc.GenericRpcHandler:
     """Handles the methods of a service whose requests are single messages.
 
     Args:
         service: From the generated code.
-        servicer: Has a method for each; those that stream write to their context or yield.
+        parts: Each method is that of the first one that has it; those that stream write to their
+            context or yield.
         ready: Names of methods that answer with bytes.
+
+    Raises:
+        LookupError: No part has one of the methods.
     """
     return grpc.method_handlers_generic_handler(
         service.full_name,
         {
-            method.name: _handler(method, servicer, method.name in ready)
+            method.name: _handler(method, _found(method.name, parts), method.name in ready)
             for method in service.methods
         },
     )
 
 
+def _found(name: str, parts: Sequence[object]) -> Callable[..., Any]:
+    for part in parts:
+        if (call := getattr(part, name, None)) is not None:
+            return cast(Callable[..., Any], call)
+    raise LookupError(f"nobody implements {name}")
+
+
 def _handler(
-    method: MethodDescriptor, servicer: object, ready: bool
+    method: MethodDescriptor, call: Callable[..., Any], ready: bool
 ) -> "grpc.RpcMethodHandler[Any, Any]":
-    call = getattr(servicer, method.name)
     parse = _parser(method)
     encode = None if ready else GetMessageClass(method.output_type).SerializeToString
     if not method.server_streaming:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import ssl
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from cachesvc.errors import InvalidConfig, PreconditionFailed
 from cachesvc.serving.handlers import public_handler
 from cachesvc.v1 import (
     admin_pb2,
-    admin_pb2_grpc,
     log_cache_pb2,
     log_cache_pb2_grpc,
     mining_pb2,
@@ -63,13 +63,20 @@ class Listen:
 
 
 class Server:
-    """A gRPC server with all services of cachesvc."""
+    """A gRPC server with all services of cachesvc.
+
+    Args:
+        listen: Where.
+        log_cache: Answers sync tasks.
+        admin: Parts that together answer operators.
+        mining: Answers readers.
+    """
 
     def __init__(
         self,
         listen: Listen,
         log_cache: log_cache_pb2_grpc.LogCacheServicer,
-        admin: admin_pb2_grpc.AdminServicer,
+        admin: Sequence[object],
         mining: mining_pb2_grpc.MiningServicer,
     ) -> None:
         self._listen = listen
@@ -78,7 +85,7 @@ class Server:
         self._server.add_generic_rpc_handlers(
             (
                 public_handler(_LOG_CACHE, log_cache, ready={"Subscribe"}),
-                public_handler(_ADMIN, admin),
+                public_handler(_ADMIN, *admin),
             )
         )
         mining_pb2_grpc.add_MiningServicer_to_server(mining, self._server)

@@ -78,6 +78,7 @@ class DuckDBCatalogue:
                 "was changed",
                 metadata={"path": path, "format_version": version},
             )
+        execute(_QUERIES["create_schema"])
 
     def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         with _failures():

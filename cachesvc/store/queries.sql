@@ -2,22 +2,23 @@
 -- for. Parameters are positional. `?` lists follow the order of the columns.
 
 -- name: create_schema
--- The tables of format version 1. Applied once, to an empty catalogue.
-create table meta (format_version integer not null, created_ms bigint not null);
-create table topics (
+-- The tables of format version 1. Applied at every opening: a catalogue from before a table was
+-- added gets it then, which no older version minds.
+create table if not exists meta (format_version integer not null, created_ms bigint not null);
+create table if not exists topics (
     connection varchar not null, topic varchar not null, incarnation integer not null,
     -- The newest epoch that was given to a reader.
     epoch bigint not null, created_ms bigint not null,
     primary key (connection, topic, incarnation)
 );
-create table partitions (
+create table if not exists partitions (
     connection varchar not null, topic varchar not null, incarnation integer not null,
     "partition" integer not null,
     -- The lowest offset still cached; retention moves it up.
     log_start_offset bigint not null,
     primary key (connection, topic, incarnation, "partition")
 );
-create table segments (
+create table if not exists segments (
     connection varchar not null, topic varchar not null, incarnation integer not null,
     "partition" integer not null,
     base_offset bigint not null, end_offset bigint not null, record_count bigint not null,
@@ -26,23 +27,23 @@ create table segments (
     reject_count bigint not null, rejects_path varchar not null
 );
 -- Files that the manifest named once; the sweep deletes them after a grace time.
-create table retired_files (path varchar not null, retired_ms bigint not null);
-create table subscriptions (
+create table if not exists retired_files (path varchar not null, retired_ms bigint not null);
+create table if not exists subscriptions (
     name varchar primary key, connection varchar not null,
     topics varchar[] not null, topic_expression varchar not null,
     mode integer not null, epoch bigint not null, full_sync_done boolean not null,
     created_ms bigint not null, committed_ms bigint
 );
-create table positions (
+create table if not exists positions (
     subscription varchar not null, topic varchar not null, incarnation integer not null,
     "partition" integer not null, "offset" bigint not null,
     primary key (subscription, topic, incarnation, "partition")
 );
-create table job_runs (
+create table if not exists job_runs (
     name varchar not null, started_ms bigint not null, ended_ms bigint not null,
     succeeded boolean not null, error varchar not null, counts varchar not null
 );
-create table paused_jobs (name varchar primary key);
+create table if not exists paused_jobs (name varchar primary key);
 
 -- name: insert_meta
 insert into meta values (?, ?);

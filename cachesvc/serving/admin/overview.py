@@ -1,4 +1,4 @@
-"""The Admin service: what operators and scheduled jobs look at and start."""
+"""What operators look at: configuration, connections, tasks, readers, topics, files."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterable
@@ -6,19 +6,18 @@ from typing import Any, TypeVar
 
 import grpc
 
-from cachesvc.errors import InvalidRequest, NotFound
+from cachesvc.errors import NotFound
 from cachesvc.log.assignments import Assignments, MiningCounts
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.rejects import read_rejects
 from cachesvc.log.sources import Source, Sources
 from cachesvc.model import TopicId
-from cachesvc.serving import admin_views as views
-from cachesvc.serving.ports import Jobs
+from cachesvc.serving.admin import views
+from cachesvc.serving.admin.limits import checked_limit
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.v1 import admin_pb2 as pb
-from cachesvc.v1 import admin_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
@@ -26,18 +25,15 @@ _PAGE = 1_000
 # Well below what a client takes in one message by default, which is 4 MiB.
 _PAGE_BYTES = 1 << 20
 _REJECTS_DEFAULT = 1_000
-_RUNS_DEFAULT = 100
-_LIMIT_MAX = 100_000
 
 
-class AdminServicer(admin_pb2_grpc.AdminServicer):
-    """``cachesvc.v1.Admin``; see the .proto for the contract.
+class OverviewAdmin:
+    """The calls of ``cachesvc.v1.Admin`` that change nothing; see the .proto for the contract.
 
     Args:
         store: The logs.
         sources: The connections.
         assignments: Who mines what.
-        jobs: What can be run.
         config_json: The effective configuration, secrets masked.
         version: Of this software.
     """
@@ -47,14 +43,12 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         store: LogStore,
         sources: Sources,
         assignments: Assignments,
-        jobs: Jobs,
         config_json: str,
         version: str,
     ) -> None:
         self._store = store
         self._sources = sources
         self._assignments = assignments
-        self._jobs = jobs
         self._config_json = config_json
         self._version = version
 
@@ -166,7 +160,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         self, request: pb.ListRejectsRequest, context: Context
     ) -> AsyncIterator[pb.ListRejectsResponse]:
         async with errors_as_status(context):
-            left = _limit(request.limit, _REJECTS_DEFAULT)
+            left = checked_limit(request.limit, _REJECTS_DEFAULT)
             for log in self._logs(request.connection, request.topic):
                 async for rows in read_rejects(self._store, log):
                     wanted = rows[:left]
@@ -175,35 +169,6 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
                         yield pb.ListRejectsResponse(rejects=page)
                     if not left:
                         return
-
-    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        return pb.ListJobsResponse(jobs=[views.job(state) for state in await self._jobs.states()])
-
-    async def RunJob(
-        self, request: pb.RunJobRequest, context: Context
-    ) -> AsyncIterator[pb.RunJobResponse]:
-        async with errors_as_status(context):
-            async for progress in self._jobs.run_now(request.name):
-                yield views.job_progress(progress)
-
-    async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:
-        async with errors_as_status(context):
-            state = await self._jobs.set_paused(request.name, paused=True)
-            return pb.PauseJobResponse(job=views.job(state))
-
-    async def ResumeJob(
-        self, request: pb.ResumeJobRequest, context: Context
-    ) -> pb.ResumeJobResponse:
-        async with errors_as_status(context):
-            state = await self._jobs.set_paused(request.name, paused=False)
-            return pb.ResumeJobResponse(job=views.job(state))
-
-    async def ListJobRuns(
-        self, request: pb.ListJobRunsRequest, context: Context
-    ) -> pb.ListJobRunsResponse:
-        async with errors_as_status(context):
-            runs = await self._jobs.history(request.name, _limit(request.limit, _RUNS_DEFAULT))
-            return pb.ListJobRunsResponse(runs=[views.job_run(run) for run in runs])
 
     def _chosen(self, connection: str) -> list[Source]:
         return [self._sources.resolve(connection)] if connection else self._sources.all()
@@ -225,12 +190,6 @@ def _unknown_topic(topic: str) -> NotFound:
         reason="UNKNOWN_TOPIC",
         metadata={"topic": topic},
     )
-
-
-def _limit(value: int, default: int) -> int:
-    if not 0 <= value <= _LIMIT_MAX:
-        raise InvalidRequest(f"limit: {value} is outside 0 to {_LIMIT_MAX}; 0 means {default}")
-    return value or default
 
 
 def _pages(rows: Iterable[T]) -> Iterable[list[T]]:
