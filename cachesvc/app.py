@@ -89,7 +89,7 @@ class _Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         sources = Sources([_source(connection) for connection in config.connections])
-        sources.remember(log.id for log in store.all())
+        sources.remember(log.id for log in store.present())
         assignments = Assignments(
             store, sources, lambda: subscriptions, config.mining.reader_timeout_s, topic_matcher
         )

@@ -126,3 +126,38 @@ class GapCause(IntEnum):
     SOURCE_RETENTION = 1
     CACHE_RETENTION = 2
     TOPIC_RECREATED = 3
+    SOURCE_TRUNCATED = 4
+
+
+class GapPolicy(IntEnum):
+    """What a stream does at a gap, once it has told it; as in ``cachesvc.v1.GapPolicy``."""
+
+    STOP_AT_GAP = 1
+    GO_ON_BEHIND_GAP = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LostRange:
+    """Offsets ``[begin, end)`` of a partition that cannot be given any more, and why.
+
+    Empty where a topic's life ended and nothing of it is known to be missing.
+    """
+
+    begin: int
+    end: int
+    cause: GapCause
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLife:
+    """One life of a topic of that name, and what it began with.
+
+    Attributes:
+        topic: With its incarnation.
+        source_id: The cluster's own id of it; empty if it has none or was not asked yet.
+        cause: Why it began; None for the first one.
+    """
+
+    topic: TopicId
+    source_id: str = ""
+    cause: GapCause | None = None

@@ -16,8 +16,9 @@ from cachesvc.errors import PreconditionFailed, SourceUnreachable, Superseded
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
-from cachesvc.model import MiningState, PartitionId, TopicId
+from cachesvc.model import GapCause, MiningState, PartitionId, TopicId, TopicLife
 from cachesvc.policy.assignment import assign
+from cachesvc.policy.lives import first_offset, life_now
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ class Assigned:
         topic: Which life of which topic.
         epoch: The newest.
         partitions: All partition numbers.
+        source_id: The cluster's own id of it; empty where it has none.
     """
 
     topic: TopicId
     epoch: int
     partitions: tuple[int, ...]
+    source_id: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +100,7 @@ class Assignments:
         self._epochs: dict[TopicId, int] = {}
         self._dirty = asyncio.Event()
         self._entering = asyncio.Lock()
+        self._truncated: set[TopicId] = set()
         self.closing = False
         """Whether the service is about to end, so that readers have to come back later."""
         self.counts: dict[TopicId, MiningCounts] = {}
@@ -258,41 +262,75 @@ class Assignments:
             for topic in [t for t in reader.assigned if target.get(t) != reader.name]:
                 del reader.assigned[topic]
         for topic, name in target.items():
-            topic_id = self._store.topic_id(source.name, topic)
+            life = self._store.lives.present(source.name, topic)
+            topic_id = life.topic
             assigned = readers[name].assigned
             before = assigned.get(topic)
             numbers = source.topics[topic]
-            if before is None:
+            if before is None or before.topic != topic_id:
                 epoch = await self._store.catalogue.call(
                     lambda port, t=topic_id: port.raise_epoch(t, time.time_ns() // 1_000_000)  # type: ignore[misc]
                 )
                 self._epochs[topic_id] = epoch
-                assigned[topic] = Assigned(topic_id, epoch, numbers)
+                assigned[topic] = Assigned(topic_id, epoch, numbers, life.source_id)
             elif before.partitions != numbers:
-                assigned[topic] = Assigned(topic_id, before.epoch, numbers)
+                assigned[topic] = Assigned(topic_id, before.epoch, numbers, life.source_id)
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
         """Makes the logs of these topics' partitions, those that are new. Idempotent.
 
-        A new log begins where the source begins now.
+        A topic that turns out to be in another life gets new logs, and those of the life before
+        come to their end. A new log begins where the source begins now.
 
         Raises:
             SourceUnreachable: There are new ones and the cluster does not answer.
         """
         async with self._entering:
+            lives = [self._life(source, topic) for topic in sorted(topics)]
             new = [
-                self._store.topic_id(source.name, topic).partition(number)
-                for topic in sorted(topics)
-                for number in source.topics.get(topic, ())
-                if self._store.get(self._store.topic_id(source.name, topic).partition(number))
-                is None
+                partition
+                for life in lives
+                for number in source.topics.get(life.topic.topic, ())
+                if self._store.get(partition := life.topic.partition(number)) is None
             ]
-            if not new:
-                return
-            earliest = await source.lookup.earliest_offsets([(p.topic, p.partition) for p in new])
+            begins = await self._begins(source, lives, new) if new else {}
+            for life in lives:
+                known = self._store.lives.present(source.name, life.topic.topic)
+                if life != known:
+                    if life.topic != known.topic:
+                        self._epochs.pop(known.topic, None)  # nothing is appended to it any more
+                    await self._store.lives.put(life)
             for partition in new:
-                await self._store.ensure(partition, earliest[partition.topic, partition.partition])
-        self._sources.notify()
+                await self._store.ensure(partition, begins[partition])
+            for life in lives:
+                if life.cause is not None:
+                    self._store.end_life_before(life)
+            self._truncated.clear()
+        if new:
+            self._sources.notify()
+
+    def _life(self, source: Source, topic: str) -> TopicLife:
+        """The life that a topic is in now, known to the store or not."""
+        known = self._store.lives.present(source.name, topic)
+        truncated = known.topic in self._truncated
+        return life_now(known, source.topic_ids.get(topic, ""), truncated=truncated)
+
+    async def _begins(
+        self, source: Source, lives: Iterable[TopicLife], new: Iterable[PartitionId]
+    ) -> Mapping[PartitionId, int]:
+        asked = [(partition.topic, partition.partition) for partition in new]
+        earliest = await source.lookup.earliest_offsets(asked)
+        causes = {life.topic: life.cause for life in lives}
+        ends = await source.lookup.end_offsets(asked) if any(causes.values()) else earliest
+        begins = {}
+        for partition in new:
+            name = partition.topic, partition.partition
+            known = TopicId(partition.connection, partition.topic, partition.incarnation - 1)
+            before = self._store.get(known.partition(partition.partition))
+            log_end = before.accepted_end_offset if before is not None else None
+            cause = causes[partition.topic_id]
+            begins[partition] = first_offset(cause, earliest[name], ends[name], log_end)
+        return begins
 
     def _entered(self, source: Source, topic: str) -> bool:
         topic_id = self._store.topic_id(source.name, topic)
@@ -302,8 +340,9 @@ class Assignments:
         )
 
     def _forget_unassigned(self, source: Source, assigned: set[str]) -> None:
+        mined = {self._store.topic_id(source.name, topic) for topic in assigned}
         for topic_id in [t for t in self._epochs if t.connection == source.name]:
-            if topic_id.topic not in assigned:
+            if topic_id not in mined:
                 del self._epochs[topic_id]
                 for log in self._store.of_topic(topic_id):
                     log.source.state = MiningState.IDLE
@@ -311,12 +350,28 @@ class Assignments:
                     log.notify()
 
     def report(
-        self, partition: PartitionId, high_watermark: int | None, state: MiningState, error: str
+        self,
+        partition: PartitionId,
+        high_watermark: int | None,
+        state: MiningState,
+        error: str,
+        problem: str = "",
     ) -> None:
-        """Notes what a reader says of a partition and tells subscribers if it matters to them."""
+        """Notes what a reader says of a partition and tells subscribers if it matters to them.
+
+        Args:
+            partition: In the life that the reader mines.
+            high_watermark: The source's; None until told.
+            state: What mining does.
+            error: Why, where the state asks for a reason.
+            problem: What it is that the reader cannot settle by itself, as one of
+                ``GapCause``'s names; empty if there is no such thing.
+        """
         log = self._store.get(partition)
-        if log is None:
+        if log is None or log.ended_by is not None:
             return
+        if problem:
+            self._settle(partition.topic_id, problem)
         source = log.source
         changed = (source.state, source.error) != (state, error)
         if high_watermark is not None:
@@ -327,6 +382,14 @@ class Assignments:
         source.error = error
         if changed:
             log.notify()
+
+    def _settle(self, topic: TopicId, problem: str) -> None:
+        """Has a topic that is no continuation of its log looked at."""
+        if problem == GapCause.SOURCE_TRUNCATED.name and topic not in self._truncated:
+            self._truncated.add(topic)
+            self.plan_again()
+        elif problem == GapCause.TOPIC_RECREATED.name:
+            self._sources.resolve(topic.connection).refresh_wanted.set()
 
     def unreachable(self, partitions: Iterable[PartitionId], error: str) -> None:
         """Notes that a reader cannot reach the source of these partitions."""

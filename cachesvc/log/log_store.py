@@ -15,13 +15,15 @@ from typing import IO
 from cachesvc.errors import PreconditionFailed, StoreLocked
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.lives import TopicLives
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
 from cachesvc.log.reading import LogReader
 from cachesvc.log.recovery import recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.writer import LogWriter
-from cachesvc.model import PartitionId, Segment, TopicId
+from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.policy.lives import next_life
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
@@ -54,6 +56,7 @@ class LogStore:
 
     Attributes:
         catalogue: The manifest and everything else that is durable and small.
+        lives: Which life each topic is in.
         reader: Reads frames of any partition.
         writer: Accepts frames.
         builds: Data files that are being written.
@@ -68,6 +71,7 @@ class LogStore:
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
         self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
+        self.lives = TopicLives(self.catalogue)
         self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
         self.builds = Builds()
         self.sealer = Sealer(
@@ -110,10 +114,12 @@ class LogStore:
         return store
 
     def _recover(self) -> None:
+        self.lives.load()
         starts = self.catalogue.call_blocking(lambda port: port.list_partitions())
         manifest: dict[PartitionId, list[Segment]] = {}
         for segment in self.catalogue.call_blocking(lambda port: port.list_segments()):
             manifest.setdefault(segment.partition, []).append(segment)
+        lost = self.catalogue.call_blocking(lambda port: port.list_lost())
         journals = layout.find_journals(self.path)
         for partition in sorted({*starts, *manifest, *journals}):
             segments = manifest.get(partition, [])
@@ -122,6 +128,8 @@ class LogStore:
             log = recover_partition(
                 self.path, partition, starts.get(partition, first), segments, found
             )
+            log.lost = lost.get(partition, [])
+            log.ended_by = self.lives.ended_by(partition.topic_id)
             self._logs[partition] = log
             for entry in log.journals:
                 if entry.file is None and not entry.sealed:
@@ -139,7 +147,15 @@ class LogStore:
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
         """The present life of a topic."""
-        return TopicId(connection, topic)
+        return self.lives.present(connection, topic).topic
+
+    def present(self) -> list[PartitionLog]:
+        """The logs of the present life of every topic, ordered by partition."""
+        return [log for log in self.all() if log.ended_by is None]
+
+    def successor(self, log: PartitionLog) -> PartitionLog | None:
+        """The log of the same partition in the topic's next life, once there is one."""
+        return self._logs.get(next_life(log.id.topic_id).partition(log.id.partition))
 
     def of_topic(self, topic: TopicId) -> list[PartitionLog]:
         """The logs of a topic, ordered by partition."""
@@ -152,6 +168,22 @@ class LogStore:
             await self.catalogue.call(lambda port: port.put_partition(partition, log_start_offset))
             log = self._logs.setdefault(partition, PartitionLog(partition, log_start_offset))
         return log
+
+    def end_life_before(self, life: TopicLife) -> None:
+        """Tells the logs of a topic's earlier lives, and their subscribers, that these are over."""
+        topic = life.topic
+        for log in self.all():
+            known = log.id.topic_id
+            same = (known.connection, known.topic) == (topic.connection, topic.topic)
+            if same and known.incarnation < topic.incarnation:
+                log.ended_by = self.lives.ended_by(known)
+                log.notify()
+
+    async def lose(self, log: PartitionLog, lost: LostRange) -> None:
+        """Notes a range that the source had deleted before it was mined; durable on return."""
+        now_ms = time.time_ns() // 1_000_000
+        await self.catalogue.call(lambda port: port.put_lost(log.id, lost, now_ms))
+        log.lose(lost)
 
     async def begin_at(self, log: PartitionLog, offset: int) -> None:
         """Moves the start of an empty log to where the source turned out to begin."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cachesvc.errors import DataLoss
-from cachesvc.model import GapCause, MiningState, PartitionId, Segment
+from cachesvc.model import GapCause, LostRange, MiningState, PartitionId, Segment
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, JournalIndex
 
@@ -93,6 +93,10 @@ class PartitionLog:
         self.accepted_end_offset = log_start_offset
         """The end once everything that is being written has been written."""
         self.source = SourceState()
+        self.lost: list[LostRange] = []
+        """What the source had deleted before it was mined, in offset order."""
+        self.ended_by: GapCause | None = None
+        """Why this life of the topic is over, so that nothing is mined any more; None while not."""
         self.segments: list[Segment] = []
         self.journals: list[JournalEntry] = []
         self.recent = RecentFrames()
@@ -148,6 +152,28 @@ class PartitionLog:
         """Follows retention. Subscribers before the new start are told at their next read."""
         self.log_start_offset = max(self.log_start_offset, log_start_offset)
         self.notify()
+
+    def gap_at(self, offset: int) -> LostRange | None:
+        """What cannot be given from ``offset`` on, if the next offset is one of those.
+
+        At the end of a life that is over this is a range that may be empty.
+        """
+        if offset < self.log_start_offset:
+            return LostRange(offset, self.log_start_offset, GapCause.CACHE_RETENTION)
+        for lost in self.lost:
+            if lost.begin <= offset < lost.end:
+                return LostRange(offset, lost.end, lost.cause)
+        if self.ended_by is not None and offset >= self.accepted_end_offset:
+            return LostRange(offset, max(offset, self.source.high_watermark or 0), self.ended_by)
+        return None
+
+    def next_gap(self, offset: int) -> int | None:
+        """Where the first lost range behind ``offset`` begins."""
+        return next((lost.begin for lost in self.lost if lost.begin > offset), None)
+
+    def lose(self, lost: LostRange) -> None:
+        """Notes a range that the source does not have any more; it is about to be covered."""
+        self.lost = sorted([*(known for known in self.lost if known.begin != lost.begin), lost])
 
     def locate(self, offset: int) -> Place | None:
         """Where the record at ``offset``, or the next one behind it, lies; None at the log's end.

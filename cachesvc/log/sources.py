@@ -12,14 +12,28 @@ from cachesvc.errors import InvalidRequest, NotFound
 from cachesvc.model import NonJsonPolicy, PartitionId
 
 
+@dataclass(frozen=True, slots=True)
+class SourceTopic:
+    """A topic as its cluster describes it.
+
+    Attributes:
+        partitions: Their numbers, ascending.
+        id: The cluster's own id, which a topic of the same name does not inherit; empty if it has
+            no such ids (Kafka before 2.8).
+    """
+
+    partitions: tuple[int, ...]
+    id: str = ""
+
+
 class SourceLookup(Protocol):
     """Questions to a cluster that cost no record. All raise ``SourceUnreachable``, bounded in time.
 
     Partitions are (topic, number).
     """
 
-    async def list_topics(self) -> Mapping[str, Sequence[int]]:
-        """Partition numbers of every topic."""
+    async def list_topics(self) -> Mapping[str, SourceTopic]:
+        """Every topic, Kafka's own ones left out."""
 
     async def earliest_offsets(
         self, partitions: Sequence[tuple[str, int]]
@@ -53,6 +67,7 @@ class Source:
         matches: Whether a topic name belongs to the connection.
         topics: Matching topics with their partition numbers: all that were ever seen, so that
             cached records of a topic can be read while the cluster is away or the topic gone.
+        topic_ids: The cluster's own ids of the topics that it has now, as far as it has any.
         known: Whether there was a successful look yet.
         error: Why the last look failed; empty if it worked.
     """
@@ -64,6 +79,7 @@ class Source:
     lookup: SourceLookup
     matches: Callable[[str], bool]
     topics: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    topic_ids: dict[str, str] = field(default_factory=dict)
     known: bool = False
     error: str = ""
     refresh_wanted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -128,11 +144,12 @@ class Sources:
             if changed:
                 self.notify()
             raise
-        topics = {
-            name: tuple(sorted(numbers)) for name, numbers in found.items() if source.matches(name)
-        }
+        topics = {name: topic.partitions for name, topic in found.items() if source.matches(name)}
+        ids = {name: found[name].id for name in topics}
         topics = {**source.topics, **topics}
-        changed = topics != source.topics or bool(source.error) or not source.known
+        changed = (topics, ids) != (source.topics, source.topic_ids)
+        changed = changed or bool(source.error) or not source.known
+        source.topic_ids = ids
         source.topics = topics
         source.known = True
         source.error = ""

@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 from cachesvc.errors import CacheError, NotFound, Superseded
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.subscriber import Subscriber
-from cachesvc.model import Mode, PartitionId
+from cachesvc.model import GapPolicy, Mode, PartitionId
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 
-__all__ = ["Subscriber", "Subscription", "Subscriptions"]
+__all__ = ["Subscriber", "Subscription", "SubscriptionWish", "Subscriptions"]
 
 
 @dataclass(slots=True)
@@ -37,6 +37,18 @@ class Subscription:
     positions: dict[PartitionId, int] = field(default_factory=dict)
     subscriber: Subscriber | None = None
     connected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionWish:
+    """What a subscriber wants its subscription to be; fields as in ``SubscriptionRecord``."""
+
+    name: str
+    connection: str
+    topics: tuple[str, ...]
+    topic_expression: str
+    mode: Mode
+    gap_policy: GapPolicy = GapPolicy.STOP_AT_GAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +102,20 @@ class Subscriptions:
             )
         return found
 
-    async def open(
-        self,
-        name: str,
-        connection: str,
-        topics: tuple[str, ...],
-        topic_expression: str,
-        mode: Mode,
-    ) -> tuple[Subscription, Subscriber]:
+    async def open(self, wanted: SubscriptionWish) -> tuple[Subscription, Subscriber]:
         """Makes the caller the newest subscriber; an older one is told and ends."""
         now_ms = time.time_ns() // 1_000_000
+        name = wanted.name
         wish = SubscriptionRecord(
-            name, connection, topics, topic_expression, mode, 1, False, now_ms
+            name,
+            wanted.connection,
+            wanted.topics,
+            wanted.topic_expression,
+            wanted.mode,
+            epoch=1,
+            full_sync_done=False,
+            created_ms=now_ms,
+            gap_policy=wanted.gap_policy,
         )
         async with self._locks.setdefault(name, asyncio.Lock()):
             subscription = self._all.get(name)

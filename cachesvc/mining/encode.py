@@ -44,6 +44,7 @@ class EncodedAppend:
         payload: Records that passed, see ``store.record_schema``; empty without any.
         reject_count: Records in ``rejects``.
         rejects: Records that were turned away; empty without any.
+        gap: Whether the source had deleted the range before it was mined; it has no records then.
     """
 
     base_offset: int
@@ -55,6 +56,7 @@ class EncodedAppend:
     payload: bytes = field(default=b"", repr=False)
     reject_count: int = 0
     rejects: bytes = field(default=b"", repr=False)
+    gap: bool = False
 
     @property
     def bytes(self) -> int:

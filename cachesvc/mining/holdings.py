@@ -16,12 +16,14 @@ class AssignedTopic:
         incarnation: Which life of it.
         epoch: Goes with every append.
         resume_offsets: Where to go on, per partition; -1 for the source's earliest.
+        source_id: The cluster's own id of this life of it; empty where that is not known.
     """
 
     topic: str
     incarnation: int
     epoch: int
     resume_offsets: Mapping[int, int]
+    source_id: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +34,7 @@ class HeldPartition:
         partition: Which one.
         incarnation: Which life of its topic.
         epoch: Goes with every append.
+        source_id: The cluster's own id of the topic; empty where that is not known.
         next_offset: Where the next append begins; -1 for wherever the source begins.
         life: Grows when mining moves; what was fetched or sent in an older life does not count.
         blocked: Why mining stopped at ``next_offset``; empty while it did not.
@@ -43,6 +46,7 @@ class HeldPartition:
     incarnation: int
     epoch: int
     next_offset: int
+    source_id: str = ""
     life: int = 0
     blocked: str = ""
     failure: str = ""
@@ -88,7 +92,7 @@ class Holdings:
 
     def __init__(self) -> None:
         self._held: dict[SourcePartition, HeldPartition] = {}
-        self._lost: dict[str, int] = {}
+        self._lost: dict[str, tuple[int, int]] = {}
 
     def __iter__(self) -> Iterator[HeldPartition]:
         return iter(self._held.values())
@@ -114,14 +118,14 @@ class Holdings:
         wanted = {
             SourcePartition(topic.topic, number): (topic, offset)
             for topic in topics
-            if topic.epoch > self._lost.get(topic.topic, -1)
+            if (topic.incarnation, topic.epoch) > self._lost.get(topic.topic, (0, 0))
             for number, offset in topic.resume_offsets.items()
         }
         dropped = [p for p, held in self._held.items() if not _same(held, wanted.get(p))]
         for partition in dropped:
             del self._held[partition]
         taken = [
-            HeldPartition(partition, topic.incarnation, topic.epoch, offset)
+            HeldPartition(partition, topic.incarnation, topic.epoch, offset, topic.source_id)
             for partition, (topic, offset) in wanted.items()
             if partition not in self._held
         ]
@@ -130,10 +134,15 @@ class Holdings:
         self._lost = {topic: epoch for topic, epoch in self._lost.items() if topic in named}
         return Changes(dropped, taken)
 
-    def lose(self, topic: str, epoch: int) -> list[SourcePartition]:
+    def lose(self, topic: str, incarnation: int, epoch: int) -> list[SourcePartition]:
         """Gives up a topic that somebody else mines by now; what was held of it."""
-        self._lost[topic] = max(epoch, self._lost.get(topic, -1))
-        lost = [p for p, held in self._held.items() if p.topic == topic and held.epoch <= epoch]
+        newest = (incarnation, epoch)
+        self._lost[topic] = max(newest, self._lost.get(topic, newest))
+        lost = [
+            partition
+            for partition, held in self._held.items()
+            if partition.topic == topic and (held.incarnation, held.epoch) <= newest
+        ]
         for partition in lost:
             del self._held[partition]
         return lost

@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from cachesvc.errors import DataLoss
-from cachesvc.mining.encode import ROWS_MAX, Encoded, encode, encode_batch
+from cachesvc.mining.encode import (
+    ROWS_MAX,
+    Encoded,
+    EncodedAppend,
+    encode,
+    encode_batch,
+)
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition, Holdings
 from cachesvc.mining.source import (
     EARLIEST,
@@ -75,7 +81,7 @@ class Miner:
         for partition in changes.dropped:
             self._source.remove(partition)
         for held in changes.taken:
-            self._source.add(held.partition, held.next_offset)
+            self._source.add(held.partition, held.next_offset, held.source_id)
         _log.info(
             "the assignment has changed",
             extra={
@@ -208,7 +214,9 @@ class Miner:
             },
         )
         if answer.refused == _STALE_EPOCH:
-            for partition in self._holdings.lose(held.partition.topic, held.epoch):
+            for partition in self._holdings.lose(
+                held.partition.topic, held.incarnation, held.epoch
+            ):
                 self._source.remove(partition)
         else:
             why = f"the service refuses what follows {answer.log_end_offset}: {answer.refused}"
@@ -217,7 +225,7 @@ class Miner:
     def _go_back(self, held: HeldPartition, offset: int, why: str) -> None:
         delay_s = held.go_back(offset, why)
         if not delay_s:
-            self._source.add(held.partition, offset)
+            self._source.add(held.partition, offset, held.source_id)
             return
         _log.warning(
             "mining of a partition goes back and tries again",
@@ -233,7 +241,25 @@ class Miner:
 
     def _try_again(self, held: HeldPartition, life: int) -> None:
         if self._holdings.holds(held, life):
-            self._source.add(held.partition, held.next_offset)
+            self._source.add(held.partition, held.next_offset, held.source_id)
+
+    async def skip_lost(self) -> None:
+        """Goes on behind what the source had deleted before it was mined, and says what that is.
+
+        Raises:
+            ServiceLost: The service is gone.
+        """
+        for held in list(self._holdings):
+            problem = self._source.status(held.partition).problem
+            if problem is None or problem.resume_offset is None or held.next_offset == EARLIEST:
+                continue
+            lost = EncodedAppend(held.next_offset, problem.resume_offset, gap=True)
+            _log.warning(
+                "the source deleted records before they were mined",
+                extra={"event": "source_gap", **_fields(held), "error": str(problem)},
+            )
+            if await self._send(held, held.life, Encoded([lost])):
+                self._source.add(held.partition, lost.end_offset, held.source_id)
 
     # How things are
 
@@ -257,7 +283,10 @@ class Miner:
             state, error = MiningState.SOURCE_UNREACHABLE, self._source.error
         elif status.high_watermark is None:
             state = MiningState.STARTING
-        return PartitionReport(held.partition, status.high_watermark, state, error)
+        unsettled = problem.reason.value if problem is not None and problem.reason.final else ""
+        return PartitionReport(
+            held.partition, held.incarnation, status.high_watermark, state, error, unsettled
+        )
 
 
 def _fields(held: HeldPartition) -> dict[str, object]:

@@ -195,6 +195,7 @@ async def _report(uplink: Uplink, source: SourceReader, miner: Miner, interval_s
     told: object = None
     told_s = float("-inf")
     while True:
+        await miner.skip_lost()
         reports = miner.reports()
         states = [(report.partition, report.state, report.error) for report in reports]
         now_s = time.monotonic()

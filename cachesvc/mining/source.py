@@ -5,7 +5,7 @@ implements both on Kafka. A source partition is identified by topic and number; 
 a topic is meant, and which epoch mines it, is known to the reader and not to its source.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -62,10 +62,17 @@ _FINAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a partition cannot be fetched, for programs and for people."""
+    """Why a partition cannot be fetched, for programs and for people.
+
+    Attributes:
+        reason: For programs.
+        detail: For people.
+        resume_offset: Where it can be fetched again, if the source says; what lies before is lost.
+    """
 
     reason: ProblemReason
     detail: str
+    resume_offset: int | None = None
 
     def __str__(self) -> str:
         return f"{self.reason.value}: {self.detail}"
@@ -168,8 +175,11 @@ class SourceReader(Protocol):
     async def run(self) -> None:
         """Fetches until cancelled, then closes what it opened."""
 
-    def add(self, partition: SourcePartition, offset: int) -> None:
+    def add(self, partition: SourcePartition, offset: int, topic_id: str = "") -> None:
         """Fetches a partition from ``offset`` or ``EARLIEST`` on; moves one that is there already.
+
+        With ``topic_id`` only from the topic that has this id at the cluster; else from the one
+        that it has when the partition is added.
 
         The first batch begins exactly at ``offset``. An offset that the source does not have any
         more, or not yet, ends in a final ``Problem``; it never jumps.
@@ -195,15 +205,6 @@ class SourceReader(Protocol):
 
 class SourceCatalogue(SourceLookup, Protocol):
     """Questions of the service to a cluster; see ``SourceLookup``."""
-
-    async def topic_ids(self) -> Mapping[str, str]:
-        """The cluster's own id of every topic, which a topic of the same name does not inherit.
-
-        Empty if the cluster has no such ids (Kafka before 2.8).
-
-        Raises:
-            SourceUnreachable: It does not answer in time.
-        """
 
     async def close(self) -> None:
         """Ends the connections. Idempotent."""

@@ -58,15 +58,19 @@ class PartitionReport:
 
     Attributes:
         partition: Which one.
+        incarnation: Which life of its topic.
         high_watermark: The source's; None until told.
         state: What mining does.
         error: Why, where the state asks for a reason.
+        problem: What only the service can settle; empty if there is no such thing.
     """
 
     partition: SourcePartition
+    incarnation: int
     high_watermark: int | None
     state: MiningState
     error: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ class Uplink:
                 source_high_watermark=report.high_watermark,
                 state=report.state.value,
                 error=report.error,
+                incarnation=report.incarnation,
+                problem=report.problem,
             )
         await _write(self._join, request)
 
@@ -130,6 +136,7 @@ class Uplink:
                 topic.incarnation,
                 topic.epoch,
                 {partition.partition: partition.resume_offset for partition in topic.partitions},
+                topic.source_id,
             )
             for topic in response.topics
         ]
@@ -154,6 +161,7 @@ class Uplink:
                 payload=append.payload,
                 reject_count=append.reject_count,
                 rejects=append.rejects,
+                gap=append.gap,
             ),
         )
 

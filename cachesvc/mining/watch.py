@@ -1,6 +1,7 @@
 """Keeps the service's view of each cluster up to date."""
 
 import asyncio
+import contextlib
 import logging
 import random
 
@@ -41,4 +42,7 @@ async def watch(sources: Sources, source: Source, interval_s: float) -> None:
                 extra={"event": "source_reachable", "connection": source.name},
             )
         pause_s = _FIRST_RETRY_S
-        await asyncio.sleep(interval_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(interval_s):
+                await source.refresh_wanted.wait()
+        source.refresh_wanted.clear()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cachesvc.errors import InvalidRequest
-from cachesvc.model import Encoding, Mode
+from cachesvc.model import Encoding, GapPolicy, Mode, PartitionId
 from cachesvc.policy.topics import check_expression, check_subscription_name, check_topic_name
 from cachesvc.v1 import log_cache_pb2 as pb
 
@@ -14,7 +14,33 @@ BATCH_BYTES_MAX = 16 << 20
 TOPICS_MAX = 10_000
 
 PartitionName = tuple[str, int]
-"""Topic and partition number, in the present incarnation."""
+"""Topic and partition number."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedOffset:
+    """An offset in one life of a topic; incarnation 0 means the present one."""
+
+    offset: int
+    incarnation: int = 0
+
+
+def partition_id(
+    connection: str, name: PartitionName, at: NamedOffset, present: int
+) -> PartitionId:
+    """The partition that a position means, where ``present`` is the topic's present incarnation.
+
+    Raises:
+        InvalidRequest: The topic has not come to that incarnation (``UNKNOWN_INCARNATION``).
+    """
+    topic, number = name
+    if at.incarnation > present:
+        raise InvalidRequest(
+            f"{topic} has no incarnation {at.incarnation}; the present one is {present}",
+            reason="UNKNOWN_INCARNATION",
+            metadata={"topic": topic, "incarnation": at.incarnation},
+        )
+    return PartitionId(connection, topic, at.incarnation or present, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +57,7 @@ class StartRequest:
     earliest: bool = False
     latest: bool = False
     timestamp_ms: int | None = None
-    positions: Mapping[PartitionName, int] | None = None
+    positions: Mapping[PartitionName, NamedOffset] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +72,8 @@ class SubscribeCall:
     start: StartRequest
     encoding: Encoding
     batch_bytes_max: int
-    end: Mapping[PartitionName, int]
+    end: Mapping[PartitionName, NamedOffset]
+    gap_policy: GapPolicy
 
 
 def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
@@ -76,6 +103,11 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
             f"encoding: {request.encoding} is not known; give RECORDS or ARROW_IPC",
             reason="UNKNOWN_ENCODING",
         )
+    if int(request.gap_policy) not in (0, *GapPolicy.__members__.values()):
+        raise InvalidRequest(
+            f"gap_policy: {request.gap_policy} is not known; give STOP_AT_GAP or GO_ON_BEHIND_GAP",
+            reason="UNKNOWN_GAP_POLICY",
+        )
     batch_bytes = request.batch_bytes_max or BATCH_BYTES_DEFAULT
     if not BATCH_BYTES_MIN <= batch_bytes <= BATCH_BYTES_MAX:
         raise InvalidRequest(
@@ -91,6 +123,7 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         Encoding(request.encoding or Encoding.ARROW_IPC),
         batch_bytes,
         positions("end", request.end.positions),
+        GapPolicy(request.gap_policy or GapPolicy.STOP_AT_GAP),
     )
 
 
@@ -123,13 +156,13 @@ def timestamp(field: str, value: int) -> int:
     return value
 
 
-def positions(field: str, values: Iterable[pb.Position]) -> dict[PartitionName, int]:
-    """Checks positions; each partition at most once, in the present incarnation.
+def positions(field: str, values: Iterable[pb.Position]) -> dict[PartitionName, NamedOffset]:
+    """Checks positions; each partition at most once.
 
     Raises:
         InvalidRequest: As said.
     """
-    found: dict[PartitionName, int] = {}
+    found: dict[PartitionName, NamedOffset] = {}
     for value in values:
         check_topic_name(value.topic)
         name = (value.topic, value.partition)
@@ -139,7 +172,7 @@ def positions(field: str, values: Iterable[pb.Position]) -> dict[PartitionName, 
                 "and offset are never negative",
                 reason="INVALID_POSITION",
             )
-        if value.incarnation not in (0, 1):
+        if value.incarnation < 0:
             raise InvalidRequest(
                 f"{field}: {value.topic} has no incarnation {value.incarnation}",
                 reason="UNKNOWN_INCARNATION",
@@ -150,5 +183,5 @@ def positions(field: str, values: Iterable[pb.Position]) -> dict[PartitionName, 
                 f"{field}: {value.topic}/{value.partition} is named twice",
                 reason="INVALID_POSITION",
             )
-        found[name] = value.offset
+        found[name] = NamedOffset(value.offset, value.incarnation)
     return found

@@ -17,7 +17,7 @@ from cachesvc.log.assignments import Assignments, JoinedReader, resume_offsets
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Source, Sources
-from cachesvc.model import MiningState
+from cachesvc.model import GapCause, LostRange, MiningState, TopicId
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.frames import Frame
 from cachesvc.v1 import mining_pb2 as pb
@@ -106,7 +106,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
             return
         for report in request.partitions:
             assigned_topic = reader.assigned.get(report.topic)
-            if assigned_topic is None:
+            if assigned_topic is None or assigned_topic.topic.incarnation != report.incarnation:
                 continue
             watermark = (
                 report.source_high_watermark if report.HasField("source_high_watermark") else None
@@ -117,6 +117,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                 watermark,
                 MiningState(report.state) if known else MiningState.MINING,
                 report.error,
+                report.problem,
             )
 
     def _settings(self, source: Source) -> str:
@@ -137,6 +138,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                 topic=assigned.topic.topic,
                 incarnation=assigned.topic.incarnation,
                 epoch=assigned.epoch,
+                source_id=assigned.source_id,
             )
             for number, offset in resume_offsets(self._store, assigned).items():
                 topic.partitions.add(partition=number, resume_offset=offset)
@@ -175,9 +177,9 @@ class _Appender:
             acknowledging.cancel()
 
     async def _accept(self, request: pb.AppendRequest) -> None:
-        topic = self._store.topic_id(request.connection, request.topic)
+        topic = TopicId(request.connection, request.topic, request.incarnation)
         log = self._store.get(topic.partition(request.partition))
-        if log is None or request.incarnation != topic.incarnation:
+        if log is None:
             raise InvalidRequest(
                 f"there is no partition {request.topic}/{request.partition} of incarnation "
                 f"{request.incarnation} to append to",
@@ -189,6 +191,9 @@ class _Appender:
             untouched = log.empty and log.accepted_end_offset == log.log_end_offset
             if untouched and frame.base_offset > log.log_start_offset:
                 await self._store.begin_at(log, frame.base_offset)
+            if request.gap and frame.base_offset == log.accepted_end_offset:
+                lost = LostRange(frame.base_offset, frame.end_offset, GapCause.SOURCE_RETENTION)
+                await self._store.lose(log, lost)
             done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame)
             self._assignments.count(
                 topic, frame.record_count, frame.encoded_bytes, frame.reject_count

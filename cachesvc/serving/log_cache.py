@@ -64,8 +64,10 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
                 request.subscription,
                 request.epoch,
                 {
-                    self._store.topic_id(connection, topic).partition(number): offset
-                    for (topic, number), offset in positions.items()
+                    convert.partition_id(
+                        connection, name, at, self._store.topic_id(connection, name[0]).incarnation
+                    ): at.offset
+                    for name, at in positions.items()
                 },
             )
         return pb.CommitResponse()
@@ -91,7 +93,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         """The logs of a topic, or of all that is cached, with the source's ends if it tells."""
         logs = [
             log
-            for log in self._store.all()
+            for log in self._store.present()
             if log.id.connection == source.name and topic in ("", log.id.topic)
         ]
         if not logs and topic:

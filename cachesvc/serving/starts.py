@@ -23,7 +23,7 @@ from cachesvc.policy.start_position import (
     after_lookup,
     start_position,
 )
-from cachesvc.serving.convert import StartRequest
+from cachesvc.serving.convert import StartRequest, partition_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,18 @@ class Starts:
     ) -> Resolved:
         """Where a subscriber starts in each partition.
 
+        That is in the life of a topic that the position is of, which may be over. A position that
+        cannot be given is answered as it is: the stream tells the gap.
+
         Raises:
-            DataLoss: A position lies before the log's start.
+            InvalidRequest: A position names a life that the topic has not come to.
             SourceUnreachable: The source has to be asked and does not answer.
         """
-        wanted = {log: self._facts(log, mode, _explicit(start, log), subscription) for log in logs}
-        positions = await self._decide(wanted)
+        entries = [self._entry(log, start, subscription) for log in logs]
+        wanted = {
+            log: self._facts(log, mode, _explicit(start, log), subscription) for log in entries
+        }
+        positions = await self._decide(wanted, refuse_gaps=False)
         stored = subscription.positions
         to_store = {
             log.id: positions[log.id]
@@ -86,7 +92,8 @@ class Starts:
             SourceUnreachable: The source has to be asked and does not answer.
         """
         wanted: dict[PartitionLog, PartitionFacts] = {}
-        for log in logs:
+        for present in logs:
+            log = self._named(present, start) or present
             explicit = _explicit(start, log)
             if explicit is not None:
                 wanted[log] = PartitionFacts(
@@ -107,7 +114,7 @@ class Starts:
                         reason="UNKNOWN_PARTITION",
                         metadata={"topic": topic, "partition": number},
                     )
-        return await self._decide(wanted)
+        return await self._decide(wanted, refuse_gaps=True)
 
     async def source_ends(self, logs: Iterable[PartitionLog]) -> Mapping[PartitionId, int]:
         """The source's end of each partition now; what is cached was readable, so at least that.
@@ -121,6 +128,29 @@ class Starts:
             found = await self._source.lookup.end_offsets([(p.topic, p.partition) for p in missing])
             self._ends.update({p: found[p.topic, p.partition] for p in missing})
         return {log.id: max(self._ends[log.id], log.log_end_offset) for log in logs}
+
+    def _entry(
+        self, log: PartitionLog, start: StartRequest, subscription: Subscription
+    ) -> PartitionLog:
+        """The log of the life in which a subscriber starts: a named, a stored, or the present."""
+        if start.positions and (named := self._named(log, start)) is not None:
+            return named
+        if start != StartRequest():
+            return log
+        present = log.id
+        for incarnation in range(present.incarnation, 0, -1):
+            partition = replace(present, incarnation=incarnation)
+            if partition in subscription.positions:
+                return self._store.get(partition) or log
+        return log
+
+    def _named(self, log: PartitionLog, start: StartRequest) -> PartitionLog | None:
+        name = log.id.topic, log.id.partition
+        at = (start.positions or {}).get(name)
+        if at is None:
+            return None
+        partition = partition_id(log.id.connection, name, at, log.id.incarnation)
+        return self._store.get(partition)
 
     def _facts(
         self,
@@ -143,7 +173,7 @@ class Starts:
         )
 
     async def _decide(
-        self, wanted: Mapping[PartitionLog, PartitionFacts]
+        self, wanted: Mapping[PartitionLog, PartitionFacts], *, refuse_gaps: bool
     ) -> dict[PartitionId, int]:
         positions: dict[PartitionId, int] = {}
         open_questions = dict(wanted)
@@ -164,7 +194,9 @@ class Starts:
                     case At(offset):
                         positions[log.id] = offset
                     case OutOfRange():
-                        raise _out_of_range(log, answer)
+                        if refuse_gaps:
+                            raise _out_of_range(log, answer)
+                        positions[log.id] = answer.begin
                     case NeedsSourceEnd():
                         following[log] = replace(facts, source_end=ends[log.id])
                     case NeedsTimestampLookup():
@@ -204,8 +236,8 @@ def _explicit(start: StartRequest, log: PartitionLog) -> ExplicitStart | None:
         return FromLatest()
     if start.timestamp_ms is not None:
         return FromTimestamp(start.timestamp_ms)
-    offset = (start.positions or {}).get((log.id.topic, log.id.partition))
-    return None if offset is None else FromPosition(offset)
+    at = (start.positions or {}).get((log.id.topic, log.id.partition))
+    return None if at is None else FromPosition(at.offset)
 
 
 def _has_to_be_stored(facts: PartitionFacts, stored: int | None, position: int) -> bool:

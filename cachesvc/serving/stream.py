@@ -7,61 +7,29 @@ to read waits in a round-robin queue, so that no partition starves another.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cachesvc.errors import DataLoss
+from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.reading import LogReader
 from cachesvc.log.subscriber import Subscriber
-from cachesvc.model import Encoding, GapCause, MiningState, PartitionId
+from cachesvc.model import (
+    Encoding,
+    GapCause,
+    GapPolicy,
+    LostRange,
+    PartitionId,
+)
+from cachesvc.policy.lives import next_life
 from cachesvc.serving.batches import Batches
+from cachesvc.serving.cursor import Cursor
 from cachesvc.serving.responses import arrow_response, records_response
+from cachesvc.serving.stream_events import data_loss, ended, gap, partition_added, progress
 from cachesvc.store.frames import Frame
 from cachesvc.v1 import log_cache_pb2 as pb
 
-# States in which mining cannot tell how far the source is.
-_STUCK = (MiningState.BLOCKED, MiningState.SOURCE_UNREACHABLE, MiningState.FAILED)
 Write = Callable[[bytes], Awaitable[None]]
-
-
-@dataclass(slots=True, eq=False)
-class Cursor:
-    """Where a stream is in one partition.
-
-    Attributes:
-        log: The partition's log.
-        position: The next offset to deliver.
-        end: Where the stream ends in this partition; None if it never does.
-        listener: What the log calls when it changes.
-    """
-
-    log: PartitionLog
-    position: int
-    end: int | None
-    listener: Callable[[], None] = field(default=lambda: None)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the stream is complete in this partition."""
-        return self.end is not None and self.position >= self.end
-
-    @property
-    def readable(self) -> bool:
-        """Whether there is something to look at now: records, or the news that they are lost."""
-        behind = self.position < max(self.log.log_end_offset, self.log.log_start_offset)
-        return behind and not self.ended
-
-    @property
-    def at_tail(self) -> bool:
-        """Whether everything that the source is known to have was delivered."""
-        if self.ended:
-            return True
-        if self.position < self.log.log_end_offset:
-            return False
-        if self.log.mining_lag is not None:
-            return self.log.mining_lag == 0
-        return self.log.source.state in _STUCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +41,37 @@ class StreamSettings:
         batch_bytes_max: Bound for what a batch carries.
         progress_interval_s: Longest silence.
         bounded: Whether the stream is complete once all its partitions are.
+        gap_policy: What to do at a gap, once it is told.
     """
 
     encoding: Encoding
     batch_bytes_max: int
     progress_interval_s: float
     bounded: bool
+    gap_policy: GapPolicy = GapPolicy.STOP_AT_GAP
 
 
 class Stream:
     """Delivers one subscription to one client. Belongs to one event loop and one call.
 
     Args:
-        reader: Reads frames.
+        store: The logs.
         batches: Cuts and encodes them, shared by all streams.
         subscriber: Is told what was delivered.
         settings: How to deliver.
     """
 
     def __init__(
-        self, reader: LogReader, batches: Batches, subscriber: Subscriber, settings: StreamSettings
+        self, store: LogStore, batches: Batches, subscriber: Subscriber, settings: StreamSettings
     ) -> None:
-        self._reader = reader
+        self._store = store
+        self._reader = store.reader
         self._batches = batches
         self._subscriber = subscriber
         self._settings = settings
-        self._cursors: dict[PartitionId, Cursor] = {}
+        self.ends: Mapping[PartitionId, int] = {}
+        """Where the stream ends, per partition; set before partitions are entered."""
+        self._cursors: dict[tuple[str, int], Cursor] = {}
         self._topics: dict[str, list[Cursor]] = {}
         self._ready: OrderedDict[Cursor, None] = OrderedDict()
         self._wake = asyncio.Event()
@@ -106,16 +79,22 @@ class Stream:
         self._at_tail: set[str] = set()
         self._added: list[Cursor] = []
 
-    def add(self, log: PartitionLog, position: int, end: int | None = None) -> Cursor:
+    def add(self, log: PartitionLog, position: int) -> Cursor:
         """Enters a partition; before ``run``, or else use ``add_later``."""
-        cursor = Cursor(log, position, end)
+        cursor = Cursor(log, position, None)
         cursor.listener = lambda: self._changed(cursor)
-        self._cursors[log.id] = cursor
+        self._cursors[log.id.topic, log.id.partition] = cursor
         self._topics.setdefault(log.id.topic, []).append(cursor)
+        self._place(cursor, log, position)
+        return cursor
+
+    def _place(self, cursor: Cursor, log: PartitionLog, position: int) -> None:
+        """Has a cursor follow a log from ``position`` on, and not the one it followed before."""
+        cursor.log.unsubscribe(cursor.listener)
+        cursor.log, cursor.position, cursor.end = log, position, self.ends.get(log.id)
         self._subscriber.delivered[log.id] = position
         log.subscribe(cursor.listener)
         self._changed(cursor)
-        return cursor
 
     def add_later(self, log: PartitionLog, position: int) -> None:
         """Enters a partition into a running stream, which tells its client."""
@@ -124,8 +103,9 @@ class Stream:
         self._added.append(cursor)
         self._wake.set()
 
-    def __contains__(self, partition: PartitionId) -> bool:
-        return partition in self._cursors
+    def reads(self, topic: str, number: int) -> bool:
+        """Whether the stream reads a partition, in whichever life of its topic."""
+        return (topic, number) in self._cursors
 
     @property
     def cursors(self) -> Iterable[Cursor]:
@@ -146,7 +126,7 @@ class Stream:
         while not (self._settings.bounded and all(c.ended for c in self._cursors.values())):
             while self._added:
                 cursor = self._added.pop(0)
-                await write(_partition_added(cursor))
+                await write(partition_added(cursor))
                 self._changed(cursor)
             if self._ready:
                 cursor, _ = self._ready.popitem(last=False)
@@ -154,9 +134,9 @@ class Stream:
                 continue
             await self._tell_caught_up(write)
             if not await self._news():
-                await write(_progress(self._cursors.values()))
+                await write(progress(self._cursors.values()))
         await self._tell_caught_up(write)
-        await write(_ended(self._cursors.values()))
+        await write(ended(self._cursors.values()))
 
     def _changed(self, cursor: Cursor) -> None:
         self._changed_topics.add(cursor.log.id.topic)
@@ -179,15 +159,52 @@ class Stream:
     async def _deliver(self, cursor: Cursor, write: Write) -> None:
         """Delivers one batch of a partition and queues it again if there is more."""
         log = cursor.log
+        lost = log.gap_at(cursor.position)
+        if lost is not None:
+            await self._pass(cursor, lost, write)
+            return
         if not log.in_memory(cursor.position):
             await self._tell_fell_behind(log.id.topic, write)
         try:
             response = await self._next_response(cursor)
-        except DataLoss as error:
-            await write(_gap(cursor, error))
-            raise
+        except DataLoss:
+            if log.gap_at(cursor.position) is None:
+                await write(gap(cursor, None))
+                raise
+            self._changed(cursor)  # retention was faster
+            return
         if response is not None:
             await write(response)
+
+    async def _pass(self, cursor: Cursor, lost: LostRange, write: Write) -> None:
+        """Tells a gap and goes on behind it, or ends the stream there, as it was asked to.
+
+        Raises:
+            DataLoss: It has to end; the gap event has been sent.
+        """
+        log = cursor.log
+        over = log.ended_by is not None and lost.begin >= log.accepted_end_offset
+        following = self._store.successor(log) if over else None
+        if over and following is None and not self._store.of_topic(next_life(log.id.topic_id)):
+            return  # its logs are about to be made, and the cursor is told then
+        seamless = following is not None and lost.cause is GapCause.SOURCE_TRUNCATED
+        if following is not None and seamless and following.log_start_offset >= cursor.position:
+            await self._move(cursor, following, cursor.position, write)
+            return
+        await write(gap(cursor, lost))
+        if self._settings.gap_policy is GapPolicy.STOP_AT_GAP:
+            raise data_loss(log.id, lost)
+        if following is not None:
+            await self._move(cursor, following, following.log_start_offset, write)
+        elif over:
+            cursor.left = True
+        else:
+            self._place(cursor, log, lost.end)
+
+    async def _move(self, cursor: Cursor, log: PartitionLog, position: int, write: Write) -> None:
+        """Goes on in a topic's next life."""
+        self._place(cursor, log, position)
+        await write(partition_added(cursor))
 
     async def _next_response(self, cursor: Cursor) -> bytes | None:
         """Moves a cursor on; the batch it moved over, None if that has no records.
@@ -204,7 +221,7 @@ class Stream:
             log.id,
             frames,
             cursor.position,
-            cursor.end,
+            _earlier(cursor.end, log.next_gap(cursor.position)),
             self._settings.encoding,
             self._settings.batch_bytes_max,
         )
@@ -238,66 +255,5 @@ class Stream:
             await write(pb.SubscribeResponse(fell_behind=event).SerializeToString())
 
 
-def position_message(cursor: Cursor) -> pb.Position:
-    """A cursor's position."""
-    return _position(cursor.log.id, cursor.position)
-
-
-def _position(partition: PartitionId, offset: int) -> pb.Position:
-    return pb.Position(
-        topic=partition.topic,
-        partition=partition.partition,
-        incarnation=partition.incarnation,
-        offset=offset,
-    )
-
-
-def started(epoch: int, connection: str, cursors: Iterable[Cursor]) -> bytes:
-    """The first event of a stream."""
-    event = pb.Started(epoch=epoch, connection=connection)
-    for cursor in cursors:
-        event.positions.append(position_message(cursor))
-        if cursor.end is not None:
-            event.end.append(_position(cursor.log.id, cursor.end))
-    return pb.SubscribeResponse(started=event).SerializeToString()
-
-
-def _partition_added(cursor: Cursor) -> bytes:
-    event = pb.PartitionAdded(start=position_message(cursor))
-    return pb.SubscribeResponse(partition_added=event).SerializeToString()
-
-
-def _progress(cursors: Iterable[Cursor]) -> bytes:
-    event = pb.Progress()
-    for cursor in cursors:
-        log = cursor.log
-        event.partitions.add(
-            topic=log.id.topic,
-            partition=log.id.partition,
-            incarnation=log.id.incarnation,
-            position=cursor.position,
-            log_end_offset=log.log_end_offset,
-            source_high_watermark=log.source.high_watermark,
-            mining_state=int(log.source.state),
-            mining_error=log.source.error,
-        )
-    return pb.SubscribeResponse(progress=event).SerializeToString()
-
-
-def _gap(cursor: Cursor, error: DataLoss) -> bytes:
-    partition = cursor.log.id
-    cause = GapCause.__members__.get(error.reason, 0)
-    event = pb.Gap(
-        topic=partition.topic,
-        partition=partition.partition,
-        incarnation=partition.incarnation,
-        begin_offset=cursor.position,
-        end_offset=max(cursor.log.log_start_offset, cursor.position),
-        cause=int(cause),  # type: ignore[arg-type]
-    )
-    return pb.SubscribeResponse(gap=event).SerializeToString()
-
-
-def _ended(cursors: Iterable[Cursor]) -> bytes:
-    event = pb.Ended(positions=[position_message(cursor) for cursor in cursors])
-    return pb.SubscribeResponse(ended=event).SerializeToString()
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)

@@ -10,13 +10,19 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriber import Subscriber
-from cachesvc.log.subscriptions import Subscription, Subscriptions
+from cachesvc.log.subscriptions import Subscription, Subscriptions, SubscriptionWish
 from cachesvc.model import Mode, PartitionId
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.batches import Batches
-from cachesvc.serving.convert import PartitionName, SubscribeCall
+from cachesvc.serving.convert import (
+    NamedOffset,
+    PartitionName,
+    SubscribeCall,
+    partition_id,
+)
 from cachesvc.serving.starts import Starts
-from cachesvc.serving.stream import Stream, StreamSettings, Write, started
+from cachesvc.serving.stream import Stream, StreamSettings, Write
+from cachesvc.serving.stream_events import started
 from cachesvc.store.ports import SubscriptionRecord
 
 T = TypeVar("T")
@@ -65,7 +71,14 @@ class Subscribing:
             find_topics(self._sources, self._store, source, call.topics, whole=whole)
         )
         subscription, subscriber = await self._subscriptions.open(
-            call.subscription, source.name, call.topics, call.topic_expression, call.mode
+            SubscriptionWish(
+                call.subscription,
+                source.name,
+                call.topics,
+                call.topic_expression,
+                call.mode,
+                call.gap_policy,
+            )
         )
         serving = asyncio.ensure_future(self._stream(call, source, subscription, subscriber, write))
         try:
@@ -104,8 +117,9 @@ class Subscribing:
             call.batch_bytes_max,
             self._progress_interval_s,
             bounded=bool(call.end) or call.mode is Mode.FULL,
+            gap_policy=call.gap_policy,
         )
-        stream = Stream(self._store.reader, self._batches, subscriber, settings)
+        stream = Stream(self._store, self._batches, subscriber, settings)
         joining = None
         try:
             await self._enter(call, source, subscription, subscriber, stream)
@@ -139,15 +153,21 @@ class Subscribing:
         resolved = await starts.resolve(logs.values(), call.mode, call.start, subscription)
         ends: Mapping[PartitionId, int] = {}
         if call.end:
-            ends = {log.id: call.end[name] for name, log in logs.items()}
+            ends = {
+                partition_id(source.name, name, at, logs[name].id.incarnation): at.offset
+                for name, at in call.end.items()
+            }
         elif call.mode is Mode.FULL:
             ends = await starts.source_ends(logs.values())
         if call.mode is Mode.FULL:
             subscriber.full_start = dict(resolved.positions)
             subscriber.full_end = dict(ends)
         await self._subscriptions.store_start(subscription, subscriber.epoch, resolved.to_store)
-        for log in logs.values():
-            stream.add(log, resolved.positions[log.id], ends.get(log.id))
+        stream.ends = ends
+        for partition, position in resolved.positions.items():
+            log = self._store.get(partition)
+            assert log is not None, "starts are of logs"
+            stream.add(log, position)
 
     async def _join_later(
         self,
@@ -162,7 +182,9 @@ class Subscribing:
         try:
             while True:
                 new = [
-                    log for log in self.logs_of(subscription.record, source) if log.id not in stream
+                    log
+                    for log in self.logs_of(subscription.record, source)
+                    if not stream.reads(log.id.topic, log.id.partition)
                 ]
                 starts = {
                     log.id: subscription.positions.get(log.id, log.log_start_offset) for log in new
@@ -184,14 +206,14 @@ class Subscribing:
         return [name for name in record.topics if name in source.topics]
 
     def logs_of(self, record: SubscriptionRecord, source: Source) -> list[PartitionLog]:
-        """The logs of a subscription's topics, ordered by partition."""
+        """The logs of a subscription's topics in their present life, ordered by partition."""
         if record.topic_expression:
             matches = topic_matcher(record.topic_expression)
         else:
             matches = set(record.topics).__contains__
         return [
             log
-            for log in self._store.all()
+            for log in self._store.present()
             if log.id.connection == source.name and matches(log.id.topic)
         ]
 
@@ -245,7 +267,9 @@ def _name(partition: PartitionId) -> PartitionName:
 
 
 def _check_known(
-    field: str, positions: Mapping[PartitionName, int], logs: Mapping[PartitionName, PartitionLog]
+    field: str,
+    positions: Mapping[PartitionName, NamedOffset],
+    logs: Mapping[PartitionName, PartitionLog],
 ) -> None:
     for topic, number in positions:
         if (topic, number) not in logs:

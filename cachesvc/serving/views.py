@@ -35,6 +35,7 @@ def subscription(found: Subscription, store: LogStore) -> pb.Subscription:
         full_sync_done=record.full_sync_done,
         created_ms=record.created_ms,
         committed_ms=record.committed_ms,
+        gap_policy=int(record.gap_policy),  # type: ignore[arg-type]
     )
     for partition, offset in sorted(found.positions.items()):
         row = message.partitions.add(position=_position(partition, offset))

@@ -17,7 +17,16 @@ import duckdb
 import pyarrow as pa
 
 from cachesvc.errors import DamagedFile, PreconditionFailed, StoreFormatUnsupported
-from cachesvc.model import Mode, PartitionId, Segment, TopicId
+from cachesvc.model import (
+    GapCause,
+    GapPolicy,
+    LostRange,
+    Mode,
+    PartitionId,
+    Segment,
+    TopicId,
+    TopicLife,
+)
 from cachesvc.store.ports import JOB_RUNS_MAX, JobRunRecord, PositionCommit, SubscriptionRecord
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.store.segments import data_paths
@@ -105,6 +114,29 @@ class DuckDBCatalogue:
     def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
         self._run("put_partition", *_identity(partition), log_start_offset)
 
+    def list_lives(self) -> list[TopicLife]:
+        return [
+            TopicLife(TopicId(*row[:3]), row[3], GapCause(row[4]) if row[4] else None)
+            for row in self._run("list_lives")
+        ]
+
+    def put_life(self, life: TopicLife, now_ms: int) -> None:
+        topic = life.topic
+        cause = int(life.cause or 0)
+        row = (topic.connection, topic.topic, topic.incarnation, life.source_id, cause, now_ms)
+        self._run("put_life", *row)
+
+    def list_lost(self) -> dict[PartitionId, list[LostRange]]:
+        found: dict[PartitionId, list[LostRange]] = {}
+        for *identity, begin, end, cause in self._run("list_lost"):
+            lost = LostRange(begin, end, GapCause(cause))
+            found.setdefault(PartitionId(*identity), []).append(lost)
+        return found
+
+    def put_lost(self, partition: PartitionId, lost: LostRange, now_ms: int) -> None:
+        row = (*_identity(partition), lost.begin, lost.end, int(lost.cause), now_ms)
+        self._run("put_lost", *row)
+
     def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
         rows = self._run("raise_epoch", topic.connection, topic.topic, topic.incarnation, now_ms)
         return int(rows[0][0])
@@ -160,8 +192,30 @@ class DuckDBCatalogue:
 
     def list_subscriptions(self) -> list[SubscriptionRecord]:
         return [
-            SubscriptionRecord(name, connection, tuple(topics), expression, Mode(mode), *rest)
-            for name, connection, topics, expression, mode, *rest in self._run("list_subscriptions")
+            SubscriptionRecord(
+                name,
+                connection,
+                tuple(topics),
+                expression,
+                Mode(mode),
+                epoch,
+                full_sync_done,
+                created_ms,
+                committed_ms,
+                GapPolicy(policy),
+            )
+            for (
+                name,
+                connection,
+                topics,
+                expression,
+                mode,
+                epoch,
+                full_sync_done,
+                created_ms,
+                committed_ms,
+                policy,
+            ) in self._run("list_subscriptions")
         ]
 
     def list_positions(self) -> dict[str, dict[PartitionId, int]]:
@@ -189,6 +243,7 @@ class DuckDBCatalogue:
                 subscription.full_sync_done,
                 subscription.created_ms,
                 subscription.committed_ms,
+                int(subscription.gap_policy),
             )
             if drop_positions:
                 self._run("delete_positions", subscription.name)

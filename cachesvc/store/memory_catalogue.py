@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from cachesvc.model import PartitionId, Segment, TopicId
+from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
 from cachesvc.store.ports import JOB_RUNS_MAX, JobRunRecord, PositionCommit, SubscriptionRecord
 from cachesvc.store.segments import data_paths
 
@@ -14,6 +14,8 @@ class MemoryCatalogue:
     def __init__(self) -> None:
         self._partitions: dict[PartitionId, int] = {}
         self._epochs: dict[TopicId, int] = {}
+        self._lives: dict[TopicId, TopicLife] = {}
+        self._lost: dict[PartitionId, dict[int, LostRange]] = {}
         self._segments: dict[str, Segment] = {}
         self._retired: dict[str, int] = {}
         self._subscriptions: dict[str, SubscriptionRecord] = {}
@@ -26,6 +28,19 @@ class MemoryCatalogue:
 
     def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
         self._partitions[partition] = log_start_offset
+
+    def list_lives(self) -> list[TopicLife]:
+        return [self._lives[topic] for topic in sorted(self._lives)]
+
+    def put_life(self, life: TopicLife, now_ms: int) -> None:
+        known = self._lives.get(life.topic, life)
+        self._lives[life.topic] = replace(known, source_id=life.source_id)
+
+    def list_lost(self) -> dict[PartitionId, list[LostRange]]:
+        return {partition: sorted(found.values()) for partition, found in self._lost.items()}
+
+    def put_lost(self, partition: PartitionId, lost: LostRange, now_ms: int) -> None:
+        self._lost.setdefault(partition, {})[lost.begin] = lost
 
     def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
         self._epochs[topic] = self._epochs.get(topic, 0) + 1

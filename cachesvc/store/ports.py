@@ -11,7 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cachesvc.model import Mode, PartitionId, Segment, TopicId
+from cachesvc.model import (
+    GapPolicy,
+    LostRange,
+    Mode,
+    PartitionId,
+    Segment,
+    TopicId,
+    TopicLife,
+)
 
 JOB_RUNS_MAX = 1_000
 """Past runs of each job that a catalogue keeps."""
@@ -31,6 +39,7 @@ class SubscriptionRecord:
         full_sync_done: Whether a full sync was committed to its end.
         created_ms: When it was first used.
         committed_ms: When a position was last committed; None if never.
+        gap_policy: What its streams do at a gap.
     """
 
     name: str
@@ -42,6 +51,7 @@ class SubscriptionRecord:
     full_sync_done: bool
     created_ms: int
     committed_ms: int | None = None
+    gap_policy: GapPolicy = GapPolicy.STOP_AT_GAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,18 @@ class Catalogue(Protocol):
 
     def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
         """Enters a partition, or moves its log start."""
+
+    def list_lives(self) -> list[TopicLife]:
+        """Every life of every topic, ordered by topic and incarnation."""
+
+    def put_life(self, life: TopicLife, now_ms: int) -> None:
+        """Enters a life of a topic, or what has become known of it."""
+
+    def list_lost(self) -> dict[PartitionId, list[LostRange]]:
+        """What the source had deleted before it was mined, in offset order."""
+
+    def put_lost(self, partition: PartitionId, lost: LostRange, now_ms: int) -> None:
+        """Enters a lost range; one that begins at the same offset is replaced."""
 
     def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
         """Gives a topic a new epoch, greater than all before, and returns it; the first is 1."""

@@ -45,6 +45,25 @@ create table if not exists job_runs (
 );
 create table if not exists paused_jobs (name varchar primary key);
 
+-- Which lives a topic of that name has had.
+create table if not exists topic_lives (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    -- The cluster's own id of the topic; empty where it has none or was not asked yet.
+    source_id varchar not null,
+    -- Why it began, as cachesvc.v1.GapCause; 0 for the first one.
+    cause integer not null, began_ms bigint not null,
+    primary key (connection, topic, incarnation)
+);
+-- What the source had deleted before it was mined.
+create table if not exists lost_ranges (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null, begin_offset bigint not null, end_offset bigint not null,
+    cause integer not null, found_ms bigint not null,
+    primary key (connection, topic, incarnation, "partition", begin_offset)
+);
+-- As cachesvc.v1.GapPolicy.
+alter table subscriptions add column if not exists gap_policy integer default 1;
+
 -- name: insert_meta
 insert into meta values (?, ?);
 
@@ -59,6 +78,21 @@ order by all;
 -- Enters a partition, or moves its log start.
 insert into partitions values (?, ?, ?, ?, ?)
 on conflict do update set log_start_offset = excluded.log_start_offset;
+
+-- name: list_lives
+select connection, topic, incarnation, source_id, cause from topic_lives order by all;
+
+-- name: put_life
+insert into topic_lives values (?, ?, ?, ?, ?, ?)
+on conflict do update set source_id = excluded.source_id;
+
+-- name: list_lost
+select connection, topic, incarnation, "partition", begin_offset, end_offset, cause
+from lost_ranges order by all;
+
+-- name: put_lost
+insert into lost_ranges values (?, ?, ?, ?, ?, ?, ?, ?)
+on conflict do update set end_offset = excluded.end_offset, cause = excluded.cause;
 
 -- name: raise_epoch
 -- Enters a topic or raises its epoch; answers the new one.
@@ -88,15 +122,16 @@ select path, retired_ms from retired_files order by retired_ms, path;
 delete from retired_files where path = ?;
 
 -- name: put_subscription
-insert into subscriptions values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into subscriptions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict do update set
     connection = excluded.connection, topics = excluded.topics,
     topic_expression = excluded.topic_expression, mode = excluded.mode, epoch = excluded.epoch,
-    full_sync_done = excluded.full_sync_done, committed_ms = excluded.committed_ms;
+    full_sync_done = excluded.full_sync_done, committed_ms = excluded.committed_ms,
+    gap_policy = excluded.gap_policy;
 
 -- name: list_subscriptions
 select name, connection, topics, topic_expression, mode, epoch, full_sync_done, created_ms,
-    committed_ms
+    committed_ms, gap_policy
 from subscriptions order by name;
 
 -- name: delete_subscription

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from cachesvc.model import Mode, PartitionId, Segment, TopicId
+from cachesvc.model import (
+    GapCause,
+    GapPolicy,
+    LostRange,
+    Mode,
+    PartitionId,
+    Segment,
+    TopicId,
+    TopicLife,
+)
 from cachesvc.store.ports import Catalogue, JobRunRecord, PositionCommit, SubscriptionRecord
 from tests.support.frames import ORDERS
 
@@ -16,7 +25,9 @@ LATER = TopicId("main", "orders", 2).partition(0)
 OTHER = PartitionId("spare", "orders", 1, 0)
 
 COPIES = SubscriptionRecord("copies", "main", ("orders", "items"), "", Mode.FULL, 1, False, 10)
-WILD = SubscriptionRecord("wild", "main", (), "or.*", Mode.INCREMENTAL, 3, True, 20, 21)
+WILD = SubscriptionRecord(
+    "wild", "main", (), "or.*", Mode.INCREMENTAL, 3, True, 20, 21, GapPolicy.GO_ON_BEHIND_GAP
+)
 
 
 def segment(base: int, end: int, partition: PartitionId = ORDERS, rejects: int = 0) -> Segment:
@@ -43,6 +54,8 @@ def commit(name: str, positions: dict[PartitionId, int], at_ms: int | None = 50)
 
 def test_a_new_one_is_empty(catalogue: Catalogue) -> None:
     assert catalogue.list_partitions() == {}
+    assert catalogue.list_lives() == []
+    assert catalogue.list_lost() == {}
     assert catalogue.list_segments() == []
     assert catalogue.list_retired() == {}
     assert catalogue.list_subscriptions() == []
@@ -54,6 +67,36 @@ def test_a_new_one_is_empty(catalogue: Catalogue) -> None:
 def test_closing_twice_is_no_error(catalogue: Catalogue) -> None:
     catalogue.close()
     catalogue.close()
+
+
+class TestLives:
+    def test_enters_lives_and_learns_ids(self, catalogue: Catalogue) -> None:
+        first = TopicLife(TOPIC)
+        second = TopicLife(replace(TOPIC, incarnation=2), "id-2", GapCause.TOPIC_RECREATED)
+        for life in (second, first, replace(first, source_id="id-1")):
+            catalogue.put_life(life, 7)
+        assert catalogue.list_lives() == [replace(first, source_id="id-1"), second]
+
+    def test_keeps_why_a_life_began(self, catalogue: Catalogue) -> None:
+        life = TopicLife(TOPIC, "", GapCause.SOURCE_TRUNCATED)
+        catalogue.put_life(life, 1)
+        catalogue.put_life(TopicLife(TOPIC, "id"), 2)
+        assert catalogue.list_lives() == [replace(life, source_id="id")]
+
+
+class TestLost:
+    def test_keeps_ranges_in_order(self, catalogue: Catalogue) -> None:
+        late, early = (LostRange(at, at + 5, GapCause.SOURCE_RETENTION) for at in (20, 10))
+        catalogue.put_lost(ORDERS, late, 1)
+        catalogue.put_lost(ORDERS, early, 2)
+        catalogue.put_lost(SECOND, early, 3)
+        assert catalogue.list_lost() == {ORDERS: [early, late], SECOND: [early]}
+
+    def test_a_range_that_begins_there_already_is_replaced(self, catalogue: Catalogue) -> None:
+        longer = LostRange(10, 30, GapCause.SOURCE_RETENTION)
+        catalogue.put_lost(ORDERS, LostRange(10, 15, GapCause.SOURCE_RETENTION), 1)
+        catalogue.put_lost(ORDERS, longer, 2)
+        assert catalogue.list_lost() == {ORDERS: [longer]}
 
 
 class TestPartitions:

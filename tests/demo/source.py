@@ -59,7 +59,7 @@ async def find_extent(kafka: Address, topics: str) -> Extent:
         try:
             known = await catalogue.list_topics()
             matches = topic_matcher(topics)
-            partitions = [(name, n) for name, numbers in known.items() for n in numbers]
+            partitions = [(name, n) for name, found in known.items() for n in found.partitions]
             wanted = [(name, n) for name, n in partitions if matches(name)]
             begins = await catalogue.earliest_offsets(wanted)
             ends = await catalogue.end_offsets(wanted)

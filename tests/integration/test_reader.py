@@ -423,7 +423,7 @@ def test_the_catalogue_answers(kafka: KafkaBroker, topic_name: Name) -> None:
             await in_thread(writer.leave_open, topic, objects(0, 3, 1))
 
             topics = await catalogue.list_topics()
-            assert topics[topic] == [0, 1, 2]
+            assert topics[topic].partitions == (0, 1, 2)
             assert not [name for name in topics if name.startswith("__")]
             assert await catalogue.earliest_offsets(partitions) == dict(
                 zip(partitions, (2, 0, 0), strict=True)
@@ -438,10 +438,10 @@ def test_the_catalogue_answers(kafka: KafkaBroker, topic_name: Name) -> None:
                 found = await catalogue.offsets_at([partitions[0], partitions[2]], timestamp_ms)
                 assert found == {partitions[0]: offset, partitions[2]: None}
             assert await catalogue.end_offsets([]) == {}
-            before = (await catalogue.topic_ids())[topic]
+            before = (await catalogue.list_topics())[topic].id
         await in_thread(delete_topic, kafka.bootstrap, topic)
         await in_thread(create_topic, kafka.bootstrap, topic)
-        after = (await catalogue.topic_ids())[topic]
+        after = (await catalogue.list_topics())[topic].id
         assert before
         assert after not in ("", before)
         await catalogue.close()

@@ -9,6 +9,7 @@ from typing import TypeVar
 from aiokafka import errors
 
 from cachesvc.errors import SourceUnreachable
+from cachesvc.log.sources import SourceTopic
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import (
     EARLIEST_TIMESTAMP,
@@ -39,17 +40,13 @@ class KafkaCatalogue:
         self._cluster = Cluster(settings)
         self._timeout_s = settings.answer_timeout_s
 
-    async def list_topics(self) -> Mapping[str, Sequence[int]]:
-        """Partition numbers of every topic, Kafka's own ones left out.
+    async def list_topics(self) -> Mapping[str, SourceTopic]:
+        """Every topic, Kafka's own ones left out.
 
         Raises:
             SourceUnreachable: No broker answers in time.
         """
         return await self._try(self._list_topics)
-
-    async def topic_ids(self) -> Mapping[str, str]:
-        """See ``SourceCatalogue``."""
-        return await self._try(self._topic_ids)
 
     async def earliest_offsets(
         self, partitions: Sequence[tuple[str, int]]
@@ -110,20 +107,12 @@ class KafkaCatalogue:
             text = f"no answer from the cluster within {self._timeout_s:g} s"
             raise failure or SourceUnreachable(text) from failure
 
-    async def _list_topics(self) -> dict[str, Sequence[int]]:
+    async def _list_topics(self) -> dict[str, SourceTopic]:
         metadata = await self._cluster.metadata(None)
         return {
-            name: sorted(topic.leaders)
+            name: SourceTopic(tuple(sorted(topic.leaders)), topic.topic_id)
             for name, topic in metadata.topics.items()
             if not topic.is_internal and topic.error_code == 0
-        }
-
-    async def _topic_ids(self) -> dict[str, str]:
-        metadata = await self._cluster.metadata(None)
-        return {
-            name: topic.topic_id
-            for name, topic in metadata.topics.items()
-            if topic.topic_id and not topic.is_internal
         }
 
     async def _offsets(

@@ -74,11 +74,11 @@ class FetchState:
         """What the reader gets to know."""
         return PartitionStatus(self.high_watermark, self.problem)
 
-    def fail(self, reason: ProblemReason, detail: str) -> None:
+    def fail(self, reason: ProblemReason, detail: str, resume_offset: int | None = None) -> None:
         """Notes a problem; a final one stays and takes along what is buffered."""
         if self.given_up:
             return
-        self.problem = Problem(reason, f"{self.partition}: {detail}")
+        self.problem = Problem(reason, f"{self.partition}: {detail}", resume_offset)
         if reason.final:
             self.buffered = None
 
@@ -128,7 +128,7 @@ class FetchState:
         elif self.offset < earliest:
             gap = f"[{self.offset}, {earliest})"
             detail = f"the source deleted {gap} before it was mined"
-            self.fail(ProblemReason.SOURCE_RETENTION, detail)
+            self.fail(ProblemReason.SOURCE_RETENTION, detail, earliest)
         elif self.offset > end:
             detail = (
                 f"the source ends at {end}, before {self.offset}, where mining has to go on:"

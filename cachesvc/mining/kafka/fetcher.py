@@ -76,13 +76,15 @@ class KafkaSource:
         finally:
             await self._cluster.close()
 
-    def add(self, partition: SourcePartition, offset: int) -> None:
+    def add(self, partition: SourcePartition, offset: int, topic_id: str = "") -> None:
         """See ``SourceReader``. A partition that moves stays in the same life of its topic."""
         before = self._forget(partition)
         state = FetchState(partition, offset, self._settings.partition_bytes_max)
         if before is not None and not before.given_up:
             state.topic_id = before.topic_id
             state.high_watermark = before.high_watermark
+        if topic_id:
+            state.topic_id = topic_id
         self._states[partition] = state
         self._survey_wanted.set()
 

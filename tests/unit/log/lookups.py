@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cachesvc.errors import SourceUnreachable
-from cachesvc.log.sources import Source
+from cachesvc.log.sources import Source, SourceTopic
 from cachesvc.model import NonJsonPolicy
 
 Partition = tuple[str, int]
@@ -16,6 +16,7 @@ class FakeLookup:
 
     Attributes:
         topics: Partition numbers of every topic.
+        ids: The cluster's ids of topics; none for those not named.
         earliest: Of each partition; 0 for those not named.
         ends: Of each partition; 0 for those not named.
         reachable: Whether it answers.
@@ -24,6 +25,7 @@ class FakeLookup:
 
     def __init__(self, **topics: int) -> None:
         self.topics = {name: tuple(range(count)) for name, count in topics.items()}
+        self.ids: dict[str, str] = {}
         self.earliest: dict[Partition, int] = {}
         self.ends: dict[Partition, int] = {}
         self.times: dict[Partition, int] = {}
@@ -35,9 +37,9 @@ class FakeLookup:
         if not self.reachable:
             raise SourceUnreachable("the broker does not answer")
 
-    async def list_topics(self) -> Mapping[str, Sequence[int]]:
+    async def list_topics(self) -> Mapping[str, SourceTopic]:
         self._ask("list_topics")
-        return self.topics
+        return {name: SourceTopic(of, self.ids.get(name, "")) for name, of in self.topics.items()}
 
     async def earliest_offsets(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         self._ask("earliest_offsets")

@@ -11,7 +11,7 @@ from pathlib import Path
 from cachesvc.log.assignments import Assignments, JoinedReader
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.sources import Source, Sources
-from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.log.subscriptions import Subscriptions, SubscriptionWish
 from cachesvc.model import Mode
 from cachesvc.policy.topics import topic_matcher
 from tests.unit.log.lookups import FakeLookup, source
@@ -40,7 +40,8 @@ class Plan:
 
     async def want(self, *topics: str, name: str = "copies", expression: str = "") -> None:
         """Subscribes."""
-        await self.subscriptions.open(name, "main", topics, expression, Mode.FULL)
+        wish = SubscriptionWish(name, "main", topics, expression, Mode.FULL)
+        await self.subscriptions.open(wish)
 
     def join(self, name: str, pid: int = 1) -> JoinedReader:
         """A reader that is never silent, unless a test says so."""

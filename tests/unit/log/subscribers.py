@@ -9,7 +9,12 @@ from typing import Any
 
 from cachesvc.errors import CacheError
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.log.subscriptions import Subscriber, Subscription, Subscriptions
+from cachesvc.log.subscriptions import (
+    Subscriber,
+    Subscription,
+    Subscriptions,
+    SubscriptionWish,
+)
 from cachesvc.model import Mode
 from cachesvc.store.memory_catalogue import MemoryCatalogue
 from cachesvc.store.ports import PositionCommit
@@ -49,7 +54,9 @@ class Setting:
         self, name: str = "copies", mode: Mode = Mode.INCREMENTAL, **changes: Any
     ) -> tuple[Subscription, Subscriber]:
         wish = {"connection": "main", "topics": ("orders",), "topic_expression": ""} | changes
-        subscription, subscriber = await self.subscriptions.open(name, mode=mode, **wish)
+        subscription, subscriber = await self.subscriptions.open(
+            SubscriptionWish(name=name, mode=mode, **wish)
+        )
         subscriber.delivered.update({ORDERS: 1_000, SECOND: 1_000})
         return subscription, subscriber
 

@@ -42,7 +42,7 @@ def test_a_look_tells_of_changes_and_of_nothing_else() -> None:
         assert (one.known, len(changes)) == (True, 1)
         await sources.look(one)
         assert len(changes) == 1
-        lookup.topics = {"orders": (2, 0, 1), "items": (0,), "no-thanks": (0,)}
+        lookup.topics = {"orders": (0, 1, 2), "items": (0,), "no-thanks": (0,)}
         await sources.look(one)
         assert one.topics == {"orders": (0, 1, 2), "items": (0,)}
         assert len(changes) == 2

@@ -129,7 +129,7 @@ class FakeSource:
         finally:
             self.running = False
 
-    def add(self, partition: SourcePartition, offset: int) -> None:
+    def add(self, partition: SourcePartition, offset: int, topic_id: str = "") -> None:
         self.added.append((partition, offset))
         self.paused.discard(partition)
         self._positions[partition] = self._begins[partition] if offset == EARLIEST else offset

@@ -71,7 +71,7 @@ def test_a_lost_topic_comes_back_with_a_newer_epoch_only() -> None:
     holdings = Holdings()
     holdings.assign([topic("a", 3, p0=0, p1=0), topic("b", 1, p0=0)])
 
-    assert sorted(map(str, holdings.lose("a", 3))) == ["a/0", "a/1"]
+    assert sorted(map(str, holdings.lose("a", 1, 3))) == ["a/0", "a/1"]
     assert summary(holdings.assign([topic("a", 3, p0=0), topic("b", 1, p0=0)])) == ([], [])
     assert summary(holdings.assign([topic("a", 4, p0=8), topic("b", 1, p0=0)])) == (
         [],

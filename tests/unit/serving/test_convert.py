@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachesvc.errors import InvalidRequest
-from cachesvc.model import Encoding, Mode
+from cachesvc.model import Encoding, GapPolicy, Mode, PartitionId
 from cachesvc.serving import convert
-from cachesvc.serving.convert import StartRequest, SubscribeCall, subscribe_call
+from cachesvc.serving.convert import NamedOffset, StartRequest, SubscribeCall, subscribe_call
 from cachesvc.v1 import log_cache_pb2 as pb
 
 
@@ -43,6 +43,7 @@ def test_what_is_left_out_has_a_default() -> None:
         encoding=Encoding.ARROW_IPC,
         batch_bytes_max=1 << 20,
         end={},
+        gap_policy=GapPolicy.STOP_AT_GAP,
     )
 
 
@@ -55,6 +56,7 @@ def test_takes_over_everything() -> None:
             mode=pb.INCREMENTAL,
             encoding=pb.RECORDS,
             batch_bytes_max=64 << 10,
+            gap_policy=pb.GO_ON_BEHIND_GAP,
             start=start_at(position(offset=7), position("items", 2, 2**63 - 1, 1)),
             end=pb.Positions(positions=[position(offset=9)]),
         )
@@ -62,8 +64,11 @@ def test_takes_over_everything() -> None:
     assert (call.connection, call.topics, call.topic_expression) == ("main", (), "or.*")
     assert (call.mode, call.encoding) == (Mode.INCREMENTAL, Encoding.RECORDS)
     assert call.batch_bytes_max == 64 << 10
-    assert call.start == StartRequest(positions={("orders", 0): 7, ("items", 2): 2**63 - 1})
-    assert call.end == {("orders", 0): 9}
+    assert call.start == StartRequest(
+        positions={("orders", 0): NamedOffset(7), ("items", 2): NamedOffset(2**63 - 1, 1)}
+    )
+    assert call.end == {("orders", 0): NamedOffset(9)}
+    assert call.gap_policy is GapPolicy.GO_ON_BEHIND_GAP
 
 
 @pytest.mark.parametrize(
@@ -126,10 +131,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
         "orders/0 is named twice",
     ),
     "other life": (
-        {"start": start_at(position(life=2))},
+        {"start": start_at(position(life=-1))},
         "UNKNOWN_INCARNATION",
-        "no incarnation 2",
+        "no incarnation -1",
     ),
+    "gap policy": ({"gap_policy": 9}, "UNKNOWN_GAP_POLICY", "gap_policy: 9"),
     "end": (
         {"end": pb.Positions(positions=[position(offset=-5)])},
         "INVALID_POSITION",
@@ -144,6 +150,16 @@ def test_refuses_with_a_reason_and_names_the_field(name: str) -> None:
     with pytest.raises(InvalidRequest, match=message) as caught:
         subscribe_call(request(**changes))
     assert caught.value.reason == reason
+
+
+def test_a_position_means_its_own_life_or_the_present_one() -> None:
+    def meant(life: int) -> PartitionId:
+        return convert.partition_id("main", ("orders", 2), NamedOffset(5, life), 3)
+
+    assert meant(0) == meant(3) == PartitionId("main", "orders", 3, 2)
+    assert meant(1) == PartitionId("main", "orders", 1, 2)
+    with pytest.raises(InvalidRequest, match="no incarnation 4; the present one is 3"):
+        meant(4)
 
 
 @pytest.mark.parametrize("size", [64 << 10, 16 << 20])

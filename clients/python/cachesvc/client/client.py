@@ -11,6 +11,7 @@ from cachesvc.client.positions import PositionsLike
 from cachesvc.client.settings import (
     AtTimestamp,
     Encoding,
+    GapPolicy,
     Mode,
     Start,
     StreamSettings,
@@ -83,6 +84,7 @@ class Client:
         end: PositionsLike | None = None,
         encoding: Encoding = Encoding.ARROW_IPC,
         batch_bytes_max: int = 0,
+        gap_policy: GapPolicy = GapPolicy.STOP,
         settings: StreamSettings | None = None,
     ) -> Stream:
         """A stream, to be entered with ``async with``; that subscribes.
@@ -103,6 +105,8 @@ class Client:
             encoding: How records travel; ARROW_IPC is several times faster.
             batch_bytes_max: Bound in bytes for a batch as encoded, 64 KiB to 16 MiB; 0 means
                 1 MiB. A single record that is larger travels alone.
+            gap_policy: What to do at a range that neither the cache nor the source can give any
+                more: end with ``DataLoss``, or go on behind it. ``stream.events()`` tells the gap.
             settings: Times and bounds.
 
         Raises:
@@ -120,6 +124,7 @@ class Client:
                 end=end,
                 encoding=encoding,
                 batch_bytes_max=batch_bytes_max,
+                gap_policy=gap_policy,
                 settings=settings or StreamSettings(),
             ),
         )

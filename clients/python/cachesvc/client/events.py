@@ -40,6 +40,8 @@ class GapCause(IntEnum):
     """The cache's retention passed the position."""
     TOPIC_RECREATED = 3
     """The topic was deleted and created again."""
+    SOURCE_TRUNCATED = 4
+    """The source lost records that were mined already, and has others at their offsets."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self:

@@ -31,6 +31,15 @@ class Encoding(IntEnum):
     """Columns in compressed Arrow buffers."""
 
 
+class GapPolicy(IntEnum):
+    """What a stream does at a range that cannot be given any more, once it has told it."""
+
+    STOP = 1
+    """End with ``DataLoss``."""
+    GO_ON = 2
+    """Go on behind it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Earliest:
     """Start at the log start of each partition."""
@@ -130,4 +139,5 @@ class Subscribe:
     end: PositionsLike | None = None
     encoding: Encoding = Encoding.ARROW_IPC
     batch_bytes_max: int = 0
+    gap_policy: GapPolicy = GapPolicy.STOP
     settings: StreamSettings = field(default_factory=StreamSettings)

@@ -35,6 +35,7 @@ def subscribe_request(
         mode=int(wish.mode),  # type: ignore[arg-type]
         encoding=int(wish.encoding),  # type: ignore[arg-type]
         batch_bytes_max=wish.batch_bytes_max,
+        gap_policy=int(wish.gap_policy),  # type: ignore[arg-type]
         start=None if start is None else start_message(start),
         end=None if ends is None else pb.Positions(positions=ends),
     )

@@ -20,6 +20,12 @@ class Encoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECORDS: _ClassVar[Encoding]
     ARROW_IPC: _ClassVar[Encoding]
 
+class GapPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GAP_POLICY_UNSPECIFIED: _ClassVar[GapPolicy]
+    STOP_AT_GAP: _ClassVar[GapPolicy]
+    GO_ON_BEHIND_GAP: _ClassVar[GapPolicy]
+
 class TimestampType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CREATE_TIME: _ClassVar[TimestampType]
@@ -41,6 +47,7 @@ class GapCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_RETENTION: _ClassVar[GapCause]
     CACHE_RETENTION: _ClassVar[GapCause]
     TOPIC_RECREATED: _ClassVar[GapCause]
+    SOURCE_TRUNCATED: _ClassVar[GapCause]
 MODE_UNSPECIFIED: Mode
 INCREMENTAL: Mode
 FULL: Mode
@@ -48,6 +55,9 @@ FULL_AND_INCREMENTAL: Mode
 ENCODING_UNSPECIFIED: Encoding
 RECORDS: Encoding
 ARROW_IPC: Encoding
+GAP_POLICY_UNSPECIFIED: GapPolicy
+STOP_AT_GAP: GapPolicy
+GO_ON_BEHIND_GAP: GapPolicy
 CREATE_TIME: TimestampType
 LOG_APPEND_TIME: TimestampType
 MINING_STATE_UNSPECIFIED: MiningState
@@ -61,6 +71,7 @@ GAP_CAUSE_UNSPECIFIED: GapCause
 SOURCE_RETENTION: GapCause
 CACHE_RETENTION: GapCause
 TOPIC_RECREATED: GapCause
+SOURCE_TRUNCATED: GapCause
 
 class TopicPartition(_message.Message):
     __slots__ = ("topic", "partition", "incarnation")
@@ -111,7 +122,7 @@ class Start(_message.Message):
     def __init__(self, earliest: _Optional[_Union[Earliest, _Mapping]] = ..., latest: _Optional[_Union[Latest, _Mapping]] = ..., timestamp_ms: _Optional[int] = ..., positions: _Optional[_Union[Positions, _Mapping]] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end")
+    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy")
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +132,7 @@ class SubscribeRequest(_message.Message):
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     BATCH_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    GAP_POLICY_FIELD_NUMBER: _ClassVar[int]
     subscription: str
     connection: str
     topics: _containers.RepeatedScalarFieldContainer[str]
@@ -130,7 +142,8 @@ class SubscribeRequest(_message.Message):
     encoding: Encoding
     batch_bytes_max: int
     end: Positions
-    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ...) -> None: ...
+    gap_policy: GapPolicy
+    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
     __slots__ = ("started", "batch", "caught_up", "fell_behind", "progress", "gap", "partition_added", "ended")
@@ -327,7 +340,7 @@ class PartitionOffsets(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., offset_at_timestamp: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ...) -> None: ...
 
 class Subscription(_message.Message):
-    __slots__ = ("name", "connection", "topics", "topic_expression", "mode", "epoch", "connected", "full_sync_done", "created_ms", "committed_ms", "partitions", "lag")
+    __slots__ = ("name", "connection", "topics", "topic_expression", "mode", "epoch", "connected", "full_sync_done", "created_ms", "committed_ms", "partitions", "lag", "gap_policy")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -340,6 +353,7 @@ class Subscription(_message.Message):
     COMMITTED_MS_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
+    GAP_POLICY_FIELD_NUMBER: _ClassVar[int]
     name: str
     connection: str
     topics: _containers.RepeatedScalarFieldContainer[str]
@@ -352,7 +366,8 @@ class Subscription(_message.Message):
     committed_ms: int
     partitions: _containers.RepeatedCompositeFieldContainer[SubscriptionPartition]
     lag: Lag
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., epoch: _Optional[int] = ..., connected: _Optional[bool] = ..., full_sync_done: _Optional[bool] = ..., created_ms: _Optional[int] = ..., committed_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ...) -> None: ...
+    gap_policy: GapPolicy
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., epoch: _Optional[int] = ..., connected: _Optional[bool] = ..., full_sync_done: _Optional[bool] = ..., created_ms: _Optional[int] = ..., committed_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ...) -> None: ...
 
 class SubscriptionPartition(_message.Message):
     __slots__ = ("position", "lag")

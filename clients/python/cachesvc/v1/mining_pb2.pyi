@@ -24,18 +24,22 @@ class JoinRequest(_message.Message):
     def __init__(self, reader: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., protocol_version: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionReport, _Mapping]]] = ..., source_error: _Optional[str] = ...) -> None: ...
 
 class PartitionReport(_message.Message):
-    __slots__ = ("topic", "partition", "source_high_watermark", "state", "error")
+    __slots__ = ("topic", "partition", "source_high_watermark", "state", "error", "incarnation", "problem")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     SOURCE_HIGH_WATERMARK_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     source_high_watermark: int
     state: _log_cache_pb2.MiningState
     error: str
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ...) -> None: ...
+    incarnation: int
+    problem: str
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., incarnation: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
     __slots__ = ("topics", "connection_json")
@@ -46,16 +50,18 @@ class JoinResponse(_message.Message):
     def __init__(self, topics: _Optional[_Iterable[_Union[AssignedTopic, _Mapping]]] = ..., connection_json: _Optional[str] = ...) -> None: ...
 
 class AssignedTopic(_message.Message):
-    __slots__ = ("topic", "incarnation", "epoch", "partitions")
+    __slots__ = ("topic", "incarnation", "epoch", "partitions", "source_id")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     topic: str
     incarnation: int
     epoch: int
     partitions: _containers.RepeatedCompositeFieldContainer[AssignedPartition]
-    def __init__(self, topic: _Optional[str] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[AssignedPartition, _Mapping]]] = ...) -> None: ...
+    source_id: str
+    def __init__(self, topic: _Optional[str] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[AssignedPartition, _Mapping]]] = ..., source_id: _Optional[str] = ...) -> None: ...
 
 class AssignedPartition(_message.Message):
     __slots__ = ("partition", "resume_offset")
@@ -66,7 +72,7 @@ class AssignedPartition(_message.Message):
     def __init__(self, partition: _Optional[int] = ..., resume_offset: _Optional[int] = ...) -> None: ...
 
 class AppendRequest(_message.Message):
-    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects", "first_offset")
+    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects", "first_offset", "gap")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +87,7 @@ class AppendRequest(_message.Message):
     REJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
     REJECTS_FIELD_NUMBER: _ClassVar[int]
     FIRST_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
     connection: str
     topic: str
     partition: int
@@ -95,7 +102,8 @@ class AppendRequest(_message.Message):
     reject_count: int
     rejects: bytes
     first_offset: int
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ...) -> None: ...
+    gap: bool
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ..., gap: _Optional[bool] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
     __slots__ = ("topic", "partition", "log_end_offset", "refused")

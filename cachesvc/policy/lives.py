@@ -1,0 +1,57 @@
+"""Which life of a topic a cluster has now.
+
+Invariant: an incarnation never goes back, and the next one begins only where the cluster shows that
+what it has under this name is no continuation of what was mined: another topic id, or an end before
+the log's end.
+"""
+
+from dataclasses import replace
+
+from cachesvc.model import GapCause, TopicId, TopicLife
+
+
+def life_now(known: TopicLife, found_id: str, *, truncated: bool) -> TopicLife:
+    """The life that a topic is in.
+
+    Args:
+        known: The present one, as far as the store knows.
+        found_id: The cluster's id of the topic; empty if it has no such ids or was not asked.
+        truncated: Whether a reader found that the source ends before the log does.
+
+    Returns:
+        ``known``, perhaps with its id learnt, or the next life with the reason for it.
+    """
+    if found_id and known.source_id and found_id != known.source_id:
+        return TopicLife(next_life(known.topic), found_id, GapCause.TOPIC_RECREATED)
+    if truncated:
+        # Without ids nobody can tell a topic that was created again.
+        cause = GapCause.SOURCE_TRUNCATED if known.source_id else GapCause.TOPIC_RECREATED
+        return TopicLife(next_life(known.topic), found_id or known.source_id, cause)
+    return replace(known, source_id=found_id) if found_id else known
+
+
+def first_offset(
+    cause: GapCause | None, earliest: int, source_end: int, log_end: int | None
+) -> int:
+    """Where the log of a partition begins in a new life.
+
+    After a truncation the partitions that have lost nothing go on where they are. One that has lost
+    something begins at the source's earliest offset, for nobody can tell which of the offsets that
+    were mined have other records now.
+
+    Args:
+        cause: Why the life began; None for a topic's first one.
+        earliest: The lowest offset that the source has.
+        source_end: The source's end.
+        log_end: The end of the log in the life before; None without one.
+    """
+    untouched = log_end is not None and earliest <= log_end <= source_end
+    if cause is GapCause.SOURCE_TRUNCATED and untouched:
+        assert log_end is not None
+        return log_end
+    return earliest
+
+
+def next_life(topic: TopicId) -> TopicId:
+    """The life that follows one."""
+    return replace(topic, incarnation=topic.incarnation + 1)

@@ -1,0 +1,100 @@
+"""Everything that a stream tells but batches, as serialized ``SubscribeResponse``."""
+
+from collections.abc import Iterable
+
+from cachesvc.errors import DataLoss
+from cachesvc.model import GapCause, LostRange, PartitionId
+from cachesvc.serving.cursor import Cursor
+from cachesvc.v1 import log_cache_pb2 as pb
+
+
+def position_message(cursor: Cursor) -> pb.Position:
+    """A cursor's position."""
+    return _position(cursor.log.id, cursor.position)
+
+
+def _position(partition: PartitionId, offset: int) -> pb.Position:
+    return pb.Position(
+        topic=partition.topic,
+        partition=partition.partition,
+        incarnation=partition.incarnation,
+        offset=offset,
+    )
+
+
+def started(epoch: int, connection: str, cursors: Iterable[Cursor]) -> bytes:
+    """The first event of a stream."""
+    event = pb.Started(epoch=epoch, connection=connection)
+    for cursor in cursors:
+        event.positions.append(position_message(cursor))
+        if cursor.end is not None:
+            event.end.append(_position(cursor.log.id, cursor.end))
+    return pb.SubscribeResponse(started=event).SerializeToString()
+
+
+def partition_added(cursor: Cursor) -> bytes:
+    """A partition has joined, or goes on in the next life of its topic."""
+    event = pb.PartitionAdded(start=position_message(cursor))
+    return pb.SubscribeResponse(partition_added=event).SerializeToString()
+
+
+def progress(cursors: Iterable[Cursor]) -> bytes:
+    """How far stream, log and source are, and what mining does."""
+    event = pb.Progress()
+    for cursor in cursors:
+        log = cursor.log
+        event.partitions.add(
+            topic=log.id.topic,
+            partition=log.id.partition,
+            incarnation=log.id.incarnation,
+            position=cursor.position,
+            log_end_offset=log.log_end_offset,
+            source_high_watermark=log.source.high_watermark,
+            mining_state=int(log.source.state),
+            mining_error=log.source.error,
+        )
+    return pb.SubscribeResponse(progress=event).SerializeToString()
+
+
+def gap(cursor: Cursor, lost: LostRange | None) -> bytes:
+    """A gap; None for one of unknown extent and cause: damage of the store."""
+    partition = cursor.log.id
+    event = pb.Gap(
+        topic=partition.topic,
+        partition=partition.partition,
+        incarnation=partition.incarnation,
+        begin_offset=lost.begin if lost else cursor.position,
+        end_offset=lost.end if lost else cursor.position,
+        cause=int(lost.cause) if lost else 0,  # type: ignore[arg-type]
+    )
+    return pb.SubscribeResponse(gap=event).SerializeToString()
+
+
+_CAUSES = {
+    GapCause.SOURCE_RETENTION: "the source deleted them before they were mined",
+    GapCause.CACHE_RETENTION: "they are no longer cached",
+    GapCause.TOPIC_RECREATED: "the topic was deleted and created again",
+    GapCause.SOURCE_TRUNCATED: "the source lost records that were mined and has others there",
+}
+
+
+def data_loss(partition: PartitionId, lost: LostRange) -> DataLoss:
+    """The error with which a stream ends at a gap."""
+    return DataLoss(
+        f"{partition}: offsets [{lost.begin}, {lost.end}) cannot be given: {_CAUSES[lost.cause]}; "
+        "subscribe with gap_policy GO_ON_BEHIND_GAP to go on, or reset the subscription",
+        reason=lost.cause.name,
+        metadata={
+            "topic": partition.topic,
+            "partition": partition.partition,
+            "incarnation": partition.incarnation,
+            "begin_offset": lost.begin,
+            "end_offset": lost.end,
+        },
+    )
+
+
+def ended(cursors: Iterable[Cursor]) -> bytes:
+    """The stream is complete."""
+    event = pb.Ended(positions=[position_message(cursor) for cursor in cursors])
+    return pb.SubscribeResponse(ended=event).SerializeToString()
