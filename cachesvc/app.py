@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cachesvc.allocator import bound_idle_memory
+from cachesvc.allocator import bound_idle_memory, keep_trimmed
 from cachesvc.config import Config, ConnectionConfig, check_listen, effective_config
 from cachesvc.errors import ShuttingDown
 from cachesvc.jobs.compact import Compact
@@ -110,7 +110,10 @@ class _Service:
                         "version": software_version(),
                     },
                 )
-                helpers = [tasks.create_task(assignments.run())]
+                helpers = [
+                    tasks.create_task(assignments.run()),
+                    tasks.create_task(keep_trimmed()),
+                ]
                 helpers.extend(
                     tasks.create_task(watch(sources, source, config.mining.metadata_interval_s))
                     for source in sources.all()

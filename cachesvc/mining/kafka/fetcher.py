@@ -25,6 +25,10 @@ _ONE_BATCH_BYTES_MAX = 1 << 30
 # Below this much in the buffer, fetching ahead costs more requests than it saves time.
 _AHEAD_BYTES_MIN = 256 << 10
 _SURVEY_SPACING_S = 0.05
+# Fetches that bring less than this are at least so far apart: a record more or less in one costs
+# nothing, but every append is a message to every subscriber. docs/findings.md has the figures.
+_SMALL_FETCH_BYTES = 64 << 10
+_SMALL_FETCH_SPACING_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +205,15 @@ class KafkaSource:
             int(fetch.wait_s * 1000), 1, fetch.bytes_max, READ_COMMITTED, list(by_topic.items())
         )
         backoff = self._backoffs[fetch.node]
+        began_s = time.monotonic()
         try:
             response = await self._cluster.send(fetch.node, Channel.FETCH, request)
             backoff.reset()
-            brought_something = self._accept(fetch, response)
-            if not brought_something and not fetch.wait_s:
+            brought_bytes = self._accept(fetch, response)
+            if not brought_bytes and not fetch.wait_s:
                 self._dry.add(fetch.node)
+            elif brought_bytes < _SMALL_FETCH_BYTES:
+                await asyncio.sleep(began_s + _SMALL_FETCH_SPACING_S - time.monotonic())
         except SourceUnreachable as error:
             for state, _ in fetch.asked:
                 state.fail(ProblemReason.SOURCE_UNREACHABLE, str(error))
@@ -218,11 +225,11 @@ class KafkaSource:
             self._fetching.discard(fetch.node)
             self._changed.set()
 
-    def _accept(self, fetch: _Fetch, response: Any) -> bool:
-        """Hands an answer to its states; whether it brought records or holes."""
+    def _accept(self, fetch: _Fetch, response: Any) -> int:
+        """Hands an answer to its states; how many bytes of records or holes it brought."""
         asked = {state.partition: (state, offset) for state, offset in fetch.asked}
         self._turn += 1
-        brought_something = False
+        brought_bytes = 0
         for topic, partitions in response.topics:
             for number, error_code, high_watermark, *rest in partitions:
                 state, offset = asked[SourcePartition(topic, number)]
@@ -238,8 +245,10 @@ class KafkaSource:
                     self._survey_wanted.set()
                     continue
                 state.works()
-                brought_something |= self._take(state, offset, rest[-1] or b"", aborted or ())
-        return brought_something
+                data = rest[-1] or b""
+                if self._take(state, offset, data, aborted or ()):
+                    brought_bytes += len(data)
+        return brought_bytes
 
     def _refused(self, state: FetchState, error_code: int) -> None:
         if error_code == _OFFSET_OUT_OF_RANGE:

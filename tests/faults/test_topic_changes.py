@@ -1,0 +1,250 @@
+"""G6: what a topic loses is told by range and cause; a stream ends there or goes on as asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cachesvc.client import (
+    Batch,
+    Client,
+    DataLoss,
+    Gap,
+    GapCause,
+    GapPolicy,
+    MiningState,
+    Mode,
+    PartitionAdded,
+    Progress,
+)
+from tests.faults.stage import Calls, eventually, objects
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.service import ServiceProcess
+from tests.support.topics import (
+    create_topic,
+    delete_records_before,
+    delete_topic,
+    produce,
+    read_all,
+)
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(240)]
+
+Name = Callable[[str], str]
+QUICK = {"mining": {"metadata_interval_s": 0.5}, "server": {"progress_interval_s": 0.2}}
+PATIENCE_S = 60
+
+
+class Seen:
+    """What one stream told of a topic with one partition.
+
+    Attributes:
+        records: Incarnation, offset and value of each record, in the order of delivery.
+        gaps: Incarnation, begin, end and cause of each gap.
+        lives: Incarnation and offset of each start in another life.
+        failure: What the stream ended with.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[tuple[int, int, bytes | None]] = []
+        self.gaps: list[tuple[int, int, int, GapCause]] = []
+        self.lives: list[tuple[int, int]] = []
+        self.failure: DataLoss | None = None
+
+    def offsets(self, life: int = 1) -> list[int]:
+        return [offset for incarnation, offset, _ in self.records if incarnation == life]
+
+    def values(self, life: int = 1) -> list[bytes | None]:
+        return [value for incarnation, _, value in self.records if incarnation == life]
+
+
+async def read(
+    address: str,
+    topic: str,
+    count: int,
+    policy: GapPolicy = GapPolicy.STOP,
+    name: str = "task",
+    *,
+    mode: Mode = Mode.FULL_AND_INCREMENTAL,
+    commit: bool = False,
+) -> Seen:
+    """Streams until so many records have come, or the stream has failed."""
+    seen = Seen()
+    async with asyncio.timeout(PATIENCE_S), Client(address) as client:
+        try:
+            async with client.subscribe(
+                name, mode=mode, topics=[topic], gap_policy=policy
+            ) as stream:
+                async for event in stream.events():
+                    match event:
+                        case Batch():
+                            for record in event:
+                                life = event.incarnation
+                                seen.records.append((life, record.offset, record.value))
+                        case Gap():
+                            begin, end = event.begin_offset, event.end_offset
+                            seen.gaps.append((event.incarnation, begin, end, event.cause))
+                        case PartitionAdded():
+                            seen.lives.append((event.start.incarnation, event.start.offset))
+                        case Progress():
+                            pass
+                    if len(seen.records) >= count:
+                        break
+                if commit:
+                    await stream.commit()
+        except DataLoss as failure:
+            seen.failure = failure
+    return seen
+
+
+@contextmanager
+def serving(path: Path, kafka: KafkaBroker) -> Iterator[ServiceProcess]:
+    service = ServiceProcess(path, kafka.bootstrap, QUICK).start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def _mined(calls: Calls, topic: str, end: int) -> Callable[[], bool]:
+    return lambda: all(of.log_end_offset == end for of in calls.offsets(topic).values())
+
+
+def test_retention_of_the_source_passes_the_reader(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("passed")
+    create_topic(kafka.bootstrap, topic)
+    produce(kafka.bootstrap, topic, objects(0, 100))
+    lost = (1, 100, 150, GapCause.SOURCE_RETENTION)
+    with serving(tmp_path, kafka) as service:
+        before = asyncio.run(read(service.address, topic, 100, commit=True))
+        assert before.offsets() == list(range(100))
+        service.stop()
+        produce(kafka.bootstrap, topic, objects(100, 200))
+        delete_records_before(kafka.bootstrap, topic, {0: 150})
+        service.start()
+
+        stopped = asyncio.run(read(service.address, topic, 50))
+        assert (stopped.gaps, stopped.records) == ([lost], [])
+        assert stopped.failure is not None
+        assert stopped.failure.reason == "SOURCE_RETENTION"
+        assert stopped.failure.metadata["begin_offset"] == "100"
+        assert stopped.failure.metadata["end_offset"] == "150"
+
+        went_on = asyncio.run(read(service.address, topic, 50, GapPolicy.GO_ON, commit=True))
+        assert (went_on.gaps, went_on.failure) == ([lost], None)
+        assert went_on.offsets() == list(range(150, 200))
+        # Committed behind the gap, it is not told again.
+        produce(kafka.bootstrap, topic, objects(200, 210))
+        assert asyncio.run(read(service.address, topic, 10)).gaps == []
+
+        # It stays known, also to who comes later and after a death of the service.
+        service.kill()
+        service.start()
+        later = asyncio.run(read(service.address, topic, 160, GapPolicy.GO_ON, "later"))
+        assert later.gaps == [lost]
+        assert later.offsets() == [*range(100), *range(150, 210)]
+        ended = asyncio.run(read(service.address, topic, 160, name="later-still"))
+        assert ended.offsets() == list(range(100))
+        assert ended.failure is not None
+
+
+@pytest.mark.parametrize("records", [30, 150], ids=["fewer records", "more records"])
+@pytest.mark.parametrize("away", [False, True], ids=["while mined", "while away"])
+def test_a_topic_is_deleted_and_created_again(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path, records: int, away: bool
+) -> None:
+    topic = topic_name("again")
+    create_topic(kafka.bootstrap, topic)
+    produce(kafka.bootstrap, topic, objects(0, 100))
+    first = [record.value for record in read_all(kafka.bootstrap, topic)[0]]
+    with serving(tmp_path, kafka) as service, Calls(service.address) as calls:
+        committed = asyncio.run(read(service.address, topic, 40, commit=True, name="early"))
+        eventually(_mined(calls, topic, 100), "everything to be mined")
+        if away:
+            service.stop()
+        delete_topic(kafka.bootstrap, topic)
+        create_topic(kafka.bootstrap, topic)
+        produce(kafka.bootstrap, topic, objects(1_000, 1_000 + records))
+        second = [record.value for record in read_all(kafka.bootstrap, topic)[0]]
+        if away:
+            service.start()
+        eventually(lambda: calls.offsets(topic)[0].incarnation == 2, "the next life to be noticed")
+
+        # The rest of the first life is still there, then the change is told and the stream ends.
+        stopped = asyncio.run(read(service.address, topic, 10**6, name="early"))
+        assert committed.values() + stopped.values() == first
+        ((life, begin, _, cause),) = stopped.gaps
+        assert (life, begin, cause) == (1, 100, GapCause.TOPIC_RECREATED)
+        assert stopped.failure is not None
+        assert stopped.failure.reason == "TOPIC_RECREATED"
+
+        went_on = asyncio.run(
+            read(
+                service.address,
+                topic,
+                100 - len(committed.records) + records,
+                GapPolicy.GO_ON,
+                "early",
+            )
+        )
+        assert went_on.failure is None
+        assert went_on.lives == [(2, 0)]
+        assert went_on.values(2) == second
+
+        # Whoever is new gets the present life alone.
+        fresh = asyncio.run(read(service.address, topic, records, name="fresh"))
+        assert (fresh.gaps, fresh.values(2), fresh.values(1)) == ([], second, [])
+
+
+def test_a_subscriber_is_there_when_its_topic_is_created_again(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("live")
+    create_topic(kafka.bootstrap, topic)
+    produce(kafka.bootstrap, topic, objects(0, 20))
+
+    async def run(address: str) -> tuple[Seen, Seen]:
+        stays = asyncio.create_task(read(address, topic, 35, GapPolicy.GO_ON, "stays"))
+        ends = asyncio.create_task(read(address, topic, 10**6, name="ends"))
+        with Calls(address) as calls:
+            await asyncio.to_thread(eventually, _mined(calls, topic, 20), "the first life")
+            await asyncio.to_thread(delete_topic, kafka.bootstrap, topic)
+            await asyncio.to_thread(create_topic, kafka.bootstrap, topic)
+            await asyncio.to_thread(produce, kafka.bootstrap, topic, objects(50, 65))
+        return await stays, await ends
+
+    with serving(tmp_path, kafka) as service:
+        stays, ends = asyncio.run(run(service.address))
+    assert (stays.offsets(1), stays.offsets(2)) == (list(range(20)), list(range(15)))
+    assert stays.lives == [(2, 0)]
+    assert ends.offsets(1) == list(range(20))
+    assert ends.failure is not None
+    assert [gap[3] for gap in ends.gaps] == [GapCause.TOPIC_RECREATED]
+
+
+def test_a_deleted_topic_leaves_what_is_cached_and_tells_why_it_ends(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("deleted")
+    create_topic(kafka.bootstrap, topic)
+    produce(kafka.bootstrap, topic, objects(0, 20))
+    with serving(tmp_path, kafka) as service, Calls(service.address) as calls:
+        asyncio.run(read(service.address, topic, 20))
+        delete_topic(kafka.bootstrap, topic)
+        state = eventually(
+            lambda: [
+                of
+                for of in calls.offsets(topic).values()
+                if of.mining_state == int(MiningState.FAILED)
+            ],
+            "the state to show it",
+        )[0]
+        assert "no such topic" in state.mining_error
+        late = asyncio.run(read(service.address, topic, 20, name="late"))
+        assert late.offsets() == list(range(20))
