@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cachesvc.allocator import bound_idle_memory
-from cachesvc.config import Config, ConnectionConfig, check_listen, effective_config
+from cachesvc.config import Config, check_listen, effective_config
+from cachesvc.connection_config import ConnectionConfig
 from cachesvc.errors import ShuttingDown
 from cachesvc.jobs.compact import Compact
 from cachesvc.jobs.expire import Expire
@@ -20,7 +21,7 @@ from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore, LogStoreSettings
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
-from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
+from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, security_of
 from cachesvc.mining.reader import ReaderSettings
 from cachesvc.mining.reader import run_reader as reader_process
 from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
@@ -182,6 +183,7 @@ class _Service:
             config.server.tls_certificate_file, config.server.tls_key_file
         )
         batches = Batches(store.reader, config.store.chunk_cache_bytes_max)
+        connections = {connection.name: connection for connection in config.connections}
         reader_settings = {
             "append_window_bytes_max": config.mining.append_window_bytes_max,
             "batch_records_max": config.mining.batch_records_max,
@@ -206,7 +208,7 @@ class _Service:
                 ),
                 JobAdmin(jobs),
             ],
-            MiningServicer(store, sources, assignments, reader_settings),
+            MiningServicer(store, sources, assignments, connections.__getitem__, reader_settings),
         )
 
     def _readers(self, sources: Sources) -> list[ReaderProcess]:
@@ -249,7 +251,11 @@ def _source(connection: ConnectionConfig) -> Source:
         connection.bootstrap_servers,
         connection.topic_expression,
         connection.non_json_policy,
-        KafkaCatalogue(KafkaSettings(bootstrap_servers=tuple(connection.bootstrap_servers))),
+        KafkaCatalogue(
+            KafkaSettings(
+                bootstrap_servers=connection.bootstrap_servers, security=security_of(connection)
+            )
+        ),
         topic_matcher(connection.topic_expression),
     )
 

@@ -7,11 +7,12 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 
+from cachesvc.connection_config import ConnectionConfig, connection_dict
 from cachesvc.errors import CacheError, InvalidRequest, PreconditionFailed, ShuttingDown, Superseded
 from cachesvc.log.assignments import Assignments, JoinedReader, resume_offsets
 from cachesvc.log.log_store import LogStore
@@ -34,6 +35,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         store: Takes the appends.
         sources: The connections that readers may mine.
         assignments: Who mines what.
+        connection: The settings of a connection, by name.
         reader_settings: Settings that every reader gets beside its connection's.
     """
 
@@ -42,11 +44,13 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         store: LogStore,
         sources: Sources,
         assignments: Assignments,
+        connection: Callable[[str], ConnectionConfig],
         reader_settings: dict[str, int],
     ) -> None:
         self._store = store
         self._sources = sources
         self._assignments = assignments
+        self._connection = connection
         self._reader_settings = reader_settings
 
     async def Join(self, requests: AsyncIterator[pb.JoinRequest], context: Context) -> None:
@@ -120,15 +124,8 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
             )
 
     def _settings(self, source: Source) -> str:
-        return json.dumps(
-            {
-                "name": source.name,
-                "bootstrap_servers": list(source.bootstrap_servers),
-                "topic_expression": source.topic_expression,
-                "non_json_policy": source.non_json_policy.value,
-                **self._reader_settings,
-            }
-        )
+        connection = connection_dict(self._connection(source.name))
+        return json.dumps({**connection, **self._reader_settings})
 
     def _assignment(self, reader: JoinedReader) -> pb.JoinResponse:
         response = pb.JoinResponse()

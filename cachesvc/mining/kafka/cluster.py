@@ -13,17 +13,18 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
-from cachesvc.config import parse_address
 from cachesvc.errors import SourceUnreachable
+from cachesvc.mining.kafka.failures import Attempt, connect_failure
+from cachesvc.mining.kafka.security import PLAINTEXT, Security, open_broker
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadataRequest, parse_metadata
 from cachesvc.mining.source import SourcePartition
+from cachesvc.policy.addresses import parse_address
 
 READ_UNCOMMITTED = 0
 READ_COMMITTED = 1
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
 
-_IDLE_CONNECTION_MS = 540_000
 _CLOSE_TIMEOUT_S = 2.0
 
 
@@ -33,6 +34,7 @@ class KafkaSettings:
 
     Attributes:
         bootstrap_servers: HOST:PORT each.
+        security: What the listeners ask for.
         client_id: Under what name brokers log and meter this client.
         connect_timeout_s: For connecting, which includes the first exchange.
         request_timeout_s: For one request; more than ``fetch_wait_s``.
@@ -45,6 +47,7 @@ class KafkaSettings:
     """
 
     bootstrap_servers: tuple[str, ...]
+    security: Security = PLAINTEXT
     client_id: str = "cachesvc"
     connect_timeout_s: float = 5.0
     request_timeout_s: float = 15.0
@@ -145,22 +148,22 @@ class Cluster:
 
     async def _connect(self, host: str, port: int, channel: Channel) -> AIOKafkaConnection:
         key = (host, port, channel)
+        settings = self.settings
         async with self._connecting[key]:
             connection = self._connections.get(key)
             if connection is not None and connection.connected():
                 return connection
-            connection = AIOKafkaConnection(
-                host,
-                port,
-                client_id=self.settings.client_id,
-                request_timeout_ms=int(self.settings.request_timeout_s * 1000),
-                max_idle_ms=_IDLE_CONNECTION_MS,
-            )
             try:
-                async with asyncio.timeout(self.settings.connect_timeout_s):
-                    await connection.connect()
-            except (KafkaError, OSError, TimeoutError) as error:
-                raise _unreachable(host, port, error) from error
+                async with asyncio.timeout(settings.connect_timeout_s):
+                    connection = await open_broker(
+                        host,
+                        port,
+                        settings.security,
+                        client_id=settings.client_id,
+                        request_timeout_s=settings.request_timeout_s,
+                    )
+            except TimeoutError as error:
+                raise connect_failure(Attempt(host, port), error) from error
             self._connections[key] = connection
             return connection
 
