@@ -159,3 +159,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.append(error)
         error = error.__cause__ or error
     yield from reversed(seen)
+
+
+def told(error: SourceUnreachable) -> str:
+    """An error as text for people; the reason comes first where somebody has to act."""
+    return f"{error.reason}: {error}" if isinstance(error, ConnectionUnusable) else str(error)

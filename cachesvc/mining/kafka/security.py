@@ -8,7 +8,7 @@ connects and says precisely what is wrong where that fails.
 import asyncio
 import ssl
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from cachesvc.connection_config import KerberosConfig, SaslConfig, TlsConfig
 from cachesvc.errors import ConnectionUnusable
 from cachesvc.mining.kafka.failures import Attempt, connect_failure
+from cachesvc.mining.kafka.kerberos import MECHANISM, KerberosLogin, check_files
 from cachesvc.mining.kafka.secrets import read_secret
 
 _IDLE_CONNECTION_MS = 540_000
@@ -42,7 +43,7 @@ class Security:
         """Of SASL; None without authentication by it."""
         if self.password is not None:
             return self.password.mechanism
-        return "GSSAPI" if self.kerberos is not None else None
+        return MECHANISM if self.kerberos is not None else None
 
     @property
     def protocol(self) -> str:
@@ -87,9 +88,9 @@ async def prepare(security: Security) -> Prepared:
 
     Raises:
         ConnectionUnusable: Something is missing or makes no sense: ``SECRET_MISSING``,
-            ``TLS_FILES_UNUSABLE``.
+            ``TLS_FILES_UNUSABLE``, ``KEYTAB_MISSING``.
     """
-    if security.tls is None and security.password is None:
+    if security == PLAINTEXT:
         return Prepared()
     return await asyncio.to_thread(_prepare, security)
 
@@ -100,6 +101,8 @@ def _prepare(security: Security) -> Prepared:
     if security.password is not None:
         sasl = security.password
         password = read_secret(sasl.password_env, sasl.password_file, "sasl.password")
+    if security.kerberos is not None:
+        check_files(security.kerberos)
     return Prepared(context, password)
 
 
@@ -155,16 +158,18 @@ async def open_broker(
         SourceUnreachable: It does not answer.
     """
     prepared = await prepare(security)
-    sasl = security.password
-    connection = AIOKafkaConnection(
+    sasl, kerberos = security.password, security.kerberos
+    login = None if kerberos is None else KerberosLogin(kerberos, host)
+    connection = _Connection(
         host,
         port,
+        login=login,
         client_id=client_id,
         request_timeout_ms=int(request_timeout_s * 1000),
         max_idle_ms=_IDLE_CONNECTION_MS,
         security_protocol=security.protocol,
         ssl_context=prepared.ssl_context,
-        sasl_mechanism=security.mechanism,
+        sasl_mechanism=None if sasl is None else sasl.mechanism,
         sasl_plain_username=None if sasl is None else sasl.username,
         sasl_plain_password=prepared.password,
     )
@@ -173,7 +178,27 @@ async def open_broker(
     except (KafkaError, OSError, TimeoutError, *_MALFORMED) as error:
         attempt = Attempt(host, port, tls=security.tls is not None, mechanism=security.mechanism)
         raise connect_failure(attempt, error) from _without_secrets(error)
+    finally:
+        if login is not None:
+            await login.close()
     return connection
+
+
+class _Connection(AIOKafkaConnection):
+    """A connection that logs in by Kerberos with credentials of its own.
+
+    aiokafka would use those that the process has by default, and it may hold several.
+    """
+
+    def __init__(self, *args: Any, login: KerberosLogin | None, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._login = login
+        if login is not None:
+            self._sasl_mechanism = MECHANISM
+
+    def authenticator_gssapi(self) -> KerberosLogin:
+        assert self._login is not None, "the mechanism says so"
+        return self._login
 
 
 def _without_secrets(error: BaseException) -> BaseException | None:
