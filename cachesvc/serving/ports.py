@@ -3,7 +3,43 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from cachesvc.connection_config import ConnectionConfig
+from cachesvc.log.sources import Source
 from cachesvc.store.ports import JobRunRecord
+
+
+class ConnectionState(Protocol):
+    """A connection as it is now."""
+
+    @property
+    def config(self) -> ConnectionConfig: ...
+    @property
+    def source(self) -> Source: ...
+    @property
+    def in_file(self) -> bool: ...
+    @property
+    def created_ms(self) -> int | None: ...
+    @property
+    def updated_ms(self) -> int | None: ...
+
+
+class Connections(Protocol):
+    """The connections that operators look at and change; ``mining.connections`` has them."""
+
+    def all(self) -> Sequence[ConnectionState]:
+        """Every connection, ordered by name."""
+
+    def get(self, name: str) -> ConnectionState:
+        """A connection. Raises NotFound."""
+
+    async def create(self, config: ConnectionConfig) -> ConnectionState:
+        """Makes one. Raises PreconditionFailed."""
+
+    async def update(self, config: ConnectionConfig) -> ConnectionState:
+        """Replaces the settings of one. Raises NotFound, PreconditionFailed."""
+
+    async def delete(self, name: str) -> None:
+        """Forgets one. Raises NotFound, PreconditionFailed."""
 
 
 class JobProgress(Protocol):
