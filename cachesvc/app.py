@@ -5,12 +5,13 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cachesvc.allocator import bound_idle_memory, keep_trimmed
-from cachesvc.config import Config, ConnectionConfig, check_listen, effective_config
+from cachesvc.config import Config, check_listen, effective_config
+from cachesvc.connection_config import ConnectionConfig
 from cachesvc.errors import ShuttingDown
 from cachesvc.jobs.compact import Compact
 from cachesvc.jobs.expire import Expire
@@ -20,13 +21,17 @@ from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore, LogStoreSettings
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
-from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
+from cachesvc.mining.connections import Connections, ConnectionWork
+from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, security_of
+from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.reader import ReaderSettings
 from cachesvc.mining.reader import run_reader as reader_process
 from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
-from cachesvc.mining.watch import watch
+from cachesvc.policy.connection_checks import CheckResult
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.serving.admin.connection_tests import ConnectionTestAdmin
+from cachesvc.serving.admin.connections import ConnectionAdmin
 from cachesvc.serving.admin.jobs import JobAdmin
 from cachesvc.serving.admin.overview import OverviewAdmin
 from cachesvc.serving.batches import Batches
@@ -66,6 +71,13 @@ def run_reader(*, service: str, connection: str, name: str, exit_with_parent: bo
     return 0
 
 
+def examine_connection(
+    connection: ConnectionConfig, limit_s: float
+) -> AsyncGenerator[CheckResult, None]:
+    """Tests a connection from this process; see ``mining.kafka.checks.examine``."""
+    return examine(connection, limit_s)
+
+
 def software_version() -> str:
     """Of the installed distribution."""
     try:
@@ -88,14 +100,24 @@ class _Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        sources = Sources([_source(connection) for connection in config.connections])
-        sources.remember(log.id for log in store.present())
+        sources = Sources([])
         assignments = Assignments(
             store, sources, lambda: subscriptions, config.mining.reader_timeout_s, topic_matcher
         )
         subscriptions = Subscriptions(store.catalogue, assignments.plan_again)
+        connections = Connections(
+            config.connections,
+            store.catalogue,
+            sources,
+            self._work,
+            subscriptions.using,
+            lambda: (log.id for log in store.present()),
+            config.mining.metadata_interval_s,
+        )
+        await connections.load()
+        assignments.on_silent = connections.replace_reader
         jobs = self._jobs()
-        server = self._server(sources, subscriptions, assignments, jobs)
+        server = self._server(sources, connections, subscriptions, assignments, jobs)
         port = server.bind()
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(store.run()), tasks.create_task(subscriptions.run())]
@@ -113,31 +135,23 @@ class _Service:
                 helpers = [
                     tasks.create_task(assignments.run()),
                     tasks.create_task(keep_trimmed()),
+                    tasks.create_task(connections.run()),
                 ]
-                helpers.extend(
-                    tasks.create_task(watch(sources, source, config.mining.metadata_interval_s))
-                    for source in sources.all()
-                )
-                readers = self._readers(sources)
-                helpers.extend(tasks.create_task(reader.run()) for reader in readers)
-                assignments.on_silent = _replacer(readers)
                 await jobs.start()
                 await self._stopping.wait()
-                await self._stop_readers(server, jobs, helpers, readers)
+                await self._stop_readers(server, jobs, helpers, connections)
                 await self._stop_serving(server, subscriptions, assignments)
             finally:
                 store.writer.close()
                 for task in background[1:]:
                     task.cancel()
-                for source in sources.all():
-                    await source.lookup.close()
 
     async def _stop_readers(
         self,
         server: Server,
         jobs: JobScheduler,
         helpers: Sequence["asyncio.Task[None]"],
-        readers: Sequence[ReaderProcess],
+        connections: Connections,
     ) -> None:
         """First of all readers flush, for half of the time; the source has what is left."""
         self._stopping_since_s = time.monotonic()
@@ -147,8 +161,7 @@ class _Service:
         for helper in helpers:
             helper.cancel()
         await asyncio.wait(helpers, timeout=self._config.server.shutdown_grace_s / 2)
-        for reader in readers:
-            reader.replace()
+        connections.kill_readers()
         await asyncio.gather(*helpers, return_exceptions=True)
 
     async def _stop_serving(
@@ -176,6 +189,7 @@ class _Service:
     def _server(
         self,
         sources: Sources,
+        connections: Connections,
         subscriptions: Subscriptions,
         assignments: Assignments,
         jobs: JobScheduler,
@@ -207,43 +221,39 @@ class _Service:
                     json.dumps(effective_config(config)),
                     software_version(),
                 ),
+                ConnectionAdmin(connections),
+                ConnectionTestAdmin(
+                    lambda name: connections.get(sources.resolve(name).name).config, examine
+                ),
                 JobAdmin(jobs),
             ],
-            MiningServicer(store, sources, assignments, reader_settings),
+            MiningServicer(store, sources, assignments, connections, reader_settings),
         )
 
-    def _readers(self, sources: Sources) -> list[ReaderProcess]:
-        address = f"unix:{socket_path(self._store.path)}"
+    def _work(self, connection: ConnectionConfig) -> ConnectionWork:
+        """What runs for a connection: local readers only where something is mined."""
+        source = _source(connection)
+        count = self._config.mining.readers if source.mined else 0
+        names = [f"{source.name}-{number}" for number in range(count)]
+        return ConnectionWork(source, [self._reader(source.name, name) for name in names])
+
+    def _reader(self, connection: str, name: str) -> ReaderProcess:
         logs = self._config.log
-        readers = []
-        for source in sources.all():
-            for number in range(self._config.mining.readers):
-                name = f"{source.name}-{number}"
-                arguments = [
-                    "reader",
-                    "--service",
-                    address,
-                    "--connection",
-                    source.name,
-                    "--name",
-                    name,
-                    "--exit-with-parent",
-                    "--log-level",
-                    logs.level,
-                    "--log-format",
-                    logs.format,
-                ]
-                readers.append(ReaderProcess(ReaderCommand(source.name, name, arguments)))
-        return readers
-
-
-def _replacer(readers: Sequence[ReaderProcess]) -> Callable[[int], None]:
-    def replace(pid: int) -> None:
-        for reader in readers:
-            if reader.pid == pid:
-                reader.replace()
-
-    return replace
+        arguments = [
+            "reader",
+            "--service",
+            f"unix:{socket_path(self._store.path)}",
+            "--connection",
+            connection,
+            "--name",
+            name,
+            "--exit-with-parent",
+            "--log-level",
+            logs.level,
+            "--log-format",
+            logs.format,
+        ]
+        return ReaderProcess(ReaderCommand(connection, name, arguments))
 
 
 def _source(connection: ConnectionConfig) -> Source:
@@ -252,8 +262,15 @@ def _source(connection: ConnectionConfig) -> Source:
         connection.bootstrap_servers,
         connection.topic_expression,
         connection.non_json_policy,
-        KafkaCatalogue(KafkaSettings(bootstrap_servers=tuple(connection.bootstrap_servers))),
+        KafkaCatalogue(
+            KafkaSettings(
+                bootstrap_servers=connection.bootstrap_servers, security=security_of(connection)
+            )
+        ),
         topic_matcher(connection.topic_expression),
+        is_source=connection.is_source,
+        log_caching=connection.log_caching,
+        agent=connection.agent,
     )
 
 

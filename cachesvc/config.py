@@ -9,16 +9,15 @@ Units are the last word of a name: ``_bytes_max``, ``_records_max``, ``_s`` (sec
 fine). docs/configuration.md is the reference.
 """
 
-import ipaddress
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from cachesvc.errors import InvalidConfig, InvalidRequest
-from cachesvc.model import NonJsonPolicy
-from cachesvc.policy.topics import check_expression
+from cachesvc.connection_config import ConnectionConfig, check_connection
+from cachesvc.errors import InvalidConfig
+from cachesvc.policy.addresses import is_loopback, parse_address
+from cachesvc.validation import setting_error
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -132,20 +131,6 @@ class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format: Literal["text", "json"] = "text"
 
 
-class ConnectionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[connections]]``: one Kafka cluster."""
-
-    # Unique; 1 to 64 of A-Z, a-z, 0-9, _ and -.
-    name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
-    # HOST:PORT each, at least one; an IPv6 host in brackets.
-    bootstrap_servers: Annotated[tuple[str, ...], Meta(min_length=1)]
-    # RE2 expression of at most 256 characters that has to match a topic's whole name.
-    topic_expression: str = ".*"
-    # "reject" keeps a record that is not a JSON object apart and goes on; "stop" stops mining that
-    # partition at it.
-    non_json_policy: NonJsonPolicy = NonJsonPolicy.REJECT
-
-
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of one service."""
 
@@ -159,7 +144,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def check_fields(config: Config, source: str) -> None:
-    """What the types do not say: addresses, topic expressions, connection names.
+    """What the types do not say: addresses, connection names, contradictions.
 
     Args:
         config: What to check.
@@ -176,13 +161,7 @@ def check_fields(config: Config, source: str) -> None:
             problem = f"{connection.name!r} is the name of another connection"
             raise setting_error(source, f"{field}.name", problem, "choose a name of its own")
         names.add(connection.name)
-        for number, server in enumerate(connection.bootstrap_servers):
-            _check_address(server, source, f"{field}.bootstrap_servers[{number}]", port_min=1)
-        try:
-            check_expression(connection.topic_expression)
-        except InvalidRequest as error:
-            advice = "RE2 syntax has neither look-around nor back-references"
-            raise setting_error(source, f"{field}.topic_expression", str(error), advice) from error
+        check_connection(connection, source, field)
 
 
 def check_listen(server: ServerConfig, source: str = "server") -> None:
@@ -199,29 +178,11 @@ def check_listen(server: ServerConfig, source: str = "server") -> None:
         raise setting_error(source, f"server.{missing}", "is missing", advice)
     if certificate is not None and server.insecure:
         raise setting_error(source, "server.insecure", "contradicts TLS", "leave out one of them")
-    if certificate is None and not server.insecure and not _is_loopback(host):
+    if certificate is None and not server.insecure and not is_loopback(host):
         problem = f"{server.listen} is beyond loopback without TLS"
         advice = "set server.tls_certificate_file and server.tls_key_file, or listen on 127.0.0.1, "
         advice += "or accept plain text with server.insecure = true (--insecure)"
         raise setting_error(source, "server.listen", problem, advice)
-
-
-def parse_address(address: str, port_min: int = 0) -> tuple[str, int]:
-    """Host and port of HOST:PORT; an IPv6 host comes in brackets and leaves without.
-
-    Raises:
-        InvalidConfig: It is no such address.
-    """
-    host, colon, port = address.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    host = host[1:-1] if bracketed else host
-    if not colon or not host or re.search(r"[\s/\[\]@,]", host) or (":" in host) != bracketed:
-        raise InvalidConfig(f"{address!r} is not HOST:PORT; write an IPv6 host as [::1]:9092")
-    if not re.fullmatch(r"[0-9]{1,5}", port) or not port_min <= int(port) <= 65_535:
-        raise InvalidConfig(
-            f"{address!r} has no port from {port_min} to 65535 after its last colon"
-        )
-    return host, int(port)
 
 
 def effective_config(config: Config) -> dict[str, Any]:
@@ -234,12 +195,6 @@ def is_secret(name: str) -> bool:
     return name.rpartition("_")[2] in SECRET_WORDS
 
 
-def setting_error(source: str, field: str, problem: str, advice: str) -> InvalidConfig:
-    """The error of one setting: where it was set, which one, what is wrong and what to do."""
-    place = f"{source}: {field}" if field else source
-    return InvalidConfig(f"{place}: {problem}; {advice}", metadata={"field": field})
-
-
 def _masked(key: str, value: Any) -> Any:
     if isinstance(value, dict):
         return {inner: _masked(inner, item) for inner, item in value.items()}
@@ -248,15 +203,8 @@ def _masked(key: str, value: Any) -> Any:
     return MASK if value is not None and is_secret(key) else value
 
 
-def _is_loopback(host: str) -> bool:
+def _check_address(address: str, source: str, field: str) -> None:
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_address(address: str, source: str, field: str, port_min: int = 0) -> None:
-    try:
-        parse_address(address, port_min)
+        parse_address(address)
     except InvalidConfig as error:
         raise InvalidConfig(f"{source}: {field}: {error}", metadata={"field": field}) from error

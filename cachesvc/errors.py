@@ -11,6 +11,7 @@
     ├── DataLoss                 a range that neither the cache nor the source can give
     │   └── DamagedFile          a checksum or a structure does not hold
     ├── SourceUnreachable        the broker does not answer; try again
+    │   └── ConnectionUnusable   it does, but settings, secrets or rights do not open it
     └── ShuttingDown             the service is about to end; connect again
 
 ``reason`` is the machine-readable word of ``google.rpc.ErrorInfo``; it is part of the public
@@ -104,6 +105,16 @@ class SourceUnreachable(CacheError):
 
     retriable = True
     default_reason = "SOURCE_UNREACHABLE"
+
+
+class ConnectionUnusable(SourceUnreachable):
+    """A connection's settings, secrets or rights do not open its cluster; somebody has to act.
+
+    Trying again soon is of no use, though it heals by itself once the cause is mended.
+    """
+
+    retriable = False
+    default_reason = "CONNECTION_UNUSABLE"
 
 
 class ShuttingDown(CacheError):

@@ -21,6 +21,8 @@ from cachesvc.config import MASK, LogConfig, is_secret
 
 # Libraries whose "info" is our "debug".
 CHATTY = ("aiokafka", "apscheduler", "asyncio", "grpc", "kafka")
+# Modules whose "debug" has whole requests, with the passwords in them.
+TELL_TALES = ("aiokafka.conn",)
 _NOT_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PLAIN_VALUE = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f]+")
 
@@ -41,6 +43,8 @@ def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     chatty_level = level if level == logging.DEBUG else max(level, logging.WARNING)
     for name in CHATTY:
         logging.getLogger(name).setLevel(chatty_level)
+    for name in TELL_TALES:
+        logging.getLogger(name).setLevel(max(chatty_level, logging.INFO))
     logging.captureWarnings(capture=True)
 
 

@@ -24,6 +24,10 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "mining": LazyCommand("cachesvc.cli.mining:mining", "What is mined, by whom and how far."),
     "readers": LazyCommand("cachesvc.cli.mining:readers", "List reader processes."),
     "connections": LazyCommand("cachesvc.cli.mining:connections", "List Kafka clusters."),
+    "connection": LazyCommand(
+        "cachesvc.cli.connection:connection_app",
+        "Show, create, update, delete or test one.",
+    ),
     "segments": LazyCommand("cachesvc.cli.storage:segments", "List segments (Parquet files)."),
     "journals": LazyCommand("cachesvc.cli.storage:journals", "List journals."),
     "rejects": LazyCommand(

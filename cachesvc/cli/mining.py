@@ -9,13 +9,16 @@ from cachesvc.cli.render import Column, as_dict, enum_name, show_json, show_tabl
 from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_bytes, show_count, show_time
 from cachesvc.v1.admin_pb2 import (
-    ListConnectionsRequest,
-    ListConnectionsResponse,
     ListMiningTasksRequest,
     ListMiningTasksResponse,
     ListReadersRequest,
     ListReadersResponse,
     MinedTopic,
+)
+from cachesvc.v1.connections_pb2 import (
+    Connection,
+    ListConnectionsRequest,
+    ListConnectionsResponse,
     NonJsonPolicy,
 )
 from cachesvc.v1.log_cache_pb2 import MiningState
@@ -82,7 +85,16 @@ def connections(
     if settings.as_json:
         show_json([as_dict(connection) for connection in response.connections])
     else:
-        show_table(response.connections, _CONNECTION_COLUMNS, "no connections")
+        show_table(response.connections, CONNECTION_COLUMNS, "no connections")
+
+
+def _security(connection: Connection) -> str:
+    parts = ["TLS"] if connection.HasField("tls") else []
+    if connection.HasField("sasl"):
+        parts.append(connection.sasl.mechanism)
+    if connection.HasField("kerberos"):
+        parts.append("Kerberos")
+    return ", ".join(parts) or "-"
 
 
 _MINING_COLUMNS = (
@@ -104,11 +116,14 @@ _READER_COLUMNS = (
     Column("joined", lambda r: show_time(r.joined_ms)),
     Column("topics", lambda r: ", ".join(r.topics) or "-"),
 )
-_CONNECTION_COLUMNS = (
+CONNECTION_COLUMNS = (
     Column("connection", lambda c: c.name),
+    Column("type", lambda c: c.type),
     Column("bootstrap servers", lambda c: ", ".join(c.bootstrap_servers)),
     Column("topics", lambda c: c.topic_expression),
     Column("non-JSON", lambda c: enum_name(NonJsonPolicy, c.non_json_policy)),
+    Column("caching", lambda c: "on" if c.log_caching else "off"),
+    Column("security", _security),
     Column("reachable", lambda c: "yes" if c.reachable else "no"),
     Column("error", lambda c: c.error),
 )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.config import parse_address
+from cachesvc.policy.addresses import parse_address
 
 DEFAULT_ADDRESS = "127.0.0.1:7070"
 ADDRESS_VARIABLE = "CACHESVC_ADDRESS"

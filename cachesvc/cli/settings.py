@@ -6,7 +6,6 @@ on top of each other and checked one by one, so that a message names the layer t
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,8 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from cachesvc.config import Config, ConnectionConfig, check_fields, check_listen, setting_error
+from cachesvc.config import Config, check_fields, check_listen
+from cachesvc.connection_config import (
+    connection_advice,
+    make_paths_absolute,
+    setting_paths_of_connection,
+)
 from cachesvc.errors import InvalidConfig
+from cachesvc.validation import located_error, setting_error, setting_paths
 
 ENV_PREFIX = "CACHESVC_"
 
@@ -45,9 +50,6 @@ _FLAGS = {
     "log_format": ("--log-format", "log.format"),
 }
 _PATH_FIELDS = ("store.path", "server.tls_certificate_file", "server.tls_key_file")
-_SECURITY_FIELD = re.compile(r"sasl|ssl|tls|kerberos|security|user|password|token|secret")
-_LOCATED = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<field>.*)`\Z", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`\Z", re.DOTALL)
 
 
 def load_config(path: Path | None, env: Mapping[str, str], overrides: Overrides) -> Config:
@@ -83,9 +85,6 @@ def _check_whole(config: Config, source: str) -> None:
     if not config.store.path:
         advice = "set it, or give --store DIR or CACHESVC_STORE__PATH"
         raise setting_error(source, "store.path", "is missing", advice)
-    if not config.connections:
-        advice = "add a [[connections]] table, or give --kafka HOST:PORT"
-        raise setting_error(source, "connections", "there is none", advice)
     check_listen(config.server, source)
     for field in ("tls_certificate_file", "tls_key_file"):
         value = getattr(config.server, field)
@@ -103,14 +102,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InvalidConfig(f"{path}: not TOML in UTF-8: {error}") from error
 
 
-def _settings(struct: type[Struct] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _settings() -> Iterator[tuple[str, Any]]:
     """Path and default of every setting that is not inside an array."""
-    for field in msgspec.structs.fields(struct):
-        path = f"{prefix}{field.name}"
-        if isinstance(field.default, Struct):
-            yield from _settings(type(field.default), f"{path}.")
-        elif path != "connections":
-            yield path, field.default
+    return ((path, default) for path, default in setting_paths(Config) if path != "connections")
 
 
 def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -162,6 +156,8 @@ def _make_absolute(tree: dict[str, Any], directory: Path) -> None:
         value = tree.get(section, {}).get(name)
         if value:
             tree[section][name] = os.path.abspath(directory / value)
+    for connection in tree.get("connections", ()):
+        make_paths_absolute(connection, directory)
 
 
 def _convert(tree: dict[str, Any], source: str, *, strict: bool) -> Config:
@@ -169,35 +165,20 @@ def _convert(tree: dict[str, Any], source: str, *, strict: bool) -> Config:
     try:
         config = msgspec.convert(tree, Config, strict=strict)
     except msgspec.ValidationError as error:
-        raise _located_error(str(error), source) from error
+        raise located_error(error, source, _known, _advice) from error
     check_fields(config, source)
     return config
 
 
-def _located_error(message: str, source: str) -> InvalidConfig:
-    located = _LOCATED.match(message)
-    problem, field = located.group("problem", "field") if located else (message, "")
-    unknown = _UNKNOWN.match(problem)
-    if unknown:
-        field = f"{field}.{unknown['name']}".lstrip(".")
-        return setting_error(source, field, "no such setting", _advice_for_unknown(field))
-    problem = problem[0].lower() + problem[1:]
-    return setting_error(source, field, problem, _advice_for_value(field))
-
-
-def _advice_for_unknown(field: str) -> str:
-    if field.startswith("connections[") and _SECURITY_FIELD.search(field):
-        return "this version connects to Kafka without TLS and authentication only"
-    names = [path for path, _ in _settings()]
+def _known(field: str) -> list[str]:
+    """The settings that may be meant by one that is not known."""
     if field.startswith("connections["):
-        prefix = field.rpartition(".")[0]
-        names = [f"{prefix}.{name}" for name in ConnectionConfig.__struct_fields__]
-    close = difflib.get_close_matches(field, names, 1)
-    return f"did you mean {close[0]}?" if close else "docs/configuration.md lists all of them"
+        return setting_paths_of_connection(field.partition(".")[0])
+    return [path for path, _ in _settings()]
 
 
-def _advice_for_value(field: str) -> str:
-    if field.startswith("connections[") and field.endswith(".name"):
-        return "a name has 1 to 64 of A-Z, a-z, 0-9, _ and -"
+def _advice(field: str) -> str:
+    if field.startswith("connections["):
+        return connection_advice(field)
     default = dict(_settings()).get(field)
     return f"leave it out for the default, {default}" if default else "see docs/configuration.md"

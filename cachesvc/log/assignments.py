@@ -113,6 +113,8 @@ class Assignments:
     def needed(self, source: Source) -> set[str]:
         """Topics of a connection that some subscription wants and the cluster has."""
         names: set[str] = set()
+        if not source.mined:
+            return names
         for subscription in self._subscriptions().all():
             record = subscription.record
             if record.connection != source.name:
@@ -244,8 +246,9 @@ class Assignments:
             )
             needed = {topic for topic in needed if self._entered(source, topic)}
         readers = {reader.name: reader for reader in self._readers.get(source.name, [])}
+        allowed = [name for name in readers if source.agent in ("", name)]
         current = {topic: r.name for r in readers.values() for topic in r.assigned}
-        target = assign(dict.fromkeys(sorted(needed), 1.0), list(readers), current)
+        target = assign(dict.fromkeys(sorted(needed), 1.0), allowed, current)
         before = {name: dict(reader.assigned) for name, reader in readers.items()}
         try:
             await self._hand_over(source, readers, target)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cachesvc.errors import InvalidRequest, NotFound
+from cachesvc.errors import CacheError, InvalidRequest, NotFound, PreconditionFailed
 from cachesvc.model import NonJsonPolicy, PartitionId
 
 
@@ -70,6 +70,10 @@ class Source:
         topic_ids: The cluster's own ids of the topics that it has now, as far as it has any.
         known: Whether there was a successful look yet.
         error: Why the last look failed; empty if it worked.
+        error_reason: The machine-readable word for it.
+        is_source: Whether topics may be read from it.
+        log_caching: Whether they are mined into the cache.
+        agent: The only reader that may mine them; empty for any.
     """
 
     name: str
@@ -82,7 +86,38 @@ class Source:
     topic_ids: dict[str, str] = field(default_factory=dict)
     known: bool = False
     error: str = ""
+    error_reason: str = ""
+    is_source: bool = True
+    log_caching: bool = True
+    agent: str = ""
     refresh_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def mined(self) -> bool:
+        """Whether its topics come into the cache."""
+        return self.is_source and self.log_caching
+
+    def check_mined(self) -> None:
+        """Lets a subscription through where its records can come from the cache.
+
+        Raises:
+            PreconditionFailed: They cannot (``CONNECTION_NOT_A_SOURCE``, ``LOG_CACHING_OFF``).
+        """
+        metadata = {"connection": self.name}
+        if not self.is_source:
+            raise PreconditionFailed(
+                f"connection {self.name!r} is a target: nothing is read from it; subscribe to "
+                "another, or set its type to source or both",
+                reason="CONNECTION_NOT_A_SOURCE",
+                metadata=metadata,
+            )
+        if not self.log_caching:
+            raise PreconditionFailed(
+                f"log caching of connection {self.name!r} is off; read from its cluster, or "
+                "set log_caching = true",
+                reason="LOG_CACHING_OFF",
+                metadata=metadata,
+            )
 
 
 class Sources:
@@ -103,20 +138,48 @@ class Sources:
             NotFound: There is none of that name.
             InvalidRequest: The name is left out and there are several.
         """
-        names = ", ".join(sorted(self._sources)) or "none"
-        if not name:
-            if len(self._sources) == 1:
-                return next(iter(self._sources.values()))
-            raise InvalidRequest(
-                f"name a connection; this service has: {names}", reason="CONNECTION_REQUIRED"
-            )
+        if name:
+            return self.get(name)
+        if len(self._sources) == 1:
+            return next(iter(self._sources.values()))
+        raise InvalidRequest(
+            f"name a connection; this service has: {self._names()}", reason="CONNECTION_REQUIRED"
+        )
+
+    def get(self, name: str) -> Source:
+        """A connection by name.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
         if name not in self._sources:
             raise NotFound(
-                f"there is no connection {name!r}; this service has: {names}",
+                f"there is no connection {name!r}; this service has: {self._names()}",
                 reason="UNKNOWN_CONNECTION",
                 metadata={"connection": name},
             )
         return self._sources[name]
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self._sources)) or "none"
+
+    def put(self, source: Source) -> None:
+        """Enters a connection, or replaces one: topics that are known and still match stay so."""
+        before = self._sources.get(source.name)
+        if before is not None:
+            known = {name: found for name, found in before.topics.items() if source.matches(name)}
+            source.topics = {**known, **source.topics}
+        self._sources[source.name] = source
+        self.notify()
+
+    def remove(self, name: str) -> None:
+        """Takes a connection out. Idempotent."""
+        if self._sources.pop(name, None) is not None:
+            self.notify()
+
+    def current(self, source: Source) -> bool:
+        """Whether this is how the connection is now: neither replaced nor removed."""
+        return self._sources.get(source.name) is source
 
     def remember(self, cached: Iterable[PartitionId]) -> None:
         """Enters what is cached from earlier, before the first look."""
@@ -128,7 +191,7 @@ class Sources:
         for (connection, topic), found in numbers.items():
             source = self._sources.get(connection)
             if source is not None and source.matches(topic):
-                source.topics[topic] = tuple(sorted(found))
+                source.topics[topic] = tuple(sorted(found.union(source.topics.get(topic, ()))))
 
     async def look(self, source: Source) -> None:
         """Asks the cluster for its topics now and tells listeners if anything changed.
@@ -141,6 +204,7 @@ class Sources:
         except Exception as error:
             changed = source.error != str(error)
             source.error = str(error)
+            source.error_reason = error.reason if isinstance(error, CacheError) else "INTERNAL"
             if changed:
                 self.notify()
             raise
@@ -152,7 +216,7 @@ class Sources:
         source.topic_ids = ids
         source.topics = topics
         source.known = True
-        source.error = ""
+        source.error = source.error_reason = ""
         if changed:
             self.notify()
 

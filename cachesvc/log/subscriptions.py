@@ -87,6 +87,10 @@ class Subscriptions:
         """Every subscription, ordered by name."""
         return [self._all[name] for name in sorted(self._all)]
 
+    def using(self, connection: str) -> list[str]:
+        """The names of the subscriptions of a connection, in order."""
+        return [each.record.name for each in self.all() if each.record.connection == connection]
+
     def get(self, name: str) -> Subscription:
         """A subscription.
 

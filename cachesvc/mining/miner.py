@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cachesvc.connection_config import KerberosConfig, SaslConfig, TlsConfig
 from cachesvc.errors import DataLoss
 from cachesvc.mining.encode import (
     ROWS_MAX,
@@ -39,6 +40,9 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
     Attributes:
         name: Of the connection.
         bootstrap_servers: HOST:PORT each.
+        tls: Speak TLS, and how.
+        sasl: User name, and where the password is found.
+        kerberos: Principal, and where its keys are found.
         non_json_policy: What becomes of records that are not JSON objects.
         append_window_bytes_max: Bytes of appends that may be unacknowledged.
         batch_records_max: Records in one append.
@@ -46,6 +50,9 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
 
     name: str
     bootstrap_servers: tuple[str, ...]
+    tls: TlsConfig | None = None
+    sasl: SaslConfig | None = None
+    kerberos: KerberosConfig | None = None
     non_json_policy: NonJsonPolicy = NonJsonPolicy.REJECT
     append_window_bytes_max: int = 32 << 20
     batch_records_max: int = ROWS_MAX

@@ -22,7 +22,7 @@ import msgspec
 
 from cachesvc.errors import CacheError, PreconditionFailed
 from cachesvc.mining.backoff import Backoff
-from cachesvc.mining.kafka import KafkaSettings, KafkaSource
+from cachesvc.mining.kafka import KafkaSettings, KafkaSource, security_of
 from cachesvc.mining.miner import ConnectionSettings, Miner
 from cachesvc.mining.source import SourceReader
 from cachesvc.mining.uplink import ServiceLost, Uplink, connect
@@ -64,7 +64,9 @@ def kafka_source(connection: ConnectionSettings) -> SourceReader:
     """The source that a connection means."""
     return KafkaSource(
         KafkaSettings(
-            bootstrap_servers=connection.bootstrap_servers, client_id=f"cachesvc-{connection.name}"
+            bootstrap_servers=connection.bootstrap_servers,
+            security=security_of(connection),
+            client_id=f"cachesvc-{connection.name}",
         )
     )
 

@@ -19,24 +19,27 @@ async def watch(sources: Sources, source: Source, interval_s: float) -> None:
     ``interval_s``, with jitter.
     """
     pause_s = _FIRST_RETRY_S
+    told = ""
     while True:
-        was_reachable = not source.error
         try:
             await sources.look(source)
         except SourceUnreachable as error:
-            if was_reachable:
+            if error.reason != told:
+                told = error.reason
                 _log.warning(
                     "a cluster does not answer, trying again",
                     extra={
                         "event": "source_unreachable",
                         "connection": source.name,
+                        "reason": error.reason,
                         "error": str(error),
                     },
                 )
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(pause_s * 2, interval_s)
             continue
-        if not was_reachable:
+        if told:
+            told = ""
             _log.info(
                 "a cluster answers again",
                 extra={"event": "source_reachable", "connection": source.name},

@@ -12,12 +12,14 @@ from typing import Any
 
 import grpc
 
+from cachesvc.connection_config import connection_dict
 from cachesvc.errors import CacheError, InvalidRequest, PreconditionFailed, ShuttingDown, Superseded
 from cachesvc.log.assignments import Assignments, JoinedReader, resume_offsets
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Source, Sources
 from cachesvc.model import GapCause, LostRange, MiningState, TopicId
+from cachesvc.serving.ports import Connections
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.frames import Frame
 from cachesvc.v1 import mining_pb2 as pb
@@ -34,6 +36,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         store: Takes the appends.
         sources: The connections that readers may mine.
         assignments: Who mines what.
+        connections: Their settings.
         reader_settings: Settings that every reader gets beside its connection's.
     """
 
@@ -42,11 +45,13 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         store: LogStore,
         sources: Sources,
         assignments: Assignments,
+        connections: Connections,
         reader_settings: dict[str, int],
     ) -> None:
         self._store = store
         self._sources = sources
         self._assignments = assignments
+        self._connections = connections
         self._reader_settings = reader_settings
 
     async def Join(self, requests: AsyncIterator[pb.JoinRequest], context: Context) -> None:
@@ -121,15 +126,8 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
             )
 
     def _settings(self, source: Source) -> str:
-        return json.dumps(
-            {
-                "name": source.name,
-                "bootstrap_servers": list(source.bootstrap_servers),
-                "topic_expression": source.topic_expression,
-                "non_json_policy": source.non_json_policy.value,
-                **self._reader_settings,
-            }
-        )
+        connection = connection_dict(self._connections.get(source.name).config)
+        return json.dumps({**connection, **self._reader_settings})
 
     def _assignment(self, reader: JoinedReader) -> pb.JoinResponse:
         response = pb.JoinResponse()

@@ -1,9 +1,46 @@
 """What serving needs of other edges, as ports; the composition root fits them together."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
+from cachesvc.connection_config import ConnectionConfig
+from cachesvc.log.sources import Source
+from cachesvc.policy.connection_checks import CheckResult
 from cachesvc.store.ports import JobRunRecord
+
+
+class ConnectionState(Protocol):
+    """A connection as it is now."""
+
+    @property
+    def config(self) -> ConnectionConfig: ...
+    @property
+    def source(self) -> Source: ...
+    @property
+    def in_file(self) -> bool: ...
+    @property
+    def created_ms(self) -> int | None: ...
+    @property
+    def updated_ms(self) -> int | None: ...
+
+
+class Connections(Protocol):
+    """The connections that operators look at and change; ``mining.connections`` has them."""
+
+    def all(self) -> Sequence[ConnectionState]:
+        """Every connection, ordered by name."""
+
+    def get(self, name: str) -> ConnectionState:
+        """A connection. Raises NotFound."""
+
+    async def create(self, config: ConnectionConfig) -> ConnectionState:
+        """Makes one. Raises PreconditionFailed."""
+
+    async def update(self, config: ConnectionConfig) -> ConnectionState:
+        """Replaces the settings of one. Raises NotFound, PreconditionFailed."""
+
+    async def delete(self, name: str) -> None:
+        """Forgets one. Raises NotFound, PreconditionFailed."""
 
 
 class JobProgress(Protocol):
@@ -59,3 +96,12 @@ class Jobs(Protocol):
 
     async def history(self, name: str, limit: int) -> list[JobRunRecord]:
         """Past runs, the newest first. Raises NotFound."""
+
+
+class ConnectionTester(Protocol):
+    """Tries a connection; ``mining.kafka.checks.examine`` does so on Kafka."""
+
+    def __call__(
+        self, connection: ConnectionConfig, limit_s: float
+    ) -> AsyncGenerator[CheckResult, None]:
+        """Results in order, as they are known, within about ``limit_s`` seconds. Never raises."""

@@ -29,6 +29,7 @@ _CODES: tuple[tuple[type[errors.CacheError], int], ...] = (
     (errors.PreconditionFailed, code_pb2.FAILED_PRECONDITION),
     (errors.Superseded, code_pb2.ABORTED),
     (errors.DataLoss, code_pb2.DATA_LOSS),
+    (errors.ConnectionUnusable, code_pb2.FAILED_PRECONDITION),
     (errors.SourceUnreachable, code_pb2.UNAVAILABLE),
     (errors.ShuttingDown, code_pb2.UNAVAILABLE),
 )

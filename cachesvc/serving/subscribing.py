@@ -65,11 +65,15 @@ class Subscribing:
             CacheError: The call is refused, or the subscriber has to end, or the service does.
         """
         source = self._sources.resolve(call.connection)
+        source.check_mined()
         # A full sync has to know every partition; others join a running stream.
         whole = call.mode is Mode.FULL and not call.end
         await self._unless_ended(
             find_topics(self._sources, self._store, source, call.topics, whole=whole)
         )
+        # It may have been changed or deleted meanwhile.
+        source = self._sources.resolve(source.name)
+        source.check_mined()
         subscription, subscriber = await self._subscriptions.open(
             SubscriptionWish(
                 call.subscription,

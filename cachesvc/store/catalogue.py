@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,13 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
-from cachesvc.store.ports import JOB_RUNS_MAX, JobRunRecord, PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import (
+    JOB_RUNS_MAX,
+    ConnectionRecord,
+    JobRunRecord,
+    PositionCommit,
+    SubscriptionRecord,
+)
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.store.segments import data_paths
 
@@ -325,6 +332,17 @@ class DuckDBCatalogue:
 
     def set_job_paused(self, name: str, *, paused: bool) -> None:
         self._run("pause_job" if paused else "resume_job", name)
+
+    # Connections
+
+    def list_connections(self) -> list[ConnectionRecord]:
+        return [ConnectionRecord(*row) for row in self._run("list_connections")]
+
+    def put_connection(self, connection: ConnectionRecord) -> None:
+        self._run("put_connection", *astuple(connection))
+
+    def delete_connection(self, name: str) -> None:
+        self._run("delete_connection", name)
 
     def close(self) -> None:
         self._connection.close()

@@ -4,7 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
-from cachesvc.store.ports import JOB_RUNS_MAX, JobRunRecord, PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import (
+    JOB_RUNS_MAX,
+    ConnectionRecord,
+    JobRunRecord,
+    PositionCommit,
+    SubscriptionRecord,
+)
 from cachesvc.store.segments import data_paths
 
 
@@ -22,6 +28,7 @@ class MemoryCatalogue:
         self._positions: dict[str, dict[PartitionId, int]] = {}
         self._runs: list[JobRunRecord] = []
         self._paused: set[str] = set()
+        self._connections: dict[str, ConnectionRecord] = {}
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return dict(sorted(self._partitions.items()))
@@ -128,6 +135,17 @@ class MemoryCatalogue:
 
     def set_job_paused(self, name: str, *, paused: bool) -> None:
         (self._paused.add if paused else self._paused.discard)(name)
+
+    def list_connections(self) -> list[ConnectionRecord]:
+        return sorted(self._connections.values(), key=lambda record: record.name)
+
+    def put_connection(self, connection: ConnectionRecord) -> None:
+        before = self._connections.get(connection.name)
+        created_ms = before.created_ms if before else connection.created_ms
+        self._connections[connection.name] = replace(connection, created_ms=created_ms)
+
+    def delete_connection(self, name: str) -> None:
+        self._connections.pop(name, None)
 
     def close(self) -> None:
         """Nothing to end."""

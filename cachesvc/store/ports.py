@@ -83,8 +83,25 @@ class JobRunRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionRecord:
+    """A connection that was made over Admin.
+
+    Attributes:
+        name: Unique in the store.
+        settings_json: Its settings, without secrets.
+        created_ms: When it was made.
+        updated_ms: When its settings were last changed.
+    """
+
+    name: str
+    settings_json: str
+    created_ms: int
+    updated_ms: int
+
+
 class Catalogue(Protocol):
-    """Manifest, epochs, subscriptions, positions and job history of one store."""
+    """Manifest, epochs, subscriptions, positions, connections and job history of one store."""
 
     def list_partitions(self) -> dict[PartitionId, int]:
         """Every known partition with its log start offset."""
@@ -161,6 +178,15 @@ class Catalogue(Protocol):
 
     def set_job_paused(self, name: str, *, paused: bool) -> None:
         """Pauses or resumes a job's schedule."""
+
+    def list_connections(self) -> list[ConnectionRecord]:
+        """Connections that were made over Admin, ordered by name."""
+
+    def put_connection(self, connection: ConnectionRecord) -> None:
+        """Enters a connection, or changes one; ``created_ms`` of one that is there stays."""
+
+    def delete_connection(self, name: str) -> None:
+        """Forgets a connection; nothing happens if there is none."""
 
     def close(self) -> None:
         """Ends; idempotent."""

@@ -44,6 +44,11 @@ create table if not exists job_runs (
     succeeded boolean not null, error varchar not null, counts varchar not null
 );
 create table if not exists paused_jobs (name varchar primary key);
+-- Made over Admin; those of the configuration file are not here. No secret is in the settings.
+create table if not exists connections (
+    name varchar primary key, settings_json varchar not null,
+    created_ms bigint not null, updated_ms bigint not null
+);
 
 -- Which lives a topic of that name has had.
 create table if not exists topic_lives (
@@ -187,3 +192,15 @@ delete from paused_jobs where name = ?;
 
 -- name: list_paused_jobs
 select name from paused_jobs order by name;
+
+-- name: list_connections
+select name, settings_json, created_ms, updated_ms from connections order by name;
+
+-- name: put_connection
+-- Enters a connection, or changes its settings and the time of its last change.
+insert into connections values (?, ?, ?, ?)
+on conflict do update set
+    settings_json = excluded.settings_json, updated_ms = excluded.updated_ms;
+
+-- name: delete_connection
+delete from connections where name = ?;

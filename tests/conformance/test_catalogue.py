@@ -16,7 +16,13 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
-from cachesvc.store.ports import Catalogue, JobRunRecord, PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import (
+    Catalogue,
+    ConnectionRecord,
+    JobRunRecord,
+    PositionCommit,
+    SubscriptionRecord,
+)
 from tests.support.frames import ORDERS
 
 TOPIC = ORDERS.topic_id
@@ -62,6 +68,7 @@ def test_a_new_one_is_empty(catalogue: Catalogue) -> None:
     assert catalogue.list_positions() == {}
     assert catalogue.list_job_runs("", 10) == []
     assert catalogue.list_paused_jobs() == set()
+    assert catalogue.list_connections() == []
 
 
 def test_closing_twice_is_no_error(catalogue: Catalogue) -> None:
@@ -333,3 +340,22 @@ class TestJobs:
         for _ in range(2):
             catalogue.set_job_paused("sweep", paused=False)
         assert catalogue.list_paused_jobs() == {"compact"}
+
+
+class TestConnections:
+    def test_are_entered_changed_and_forgotten(self, catalogue: Catalogue) -> None:
+        spare = ConnectionRecord("spare", '{"name": "spare"}', 10, 10)
+        main = ConnectionRecord(
+            "main", '{"name": "main", "topic_expression": "a\\\\..“*”"}', 11, 11
+        )
+        for each in (spare, main):
+            catalogue.put_connection(each)
+        assert catalogue.list_connections() == [main, spare]
+        catalogue.put_connection(replace(main, settings_json="{}", created_ms=99, updated_ms=12))
+        assert catalogue.list_connections() == [
+            replace(main, settings_json="{}", updated_ms=12),
+            spare,
+        ]
+        for _ in range(2):
+            catalogue.delete_connection("main")
+        assert catalogue.list_connections() == [spare]

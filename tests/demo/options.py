@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cachesvc.config import parse_address
 from cachesvc.errors import CacheError
+from cachesvc.policy.addresses import parse_address
 from cachesvc.policy.topics import check_expression
 from tests.demo.metadata import Address
 from tests.demo.stand_in import RECORDS_MAX, TOPIC

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from cachesvc.client import Batch, Client, MiningState, Mode, PartitionProgress, Progress
-from cachesvc.v1 import admin_pb2 as admin
 from cachesvc.v1 import log_cache_pb2 as log_cache
+from cachesvc.v1.connections_pb2 import ListConnectionsRequest
 from tests.faults.stage import (
     Calls,
     HandStartedReader,
@@ -132,7 +132,7 @@ def test_a_reader_started_by_hand_outlives_the_service_and_goes_on(
 
 
 def _connection(calls: Calls) -> Any:
-    (found,) = calls.admin.ListConnections(admin.ListConnectionsRequest(), timeout=60).connections
+    (found,) = calls.admin.ListConnections(ListConnectionsRequest(), timeout=60).connections
     return found
 
 

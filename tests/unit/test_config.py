@@ -7,7 +7,6 @@ import pytest
 
 from cachesvc.config import (
     Config,
-    ConnectionConfig,
     LogConfig,
     ServerConfig,
     StoreConfig,
@@ -15,10 +14,11 @@ from cachesvc.config import (
     check_listen,
     effective_config,
     is_secret,
-    parse_address,
 )
+from cachesvc.connection_config import ConnectionConfig
 from cachesvc.errors import InvalidConfig
 from cachesvc.model import NonJsonPolicy
+from cachesvc.policy.addresses import parse_address
 
 ORDERS = ConnectionConfig(name="orders", bootstrap_servers=("kafka:9092", "[::1]:9092"))
 
@@ -159,9 +159,18 @@ def test_the_effective_config_is_json() -> None:
     assert effective["connections"] == [
         {
             "name": "orders",
+            "type": "source",
             "bootstrap_servers": ["kafka:9092", "[::1]:9092"],
             "topic_expression": ".*",
             "non_json_policy": "reject",
+            "log_caching": True,
+            "store": "default",
+            "agent": "",
+            "model_load_time": "02:00",
+            "tls": None,
+            "sasl": None,
+            "kerberos": None,
+            "target": None,
         }
     ]
     assert msgspec.json.decode(msgspec.json.encode(effective)) == effective

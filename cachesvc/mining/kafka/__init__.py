@@ -1,6 +1,7 @@
 """Kafka as a source, on aiokafka's connections, requests and record decoder.
 
-Layers, lowest first: ``topic_metadata`` (a request that aiokafka lacks), ``cluster`` (connections
+Layers, lowest first: ``topic_metadata`` (a request that aiokafka lacks), ``security``
+(TLS and authentication; ``failures`` says what is wrong with them), ``cluster`` (connections
 to brokers), ``record_batches`` (what a fetch brought, decoded), ``fetch_state`` (what is known of a
 partition), ``fetcher`` (the ``SourceReader``) and ``catalogue`` (the ``SourceCatalogue``).
 
@@ -13,5 +14,6 @@ that it asks for.
 from cachesvc.mining.kafka.catalogue import KafkaCatalogue
 from cachesvc.mining.kafka.cluster import KafkaSettings
 from cachesvc.mining.kafka.fetcher import KafkaSource
+from cachesvc.mining.kafka.security import Security, security_of
 
-__all__ = ["KafkaCatalogue", "KafkaSettings", "KafkaSource"]
+__all__ = ["KafkaCatalogue", "KafkaSettings", "KafkaSource", "Security", "security_of"]

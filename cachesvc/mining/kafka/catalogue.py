@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from aiokafka import errors
 
-from cachesvc.errors import SourceUnreachable
+from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 from cachesvc.log.sources import SourceTopic
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import (
@@ -33,7 +33,7 @@ class KafkaCatalogue:
     """A ``SourceCatalogue``. Belongs to one event loop; calls may overlap.
 
     A call tries again by itself while brokers are away or leaders move, for
-    ``settings.answer_timeout_s`` at most.
+    ``settings.answer_timeout_s`` at most. One that the brokers refuse ends at once.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
@@ -97,6 +97,8 @@ class KafkaCatalogue:
                 while True:
                     try:
                         return await ask()
+                    except ConnectionUnusable:
+                        raise  # trying again soon is of no use
                     except SourceUnreachable as error:
                         failure = error
                     unknown = isinstance(failure, _UnknownPartition)

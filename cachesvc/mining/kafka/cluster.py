@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -13,17 +13,19 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
-from cachesvc.config import parse_address
-from cachesvc.errors import SourceUnreachable
+from cachesvc.errors import ConnectionUnusable, SourceUnreachable
+from cachesvc.mining.kafka.failures import Attempt, connect_failure
+from cachesvc.mining.kafka.refusals import Refusals
+from cachesvc.mining.kafka.security import PLAINTEXT, Security, open_broker
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadataRequest, parse_metadata
 from cachesvc.mining.source import SourcePartition
+from cachesvc.policy.addresses import parse_address
 
 READ_UNCOMMITTED = 0
 READ_COMMITTED = 1
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
 
-_IDLE_CONNECTION_MS = 540_000
 _CLOSE_TIMEOUT_S = 2.0
 
 
@@ -33,6 +35,7 @@ class KafkaSettings:
 
     Attributes:
         bootstrap_servers: HOST:PORT each.
+        security: What the listeners ask for.
         client_id: Under what name brokers log and meter this client.
         connect_timeout_s: For connecting, which includes the first exchange.
         request_timeout_s: For one request; more than ``fetch_wait_s``.
@@ -45,6 +48,7 @@ class KafkaSettings:
     """
 
     bootstrap_servers: tuple[str, ...]
+    security: Security = PLAINTEXT
     client_id: str = "cachesvc"
     connect_timeout_s: float = 5.0
     request_timeout_s: float = 15.0
@@ -66,35 +70,42 @@ class Cluster:
     """Sends requests to brokers; connects on demand. Belongs to one event loop.
 
     Every method raises ``SourceUnreachable`` within the timeouts of its settings, and closes the
-    connection that failed, so that the next call begins with a new one.
+    connection that failed, so that the next call begins with a new one. A broker that refuses this
+    client (``ConnectionUnusable``) is not asked again at once.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
         self._brokers: Mapping[int, tuple[str, int]] = {}
         self._bootstrap = [parse_address(server) for server in settings.bootstrap_servers]
+        self._refusals = Refusals()
         self._connections: dict[tuple[str, int, Channel], AIOKafkaConnection] = {}
         self._connecting: defaultdict[tuple[str, int, Channel], asyncio.Lock] = defaultdict(
             asyncio.Lock
         )
 
-    async def metadata(self, topics: Collection[str] | None) -> Metadata:
+    async def metadata(
+        self, topics: Collection[str] | None, *, with_rights: bool = False
+    ) -> Metadata:
         """What any broker says of some topics, or of all; asks one after the other."""
         known = list(self._brokers.values())
         random.shuffle(known)
-        failures = []
+        failures: list[SourceUnreachable] = []
         for host, port in dict.fromkeys([*known, *self._bootstrap]):
             try:
                 response = await self._request(
-                    host, port, Channel.CONTROL, TopicMetadataRequest(topics)
+                    host,
+                    port,
+                    Channel.CONTROL,
+                    TopicMetadataRequest(topics, with_rights=with_rights),
                 )
             except SourceUnreachable as error:
-                failures.append(str(error))
+                failures.append(error)
                 continue
             found = parse_metadata(response)
             self._brokers = found.brokers or self._brokers
             return found
-        raise SourceUnreachable(f"no broker answers: {'; '.join(failures)}")
+        raise _none_of(failures)
 
     async def send(self, node: int, channel: Channel, request: Request[Any]) -> Any:
         """A broker's answer to one request."""
@@ -145,24 +156,39 @@ class Cluster:
 
     async def _connect(self, host: str, port: int, channel: Channel) -> AIOKafkaConnection:
         key = (host, port, channel)
+        settings = self.settings
         async with self._connecting[key]:
             connection = self._connections.get(key)
             if connection is not None and connection.connected():
                 return connection
-            connection = AIOKafkaConnection(
-                host,
-                port,
-                client_id=self.settings.client_id,
-                request_timeout_ms=int(self.settings.request_timeout_s * 1000),
-                max_idle_ms=_IDLE_CONNECTION_MS,
-            )
+            self._refusals.check(host, port)
             try:
-                async with asyncio.timeout(self.settings.connect_timeout_s):
-                    await connection.connect()
-            except (KafkaError, OSError, TimeoutError) as error:
-                raise _unreachable(host, port, error) from error
+                async with asyncio.timeout(settings.connect_timeout_s):
+                    connection = await open_broker(
+                        host,
+                        port,
+                        settings.security,
+                        client_id=settings.client_id,
+                        request_timeout_s=settings.request_timeout_s,
+                    )
+            except TimeoutError as error:
+                raise connect_failure(Attempt(host, port), error) from error
+            except ConnectionUnusable as error:
+                self._refusals.note(host, port, error)
+                raise
+            self._refusals.forget(host, port)
             self._connections[key] = connection
             return connection
+
+
+def _none_of(failures: Sequence[SourceUnreachable]) -> SourceUnreachable:
+    """The error of several brokers; what somebody has to mend comes before what passes."""
+    texts = "; ".join(dict.fromkeys(str(failure) for failure in failures))
+    for failure in failures:
+        if isinstance(failure, ConnectionUnusable):
+            text = f"no broker can be used: {texts}"
+            return ConnectionUnusable(text, reason=failure.reason, metadata=failure.metadata)
+    return SourceUnreachable(f"no broker answers: {texts}")
 
 
 def _unreachable(host: str, port: int, error: Exception) -> SourceUnreachable:

@@ -14,6 +14,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import READ_COMMITTED, Channel, Cluster, KafkaSettings
+from cachesvc.mining.kafka.failures import told
 from cachesvc.mining.kafka.fetch_state import FetchState
 from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch_offset
 from cachesvc.mining.kafka.survey import Survey
@@ -146,7 +147,7 @@ class KafkaSource:
                 await self._survey.look()
                 self._error = ""
             except SourceUnreachable as error:
-                self._error = str(error)
+                self._error = told(error)
             self._changed.set()
             if self._error:
                 await asyncio.sleep(backoff.next())
@@ -216,7 +217,7 @@ class KafkaSource:
                 await asyncio.sleep(began_s + _SMALL_FETCH_SPACING_S - time.monotonic())
         except SourceUnreachable as error:
             for state, _ in fetch.asked:
-                state.fail(ProblemReason.SOURCE_UNREACHABLE, str(error))
+                state.fail(ProblemReason.SOURCE_UNREACHABLE, told(error))
             self._survey_wanted.set()
             await asyncio.sleep(backoff.next())
         finally:

@@ -61,13 +61,6 @@ class OverviewAdmin:
             store_format_version=FORMAT_VERSION,
         )
 
-    async def ListConnections(
-        self, request: pb.ListConnectionsRequest, context: Context
-    ) -> pb.ListConnectionsResponse:
-        return pb.ListConnectionsResponse(
-            connections=[views.connection(source) for source in self._sources.all()]
-        )
-
     async def ListMiningTasks(
         self, request: pb.ListMiningTasksRequest, context: Context
     ) -> pb.ListMiningTasksResponse:

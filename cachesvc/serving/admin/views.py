@@ -1,4 +1,4 @@
-"""Messages that show the state of connections, topics, files and jobs."""
+"""Messages that show the state of readers, topics, files and jobs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,14 +6,12 @@ from typing import Any
 
 from cachesvc.log.assignments import JoinedReader
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
-from cachesvc.log.sources import Source
-from cachesvc.model import MiningState, NonJsonPolicy, PartitionId, Segment, TopicId
+from cachesvc.model import MiningState, PartitionId, Segment, TopicId
 from cachesvc.serving.ports import JobProgress, JobState
 from cachesvc.serving.views import partition_offsets
 from cachesvc.store.ports import JobRunRecord
 from cachesvc.v1 import admin_pb2 as pb
 
-_POLICIES = {NonJsonPolicy.REJECT: pb.REJECT, NonJsonPolicy.STOP: pb.STOP}
 # The state of a topic is that of its partition which needs most attention.
 _BY_URGENCY = (
     MiningState.FAILED,
@@ -23,18 +21,6 @@ _BY_URGENCY = (
     MiningState.STARTING,
     MiningState.IDLE,
 )
-
-
-def connection(source: Source) -> pb.Connection:
-    """A configured Kafka cluster."""
-    return pb.Connection(
-        name=source.name,
-        bootstrap_servers=source.bootstrap_servers,
-        topic_expression=source.topic_expression,
-        non_json_policy=_POLICIES[source.non_json_policy],
-        reachable=source.known and not source.error,
-        error=source.error,
-    )
 
 
 def reader(joined: JoinedReader) -> pb.Reader:

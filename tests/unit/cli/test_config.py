@@ -14,6 +14,8 @@ def without_nothing(value: object) -> object:
     """JSON without nulls, which TOML does not have."""
     if isinstance(value, dict):
         return {key: without_nothing(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nothing(item) for item in value]
     return value
 
 

@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.message import Message
 
 from cachesvc.v1 import admin_pb2 as admin
+from cachesvc.v1 import connections_pb2 as connections
 from cachesvc.v1 import log_cache_pb2 as log_cache
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_service import FakeService
@@ -156,16 +157,26 @@ def test_readers(run: Run, service: FakeService) -> None:
 
 
 def test_connections(run: Run, service: FakeService) -> None:
-    connection = admin.Connection(
+    connection = connections.Connection(
         name="main",
+        type="source",
         bootstrap_servers=["k1:9092", "k2:9092"],
         topic_expression=".*",
-        non_json_policy=admin.REJECT,
+        non_json_policy=connections.REJECT,
+        log_caching=True,
+        tls=connections.ConnectionTls(),
+        sasl=connections.ConnectionSasl(mechanism="PLAIN"),
         error="timed out",
     )
-    service.answer("ListConnections", admin.ListConnectionsResponse(connections=[connection]))
-    row = lines(run("connections").stdout)[1]
-    assert row == ["main", "k1:9092,", "k2:9092", ".*", "REJECT", "no", "timed", "out"]
+    answer = connections.ListConnectionsResponse(connections=[connection])
+    service.answer("ListConnections", answer)
+    for command in (("connections",), ("connection", "list")):
+        (row,) = run(*command).stdout.splitlines()[1:]
+        expected = "main source k1:9092, k2:9092 .* REJECT on TLS, PLAIN no timed out"
+        assert row.split() == expected.split()
+        (as_json,) = json.loads(run(*command, "--json").stdout)
+        assert as_json["sasl"]["mechanism"] == "PLAIN"
+        assert as_json["kerberos"] is None
 
 
 def test_lag(run: Run, service: FakeService) -> None:
@@ -207,7 +218,7 @@ def test_lag(run: Run, service: FakeService) -> None:
         ("rejects", "ListRejects", admin.ListRejectsResponse()),
         ("mining", "ListMiningTasks", admin.ListMiningTasksResponse()),
         ("readers", "ListReaders", admin.ListReadersResponse()),
-        ("connections", "ListConnections", admin.ListConnectionsResponse()),
+        ("connections", "ListConnections", connections.ListConnectionsResponse()),
         ("subscriptions", "ListSubscriptions", log_cache.ListSubscriptionsResponse()),
         ("jobs", "ListJobs", admin.ListJobsResponse()),
         ("lag", "ListTopics", admin.ListTopicsResponse()),

@@ -88,6 +88,8 @@ def test_levels() -> None:
     stream = configured("debug")
     logging.getLogger("aiokafka.consumer").debug("chatter")
     assert "chatter" in stream.getvalue()
+    logging.getLogger("aiokafka.conn").debug("a request with a password")
+    assert "password" not in stream.getvalue()
 
 
 def test_the_last_call_counts() -> None:

@@ -23,6 +23,7 @@ CODES: dict[type[errors.CacheError], int] = {
     errors.DataLoss: code_pb2.DATA_LOSS,
     errors.DamagedFile: code_pb2.DATA_LOSS,
     errors.SourceUnreachable: code_pb2.UNAVAILABLE,
+    errors.ConnectionUnusable: code_pb2.FAILED_PRECONDITION,
     errors.ShuttingDown: code_pb2.UNAVAILABLE,
 }
 

@@ -1,3 +1,5 @@
+from cachesvc.v1 import connection_test_pb2 as _connection_test_pb2
+from cachesvc.v1 import connections_pb2 as _connections_pb2
 from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -8,21 +10,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class NonJsonPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    NON_JSON_POLICY_UNSPECIFIED: _ClassVar[NonJsonPolicy]
-    REJECT: _ClassVar[NonJsonPolicy]
-    STOP: _ClassVar[NonJsonPolicy]
-
 class JournalState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     JOURNAL_STATE_UNSPECIFIED: _ClassVar[JournalState]
     ACTIVE: _ClassVar[JournalState]
     SEALING: _ClassVar[JournalState]
     WARM: _ClassVar[JournalState]
-NON_JSON_POLICY_UNSPECIFIED: NonJsonPolicy
-REJECT: NonJsonPolicy
-STOP: NonJsonPolicy
 JOURNAL_STATE_UNSPECIFIED: JournalState
 ACTIVE: JournalState
 SEALING: JournalState
@@ -41,32 +34,6 @@ class GetConfigResponse(_message.Message):
     version: str
     store_format_version: int
     def __init__(self, config_json: _Optional[str] = ..., version: _Optional[str] = ..., store_format_version: _Optional[int] = ...) -> None: ...
-
-class ListConnectionsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
-
-class ListConnectionsResponse(_message.Message):
-    __slots__ = ("connections",)
-    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
-    connections: _containers.RepeatedCompositeFieldContainer[Connection]
-    def __init__(self, connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ...) -> None: ...
-
-class Connection(_message.Message):
-    __slots__ = ("name", "bootstrap_servers", "topic_expression", "non_json_policy", "reachable", "error")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    BOOTSTRAP_SERVERS_FIELD_NUMBER: _ClassVar[int]
-    TOPIC_EXPRESSION_FIELD_NUMBER: _ClassVar[int]
-    NON_JSON_POLICY_FIELD_NUMBER: _ClassVar[int]
-    REACHABLE_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    bootstrap_servers: _containers.RepeatedScalarFieldContainer[str]
-    topic_expression: str
-    non_json_policy: NonJsonPolicy
-    reachable: bool
-    error: str
-    def __init__(self, name: _Optional[str] = ..., bootstrap_servers: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., non_json_policy: _Optional[_Union[NonJsonPolicy, str]] = ..., reachable: _Optional[bool] = ..., error: _Optional[str] = ...) -> None: ...
 
 class ListMiningTasksRequest(_message.Message):
     __slots__ = ("connection",)

@@ -4,6 +4,8 @@ import grpc
 import warnings
 
 from cachesvc.v1 import admin_pb2 as cachesvc_dot_v1_dot_admin__pb2
+from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__test__pb2
+from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -41,8 +43,33 @@ class AdminStub:
                 _registered_method=True)
         self.ListConnections = channel.unary_unary(
                 '/cachesvc.v1.Admin/ListConnections',
-                request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
-                response_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListConnectionsResponse.FromString,
+                request_serializer=cachesvc_dot_v1_dot_connections__pb2.ListConnectionsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_connections__pb2.ListConnectionsResponse.FromString,
+                _registered_method=True)
+        self.GetConnection = channel.unary_unary(
+                '/cachesvc.v1.Admin/GetConnection',
+                request_serializer=cachesvc_dot_v1_dot_connections__pb2.GetConnectionRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_connections__pb2.GetConnectionResponse.FromString,
+                _registered_method=True)
+        self.CreateConnection = channel.unary_unary(
+                '/cachesvc.v1.Admin/CreateConnection',
+                request_serializer=cachesvc_dot_v1_dot_connections__pb2.CreateConnectionRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_connections__pb2.CreateConnectionResponse.FromString,
+                _registered_method=True)
+        self.UpdateConnection = channel.unary_unary(
+                '/cachesvc.v1.Admin/UpdateConnection',
+                request_serializer=cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionResponse.FromString,
+                _registered_method=True)
+        self.DeleteConnection = channel.unary_unary(
+                '/cachesvc.v1.Admin/DeleteConnection',
+                request_serializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionResponse.FromString,
+                _registered_method=True)
+        self.TestConnection = channel.unary_stream(
+                '/cachesvc.v1.Admin/TestConnection',
+                request_serializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.FromString,
                 _registered_method=True)
         self.ListMiningTasks = channel.unary_unary(
                 '/cachesvc.v1.Admin/ListMiningTasks',
@@ -112,7 +139,47 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListConnections(self, request, context):
-        """The configured Kafka clusters, ordered by name.
+        """The Kafka clusters, ordered by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConnection(self, request, context):
+        """NOT_FOUND and UNKNOWN_CONNECTION where there is none of that name, here and below.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateConnection(self, request, context):
+        """Makes a connection that survives a restart. FAILED_PRECONDITION and CONNECTION_EXISTS where the
+        name is taken; INVALID_ARGUMENT and INVALID_CONFIG with the `field` that is wrong.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateConnection(self, request, context):
+        """Replaces all settings of a connection and restarts its readers; others flow on undisturbed, and
+        so do subscriptions. Answers once the readers with the old settings have ended, which takes up
+        to 6 seconds. FAILED_PRECONDITION and CONNECTION_IN_FILE where the file has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteConnection(self, request, context):
+        """Forgets a connection; what is cached of it stays until retention takes it.
+        FAILED_PRECONDITION: CONNECTION_IN_USE with the subscriptions that use it, CONNECTION_IN_FILE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestConnection(self, request, context):
+        """Tries a connection from the service's machine, one check after the other. What is wrong with the
+        connection is in the checks; the call itself fails only if there is no such connection.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,8 +271,33 @@ def add_AdminServicer_to_server(servicer, server):
             ),
             'ListConnections': grpc.unary_unary_rpc_method_handler(
                     servicer.ListConnections,
-                    request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListConnectionsRequest.FromString,
-                    response_serializer=cachesvc_dot_v1_dot_admin__pb2.ListConnectionsResponse.SerializeToString,
+                    request_deserializer=cachesvc_dot_v1_dot_connections__pb2.ListConnectionsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_connections__pb2.ListConnectionsResponse.SerializeToString,
+            ),
+            'GetConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConnection,
+                    request_deserializer=cachesvc_dot_v1_dot_connections__pb2.GetConnectionRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_connections__pb2.GetConnectionResponse.SerializeToString,
+            ),
+            'CreateConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConnection,
+                    request_deserializer=cachesvc_dot_v1_dot_connections__pb2.CreateConnectionRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_connections__pb2.CreateConnectionResponse.SerializeToString,
+            ),
+            'UpdateConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateConnection,
+                    request_deserializer=cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionResponse.SerializeToString,
+            ),
+            'DeleteConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConnection,
+                    request_deserializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionResponse.SerializeToString,
+            ),
+            'TestConnection': grpc.unary_stream_rpc_method_handler(
+                    servicer.TestConnection,
+                    request_deserializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.SerializeToString,
             ),
             'ListMiningTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMiningTasks,
@@ -315,8 +407,143 @@ class Admin:
             request,
             target,
             '/cachesvc.v1.Admin/ListConnections',
-            cachesvc_dot_v1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
-            cachesvc_dot_v1_dot_admin__pb2.ListConnectionsResponse.FromString,
+            cachesvc_dot_v1_dot_connections__pb2.ListConnectionsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_connections__pb2.ListConnectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/GetConnection',
+            cachesvc_dot_v1_dot_connections__pb2.GetConnectionRequest.SerializeToString,
+            cachesvc_dot_v1_dot_connections__pb2.GetConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/CreateConnection',
+            cachesvc_dot_v1_dot_connections__pb2.CreateConnectionRequest.SerializeToString,
+            cachesvc_dot_v1_dot_connections__pb2.CreateConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/UpdateConnection',
+            cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionRequest.SerializeToString,
+            cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/DeleteConnection',
+            cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionRequest.SerializeToString,
+            cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cachesvc.v1.Admin/TestConnection',
+            cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.SerializeToString,
+            cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

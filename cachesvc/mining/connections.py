@@ -1,0 +1,324 @@
+"""The connections of a service, from its file and made over Admin, and what runs for each of them.
+
+A connection that changes is stopped and started alone; the others flow on undisturbed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from cachesvc.connection_config import ConnectionConfig, connection_dict, parse_connection
+from cachesvc.errors import InvalidConfig, PreconditionFailed, ShuttingDown
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.sources import Source, Sources
+from cachesvc.mining.supervisor import ReaderProcess
+from cachesvc.mining.watch import watch
+from cachesvc.model import PartitionId
+from cachesvc.store.ports import ConnectionRecord
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class ConnectionWork:
+    """What runs for one connection: looks at its cluster, and the local readers.
+
+    Args:
+        source: The connection as the log sees it.
+        readers: Processes that are kept running.
+    """
+
+    def __init__(self, source: Source, readers: Sequence[ReaderProcess]) -> None:
+        self.source = source
+        self.readers = readers
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, tasks: asyncio.TaskGroup, sources: Sources, look_interval_s: float) -> None:
+        """Runs until stopped, or until the group ends."""
+        self._tasks = [tasks.create_task(watch(sources, self.source, look_interval_s))]
+        self._tasks += [tasks.create_task(reader.run()) for reader in self.readers]
+
+    async def stop(self) -> None:
+        """Ends it, readers cleanly in bounded time. Idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.source.lookup.close()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownConnection:
+    """A connection with its settings and its work.
+
+    Attributes:
+        config: The settings.
+        work: What runs for it.
+        created_ms: When it was made over Admin; None for one of the file.
+        updated_ms: When it was last changed over Admin; likewise.
+    """
+
+    config: ConnectionConfig
+    work: ConnectionWork
+    created_ms: int | None = None
+    updated_ms: int | None = None
+
+    @property
+    def source(self) -> Source:
+        """The connection as the log sees it."""
+        return self.work.source
+
+    @property
+    def in_file(self) -> bool:
+        """Whether it comes from the service's file, where alone it can be changed."""
+        return self.created_ms is None
+
+
+class Connections:
+    """All connections, by name. Belongs to one event loop; ``run`` has to run.
+
+    Changes follow one another. A caller that is cancelled does not undo its change.
+
+    Args:
+        in_file: Those of the service's file; they hide those of the catalogue that have their name.
+        catalogue: Keeps those made over Admin.
+        sources: Is kept the same as this.
+        make_work: Makes what runs for a connection.
+        subscriptions_of: The names of the subscriptions that use a connection.
+        cached: The partitions that the store has.
+        look_interval_s: Between looks at each cluster.
+    """
+
+    def __init__(
+        self,
+        in_file: Sequence[ConnectionConfig],
+        catalogue: CatalogueThread,
+        sources: Sources,
+        make_work: Callable[[ConnectionConfig], ConnectionWork],
+        subscriptions_of: Callable[[str], list[str]],
+        cached: Callable[[], Iterable[PartitionId]],
+        look_interval_s: float,
+    ) -> None:
+        self._in_file = in_file
+        self._catalogue = catalogue
+        self._sources = sources
+        self._make_work = make_work
+        self._subscriptions_of = subscriptions_of
+        self._cached = cached
+        self._look_interval_s = look_interval_s
+        self._all: dict[str, KnownConnection] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._started = asyncio.Event()
+        self._changing = asyncio.Lock()
+        self._changes: set[asyncio.Future[Any]] = set()
+
+    async def load(self) -> None:
+        """Enters the connections of the file and of the catalogue; nothing runs before ``run``."""
+        for config in self._in_file:
+            self._enter(config)
+        for record in await self._catalogue.call(lambda port: port.list_connections()):
+            if record.name in self._all:
+                _log.warning(
+                    "a connection of the file hides one that was made over Admin",
+                    extra={"event": "connection_hidden", "connection": record.name},
+                )
+                continue
+            try:
+                tree = msgspec.json.decode(record.settings_json)
+                config = parse_connection(tree, f"connection {record.name!r} of the catalogue")
+            except (InvalidConfig, msgspec.DecodeError) as error:
+                _log.error(
+                    "a connection of the catalogue makes no sense to this version and is left out",
+                    extra={
+                        "event": "connection_unreadable",
+                        "connection": record.name,
+                        "error": str(error),
+                    },
+                )
+                continue
+            self._enter(config, record)
+
+    async def run(self) -> None:
+        """Looks at clusters and keeps readers running until cancelled; ends readers cleanly."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for each in self._all.values():
+                    each.work.start(tasks, self._sources, self._look_interval_s)
+                self._started.set()
+                await asyncio.Event().wait()
+        finally:
+            self._tasks = None
+            self._started.set()
+            await asyncio.gather(*self._changes, return_exceptions=True)
+            for each in self._all.values():
+                await each.work.stop()
+
+    # Looking
+
+    def all(self) -> list[KnownConnection]:
+        """Every connection, ordered by name."""
+        return [self._all[name] for name in sorted(self._all)]
+
+    def get(self, name: str) -> KnownConnection:
+        """A connection.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        return self._all[self._sources.get(name).name]
+
+    # Readers
+
+    def _readers(self) -> list[ReaderProcess]:
+        return [reader for each in self._all.values() for reader in each.work.readers]
+
+    def replace_reader(self, pid: int) -> None:
+        """Kills the local reader process of that id, if there is one; another one is started."""
+        for reader in self._readers():
+            if reader.pid == pid:
+                reader.replace()
+
+    def kill_readers(self) -> None:
+        """Kills all local reader processes, because the time for a clean end is over."""
+        for reader in self._readers():
+            reader.replace()
+
+    # Changing
+
+    async def create(self, config: ConnectionConfig) -> KnownConnection:
+        """Makes a connection that survives a restart.
+
+        Raises:
+            PreconditionFailed: The name is taken (``CONNECTION_EXISTS``), or the catalogue cannot
+                be written.
+        """
+        return await self._change(lambda: self._create(config))
+
+    async def update(self, config: ConnectionConfig) -> KnownConnection:
+        """Replaces the settings of a connection; returns once its work has been restarted.
+
+        Raises:
+            NotFound: There is none of that name.
+            PreconditionFailed: It is in the file (``CONNECTION_IN_FILE``), or the catalogue cannot
+                be written.
+        """
+        return await self._change(lambda: self._update(config))
+
+    async def delete(self, name: str) -> None:
+        """Forgets a connection; what is cached of it stays.
+
+        Raises:
+            NotFound: There is none of that name.
+            PreconditionFailed: It is in the file (``CONNECTION_IN_FILE``), subscriptions use it
+                (``CONNECTION_IN_USE``), or the catalogue cannot be written.
+        """
+        await self._change(lambda: self._delete(name))
+
+    async def _create(self, config: ConnectionConfig) -> KnownConnection:
+        if config.name in self._all:
+            raise PreconditionFailed(
+                f"there is a connection {config.name!r}; choose another name, or update that one",
+                reason="CONNECTION_EXISTS",
+                metadata={"connection": config.name},
+            )
+        now_ms = time.time_ns() // 1_000_000
+        return await self._store_and_start(config, now_ms, now_ms)
+
+    async def _update(self, config: ConnectionConfig) -> KnownConnection:
+        before = self._changeable(config.name)
+        if before.config == config:
+            return before
+        now_ms = time.time_ns() // 1_000_000
+        return await self._store_and_start(config, before.created_ms or now_ms, now_ms, before)
+
+    async def _store_and_start(
+        self,
+        config: ConnectionConfig,
+        created_ms: int,
+        now_ms: int,
+        before: KnownConnection | None = None,
+    ) -> KnownConnection:
+        settings = msgspec.json.encode(connection_dict(config)).decode()
+        record = ConnectionRecord(config.name, settings, created_ms, now_ms)
+        await self._catalogue.call(lambda port: port.put_connection(record))
+        if before is not None:
+            await before.work.stop()
+        known = self._enter(config, record)
+        known.work.start(self._group(), self._sources, self._look_interval_s)
+        _log.info(
+            "a connection was made or changed",
+            extra={"event": "connection_changed", "connection": config.name},
+        )
+        return known
+
+    async def _delete(self, name: str) -> None:
+        known = self._changeable(name)
+        users = self._subscriptions_of(name)
+        if users:
+            raise PreconditionFailed(
+                f"subscriptions use the connection {name!r}: {', '.join(users)}; delete them first",
+                reason="CONNECTION_IN_USE",
+                metadata={"connection": name, "subscriptions": ",".join(users)},
+            )
+        # At once, so that nobody subscribes to it any more.
+        self._sources.remove(name)
+        try:
+            await self._catalogue.call(lambda port: port.delete_connection(name))
+        except BaseException:
+            self._sources.put(known.source)
+            raise
+        del self._all[name]
+        await known.work.stop()
+        _log.info(
+            "a connection was deleted", extra={"event": "connection_deleted", "connection": name}
+        )
+
+    def _changeable(self, name: str) -> KnownConnection:
+        known = self.get(name)
+        if known.in_file:
+            raise PreconditionFailed(
+                f"connection {name!r} is in the service's configuration file; change it there and "
+                "restart the service",
+                reason="CONNECTION_IN_FILE",
+                metadata={"connection": name},
+            )
+        return known
+
+    def _enter(
+        self, config: ConnectionConfig, record: ConnectionRecord | None = None
+    ) -> KnownConnection:
+        work = self._make_work(config)
+        if record is None:
+            known = KnownConnection(config, work)
+        else:
+            known = KnownConnection(config, work, record.created_ms, record.updated_ms)
+        self._all[config.name] = known
+        self._sources.put(work.source)
+        self._sources.remember(id_ for id_ in self._cached() if id_.connection == config.name)
+        return known
+
+    async def _change(self, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One change after the other, each to its end, whatever becomes of the caller."""
+        await self._started.wait()
+
+        async def in_turn() -> T:
+            async with self._changing:
+                self._group()
+                return await change()
+
+        running = asyncio.ensure_future(in_turn())
+        self._changes.add(running)
+        running.add_done_callback(self._changes.discard)
+        # What nobody waits for any more is not to be complained about.
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(running)
+
+    def _group(self) -> asyncio.TaskGroup:
+        if self._tasks is None:
+            raise ShuttingDown("the service is about to end; try again")
+        return self._tasks
