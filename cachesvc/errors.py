@@ -6,6 +6,7 @@
     ├── NotFound                 what was named does not exist
     ├── PreconditionFailed       the state of things forbids it for now
     │   ├── StoreLocked          another process owns the store
+    │   ├── StoreUnwritable      the disk does not take it; try again
     │   └── StoreFormatUnsupported  the store was written by a newer version
     ├── Superseded               somebody newer has taken this role; stop
     ├── DataLoss                 a range that neither the cache nor the source can give
@@ -74,6 +75,13 @@ class StoreLocked(PreconditionFailed):
     """Another process owns the store."""
 
     default_reason = "STORE_LOCKED"
+
+
+class StoreUnwritable(PreconditionFailed):
+    """The disk does not take it, being full most likely; the same call works once it does."""
+
+    retriable = True
+    default_reason = "STORE_WRITE_FAILED"
 
 
 class StoreFormatUnsupported(PreconditionFailed):

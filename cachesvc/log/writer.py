@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from cachesvc.errors import PreconditionFailed, ShuttingDown
+from cachesvc.errors import PreconditionFailed, ShuttingDown, StoreUnwritable
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
 from cachesvc.policy.sealing import SealLimits, should_seal
@@ -185,8 +185,5 @@ class LogWriter:
         for append in [*work.appends, *behind]:
             if not append.done.done():
                 append.done.set_exception(
-                    PreconditionFailed(
-                        f"{work.log.id}: cannot write to the journal: {error}",
-                        reason="STORE_WRITE_FAILED",
-                    )
+                    StoreUnwritable(f"{work.log.id}: cannot write to the journal: {error}")
                 )

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from cachesvc.errors import DamagedFile, PreconditionFailed, StoreFormatUnsupported
+from cachesvc.errors import DamagedFile, StoreFormatUnsupported, StoreUnwritable
 from cachesvc.model import (
     GapCause,
     GapPolicy,
@@ -362,9 +362,7 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise PreconditionFailed(
-            f"the catalogue cannot be used: {error}", reason="STORE_WRITE_FAILED"
-        ) from error
+        raise StoreUnwritable(f"the catalogue cannot be used: {error}") from error
 
 
 def _identity(partition: PartitionId) -> tuple[str, str, int, int]:

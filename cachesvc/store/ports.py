@@ -3,7 +3,7 @@
 The service uses ``catalogue.DuckDBCatalogue``; ``memory_catalogue.MemoryCatalogue`` is its twin
 without files. One conformance suite holds both to this contract. Every method is one transaction:
 when it returns, its effect survives the death of the process; when it raises, nothing happened. It
-raises ``PreconditionFailed`` with reason ``STORE_WRITE_FAILED`` where the disk does not take it.
+raises ``StoreUnwritable`` where the disk does not take it.
 Methods block and are called from one thread at a time.
 """
 
