@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import errors
@@ -162,13 +163,13 @@ def test_a_broker_that_refuses_the_clients_certificate() -> None:
 def test_files_that_are_not_as_they_should_be(
     pair: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
-    changes: dict[str, str | None],
+    changes: dict[str, Any],
     reason: str,
     place: str,
 ) -> None:
     monkeypatch.setenv("RIGHT", "s3cret")
     monkeypatch.setenv("WRONG", "wr0ng")
-    settings = {
+    settings: dict[str, Any] = {
         "ca_file": str(pair[0]),
         "certificate_file": str(pair[0]),
         "key_file": str(pair[1]),
