@@ -43,14 +43,22 @@ class Delivered:
 
 
 async def full(
-    address: str, subscription: str, topic: str, *, commit: bool = False, timeout_s: float = 60
+    address: str,
+    subscription: str,
+    topic: str,
+    *,
+    connection: str = "",
+    commit: bool = False,
+    timeout_s: float = 60,
 ) -> Delivered:
     """Everything that the source has now, by a FULL stream."""
     delivered = Delivered()
     async with (
         asyncio.timeout(timeout_s),
         Client(address) as client,
-        client.subscribe(subscription, topics=[topic], mode=Mode.FULL) as stream,
+        client.subscribe(
+            subscription, connection=connection, topics=[topic], mode=Mode.FULL
+        ) as stream,
     ):
         async for event in stream.events():
             if isinstance(event, Started):
