@@ -9,12 +9,13 @@ from __future__ import annotations
 import socketserver
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from types import TracebackType
 from typing import Self
 
 _METADATA, _HANDSHAKE, _VERSIONS, _AUTHENTICATE = 3, 17, 18, 36
 _SPOKEN = {_METADATA: (5, 5), _HANDSHAKE: (1, 1), _VERSIONS: (0, 0), _AUTHENTICATE: (0, 0)}
+_BEFORE_LOGIN: Container[int] = frozenset({_HANDSHAKE, _VERSIONS, _AUTHENTICATE})
 _AUTHENTICATION_FAILED = 58
 _NODE = 1
 
@@ -34,7 +35,11 @@ class SaslStandIn:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                allowed = _BEFORE_LOGIN
                 for key, correlation, body in _requests(self.rfile.read):
+                    if key not in allowed:
+                        return
+                    allowed = _SPOKEN if key == _AUTHENTICATE else allowed
                     answer = stand_in._answer(key, body)
                     framed = struct.pack(">i", correlation) + answer
                     self.wfile.write(struct.pack(">i", len(framed)) + framed)

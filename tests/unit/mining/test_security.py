@@ -20,6 +20,7 @@ from cachesvc.mining.kafka import kerberos
 from cachesvc.mining.kafka.cluster import Cluster, KafkaSettings
 from cachesvc.mining.kafka.failures import Attempt, connect_failure, told
 from cachesvc.mining.kafka.security import Security, open_broker, prepare
+from tests.support.sasl_stand_in import SaslStandIn
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[object, object, None]]
 SCRAM = SaslConfig(mechanism="SCRAM-SHA-512", username="u", password_env="PASSWORD")
@@ -104,9 +105,25 @@ def test_the_host_check_can_be_left_out(pair: tuple[Path, Path]) -> None:
 
 
 def test_tls_to_a_listener_without(pair: tuple[Path, Path]) -> None:
-    error = refused(Security(tls=TlsConfig(ca_file=str(pair[0]))))
-    assert error.reason == "TLS_HANDSHAKE_FAILED"
-    assert "does it speak TLS on this port?" in str(error)
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.transport.abort()
+
+    async def words(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n")
+
+    security = Security(tls=TlsConfig(ca_file=str(pair[0])))
+    for handler, kind in (
+        # Brokers that end do so too.
+        (hang_up, SourceUnreachable),
+        (reset, SourceUnreachable),
+        (words, ConnectionUnusable),
+    ):
+        error = refused(security, handler)
+        assert type(error) is kind, handler
+        assert error.reason == "TLS_HANDSHAKE_FAILED"
+        assert "speak TLS on this port" in str(error)
 
 
 def test_plain_text_to_a_listener_with_tls(pair: tuple[Path, Path]) -> None:
@@ -337,6 +354,18 @@ def test_a_login_that_hangs_can_be_given_up() -> None:
 
 
 # A cluster
+
+
+def test_a_broker_that_wants_authentication_hangs_up() -> None:
+    async def ask(address: str) -> None:
+        cluster = Cluster(KafkaSettings(bootstrap_servers=(address,)))
+        with pytest.raises(SourceUnreachable) as caught:
+            await cluster.metadata(None)
+        assert caught.value.reason == "AUTHENTICATION_REQUIRED"
+        await cluster.close()
+
+    with SaslStandIn("x") as stand_in:
+        asyncio.run(ask(stand_in.address))
 
 
 def test_a_broker_that_refuses_is_left_alone_for_a_while() -> None:
