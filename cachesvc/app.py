@@ -101,6 +101,7 @@ class _Service:
             sources,
             self._work,
             subscriptions.using,
+            assignments.dismiss,
             lambda: (log.id for log in store.all()),
             config.mining.metadata_interval_s,
         )

@@ -79,6 +79,23 @@ def test_a_connection_may_name_the_only_reader(tmp_path: Path) -> None:
     in_plan(tmp_path, FakeLookup(orders=1, items=1), test)
 
 
+def test_dismissed_readers_lose_their_topics_until_they_join_again(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        one, two = plan.join("one"), plan.join("two")
+        await plan.want("orders")
+        await plan.settled("orders")
+        plan.assignments.dismiss("spare")
+        assert plan.assignments.readers() == [one, two]
+        plan.assignments.dismiss("main")
+        assert plan.assignments.readers() == []
+        assert not one.assigned and not two.assigned
+        assert one.changed.is_set()
+        plan.join("one")
+        assert await plan.settled("orders") == {"orders": "one"}
+
+    in_plan(tmp_path, FakeLookup(orders=1), test)
+
+
 def test_nothing_is_needed_of_a_connection_that_is_not_mined(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         reader = plan.join("one")

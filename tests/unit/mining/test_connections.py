@@ -49,6 +49,7 @@ class Stage:
     Attributes:
         works: What was made to run, in order.
         users: Subscriptions by connection.
+        dismissed: Connections whose readers have to join again.
     """
 
     def __init__(self, *in_file: ConnectionConfig, port: MemoryCatalogue | None = None) -> None:
@@ -57,6 +58,7 @@ class Stage:
         self.sources = Sources([])
         self.works: list[ConnectionWork] = []
         self.users: dict[str, list[str]] = {}
+        self.dismissed: list[str] = []
         self.cached = [PartitionId("spare", "cached", 1, 3)]
         self.connections = Connections(
             in_file,
@@ -64,6 +66,7 @@ class Stage:
             self.sources,
             self._work,
             lambda name: self.users.get(name, []),
+            self.dismissed.append,
             lambda: self.cached,
             look_interval_s=60,
         )
@@ -194,6 +197,7 @@ def test_one_that_changes_is_restarted_alone() -> None:
         assert changed.created_ms == first.created_ms
         assert set(stage.sources.get("spare").topics) == {"items", "cached"}
         assert stage.port.list_connections()[0].settings_json.count("items|cached") == 1
+        assert set(stage.dismissed) == {"spare"}
 
     play(stage, scenario)
 
