@@ -111,6 +111,7 @@ class _Service:
             sources,
             self._work,
             subscriptions.using,
+            assignments.dismiss,
             lambda: (log.id for log in store.present()),
             config.mining.metadata_interval_s,
         )

@@ -113,9 +113,7 @@ class Assignments:
     def needed(self, source: Source) -> set[str]:
         """Topics of a connection that some subscription wants and the cluster has."""
         names: set[str] = set()
-        if not source.mined:
-            return names
-        for subscription in self._subscriptions().all():
+        for subscription in self._subscriptions().all() if source.mined else ():
             record = subscription.record
             if record.connection != source.name:
                 continue
@@ -165,6 +163,11 @@ class Assignments:
             self.plan_again()
         reader.assigned = {}
         reader.changed.set()
+
+    def dismiss(self, connection: str) -> None:
+        """Takes the readers of a connection out; they join again, and learn its settings."""
+        for reader in list(self._readers.get(connection, ())):
+            self.leave(reader)
 
     def end_all(self) -> None:
         """Takes all readers out, because the service ends."""

@@ -177,10 +177,6 @@ class Sources:
         if self._sources.pop(name, None) is not None:
             self.notify()
 
-    def current(self, source: Source) -> bool:
-        """Whether this is how the connection is now: neither replaced nor removed."""
-        return self._sources.get(source.name) is source
-
     def remember(self, cached: Iterable[PartitionId]) -> None:
         """Enters what is cached from earlier, before the first look."""
         numbers: dict[tuple[str, str], set[int]] = {}

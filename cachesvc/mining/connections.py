@@ -89,6 +89,7 @@ class Connections:
         sources: Is kept the same as this.
         make_work: Makes what runs for a connection.
         subscriptions_of: The names of the subscriptions that use a connection.
+        dismiss: Has the readers of a connection join again, to learn its settings.
         cached: The partitions that the store has.
         look_interval_s: Between looks at each cluster.
     """
@@ -100,6 +101,7 @@ class Connections:
         sources: Sources,
         make_work: Callable[[ConnectionConfig], ConnectionWork],
         subscriptions_of: Callable[[str], list[str]],
+        dismiss: Callable[[str], None],
         cached: Callable[[], Iterable[PartitionId]],
         look_interval_s: float,
     ) -> None:
@@ -108,6 +110,7 @@ class Connections:
         self._sources = sources
         self._make_work = make_work
         self._subscriptions_of = subscriptions_of
+        self._dismiss = dismiss
         self._cached = cached
         self._look_interval_s = look_interval_s
         self._all: dict[str, KnownConnection] = {}
@@ -249,6 +252,7 @@ class Connections:
         if before is not None:
             await before.work.stop()
         known = self._enter(config, record)
+        self._dismiss(config.name)
         known.work.start(self._group(), self._sources, self._look_interval_s)
         _log.info(
             "a connection was made or changed",
@@ -274,6 +278,7 @@ class Connections:
             raise
         del self._all[name]
         await known.work.stop()
+        self._dismiss(name)
         _log.info(
             "a connection was deleted", extra={"event": "connection_deleted", "connection": name}
         )

@@ -167,27 +167,27 @@ _TABLES = {
     "kerberos": ("principal", "keytab_file", "krb5_file", "service_name"),
     "target": ("acks", "compression", "ignore_push_errors"),
 }
+_FIELDS = ("name", "type", "bootstrap_servers", "topic_expression", "store", "agent")
 _TREES = st.fixed_dictionaries(
     {},
     optional={
         **{
-            name: _VALUE
-            | st.dictionaries(st.sampled_from(fields), _VALUE | st.text("hunter2", min_size=7))
+            name: _VALUE | st.dictionaries(st.sampled_from(fields), _VALUE)
             for name, fields in _TABLES.items()
         },
-        **dict.fromkeys(
-            ("name", "type", "bootstrap_servers", "topic_expression", "store", "agent"), _VALUE
-        ),
+        **dict.fromkeys(_FIELDS, _VALUE),
     },
 )
 
 
 @given(_TREES)
 def test_any_input_is_taken_or_refused_with_a_field(tree: dict[str, Any]) -> None:
+    refusal: InvalidConfig | None = None
     try:
         found = parse_connection({**BASE, **tree}, "x.toml", "connections[0]")
-    except InvalidConfig as error:
-        assert str(error).startswith("x.toml: connections[0]")
-        assert error.metadata["field"].startswith("connections[0]")
-    else:
         assert parse_connection(connection_dict(found), "again") == found
+    except InvalidConfig as error:
+        refusal = error
+    if refusal is not None:
+        assert str(refusal).startswith("x.toml: connections[0]")
+        assert refusal.metadata["field"].startswith("connections[0]")

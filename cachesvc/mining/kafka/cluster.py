@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
@@ -79,6 +79,7 @@ class Cluster:
         self._brokers: Mapping[int, tuple[str, int]] = {}
         self._bootstrap = [parse_address(server) for server in settings.bootstrap_servers]
         self._refusals = Refusals()
+        self._proven: set[tuple[str, int]] = set()
         self._connections: dict[tuple[str, int, Channel], AIOKafkaConnection] = {}
         self._connecting: defaultdict[tuple[str, int, Channel], asyncio.Lock] = defaultdict(
             asyncio.Lock
@@ -149,10 +150,15 @@ class Cluster:
     async def _request(self, host: str, port: int, channel: Channel, request: Request[Any]) -> Any:
         connection = await self._connect(host, port, channel)
         try:
-            return await connection.send(request)
+            answer = await connection.send(request)
         except (KafkaError, OSError, TimeoutError, NotImplementedError) as error:
             connection.close()
+            proven = (host, port) in self._proven or self.settings.security.mechanism is not None
+            if isinstance(error, KafkaConnectionError) and not proven:
+                raise _turned_away(host, port) from error
             raise _unreachable(host, port, error) from error
+        self._proven.add((host, port))
+        return answer
 
     async def _connect(self, host: str, port: int, channel: Channel) -> AIOKafkaConnection:
         key = (host, port, channel)
@@ -188,7 +194,18 @@ def _none_of(failures: Sequence[SourceUnreachable]) -> SourceUnreachable:
         if isinstance(failure, ConnectionUnusable):
             text = f"no broker can be used: {texts}"
             return ConnectionUnusable(text, reason=failure.reason, metadata=failure.metadata)
-    return SourceUnreachable(f"no broker answers: {texts}")
+    reasons = {failure.reason for failure in failures} - {SourceUnreachable.default_reason}
+    return SourceUnreachable(f"no broker answers: {texts}", reason=min(reasons, default=None))
+
+
+def _turned_away(host: str, port: int) -> SourceUnreachable:
+    """A broker that wants authentication closes the connection at the first real request."""
+    return SourceUnreachable(
+        f"{host}:{port}: the broker closed the connection at the first request; does it ask for "
+        "authentication on this port? If so, add a sasl or kerberos table",
+        reason="AUTHENTICATION_REQUIRED",
+        metadata={"host": host, "port": port},
+    )
 
 
 def _unreachable(host: str, port: int, error: Exception) -> SourceUnreachable:

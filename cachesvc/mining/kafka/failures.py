@@ -20,11 +20,12 @@ from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _UNTRUSTED = frozenset({18, 19, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
+_HUNG_UP = "UNEXPECTED_EOF_WHILE_READING"
 # The beginning of a TLS alert: what a TLS listener answers to plain text.
 _TLS_ALERT = 0x15
 _CREDENTIALS = "check user name, password and mechanism"
 _CLIENT_CERTIFICATE = re.compile(
-    r"ALERT_(BAD_CERTIFICATE|CERTIFICATE_|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE)"
+    r"ALERT_(BAD_CERTIFICATE|CERTIFICATE_|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA)"
 )
 
 
@@ -68,7 +69,7 @@ def _explain(attempt: Attempt, cause: BaseException) -> ConnectionUnusable | Non
     """The precise error, where the cause is known well enough."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         return _certificate(attempt, cause)
-    if isinstance(cause, ssl.SSLError):
+    if isinstance(cause, ssl.SSLError) and cause.reason != _HUNG_UP:
         return _handshake(attempt, cause)
     if isinstance(cause, KafkaError):
         return _refusal(attempt, cause)
@@ -77,9 +78,6 @@ def _explain(attempt: Attempt, cause: BaseException) -> ConnectionUnusable | Non
             return None
         text = "the broker speaks TLS on this port; add a tls table"
         return _unusable(attempt, text, reason="TLS_REQUIRED")
-    if isinstance(cause, ConnectionError) and attempt.tls and cause.errno is None:
-        text = "the broker ended the TLS handshake; does it speak TLS on this port?"
-        return _unusable(attempt, text, reason="TLS_HANDSHAKE_FAILED")
     if attempt.mechanism is not None and isinstance(cause, ValueError | KeyError | AssertionError):
         text = f"the broker's answer to {attempt.mechanism} is wrong; {_CREDENTIALS}"
         return _unusable(attempt, text, reason="AUTHENTICATION_FAILED")
@@ -140,8 +138,14 @@ def _unusable(attempt: Attempt, text: str, *, reason: str) -> ConnectionUnusable
 def _unreachable(
     attempt: Attempt, error: BaseException, causes: list[BaseException]
 ) -> SourceUnreachable:
+    """The error that may pass by itself, with what to look for if it does not."""
     metadata = {"host": attempt.host, "port": attempt.port}
     text = str(error) or type(error).__name__
+    if attempt.tls and isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLError):
+        text = "the broker ended the TLS handshake; does it speak TLS on this port?"
+        return SourceUnreachable(
+            f"{attempt.address}: {text}", reason="TLS_HANDSHAKE_FAILED", metadata=metadata
+        )
     if isinstance(error, KafkaConnectionError):
         text = "the broker closed the connection"
         if any(isinstance(cause, EOFError) for cause in causes):
@@ -162,5 +166,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def told(error: SourceUnreachable) -> str:
-    """An error as text for people; the reason comes first where somebody has to act."""
-    return f"{error.reason}: {error}" if isinstance(error, ConnectionUnusable) else str(error)
+    """An error as text for people; a reason that says more than the text's own comes first."""
+    plain = error.reason == SourceUnreachable.default_reason
+    return str(error) if plain else f"{error.reason}: {error}"

@@ -63,6 +63,52 @@ def test_topics_are_spread_over_readers(tmp_path: Path) -> None:
     in_plan(tmp_path, FakeLookup(a=1, b=1, c=1, d=1), test)
 
 
+def test_a_connection_may_name_the_only_reader(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        plan.source.agent = "two"
+        one = plan.join("one")
+        await plan.want("orders", "items")
+        plan.join("two")
+        assert await plan.settled("orders", "items") == {"orders": "two", "items": "two"}
+        plan.source.agent = "one"
+        plan.assignments.plan_again()
+        await until(lambda: set(one.assigned) == {"orders", "items"})
+        assert epoch_of(one, "orders") == 2
+        assert plan.owners() == {"orders": "one", "items": "one"}
+
+    in_plan(tmp_path, FakeLookup(orders=1, items=1), test)
+
+
+def test_dismissed_readers_lose_their_topics_until_they_join_again(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        one, two = plan.join("one"), plan.join("two")
+        await plan.want("orders")
+        await plan.settled("orders")
+        plan.assignments.dismiss("spare")
+        assert plan.assignments.readers() == [one, two]
+        plan.assignments.dismiss("main")
+        assert plan.assignments.readers() == []
+        assert not one.assigned and not two.assigned
+        assert one.changed.is_set()
+        plan.join("one")
+        assert await plan.settled("orders") == {"orders": "one"}
+
+    in_plan(tmp_path, FakeLookup(orders=1), test)
+
+
+def test_nothing_is_needed_of_a_connection_that_is_not_mined(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        reader = plan.join("one")
+        await plan.want("orders")
+        await plan.settled("orders")
+        plan.source.log_caching = False
+        assert plan.assignments.needed(plan.source) == set()
+        plan.assignments.plan_again()
+        await until(lambda: not reader.assigned)
+
+    in_plan(tmp_path, FakeLookup(orders=1), test)
+
+
 def test_every_change_of_hands_raises_the_epoch(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         await plan.want("orders")

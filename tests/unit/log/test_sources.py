@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from cachesvc.errors import InvalidRequest, NotFound, SourceUnreachable
+from cachesvc.errors import InvalidRequest, NotFound, PreconditionFailed, SourceUnreachable
 from cachesvc.log.sources import Sources
+from cachesvc.model import PartitionId
 from tests.unit.log.lookups import FakeLookup, source
 
 
@@ -93,3 +94,38 @@ def test_a_listener_may_leave_while_it_is_told() -> None:
     sources.notify()
     sources.notify()
     assert sorted(told_) == ["always", "always", "once"]
+
+
+def test_a_connection_that_is_replaced_keeps_topics_that_still_match() -> None:
+    sources = Sources([source(FakeLookup(orders=2, items=1))])
+    changes = told(sources)
+    narrow = source(FakeLookup())
+    narrow.matches = lambda topic: topic == "orders"
+    sources.put(narrow)
+    assert sources.resolve("main") is narrow
+    assert narrow.topics == {"orders": (0, 1)}
+    sources.remove("main")
+    sources.remove("main")
+    assert sources.all() == []
+    assert changes == ["changed", "changed"]
+
+
+def test_what_is_cached_adds_to_what_is_known() -> None:
+    main = source(FakeLookup(orders=2))
+    sources = Sources([main])
+    sources.remember([PartitionId("main", "orders", 1, 5), PartitionId("main", "gone", 1, 0)])
+    assert main.topics == {"orders": (0, 1, 5), "gone": (0,)}
+
+
+def test_only_what_is_mined_may_be_subscribed_to() -> None:
+    main = source(FakeLookup(orders=2))
+    main.check_mined()
+    main.log_caching = False
+    with pytest.raises(PreconditionFailed) as caught:
+        main.check_mined()
+    assert caught.value.reason == "LOG_CACHING_OFF"
+    main.is_source = False
+    with pytest.raises(PreconditionFailed) as caught:
+        main.check_mined()
+    assert caught.value.reason == "CONNECTION_NOT_A_SOURCE"
+    assert not main.mined

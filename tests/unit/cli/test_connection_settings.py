@@ -1,0 +1,168 @@
+"""``cachesvc connection``: what is sent to the service, and what is shown of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+
+from cachesvc.connection_config import parse_connection
+from cachesvc.serving.connection_messages import message_of
+from cachesvc.v1 import connections_pb2 as pb
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_service import FakeService
+from tests.unit.cli.messages import TIME, TIME_MS
+
+CONFIG = parse_connection(
+    {
+        "name": "orders",
+        "bootstrap_servers": ["k1:9092", "[::1]:9092"],
+        "tls": {"ca_file": "/etc/ca.pem"},
+        "sasl": {"mechanism": "SCRAM-SHA-512", "username": "u", "password_env": "PASSWORD"},
+    },
+    "test",
+)
+MESSAGE = message_of(CONFIG, reachable=True, created_ms=TIME_MS, updated_ms=TIME_MS)
+
+
+@pytest.fixture
+def answering(service: FakeService) -> FakeService:
+    service.answer("GetConnection", pb.GetConnectionResponse(connection=MESSAGE))
+    service.answer("CreateConnection", pb.CreateConnectionResponse(connection=MESSAGE))
+    service.answer("UpdateConnection", pb.UpdateConnectionResponse(connection=MESSAGE))
+    return service
+
+
+def test_show(run: Run, answering: FakeService) -> None:
+    result = run("connection", "show", "orders")
+    assert result.exit_code == 0, result.output
+    shown = dict(line.split(":", 1) for line in result.stdout.splitlines())
+    assert {name: value.strip() for name, value in shown.items()} == {
+        "name": "orders",
+        "type": "source",
+        "bootstrap_servers": "k1:9092, [::1]:9092",
+        "topic_expression": ".*",
+        "non_json_policy": "reject",
+        "log_caching": "yes",
+        "store": "default",
+        "agent": "",
+        "model_load_time": "02:00",
+        "tls.ca_file": "/etc/ca.pem",
+        "tls.check_hostname": "yes",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "u",
+        "sasl.password_env": "PASSWORD",
+        "sasl.insecure": "no",
+        "reachable": "yes",
+        "in the file": "no",
+        "created": TIME,
+        "updated": TIME,
+    }
+    as_json = json.loads(run("connection", "show", "orders", "--json").stdout)
+    assert as_json["sasl"]["password_env"] == "PASSWORD"
+    assert answering.requests[0] == pb.GetConnectionRequest(name="orders")
+
+
+def test_create_from_flags(
+    run: Run, answering: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--kafka", "k1:9092,k2:9092", "--topics", "a.*"]
+    settings = ["type=both", "log_caching=false", "tls.ca_file=ca.pem", "target.acks=all"]
+    for setting in settings:
+        flags += ["--set", setting]
+    result = run("connection", "create", "orders", *flags)
+    assert result.exit_code == 0, result.output
+    (request,) = answering.seen(pb.CreateConnectionRequest)
+    sent = request.connection
+    assert list(sent.bootstrap_servers) == ["k1:9092", "k2:9092"]
+    assert (sent.topic_expression, sent.type, sent.log_caching) == ("a.*", "both", False)
+    assert sent.tls.ca_file == str(tmp_path / "ca.pem"), "relative to the working directory"
+    assert sent.target.acks == "all"
+    assert not sent.HasField("sasl")
+
+
+def test_create_from_a_file(run: Run, answering: FakeService, tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(
+        '[[connections]]\nname = "other"\nbootstrap_servers = ["b:1"]\n'
+        '[[connections]]\nname = "orders"\nbootstrap_servers = ["b:2"]\n'
+        '[connections.sasl]\nmechanism = "PLAIN"\nusername = "u"\npassword_file = "p"\n'
+        "insecure = true\n"
+    )
+    flags = ("--set", "agent=x", "--json")
+    result = run("connection", "create", "orders", "--file", str(file), *flags)
+    assert result.exit_code == 0, result.output
+    (request,) = answering.seen(pb.CreateConnectionRequest)
+    assert list(request.connection.bootstrap_servers) == ["b:2"]
+    assert request.connection.sasl.password_file == str(tmp_path / "p")
+    assert request.connection.agent == "x"
+    assert json.loads(result.stdout)["name"] == "orders"
+
+
+def test_update_changes_what_it_names(run: Run, answering: FakeService) -> None:
+    changes = ("--set", "sasl.password_file=/p", "--unset", "sasl.password_env", "--unset", "tls")
+    result = run("connection", "update", "orders", *changes)
+    assert result.exit_code == 0, result.output
+    (request,) = answering.seen(pb.UpdateConnectionRequest)
+    sent = request.connection
+    assert not sent.HasField("tls")
+    assert (sent.sasl.username, sent.sasl.password_file) == ("u", "/p")
+    assert sent.sasl.password_env == ""
+    assert not sent.HasField("created_ms"), "state is the service's"
+
+
+def test_delete(run: Run, service: FakeService) -> None:
+    assert run("connection", "delete", "orders").stdout == "deleted orders\n"
+    assert service.requests == [pb.DeleteConnectionRequest(name="orders")]
+    assert json.loads(run("connection", "delete", "orders", "--json").stdout) == {
+        "deleted": "orders"
+    }
+    service.refuse(
+        "DeleteConnection",
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "subscriptions use it",
+        "CONNECTION_IN_USE",
+        subscriptions="billing",
+    )
+    result = run("connection", "delete", "orders")
+    assert result.exit_code == 5
+    assert "subscriptions=billing" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "settings: connection: object missing required field `bootstrap_servers`"),
+        (("--kafka", "b"), "settings: connection.bootstrap_servers[0]: 'b' is not HOST:PORT"),
+        (("--kafka", "b:1", "--set", "tls"), "--set 'tls': give SETTING=VALUE"),
+        (("--kafka", "b:1", "--set", "name=x"), "--set name: a connection keeps its name"),
+        (("--kafka", "b:1", "--set", "agnt=x"), "did you mean connection.agent?"),
+        (("--kafka", "b:1", "--set", "type.x=y"), "connection.type: "),
+        (("--kafka", "b:1", "--set", "name.x=y"), "name.x: name is no table"),
+        (("--kafka", "b:1", "--set", "log_caching=maybe"), "connection.log_caching: "),
+        (("--kafka", "b:1", "--set", "sasl.username=u"), "connection.sasl: object missing"),
+        (("--file", "absent.toml"), "absent.toml: cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_it_is_sent(
+    run: Run, service: FakeService, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run("connection", "create", "orders", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert service.requests == []
+
+
+def test_a_file_without_it(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    for text, message in (
+        ('connections = "x"', "it has no [[connections]] with name = 'orders'"),
+        ("[[connections]", "not TOML"),
+    ):
+        file.write_text(text)
+        result = run("connection", "create", "orders", "--file", str(file))
+        assert result.exit_code == 2
+        assert message in result.stderr
