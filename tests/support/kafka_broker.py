@@ -8,7 +8,6 @@ used: `python -m tests.support.kafka_broker start` works without any installed p
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
 import os
 import shutil
@@ -24,16 +23,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.java_process import JVM_OPTIONS, JavaProcess
 from tests.support.kafka_jars import (
-    ASSETS,
+    CACHE,
     KafkaUnavailable,
+    assets,
     kafka_version,
+    kafka_versions,
     missing_requirements,
     resolve_jars,
+    version_tuple,
 )
 from tests.support.kafka_probe import serves_metadata
-from tests.support.kafka_properties import Listeners, broker_properties
+from tests.support.kafka_properties import Listeners, Security, broker_properties
 from tests.support.ports import HOST, free_ports, is_free
+from tests.support.zookeeper import ZooKeeper
 
 __all__ = ["BrokerError", "KafkaBroker", "KafkaUnavailable", "main", "missing_requirements"]
 
@@ -41,7 +45,7 @@ START_TIMEOUT_S = 90.0
 FORMAT_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 _LOG_TAIL_BYTES = 4_000
-_JVM_OPTIONS = ("-XX:+UseSerialGC", "-Xshare:auto", "-XX:-UsePerfData", "-Djava.awt.headless=true")
+_WITH_ZOOKEEPER_BEFORE = (3,)
 
 
 class BrokerError(RuntimeError):
@@ -71,6 +75,10 @@ class KafkaBroker:
         heap_mb: Maximum size of the JVM's heap.
         config: Further broker properties, or others than the ones chosen here.
         jvm_options: Further options of the JVM.
+        version: One of `kafka_versions()`; the newest without. Versions before 3 come with a
+            ZooKeeper of their own, which lives on when the broker is killed or stopped, until
+            `close`.
+        security: Listeners beside the plain ones, and what they need.
     """
 
     def __init__(
@@ -82,16 +90,26 @@ class KafkaBroker:
         heap_mb: int = 512,
         config: Mapping[str, str] | None = None,
         jvm_options: Sequence[str] = (),
+        version: str | None = None,
+        security: Security | None = None,
     ) -> None:
         self.directory = directory.absolute()
-        chosen = free_ports(3)
+        self.version = version or kafka_version()
+        self._security = security or Security(())
+        chosen = free_ports(4)
+        with_zookeeper = version_tuple(self.version) < _WITH_ZOOKEEPER_BEFORE
         self._listeners = Listeners(
-            direct=port or chosen[0], controller=chosen[1], proxied=chosen[2], proxy=proxy_port
+            direct=port or chosen[0],
+            controller=chosen[1],
+            proxied=chosen[2],
+            proxy=proxy_port,
+            zookeeper=chosen[3] if with_zookeeper else None,
+            secured=self._security.listeners,
         )
+        self._zookeeper = ZooKeeper(self.directory, chosen[3]) if with_zookeeper else None
         self._config = dict(config or {})
-        self._jvm = ("java", f"-Xmx{heap_mb}m", *_JVM_OPTIONS, *jvm_options)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._jvm = ("java", f"-Xmx{heap_mb}m", *JVM_OPTIONS, *jvm_options)
+        self._process = JavaProcess(self.directory, "console.log")
 
     @property
     def bootstrap(self) -> str:
@@ -127,12 +145,12 @@ class KafkaBroker:
     @property
     def pid(self) -> int | None:
         """Process id of the running JVM, None if there is none."""
-        return self._process.pid if self.is_running and self._process else None
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
         """Whether the JVM lives; a broker that is starting counts."""
-        return self._process is not None and self._process.poll() is None
+        return self._process.is_running
 
     def start(self) -> Self:
         """Start the JVM and return once clients can use it.
@@ -146,56 +164,43 @@ class KafkaBroker:
         """
         if self.is_running:
             return self
-        self._release()
-        lacking = missing_requirements()
+        lacking = missing_requirements(self.version)
         if lacking:
             raise KafkaUnavailable(lacking)
-        classpath = f"{resolve_jars()}/*"
+        java = self._java(f"{resolve_jars(CACHE, self.version)}/*")
         self._check_ports()
         properties = self._write_properties()
-        if not (self.data_directory / "meta.properties").exists():
-            self._format(classpath, properties)
-        with (self.directory / "console.log").open("ab") as console:
-            self._process = subprocess.Popen(
-                [*self._java(classpath), "kafka.Kafka", str(properties)],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                start_new_session=True,
-            )
+        if self._zookeeper is not None:
+            self._zookeeper.start(java)
+            self._zookeeper.await_no_broker()
+        elif not (self.data_directory / "meta.properties").exists():
+            self._format(java, properties)
+        self._process.start([*java, "kafka.Kafka", str(properties)])
         try:
-            self._guard = _kill_when_we_end(self._process.pid)
-            atexit.register(self.kill)
             self._wait_ready()
         except BaseException:
             self.kill()
+            self.close()
             raise
         return self
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Shut down with SIGTERM, and with SIGKILL after `timeout_s`. Idempotent."""
-        if self._process is not None and self.is_running:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout_s)
-        self.kill()
+        self._process.stop(timeout_s)
 
     def kill(self) -> None:
         """End the JVM with SIGKILL, as a power cut would. Idempotent."""
-        if self._process is not None and self.is_running:
-            self._process.kill()
-            self._process.wait()
-        self._release()
+        self._process.kill()
+
+    def close(self) -> None:
+        """End everything, ZooKeeper too. Idempotent."""
+        self.stop()
+        if self._zookeeper is not None:
+            self._zookeeper.stop()
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the JVM to end by itself; return its exit code, or None after `timeout_s`."""
-        if self._process is None:
-            return None
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
+        return self._process.wait(timeout_s)
 
     def discard_data(self) -> None:
         """Delete the data of a stopped broker and keep its logs.
@@ -225,17 +230,20 @@ class KafkaBroker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the broker; add the path of its log to the notes of an exception."""
-        self.stop()
+        """End everything; add the path of the broker's log to the notes of an exception."""
+        self.close()
         if error is not None:
             error.add_note(f"The broker's log: {self.log_path}")
 
     def _java(self, classpath: str) -> list[str]:
-        logging = [
-            f"-Dlog4j2.configurationFile={ASSETS / 'log4j2.xml'}",
-            f"-Dcachesvc.kafka.log={self.log_path}",
-        ]
-        return [*self._jvm, *logging, "-cp", classpath]
+        directory = assets(self.version)
+        logging = (
+            f"-Dlog4j2.configurationFile={directory / 'log4j2.xml'}"
+            if (directory / "log4j2.xml").exists()
+            else f"-Dlog4j.configuration=file:{directory / 'log4j.properties'}"
+        )
+        options = [logging, f"-Dcachesvc.kafka.log={self.log_path}", *self._security.jvm_options]
+        return [*self._jvm, *options, "-cp", classpath]
 
     def _check_ports(self) -> None:
         taken = [port for port in self._listeners.bound().values() if not is_free(port)]
@@ -245,17 +253,18 @@ class KafkaBroker:
     def _write_properties(self) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / "server.properties"
-        properties = broker_properties(self._listeners, self.data_directory) | self._config
+        properties = broker_properties(self._listeners, self.data_directory)
+        properties |= self._security.properties() | self._config
         lines = [f"{name}={value}\n" for name, value in properties.items()]
         path.write_text("".join(lines))
         return path
 
-    def _format(self, classpath: str, properties: Path) -> None:
+    def _format(self, java: Sequence[str], properties: Path) -> None:
         # Kafka's tools take an id that begins with a dash for an option.
         cluster_id = b64encode(uuid.uuid4().bytes, altchars=b"AB").decode().rstrip("=")
-        tool = [*self._java(classpath), "kafka.tools.StorageTool", "format"]
+        tool = [*java, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id]
         done = subprocess.run(
-            [*tool, "--cluster-id", cluster_id, "--config", str(properties)],
+            [*tool, "--config", str(properties), *self._security.format_options()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -275,25 +284,6 @@ class KafkaBroker:
                 raise BrokerError(f"not ready after {START_TIMEOUT_S:.0f} s\n{self.log_tail()}")
             time.sleep(0.05)
 
-    def _release(self) -> None:
-        atexit.unregister(self.kill)
-        if self._guard is not None:
-            self._guard.kill()
-            self._guard.communicate()
-        self._guard = None
-        self._process = None
-
-
-def _kill_when_we_end(pid: int) -> subprocess.Popen[bytes]:
-    """Start a shell that kills `pid` once this process is gone and its pipe closes."""
-    return subprocess.Popen(
-        ["/bin/sh", "-c", f"read _; kill -9 {pid}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a broker in the foreground until SIGTERM or Ctrl-C; return the exit code."""
@@ -307,7 +297,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     start.add_argument("--dir", type=Path, help="keep data and logs here (default: temporary)")
     start.add_argument("--heap-mb", type=int, default=512, help="JVM heap (default: %(default)s)")
-    parser.add_argument("--version", action="version", version=f"Kafka {kafka_version()}")
+    start.add_argument(
+        "--version",
+        choices=kafka_versions(),
+        default=kafka_version(),
+        help="of Kafka (default: %(default)s); versions before 3 start a ZooKeeper too",
+    )
     options = parser.parse_args(arguments)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -316,8 +311,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if directory is None:
             temporary = tempfile.TemporaryDirectory(prefix="kafka-")
             directory = Path(stack.enter_context(temporary))
-        broker = KafkaBroker(directory, port=options.port, heap_mb=options.heap_mb)
-        stack.callback(broker.stop)
+        broker = KafkaBroker(
+            directory, port=options.port, heap_mb=options.heap_mb, version=options.version
+        )
+        stack.callback(broker.close)
         try:
             broker.start()
             print(f"bootstrap {broker.bootstrap}", flush=True)
