@@ -5,7 +5,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,11 +23,14 @@ from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.mining.connections import Connections, ConnectionWork
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, security_of
+from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.reader import ReaderSettings
 from cachesvc.mining.reader import run_reader as reader_process
 from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
+from cachesvc.policy.connection_checks import CheckResult
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.serving.admin.connection_tests import ConnectionTestAdmin
 from cachesvc.serving.admin.connections import ConnectionAdmin
 from cachesvc.serving.admin.jobs import JobAdmin
 from cachesvc.serving.admin.overview import OverviewAdmin
@@ -66,6 +69,13 @@ def run_reader(*, service: str, connection: str, name: str, exit_with_parent: bo
     )
     asyncio.run(reader_process(settings))
     return 0
+
+
+def examine_connection(
+    connection: ConnectionConfig, limit_s: float
+) -> AsyncGenerator[CheckResult, None]:
+    """Tests a connection from this process; see ``mining.kafka.checks.examine``."""
+    return examine(connection, limit_s)
 
 
 def software_version() -> str:
@@ -212,6 +222,9 @@ class _Service:
                     software_version(),
                 ),
                 ConnectionAdmin(connections),
+                ConnectionTestAdmin(
+                    lambda name: connections.get(sources.resolve(name).name).config, examine
+                ),
                 JobAdmin(jobs),
             ],
             MiningServicer(store, sources, assignments, connections, reader_settings),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cachesvc.cli.connection_test import run_test
 from cachesvc.cli.mining import CONNECTION_COLUMNS
 from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
 from cachesvc.cli.render import as_dict, show_facts, show_json, show_table
@@ -78,7 +79,7 @@ def connection(
     ca_file: CaFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """List Kafka clusters; show, create, update or delete one."""
+    """List Kafka clusters; show, create, update, delete or test one."""
     common(ctx, address, ca_file, as_json)
 
 
@@ -182,6 +183,9 @@ def delete_connection(
         show_json({"deleted": name})
     else:
         typer.echo(f"deleted {name}")
+
+
+connection_app.command("test")(run_test)
 
 
 def _get(service: Service, name: str) -> Connection:

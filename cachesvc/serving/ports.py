@@ -1,10 +1,11 @@
 """What serving needs of other edges, as ports; the composition root fits them together."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from cachesvc.connection_config import ConnectionConfig
 from cachesvc.log.sources import Source
+from cachesvc.policy.connection_checks import CheckResult
 from cachesvc.store.ports import JobRunRecord
 
 
@@ -95,3 +96,12 @@ class Jobs(Protocol):
 
     async def history(self, name: str, limit: int) -> list[JobRunRecord]:
         """Past runs, the newest first. Raises NotFound."""
+
+
+class ConnectionTester(Protocol):
+    """Tries a connection; ``mining.kafka.checks.examine`` does so on Kafka."""
+
+    def __call__(
+        self, connection: ConnectionConfig, limit_s: float
+    ) -> AsyncGenerator[CheckResult, None]:
+        """Results in order, as they are known, within about ``limit_s`` seconds. Never raises."""

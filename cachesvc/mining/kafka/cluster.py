@@ -85,7 +85,9 @@ class Cluster:
             asyncio.Lock
         )
 
-    async def metadata(self, topics: Collection[str] | None) -> Metadata:
+    async def metadata(
+        self, topics: Collection[str] | None, *, with_rights: bool = False
+    ) -> Metadata:
         """What any broker says of some topics, or of all; asks one after the other."""
         known = list(self._brokers.values())
         random.shuffle(known)
@@ -93,7 +95,10 @@ class Cluster:
         for host, port in dict.fromkeys([*known, *self._bootstrap]):
             try:
                 response = await self._request(
-                    host, port, Channel.CONTROL, TopicMetadataRequest(topics)
+                    host,
+                    port,
+                    Channel.CONTROL,
+                    TopicMetadataRequest(topics, with_rights=with_rights),
                 )
             except SourceUnreachable as error:
                 failures.append(error)

@@ -26,6 +26,7 @@ from aiokafka.protocol.types import (
 
 _API_KEY = 3
 _VERSION_WITH_IDS = 10
+_RIGHTS_NOT_TOLD = -(1 << 31)
 
 
 class _Uuid(AbstractType):
@@ -102,12 +103,18 @@ class _MetadataRequest_v10(RequestStruct):  # noqa: N801
 
 
 class TopicMetadataRequest(Request[MetadataRequest_v4 | MetadataRequest_v5 | _MetadataRequest_v10]):
-    """Asks for some topics, or for all with None. Creates none."""
+    """Asks for some topics, or for all with None. Creates none.
+
+    Args:
+        topics: Their names.
+        with_rights: Ask also what may be done with each topic; takes Kafka 2.8.
+    """
 
     API_KEY = _API_KEY
 
-    def __init__(self, topics: Collection[str] | None) -> None:
+    def __init__(self, topics: Collection[str] | None, *, with_rights: bool = False) -> None:
         self._topics = None if topics is None else list(topics)
+        self._with_rights = with_rights
 
     def build(self, request_struct_class: Any) -> Any:
         """The request in a version that the broker speaks."""
@@ -116,7 +123,7 @@ class TopicMetadataRequest(Request[MetadataRequest_v4 | MetadataRequest_v5 | _Me
         named: list[tuple[uuid.UUID, str, dict[int, bytes]]] | None = None
         if self._topics is not None:
             named = [(uuid.UUID(int=0), topic, {}) for topic in self._topics]
-        return request_struct_class(named, False, False, False, {})
+        return request_struct_class(named, False, False, self._with_rights, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +135,14 @@ class TopicMetadata:
         topic_id: The cluster's id of it; empty if the cluster has no such ids.
         is_internal: Whether it is one of Kafka's own.
         leaders: The leading node per partition; -1 where there is none at the moment.
+        rights: Bit n stands for Kafka's operation number n; None unless asked for and told.
     """
 
     error_code: int
     topic_id: str
     is_internal: bool
     leaders: Mapping[int, int]
+    rights: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +165,13 @@ def parse_metadata(response: Any) -> Metadata:
     topics = {}
     for error_code, name, *rest in response.topics:
         topic_id = rest.pop(0) if with_ids else uuid.UUID(int=0)
-        is_internal, partitions, *_ = rest
+        is_internal, partitions, *more = rest
         leaders = {number: leader for _, number, leader, *_ in partitions}
         topics[name] = TopicMetadata(
-            error_code, str(topic_id) if topic_id.int else "", is_internal, leaders
+            error_code,
+            str(topic_id) if topic_id.int else "",
+            is_internal,
+            leaders,
+            more[0] if with_ids and more[0] != _RIGHTS_NOT_TOLD else None,
         )
     return Metadata(brokers, topics)

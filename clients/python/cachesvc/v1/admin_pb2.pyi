@@ -1,3 +1,4 @@
+from cachesvc.v1 import connection_test_pb2 as _connection_test_pb2
 from cachesvc.v1 import connections_pb2 as _connections_pb2
 from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
 from google.protobuf.internal import containers as _containers

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cachesvc.v1 import admin_pb2 as cachesvc_dot_v1_dot_admin__pb2
+from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__test__pb2
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -64,6 +65,11 @@ class AdminStub:
                 '/cachesvc.v1.Admin/DeleteConnection',
                 request_serializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionResponse.FromString,
+                _registered_method=True)
+        self.TestConnection = channel.unary_stream(
+                '/cachesvc.v1.Admin/TestConnection',
+                request_serializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.FromString,
                 _registered_method=True)
         self.ListMiningTasks = channel.unary_unary(
                 '/cachesvc.v1.Admin/ListMiningTasks',
@@ -166,6 +172,14 @@ class AdminServicer:
     def DeleteConnection(self, request, context):
         """Forgets a connection; what is cached of it stays until retention takes it.
         FAILED_PRECONDITION: CONNECTION_IN_USE with the subscriptions that use it, CONNECTION_IN_FILE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestConnection(self, request, context):
+        """Tries a connection from the service's machine, one check after the other. What is wrong with the
+        connection is in the checks; the call itself fails only if there is no such connection.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -279,6 +293,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.DeleteConnection,
                     request_deserializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionResponse.SerializeToString,
+            ),
+            'TestConnection': grpc.unary_stream_rpc_method_handler(
+                    servicer.TestConnection,
+                    request_deserializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.SerializeToString,
             ),
             'ListMiningTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMiningTasks,
@@ -498,6 +517,33 @@ class Admin:
             '/cachesvc.v1.Admin/DeleteConnection',
             cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionRequest.SerializeToString,
             cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cachesvc.v1.Admin/TestConnection',
+            cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.SerializeToString,
+            cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,110 @@
+"""``cachesvc connection test``: one line per check, by the service or from here."""
+
+import asyncio
+import os
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cachesvc.app import examine_connection
+from cachesvc.cli.failure import NOT_FOUND, CommandFailed
+from cachesvc.cli.options import Address, AsJson, CaFile, common
+from cachesvc.cli.render import as_dict, show_json
+from cachesvc.cli.service import Service
+from cachesvc.cli.settings import Overrides, load_config
+from cachesvc.cli.units import printable
+from cachesvc.connection_config import ConnectionConfig
+from cachesvc.serving.admin.connection_tests import check_message
+from cachesvc.v1.connection_test_pb2 import (
+    CHECK_FAILED,
+    CHECK_PASSED,
+    CHECK_SKIPPED,
+    CHECK_WARNING,
+    ConnectionCheck,
+    TestConnectionRequest,
+)
+
+_MARKS = {CHECK_PASSED: "✓", CHECK_WARNING: "!", CHECK_FAILED: "✗", CHECK_SKIPPED: "–"}
+_NAME_WIDTH = 14
+
+
+def run_test(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="The connection; not needed for the only one.")
+    ] = "",
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Test a connection of this TOML file from here, without a service.",
+        ),
+    ] = None,
+    timeout_s: Annotated[
+        float,
+        typer.Option("--timeout", min=0.1, max=300, metavar="S", help="Seconds for the test."),
+    ] = 10.0,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test a connection step by step; exit code 1 if a check fails.
+
+    Writes nothing to the cluster. ✓ passed, ! works but see the hint, ✗ failed, – skipped.
+    """
+    settings = common(ctx, address, ca_file, as_json)
+    report = _Report(settings.as_json)
+    if config_file is not None:
+        asyncio.run(_examine_here(_named(config_file, name), timeout_s, report))
+    else:
+        with Service(settings) as service:
+            request = TestConnectionRequest(name=name, timeout_s=timeout_s)
+            for answer in service.stream(service.admin.TestConnection, request):
+                report.add(answer.check)
+    report.end()
+
+
+def _named(file: Path, name: str) -> ConnectionConfig:
+    connections = load_config(file, os.environ, Overrides()).connections
+    if not name and len(connections) == 1:
+        return connections[0]
+    for found in connections:
+        if found.name == name:
+            return found
+    what = f"there is no connection {name!r}" if name else "which connection is meant"
+    names = ", ".join(found.name for found in connections) or "none"
+    raise CommandFailed(what, where=str(file), advice=f"it has: {names}", code=NOT_FOUND)
+
+
+async def _examine_here(meant: ConnectionConfig, timeout_s: float, report: "_Report") -> None:
+    async with aclosing(examine_connection(meant, timeout_s)) as results:
+        async for result in results:
+            report.add(check_message(result))
+
+
+class _Report:
+    """Prints each check as it is made, or all of them as JSON at the end."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._checks: list[ConnectionCheck] = []
+
+    def add(self, check: ConnectionCheck) -> None:
+        self._checks.append(check)
+        if self._as_json:
+            return
+        mark = _MARKS.get(check.status, "?")
+        typer.echo(f"{mark} {check.name:{_NAME_WIDTH}} {printable(check.detail)}")
+        if check.hint:
+            why = f" ({check.reason})" if check.reason else ""
+            typer.echo(f"  {'':{_NAME_WIDTH}} → {printable(check.hint)}{why}")
+
+    def end(self) -> None:
+        if self._as_json:
+            show_json([as_dict(check) for check in self._checks])
+        wrong = [check.name for check in self._checks if check.status == CHECK_FAILED]
+        if wrong:
+            raise CommandFailed(f"the test of the connection failed: {', '.join(wrong)}")
