@@ -1,7 +1,8 @@
 """The Kafka broker that integration tests share, and what happens where none can run.
 
-Tests marked `kafka` are left out on a machine without Java or Maven, and the summary says how
-many. Where CI or CACHESVC_REQUIRE_KAFKA is set they fail instead.
+Tests marked `kafka` are left out on a machine without Java or Maven, those marked `kerberos` on one
+without a KDC, and the summary says how many. Where CI or CACHESVC_REQUIRE_KAFKA is set they fail
+instead.
 """
 
 from __future__ import annotations
@@ -15,10 +16,19 @@ import hypothesis
 import pytest
 
 from tests.support.kafka_broker import KafkaBroker
-from tests.support.kafka_jars import KafkaUnavailable, missing_requirements, resolve_jars
+from tests.support.kafka_jars import (
+    KafkaUnavailable,
+    kafka_version,
+    kafka_versions,
+    missing_requirements,
+    resolve_jars,
+)
+from tests.support.kdc import missing_kdc
+from tests.support.secured_broker import SecuredBroker
 from tests.support.tcp_proxy import TcpProxy
 
 _LEFT_OUT = "needs a Kafka broker"
+_KERBEROS_LEFT_OUT = "needs a KDC"
 # Tests are over before the JVM's optimising compiler would have paid for itself.
 _JVM_OPTIONS = ("-XX:TieredStopAtLevel=1",)
 _LACKING = pytest.StashKey[str]()
@@ -41,20 +51,32 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     lacking = missing_requirements()
     if lacking is None:
         try:
-            resolve_jars()
+            for version in {kafka_version(), *filter(None, map(_version_of, session.items))}:
+                resolve_jars(version=version)
         except KafkaUnavailable as error:
             lacking = str(error)
     if lacking is not None:
         session.config.stash[_LACKING] = lacking
 
 
+def _version_of(item: pytest.Item) -> str | None:
+    """The version of Kafka that a test wants, if not the newest."""
+    call = getattr(item, "callspec", None)
+    return None if call is None else call.params.get("old_kafka")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     lacking = item.config.stash.get(_LACKING, None)
-    if lacking is None or item.get_closest_marker("kafka") is None:
-        return
+    if lacking is not None and item.get_closest_marker("kafka") is not None:
+        _leave_out(f"{_LEFT_OUT}: {lacking}")
+    if item.get_closest_marker("kerberos") is not None and (lacking := missing_kdc()):
+        _leave_out(f"{_KERBEROS_LEFT_OUT}: {lacking}")
+
+
+def _leave_out(why: str) -> None:
     if os.environ.get("CI") or os.environ.get("CACHESVC_REQUIRE_KAFKA") == "1":
-        pytest.fail(f"{_LEFT_OUT}: {lacking}", pytrace=False)
-    pytest.skip(f"{_LEFT_OUT}: {lacking}")
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
 
 
 def pytest_terminal_summary(
@@ -65,6 +87,9 @@ def pytest_terminal_summary(
     if left_out:
         lacking = config.stash.get(_LACKING, "no broker can run here")
         terminalreporter.write_line(f"{left_out} tests left out for lack of Kafka: {lacking}")
+    left_out = sum(_KERBEROS_LEFT_OUT in str(report.longrepr) for report in skipped)
+    if left_out:
+        terminalreporter.write_line(f"{left_out} tests of Kerberos left out: {missing_kdc()}")
     if exitstatus == pytest.ExitCode.TESTS_FAILED:
         for log in config.stash[_BROKER_LOGS]:
             terminalreporter.write_line(f"Kafka broker log: {log}")
@@ -112,6 +137,36 @@ def fresh_kafka(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[KafkaBr
     with broker:
         yield broker
     broker.discard_data()
+
+
+@pytest.fixture(scope="module", params=kafka_versions()[:-1])
+def old_kafka(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+) -> Iterator[KafkaBroker]:
+    """A started broker of each version before the newest, shared by the tests of a module.
+
+    Tests may stop and start it.
+    """
+    version: str = request.param
+    directory = tmp_path_factory.mktemp(f"kafka-{version}")
+    broker = KafkaBroker(directory, jvm_options=_JVM_OPTIONS, version=version)
+    pytestconfig.stash[_BROKER_LOGS].append(broker.log_path)
+    with broker:
+        yield broker
+    broker.discard_data()
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[SecuredBroker]:
+    """A broker with passwords, certificates, rights and, where a KDC can run, Kerberos. Shared."""
+    with SecuredBroker(tmp_path_factory.mktemp("secured"), jvm_options=_JVM_OPTIONS) as secured:
+        pytestconfig.stash[_BROKER_LOGS].append(secured.broker.log_path)
+        yield secured
+    secured.broker.discard_data()
 
 
 @pytest.fixture

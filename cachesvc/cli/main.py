@@ -25,7 +25,8 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "readers": LazyCommand("cachesvc.cli.mining:readers", "List reader processes."),
     "connections": LazyCommand("cachesvc.cli.mining:connections", "List Kafka clusters."),
     "connection": LazyCommand(
-        "cachesvc.cli.connection:connection_app", "Show, create, update, delete or test a connection."
+        "cachesvc.cli.connection:connection_app",
+        "Show, create, update, delete or test one.",
     ),
     "segments": LazyCommand("cachesvc.cli.storage:segments", "List segments (Parquet files)."),
     "journals": LazyCommand("cachesvc.cli.storage:journals", "List journals."),

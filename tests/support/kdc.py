@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,11 +22,13 @@ _TOOL_S = 30.0
 
 
 def missing_kdc() -> str | None:
-    """Say what this machine lacks to run a KDC, or None if nothing."""
+    """Say what this machine lacks to run a KDC and talk to it, or None if nothing."""
     missing = [program for program in _PROGRAMS if shutil.which(program, path=_PATH) is None]
-    if not missing:
-        return None
-    return f"this machine lacks {', '.join(missing)} (Debian: krb5-kdc, krb5-admin-server)"
+    if missing:
+        return f"this machine lacks {', '.join(missing)} (Debian: krb5-kdc, krb5-admin-server)"
+    if find_spec("gssapi") is None:
+        return "the package gssapi is missing (Debian: libkrb5-dev, then scripts/env)"
+    return None
 
 
 class Kdc:

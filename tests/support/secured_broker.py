@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
@@ -19,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from tests.support.certificates import Authority, Certificate
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.kafka_properties import ADVERTISED_HOST, SecuredListener, Security
-from tests.support.kdc import Kdc, missing_kdc
+from tests.support.kdc import REALM, Kdc, missing_kdc
 from tests.support.ports import HOST, free_ports
 from tests.support.reading import QUIET
 
@@ -32,8 +33,8 @@ class SecuredBroker:
     """One node with a listener per kind of security, and rights; used in `with`.
 
     Users, each with the password `<name>-secret`: `alice` may read every topic, `wendy` may read
-    and write, `mallory` may do nothing. With a client certificate or a ticket they are the same
-    users. The listeners:
+    and write and describe the cluster, `mallory` may see topics that begin with `seen-`, and do
+    nothing else. With a client certificate or a ticket they are the same users. The listeners:
 
     | name | what it wants |
     |---|---|
@@ -59,6 +60,7 @@ class SecuredBroker:
         self._jvm_options = jvm_options
         self._listeners: dict[str, SecuredListener] = {}
         self._certificates: dict[str, Certificate] = {}
+        self._keytabs: dict[str, Path] = {}
         self.broker: KafkaBroker
 
     def address(self, listener: str) -> str:
@@ -70,6 +72,35 @@ class SecuredBroker:
         if user not in self._certificates:
             self._certificates[user] = self.authority.issue(user)
         return self._certificates[user]
+
+    def connection(self, name: str, listener: str, **tables: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of a connection: where, and the tables that say how."""
+        return {"name": name, "bootstrap_servers": [self.address(listener)], **tables}
+
+    def tls(self, user: str | None = None) -> dict[str, str]:
+        """A `tls` table that trusts the authority, with a user's certificate."""
+        table = {"ca_file": str(self.authority.certificate)}
+        if user is not None:
+            mine = self.certificate_of(user)
+            table |= {"certificate_file": str(mine.certificate), "key_file": str(mine.key)}
+        return table
+
+    def sasl(self, user: str, mechanism: str = "SCRAM-SHA-512") -> dict[str, str]:
+        """A `sasl` table with a user's password in a file of its own."""
+        file = self._directory / f"{user}-{mechanism}.password"
+        file.write_text(self.password_of(user))
+        return {"mechanism": mechanism, "username": user, "password_file": str(file)}
+
+    def kerberos(self, user: str) -> dict[str, str]:
+        """A `kerberos` table with a user's keytab."""
+        assert self.kdc is not None, missing_kdc()
+        if user not in self._keytabs:
+            self._keytabs[user] = self.kdc.keytab(user)
+        return {
+            "principal": f"{user}@{REALM}",
+            "keytab_file": str(self._keytabs[user]),
+            "krb5_file": str(self.kdc.krb5_file),
+        }
 
     @staticmethod
     def password_of(user: str) -> str:
@@ -172,22 +203,22 @@ class SecuredBroker:
 
 def _grant(bootstrap: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
-    rights = [
-        ("alice", AclOperation.READ),
-        ("wendy", AclOperation.READ),
-        ("wendy", AclOperation.WRITE),
-    ]
     bindings = [
-        AclBinding(
-            ResourceType.TOPIC,
-            "*",
-            ResourcePatternType.LITERAL,
-            f"User:{user}",
-            "*",
-            operation,
-            AclPermissionType.ALLOW,
-        )
-        for user, operation in rights
+        _right("alice", AclOperation.READ),
+        _right("wendy", AclOperation.READ),
+        _right("wendy", AclOperation.WRITE),
+        _right("wendy", AclOperation.DESCRIBE, ResourceType.BROKER, "kafka-cluster"),
+        _right("mallory", AclOperation.DESCRIBE, prefix="seen-"),
     ]
     for granted in admin.create_acls(bindings).values():
         granted.result(_ACL_S)
+
+
+def _right(
+    user: str, operation: Any, resource: Any = ResourceType.TOPIC, name: str = "*", prefix: str = ""
+) -> Any:
+    pattern = ResourcePatternType.PREFIXED if prefix else ResourcePatternType.LITERAL
+    who = f"User:{user}"
+    return AclBinding(
+        resource, prefix or name, pattern, who, "*", operation, AclPermissionType.ALLOW
+    )

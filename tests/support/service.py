@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +34,7 @@ class ServiceProcess:
         settings: More settings, as in the TOML file, by section.
         connection: More settings of the connection.
         ca_file: Speak TLS and trust these certificates.
+        connections: Further connections, whole.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ServiceProcess:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         connection: Mapping[str, Any] | None = None,
         ca_file: Path | None = None,
+        connections: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.store = directory / "store"
@@ -51,13 +53,13 @@ class ServiceProcess:
         self.address = f"{HOST}:{free_ports(1)[0]}"
         self._process: subprocess.Popen[bytes] | None = None
         self._ca_file = ca_file
-        self._config.write_text(self._toml(bootstrap, settings or {}, connection or {}))
+        default = {"name": "default", "bootstrap_servers": [bootstrap], **(connection or {})}
+        self._config.write_text(self._toml(settings or {}, [default, *connections]))
 
     def _toml(
         self,
-        bootstrap: str,
         settings: Mapping[str, Mapping[str, Any]],
-        connection: Mapping[str, Any],
+        connections: Sequence[Mapping[str, Any]],
     ) -> str:
         sections: dict[str, dict[str, Any]] = {
             "store": {"path": str(self.store)},
@@ -67,9 +69,15 @@ class ServiceProcess:
         }
         for name, values in settings.items():
             sections.setdefault(name, {}).update(values)
-        default = {"name": "default", "bootstrap_servers": [bootstrap], **connection}
-        lines = [line for name, values in sections.items() for line in _table(f"[{name}]", values)]
-        return "\n".join([*lines, *_table("[[connections]]", default), ""])
+        lines = [line for name, values in sections.items() for line in _table(name, values)]
+        for connection in connections:
+            lines += _table("connections", connection, "[[connections]]")
+        return "\n".join([*lines, ""])
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration file."""
+        return self._config
 
     @property
     def pid(self) -> int:
@@ -192,6 +200,11 @@ class ServiceProcess:
             self.stop()
 
 
-def _table(head: str, values: Mapping[str, Any]) -> list[str]:
+def _table(name: str, values: Mapping[str, Any], head: str = "") -> list[str]:
     """TOML; JSON's texts, numbers, booleans and lists are TOML's too."""
-    return [head, *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    inner = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    lines = [head or f"[{name}]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if key not in inner]
+    for key, table in inner.items():
+        lines += _table(f"{name}.{key}", table)
+    return lines

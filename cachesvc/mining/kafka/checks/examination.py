@@ -20,7 +20,7 @@ from cachesvc.mining.kafka.checks.topics import (
 )
 from cachesvc.mining.kafka.cluster import Cluster, KafkaSettings
 from cachesvc.mining.kafka.failures import Attempt
-from cachesvc.mining.kafka.security import open_broker, prepare, security_of
+from cachesvc.mining.kafka.security import client_context, open_broker, security_of
 from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.policy.addresses import parse_address
 from cachesvc.policy.connection_checks import (
@@ -157,9 +157,9 @@ class _Examination:
         return await check_port(address.resolved, address.port, self._left_s / 3)
 
     async def _tls(self) -> Finding:
-        context = (await prepare(self._security)).ssl_context
-        if context is None:
+        if self._security.tls is None:
             return skipped("the connection has no tls table")
+        context = await asyncio.to_thread(client_context, self._security.tls)
         now_ms = int(time.time() * 1000)
         return await self._each(
             lambda address: check_tls(address.host, address.port, context, now_ms)
