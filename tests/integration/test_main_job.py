@@ -23,7 +23,7 @@ from cachesvc.client import (
 from tests.support.checker import Observation, check
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
-from tests.support.tasks import Delivered, full, until
+from tests.support.tasks import Delivered, expect_same, full, until
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.topics import (
     BrokerRecord,
@@ -69,47 +69,7 @@ def test_every_kind_of_record_arrives_as_the_broker_has_it(
     specs = create_mixed_topics(kafka.bootstrap, topic_name("mixed"))
     with ServiceProcess(tmp_path, kafka.bootstrap) as service:
         for spec in specs:
-            asyncio.run(_expect_same(service.address, kafka.bootstrap, spec.name))
-
-
-async def _expect_same(address: str, bootstrap: str, topic: str) -> None:
-    truth = await asyncio.to_thread(read_all, bootstrap, topic)
-    rejected = {n: [r for r in rows if not _is_json_object(r.value)] for n, rows in truth.items()}
-    async with (
-        asyncio.timeout(60),
-        Client(address) as client,
-        client.subscribe(f"s-{topic}", topics=[topic], mode=Mode.FULL) as stream,
-    ):
-        seen: dict[int, list[object]] = {n: [] for n in truth}
-        async for batch in stream:
-            for record in batch:
-                headers = [(header.key, header.value) for header in record.headers]
-                seen[batch.partition].append(
-                    (
-                        record.offset,
-                        record.timestamp_ms,
-                        int(record.timestamp_type),
-                        record.key,
-                        record.value,
-                        headers,
-                    )
-                )
-    for number, rows in truth.items():
-        kept = [
-            (r.offset, r.timestamp_ms, r.timestamp_type, r.key, r.value, list(r.headers))
-            for r in rows
-            if r not in rejected[number]
-        ]
-        assert seen[number] == kept, f"{topic}/{number}"
-
-
-def _is_json_object(value: bytes | None) -> bool:
-    if value is None:
-        return True
-    try:
-        return isinstance(json.loads(value), dict)
-    except ValueError:
-        return False
+            asyncio.run(expect_same(service.address, kafka.bootstrap, spec.name))
 
 
 def test_broker_bytes_do_not_depend_on_the_number_of_subscribers(

@@ -97,10 +97,15 @@ class SecuredBroker:
         if user not in self._keytabs:
             self._keytabs[user] = self.kdc.keytab(user)
         return {
-            "principal": f"{user}@{REALM}",
+            "principal": self.principal(user),
             "keytab_file": str(self._keytabs[user]),
             "krb5_file": str(self.kdc.krb5_file),
         }
+
+    @staticmethod
+    def principal(user: str) -> str:
+        """A user's name in the realm."""
+        return f"{user}@{REALM}"
 
     @staticmethod
     def password_of(user: str) -> str:

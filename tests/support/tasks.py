@@ -1,10 +1,12 @@
 """What sync tasks see: drains streams into plain values."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cachesvc.client import Batch, Client, Ended, Mode, Started
+from tests.support.reading import read_all
 
 Seen = dict[int, list[tuple[int, bytes | None]]]
 """(offset, value) in the order of delivery, by partition number."""
@@ -97,3 +99,48 @@ async def until(
             if all(reached[number] >= end for number, end in ends.items()):
                 return delivered
     return delivered
+
+
+async def expect_same(address: str, bootstrap: str, topic: str) -> None:
+    """That a FULL stream gives every field of every JSON object and tombstone that the broker has.
+
+    Raises:
+        AssertionError: It does not.
+    """
+    truth = await asyncio.to_thread(read_all, bootstrap, topic)
+    rejected = {n: [r for r in rows if not _is_json_object(r.value)] for n, rows in truth.items()}
+    async with (
+        asyncio.timeout(60),
+        Client(address) as client,
+        client.subscribe(f"s-{topic}", topics=[topic], mode=Mode.FULL) as stream,
+    ):
+        seen: dict[int, list[object]] = {n: [] for n in truth}
+        async for batch in stream:
+            for record in batch:
+                headers = [(header.key, header.value) for header in record.headers]
+                seen[batch.partition].append(
+                    (
+                        record.offset,
+                        record.timestamp_ms,
+                        int(record.timestamp_type),
+                        record.key,
+                        record.value,
+                        headers,
+                    )
+                )
+    for number, rows in truth.items():
+        kept = [
+            (r.offset, r.timestamp_ms, r.timestamp_type, r.key, r.value, list(r.headers))
+            for r in rows
+            if r not in rejected[number]
+        ]
+        assert seen[number] == kept, f"{topic}/{number}"
+
+
+def _is_json_object(value: bytes | None) -> bool:
+    if value is None:
+        return True
+    try:
+        return isinstance(json.loads(value), dict)
+    except ValueError:
+        return False

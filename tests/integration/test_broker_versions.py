@@ -1,0 +1,171 @@
+"""Brokers of older releases: 2.3.1, which runs on ZooKeeper and knows no topic ids, and 3.9."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cachesvc.client import Batch, CaughtUp, Client, Mode
+from cachesvc.connection_config import parse_connection
+from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
+from cachesvc.mining.kafka.checks import examine
+from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
+from cachesvc.v1 import admin_pb2 as admin
+from tests.faults.stage import CALL_S, Calls, eventually
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.service import ServiceProcess
+from tests.support.tasks import expect_same, full
+from tests.support.topics import (
+    TransactionalWriter,
+    add_partitions,
+    create_mixed_topics,
+    create_topic,
+    delete_topic,
+    produce,
+    read_all,
+)
+from tests.support.writing import OutRecord
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+Name = Callable[[str], str]
+WAIT_S = 60.0
+
+
+def _objects(begin: int, end: int, partition: int = 0) -> list[OutRecord]:
+    return [OutRecord(b"k", b'{"id":%d}' % n, partition=partition) for n in range(begin, end)]
+
+
+def _has_ids(broker: KafkaBroker) -> bool:
+    return not broker.version.startswith("2.")
+
+
+def test_every_compression_and_kind_of_record(
+    old_kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    bootstrap = old_kafka.bootstrap
+    specs = create_mixed_topics(bootstrap, topic_name("mixed"))
+    transactions = topic_name("transactions")
+    create_topic(bootstrap, transactions)
+    with TransactionalWriter(bootstrap) as writer:
+        writer.commit(transactions, _objects(0, 50))
+        writer.abort(transactions, _objects(50, 100))
+        writer.commit(transactions, _objects(100, 150))
+        writer.abort(transactions, _objects(150, 160))
+    with ServiceProcess(tmp_path, bootstrap) as service:
+        for name in (*(spec.name for spec in specs), transactions):
+            asyncio.run(expect_same(service.address, bootstrap, name))
+        seen = asyncio.run(full(service.address, "ids", transactions)).of(transactions)[0]
+    ids = [json.loads(value or b"")["id"] for _, value in seen]
+    assert ids == [*range(50), *range(100, 150)]
+
+
+def test_a_stream_goes_on_over_a_restart_and_new_partitions(
+    old_kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    bootstrap, topic = old_kafka.bootstrap, topic_name("lives")
+    create_topic(bootstrap, topic)
+    produce(bootstrap, topic, _objects(0, 100))
+
+    async def follow(address: str) -> dict[int, list[int]]:
+        seen: dict[int, list[int]] = {0: [], 1: []}
+        restarted = False
+        async with (
+            asyncio.timeout(WAIT_S),
+            Client(address) as client,
+            client.subscribe("s", topics=[topic], mode=Mode.FULL_AND_INCREMENTAL) as stream,
+        ):
+            async for event in stream.events():
+                if isinstance(event, Batch):
+                    seen[event.partition] += [record.offset for record in event]
+                if isinstance(event, CaughtUp) and not restarted and len(seen[0]) == 100:
+                    restarted = True
+                    await asyncio.to_thread(_restart_and_grow, old_kafka, topic)
+                if (len(seen[0]), len(seen[1])) == (200, 50):
+                    break
+        return seen
+
+    with ServiceProcess(tmp_path, bootstrap) as service:
+        seen = asyncio.run(follow(service.address))
+    assert seen == {0: list(range(200)), 1: list(range(50))}
+
+
+def _restart_and_grow(broker: KafkaBroker, topic: str) -> None:
+    broker.kill()
+    broker.start()
+    produce(broker.bootstrap, topic, _objects(100, 200))
+    add_partitions(broker.bootstrap, topic, 2)
+    produce(broker.bootstrap, topic, _objects(0, 50, partition=1))
+
+
+def test_a_topic_that_comes_back_with_fewer_records_is_never_mixed_up(
+    old_kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    """Without topic ids, that it ends before where mining has to go on tells."""
+    bootstrap, topic = old_kafka.bootstrap, topic_name("reborn")
+    create_topic(bootstrap, topic)
+    produce(bootstrap, topic, _objects(0, 100))
+    with ServiceProcess(tmp_path, bootstrap) as service, Calls(service.address) as calls:
+        assert asyncio.run(full(service.address, "s", topic)).count == 100
+        delete_topic(bootstrap, topic)
+        create_topic(bootstrap, topic)
+        produce(bootstrap, topic, _objects(1_000, 1_010))
+
+        def trouble() -> str:
+            found: str = calls.topic(topic).mining_error
+            return found if "TOPIC_RECREATED" in found or "SOURCE_TRUNCATED" in found else ""
+
+        found = eventually(trouble, "the change to be noticed")
+        assert ("TOPIC_RECREATED" if _has_ids(old_kafka) else "SOURCE_TRUNCATED") in found
+        assert calls.offsets(topic)[0].log_end_offset == 100
+        task = calls.admin.ListMiningTasks(admin.ListMiningTasksRequest(), timeout=CALL_S)
+        assert found in str(task)
+    assert len(read_all(bootstrap, topic)[0]) == 10
+
+
+def test_the_catalogue_of_an_older_broker(old_kafka: KafkaBroker, topic_name: Name) -> None:
+    topic = topic_name("asked")
+    create_topic(old_kafka.bootstrap, topic, 2)
+    timed = [
+        OutRecord(None, b"{}", partition=0, timestamp_ms=1_700_000_000_000 + 10 * n)
+        for n in range(10)
+    ]
+    produce(old_kafka.bootstrap, topic, timed)
+
+    async def ask() -> None:
+        catalogue = KafkaCatalogue(KafkaSettings(bootstrap_servers=(old_kafka.bootstrap,)))
+        both = [(topic, 0), (topic, 1)]
+        assert (await catalogue.list_topics())[topic] == [0, 1]
+        assert bool((await catalogue.topic_ids()).get(topic)) == _has_ids(old_kafka)
+        assert await catalogue.earliest_offsets(both) == dict.fromkeys(both, 0)
+        assert await catalogue.end_offsets(both) == {both[0]: 10, both[1]: 0}
+        at = await catalogue.offsets_at(both, 1_700_000_000_035)
+        assert at == {both[0]: 4, both[1]: None}
+        await catalogue.close()
+
+    asyncio.run(ask())
+
+
+def test_the_connection_test_of_an_older_broker(old_kafka: KafkaBroker, topic_name: Name) -> None:
+    topic = topic_name("checked")
+    create_topic(old_kafka.bootstrap, topic)
+    produce(old_kafka.bootstrap, topic, _objects(0, 1))
+    settings = {
+        "name": "old",
+        "type": "both",
+        "bootstrap_servers": [old_kafka.bootstrap],
+        "topic_expression": topic,
+    }
+
+    async def collect() -> dict[Check, Finding]:
+        results = examine(parse_connection(settings, "test"), 20.0)
+        return {result.check: result.finding async for result in results}
+
+    found = asyncio.run(collect())
+    release = ".".join(old_kafka.version.split(".")[:2])
+    assert found[Check.VERSION].detail == f"speaks as Kafka {release}"
+    for check in (Check.AUTHENTICATION, Check.BROKERS, Check.TOPICS, Check.READ, Check.WRITE):
+        assert found[check].status is CheckStatus.PASSED, found
+    clock = CheckStatus.PASSED if _has_ids(old_kafka) else CheckStatus.SKIPPED
+    assert found[Check.CLOCK].status is clock, found
