@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from cachesvc.errors import PreconditionFailed, SourceUnreachable, Superseded
-from cachesvc.log.first_offsets import first_offsets
+from cachesvc.log.entering import Entering
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.mining import Mining
 from cachesvc.log.mining_tasks import Use
@@ -22,9 +21,8 @@ from cachesvc.log.readers import Assigned, JoinedReader
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.log.uses import uses_of
-from cachesvc.model import GapCause, MiningState, PartitionId, StartKind, TopicId, TopicLife
+from cachesvc.model import GapCause, MiningState, PartitionId, StartKind, TopicId
 from cachesvc.policy.assignment import assign
-from cachesvc.policy.lives import first_offset, life_now
 from cachesvc.policy.mining_task import TopicEvent, report_event
 
 _log = logging.getLogger(__name__)
@@ -62,9 +60,8 @@ class Assignments:
         self._readers: dict[str, list[JoinedReader]] = {}
         self._epochs: dict[TopicId, int] = {}
         self._dirty = asyncio.Event()
-        self._entering: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._entering = Entering(store, sources, self._tasks.start_of, self._is_over)
         self._planning: dict[str, bool] = {}  # connections, and whether they have to be again
-        self._truncated: set[TopicId] = set()
         self.closing = False
         """Whether the service is about to end, so that readers have to come back later."""
         self.loads = mining.loads
@@ -178,13 +175,10 @@ class Assignments:
         try:
             await self._plan(source)
         except PreconditionFailed as error:
+            fields = {"connection": source.name, "error": str(error)}
             _log.warning(
                 "topics cannot be assigned, trying again",
-                extra={
-                    "event": "assignment_failed",
-                    "connection": source.name,
-                    "error": str(error),
-                },
+                extra={"event": "assignment_failed", **fields},
             )
         if self._planning.pop(source.name):
             self.plan_again()
@@ -208,13 +202,9 @@ class Assignments:
         try:
             await self.enter(source, needed)
         except SourceUnreachable as error:
+            fields = {"connection": source.name, "error": str(error)}
             _log.warning(
-                "new topics cannot be mined yet",
-                extra={
-                    "event": "source_unreachable",
-                    "connection": source.name,
-                    "error": str(error),
-                },
+                "new topics cannot be mined yet", extra={"event": "source_unreachable", **fields}
             )
         readers = {reader.name: reader for reader in self._readers.get(source.name, [])}
         allowed = [name for name in readers if source.agent in ("", name)]
@@ -222,7 +212,7 @@ class Assignments:
         weights = {
             topic: self.loads.weight(self._store.topic_id(source.name, topic))
             for topic in sorted(needed)
-            if self._entered(source, topic)
+            if self._entering.partitions(source, topic)
         }
         target = assign(weights, allowed, current, self._pins.of(source.name))
         before = {name: dict(reader.assigned) for name, reader in readers.items()}
@@ -247,7 +237,7 @@ class Assignments:
             topic_id = life.topic
             assigned = readers[name].assigned
             before = assigned.get(topic)
-            numbers = self._entered(source, topic)
+            numbers = self._entering.partitions(source, topic)
             rest = numbers, life.source_id, from_earliest
             if before is None or before.topic != topic_id:
                 epoch = await self._store.catalogue.call(
@@ -259,76 +249,12 @@ class Assignments:
                 assigned[topic] = Assigned(topic_id, before.epoch, *rest)
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
-        """Makes the logs of these topics' partitions, those that are new. Idempotent.
+        """Makes the logs of these topics' partitions, those that are new; see ``Entering``."""
+        await self._entering.enter(source, topics)
 
-        A topic that turns out to be in another life gets new logs, and those of the life before
-        come to their end. A new log begins where the mining task says: where the source begins now,
-        by default.
-
-        Raises:
-            SourceUnreachable: There are new ones and the cluster does not answer.
-        """
-        async with self._entering[source.name]:
-            known_before = {self._store.topic_id(source.name, topic) for topic in topics}
-            lives = [self._life(source, topic) for topic in sorted(topics)]
-            new = [
-                partition
-                for life in lives
-                for number in source.topics.get(life.topic.topic, ())
-                if self._store.get(partition := life.topic.partition(number)) is None
-            ]
-            begins = await self._begins(source, lives, new) if new else {}
-            for life in lives:
-                known = self._store.lives.present(source.name, life.topic.topic)
-                if life != known:
-                    if life.topic != known.topic:
-                        self._epochs.pop(known.topic, None)  # nothing is appended to it any more
-                    await self._store.lives.put(life)
-            for partition in new:
-                await self._store.ensure(partition, begins[partition])
-            for life in lives:
-                if life.cause is not None:
-                    self._store.end_life_before(life)
-            self._truncated.difference_update(known_before)
-        if new:
-            self._sources.notify()
-
-    def _life(self, source: Source, topic: str) -> TopicLife:
-        """The life that a topic is in now, known to the store or not."""
-        known = self._store.lives.present(source.name, topic)
-        truncated = known.topic in self._truncated
-        return life_now(known, source.topic_ids.get(topic, ""), truncated=truncated)
-
-    async def _begins(
-        self, source: Source, lives: Iterable[TopicLife], new: Iterable[PartitionId]
-    ) -> Mapping[PartitionId, int]:
-        asked = [(partition.topic, partition.partition) for partition in new]
-        earliest = dict(await source.lookup.earliest_offsets(asked))
-        cached = {log.id.topic for log in self._store.all() if log.id.connection == source.name}
-        fresh = [(topic, number) for topic, number in asked if topic not in cached]
-        start = self._tasks.start_of(source.name)
-        if fresh and start.kind is not StartKind.EARLIEST:
-            earliest.update(await first_offsets(source.lookup, fresh, start))
-        causes = {life.topic: life.cause for life in lives}
-        ends = await source.lookup.end_offsets(asked) if any(causes.values()) else earliest
-        begins = {}
-        for partition in new:
-            name = partition.topic, partition.partition
-            known = TopicId(partition.connection, partition.topic, partition.incarnation - 1)
-            before = self._store.get(known.partition(partition.partition))
-            log_end = before.accepted_end_offset if before is not None else None
-            cause = causes[partition.topic_id]
-            begins[partition] = first_offset(cause, earliest[name], ends[name], log_end)
-        return begins
-
-    def _entered(self, source: Source, topic: str) -> tuple[int, ...]:
-        """The partitions of a topic that have a log."""
-        topic_id = self._store.topic_id(source.name, topic)
-        return tuple(
-            number
-            for number in source.topics[topic]
-            if self._store.get(topic_id.partition(number)) is not None
-        )
+    def _is_over(self, topic: TopicId) -> None:
+        """Nothing is appended to a life of a topic that is over."""
+        self._epochs.pop(topic, None)
 
     def _forget_unassigned(self, source: Source, assigned: set[str]) -> None:
         mined = {self._store.topic_id(source.name, topic) for topic in assigned}
@@ -398,8 +324,7 @@ class Assignments:
 
     def _settle(self, topic: TopicId, problem: str) -> None:
         """Has a topic that is no continuation of its log looked at."""
-        if problem == GapCause.SOURCE_TRUNCATED.name and topic not in self._truncated:
-            self._truncated.add(topic)
+        if problem == GapCause.SOURCE_TRUNCATED.name and self._entering.truncated(topic):
             self.plan_again()
         elif problem == GapCause.TOPIC_RECREATED.name:
             self._sources.resolve(topic.connection).refresh_wanted.set()
