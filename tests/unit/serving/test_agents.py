@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import grpc
 import pytest
 
 from cachesvc.errors import InvalidConfig, PreconditionFailed
-from cachesvc.mining.uplink import connect
+from cachesvc.mining.uplink import ServiceLost, connect
 from cachesvc.serving.agents import Admission, AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.status import errors_as_status
 from cachesvc.v1 import mining_pb2 as pb
@@ -87,6 +88,36 @@ def test_without_a_token_everybody_is() -> None:
         assert greeter.hosts == ["::1"]
 
     with_greeter(None, test, host="[::1]")
+
+
+def test_who_joins_over_tls_has_to_trust_the_certificate(tmp_path: Path) -> None:
+    pairs = []
+    for name in ("service", "stranger"):
+        key_file, file = tmp_path / f"{name}.key", tmp_path / f"{name}.pem"
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+        files = ["-keyout", str(key_file), "-out", str(file)]
+        subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
+        pairs.append((file.read_bytes(), key_file.read_bytes()))
+    (certificate, key), (other, _) = pairs
+
+    async def test() -> None:
+        greeter = Greeter(TokenHolders(TOKEN))
+        server = AgentServer("127.0.0.1:0", certificate, key, greeter)
+        address = f"127.0.0.1:{server.bind()}"
+        await server.start()
+        try:
+            async with connect(address, certificate, TOKEN) as uplink:
+                await uplink.assignment()
+            for roots in (other, None):
+                async with connect(address, roots, TOKEN) as uplink:
+                    with pytest.raises(ServiceLost):
+                        await uplink.assignment()
+        finally:
+            await server.stop(0)
+        assert greeter.hosts == ["127.0.0.1"]
+
+    asyncio.run(test())
 
 
 def test_nothing_else_is_served_there() -> None:
