@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -10,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cachesvc.allocator import bound_idle_memory, keep_trimmed
-from cachesvc.config import Config, check_listen, effective_config
+from cachesvc.config import Config, check_listen, check_mining_listen, effective_config
 from cachesvc.connection_config import ConnectionConfig
 from cachesvc.errors import ShuttingDown
 from cachesvc.jobs.compact import Compact
@@ -19,6 +20,7 @@ from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore, LogStoreSettings
+from cachesvc.log.mining import Mining
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.mining.connections import Connections, ConnectionWork
@@ -33,7 +35,9 @@ from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.admin.connection_tests import ConnectionTestAdmin
 from cachesvc.serving.admin.connections import ConnectionAdmin
 from cachesvc.serving.admin.jobs import JobAdmin
+from cachesvc.serving.admin.mining import MiningAdmin
 from cachesvc.serving.admin.overview import OverviewAdmin
+from cachesvc.serving.agents import AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.ingest import MiningServicer
 from cachesvc.serving.log_cache import LogCacheServicer
@@ -49,6 +53,7 @@ def run_service(config: Config) -> int:
         CacheError: It could not start; the message says why and what to do.
     """
     check_listen(config.server)
+    check_mining_listen(config)
     bound_idle_memory()
     store = LogStore.open(_store_settings(config))
     try:
@@ -58,15 +63,12 @@ def run_service(config: Config) -> int:
     return 0
 
 
-def run_reader(*, service: str, connection: str, name: str, exit_with_parent: bool) -> int:
+def run_reader(settings: ReaderSettings) -> int:
     """Runs a reader process until it is told to end; returns the process's exit code.
 
     Raises:
-        PreconditionFailed: The service speaks another version of the protocol.
+        PreconditionFailed: The service does not let it in, or speaks another protocol.
     """
-    settings = ReaderSettings(
-        service=service, name=name, connection=connection, exit_with_parent=exit_with_parent
-    )
     asyncio.run(reader_process(settings))
     return 0
 
@@ -101,8 +103,18 @@ class _Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         sources = Sources([])
+        mining = Mining.open(
+            store.catalogue,
+            config.mining.idle_topic_s,
+            config.mining.rebalance_interval_s,
+        )
         assignments = Assignments(
-            store, sources, lambda: subscriptions, config.mining.reader_timeout_s, topic_matcher
+            store,
+            sources,
+            lambda: subscriptions,
+            config.mining.reader_timeout_s,
+            topic_matcher,
+            mining,
         )
         subscriptions = Subscriptions(store.catalogue, assignments.plan_again)
         connections = Connections(
@@ -117,18 +129,23 @@ class _Service:
         )
         await connections.load()
         assignments.on_silent = connections.replace_reader
-        jobs = self._jobs()
-        server = self._server(sources, connections, subscriptions, assignments, jobs)
+        jobs = self._jobs(mining)
+        server = self._server(sources, connections, subscriptions, assignments, mining, jobs)
+        agents = self._agents(sources, connections, assignments)
         port = server.bind()
+        agents_port = agents.bind() if agents else None
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(store.run()), tasks.create_task(subscriptions.run())]
             try:
                 await server.start()
+                if agents:
+                    await agents.start()
                 _log.info(
                     "serving",
                     extra={
                         "event": "serving",
                         "listen": _with_port(config.server.listen, port),
+                        "agents": _with_port(config.mining.listen or "", agents_port),
                         "store": str(store.path),
                         "version": software_version(),
                     },
@@ -137,11 +154,12 @@ class _Service:
                     tasks.create_task(assignments.run()),
                     tasks.create_task(keep_trimmed()),
                     tasks.create_task(connections.run()),
+                    tasks.create_task(mining.tasks.run()),
                 ]
                 await jobs.start()
                 await self._stopping.wait()
                 await self._stop_readers(server, jobs, helpers, connections)
-                await self._stop_serving(server, subscriptions, assignments)
+                await self._stop_serving(server, agents, subscriptions, assignments)
             finally:
                 store.writer.close()
                 for task in background[1:]:
@@ -166,23 +184,30 @@ class _Service:
         await asyncio.gather(*helpers, return_exceptions=True)
 
     async def _stop_serving(
-        self, server: Server, subscriptions: Subscriptions, assignments: Assignments
+        self,
+        server: Server,
+        agents: AgentServer | None,
+        subscriptions: Subscriptions,
+        assignments: Assignments,
     ) -> None:
         """Streams are told to come back and calls end; behind that journals are closed."""
         assignments.end_all()
         subscriptions.end_all(ShuttingDown("the service is about to end; connect again"))
         took_s = time.monotonic() - self._stopping_since_s
-        await server.stop(max(0.5, self._config.server.shutdown_grace_s - took_s))
+        grace_s = max(0.5, self._config.server.shutdown_grace_s - took_s)
+        ending = [server.stop(grace_s), agents.stop(grace_s)] if agents else [server.stop(grace_s)]
+        await asyncio.gather(*ending)
         took_s = time.monotonic() - self._stopping_since_s
         _log.info("stopped", extra={"event": "stopped", "seconds": round(took_s, 3)})
 
-    def _jobs(self) -> JobScheduler:
+    def _jobs(self, mining: Mining) -> JobScheduler:
         jobs, store = self._config.jobs, self._store
+        age_s = self._config.retention.age_s
         return JobScheduler(
             store.catalogue,
             [
                 Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target),
-                Expire(store, jobs.expire.interval_s, self._config.retention.age_s),
+                Expire(store, jobs.expire.interval_s, age_s, mining.tasks.retention_s),
                 Sweep(store, jobs.sweep.interval_s, jobs.sweep.grace_s),
             ],
         )
@@ -193,6 +218,7 @@ class _Service:
         connections: Connections,
         subscriptions: Subscriptions,
         assignments: Assignments,
+        mining: Mining,
         jobs: JobScheduler,
     ) -> Server:
         config, store = self._config, self._store
@@ -200,10 +226,6 @@ class _Service:
             config.server.tls_certificate_file, config.server.tls_key_file
         )
         batches = Batches(store.reader, config.store.chunk_cache_bytes_max)
-        reader_settings = {
-            "append_window_bytes_max": config.mining.append_window_bytes_max,
-            "batch_records_max": config.mining.batch_records_max,
-        }
         return Server(
             Listen(config.server.listen, certificate, key, socket_path(store.path)),
             LogCacheServicer(
@@ -227,9 +249,30 @@ class _Service:
                     lambda name: connections.get(sources.resolve(name).name).config, examine
                 ),
                 JobAdmin(jobs),
+                MiningAdmin(store, sources, assignments, mining),
             ],
-            MiningServicer(store, sources, assignments, connections, reader_settings),
+            MiningServicer(store, sources, assignments, connections, self._reader_settings()),
         )
+
+    def _agents(
+        self, sources: Sources, connections: Connections, assignments: Assignments
+    ) -> AgentServer | None:
+        """What readers of other machines join on, if it is configured."""
+        mining, server = self._config.mining, self._config.server
+        if mining.listen is None:
+            return None
+        token = read_join_token(mining.join_token_env, mining.join_token_file, os.environ)
+        key_pair = read_key_pair(server.tls_certificate_file, server.tls_key_file)
+        settings, admit = self._reader_settings(), TokenHolders(token)
+        servicer = MiningServicer(self._store, sources, assignments, connections, settings, admit)
+        return AgentServer(mining.listen, *key_pair, servicer)
+
+    def _reader_settings(self) -> dict[str, int]:
+        mining = self._config.mining
+        return {
+            "append_window_bytes_max": mining.append_window_bytes_max,
+            "batch_records_max": mining.batch_records_max,
+        }
 
     def _work(self, connection: ConnectionConfig) -> ConnectionWork:
         """What runs for a connection: local readers only where something is mined."""
@@ -288,5 +331,5 @@ def _store_settings(config: Config) -> LogStoreSettings:
     )
 
 
-def _with_port(address: str, port: int) -> str:
-    return f"{address.rpartition(':')[0]}:{port}"
+def _with_port(address: str, port: int | None) -> str:
+    return "" if port is None else f"{address.rpartition(':')[0]}:{port}"

@@ -81,6 +81,17 @@ class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # Seconds after which a reader that was not heard of loses its topics. Readers report every
     # second, so: 2 to 3,600.
     reader_timeout_s: Annotated[float, Meta(ge=2, le=3_600)] = 10.0
+    # Seconds without a stream or a commit of any subscription after which mining of a topic is
+    # paused. 1 to 31,536,000 (a year).
+    idle_topic_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 7_200.0
+    # Seconds between moves of topics to even out what readers have to do.
+    rebalance_interval_s: Interval = 30.0
+    # HOST:PORT where readers of other machines join; not set: readers of this machine only.
+    listen: str | None = None
+    # What those readers have to show: the name of an environment variable, or a file. One of them
+    # at most; beyond loopback one of them is needed, and TLS.
+    join_token_env: str | None = None
+    join_token_file: str | None = None
 
 
 class RetentionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +165,8 @@ def check_fields(config: Config, source: str) -> None:
         InvalidConfig: A field is wrong; the message names the source, the field and what to do.
     """
     _check_address(config.server.listen, source, "server.listen")
+    if config.mining.listen is not None:
+        _check_address(config.mining.listen, source, "mining.listen")
     names: set[str] = set()
     for index, connection in enumerate(config.connections):
         field = f"connections[{index}]"
@@ -183,6 +196,35 @@ def check_listen(server: ServerConfig, source: str = "server") -> None:
         advice = "set server.tls_certificate_file and server.tls_key_file, or listen on 127.0.0.1, "
         advice += "or accept plain text with server.insecure = true (--insecure)"
         raise setting_error(source, "server.listen", problem, advice)
+
+
+def check_mining_listen(config: Config, source: str = "mining") -> None:
+    """Refuses to let readers of other machines join without TLS and a token.
+
+    Raises:
+        InvalidConfig: As said, or the token is given twice, or for nothing.
+    """
+    mining = config.mining
+    variable, file = mining.join_token_env, mining.join_token_file
+    if variable is not None and file is not None:
+        advice = "leave out it or mining.join_token_env"
+        raise setting_error(source, "mining.join_token_file", "gives the token twice", advice)
+    if mining.listen is None:
+        if variable is not None or file is not None:
+            advice = "set it, or leave out the join token"
+            raise setting_error(source, "mining.listen", "is missing", advice)
+        return
+    host, _ = parse_address(mining.listen)
+    if is_loopback(host):
+        return
+    if config.server.tls_certificate_file is None:
+        problem = f"{mining.listen} is beyond loopback without TLS"
+        advice = "set server.tls_certificate_file and server.tls_key_file"
+        raise setting_error(source, "mining.listen", problem, advice)
+    if variable is None and file is None:
+        problem = f"{mining.listen} is beyond loopback without a join token"
+        advice = "set mining.join_token_env or mining.join_token_file"
+        raise setting_error(source, "mining.listen", problem, advice)
 
 
 def effective_config(config: Config) -> dict[str, Any]:

@@ -102,6 +102,32 @@ class MiningState(IntEnum):
     BLOCKED = 4
     SOURCE_UNREACHABLE = 5
     FAILED = 6
+    STOPPED = 7
+    PAUSED = 8
+
+
+class StartKind(Enum):
+    """Where mining of a topic begins that is not cached yet."""
+
+    EARLIEST = "earliest"
+    NOW = "now"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class MiningStart:
+    """Where mining of a topic begins that is not cached yet.
+
+    Attributes:
+        kind: The source's earliest offset, its end, or the first record of a time.
+        timestamp_ms: That time; 0 for the other kinds.
+    """
+
+    kind: StartKind = StartKind.EARLIEST
+    timestamp_ms: int = 0
+
+
+FROM_EARLIEST = MiningStart()
 
 
 class NonJsonPolicy(Enum):

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from cachesvc.cli.connection_test import run_test
-from cachesvc.cli.mining import CONNECTION_COLUMNS
 from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
+from cachesvc.cli.overview import CONNECTION_COLUMNS
 from cachesvc.cli.render import as_dict, show_facts, show_json, show_table
 from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_time

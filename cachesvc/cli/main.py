@@ -11,9 +11,7 @@ from cachesvc.errors import CacheError
 
 _COMMANDS: Mapping[str, LazyCommand] = {
     "serve": LazyCommand("cachesvc.cli.serve:serve", "Run the service."),
-    "reader": LazyCommand(
-        "cachesvc.cli.reader:reader", "Run a reader process for a service.", hidden=True
-    ),
+    "reader": LazyCommand("cachesvc.cli.reader:reader", "Run a reader process for a service."),
     "tail": LazyCommand("cachesvc.cli.tail:tail", "Print the records of a topic as they come."),
     "topics": LazyCommand("cachesvc.cli.topics:topics_app", "List topics, or show one."),
     "subscriptions": LazyCommand(
@@ -21,9 +19,12 @@ _COMMANDS: Mapping[str, LazyCommand] = {
         "List subscriptions; show, reset or delete one.",
     ),
     "lag": LazyCommand("cachesvc.cli.lag:lag", "How far every subscription is behind."),
-    "mining": LazyCommand("cachesvc.cli.mining:mining", "What is mined, by whom and how far."),
-    "readers": LazyCommand("cachesvc.cli.mining:readers", "List reader processes."),
-    "connections": LazyCommand("cachesvc.cli.mining:connections", "List Kafka clusters."),
+    "mining": LazyCommand(
+        "cachesvc.cli.mining:mining_app",
+        "What is mined, by whom and how far; stop, start or edit it; pin topics to readers.",
+    ),
+    "readers": LazyCommand("cachesvc.cli.overview:readers", "List reader processes."),
+    "connections": LazyCommand("cachesvc.cli.overview:connections", "List Kafka clusters."),
     "connection": LazyCommand(
         "cachesvc.cli.connection:connection_app",
         "Show, create, update, delete or test one.",

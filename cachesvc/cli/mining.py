@@ -1,129 +1,270 @@
-"""``cachesvc mining``, ``readers`` and ``connections``: where records come from."""
+"""``cachesvc mining``: mining tasks, their topics, and the readers that mine them."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import typer
+from google.protobuf.message import Message
 
-from cachesvc.cli.options import Address, AsJson, CaFile, InConnection, common
-from cachesvc.cli.render import Column, as_dict, enum_name, show_json, show_table
+from cachesvc.cli.failure import USAGE, CommandFailed
+from cachesvc.cli.mining_tables import show_task, show_tasks, show_transitions
+from cachesvc.cli.options import Address, AsJson, CaFile, Common, InConnection, common
+from cachesvc.cli.overview import readers
+from cachesvc.cli.render import as_dict, show_json
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import show_bytes, show_count, show_time
-from cachesvc.v1.admin_pb2 import (
+from cachesvc.cli.units import parse_time_ms
+from cachesvc.v1.mining_tasks_pb2 import (
+    EditMiningTaskRequest,
     ListMiningTasksRequest,
     ListMiningTasksResponse,
-    ListReadersRequest,
-    ListReadersResponse,
-    MinedTopic,
+    ListMiningTransitionsRequest,
+    ListMiningTransitionsResponse,
+    MiningStart,
+    MiningTask,
+    PinTopicRequest,
+    StartMinedTopicRequest,
+    StartMiningTaskRequest,
+    StopMinedTopicRequest,
+    StopMiningTaskRequest,
+    UnpinTopicRequest,
 )
-from cachesvc.v1.connections_pb2 import (
-    Connection,
-    ListConnectionsRequest,
-    ListConnectionsResponse,
-    NonJsonPolicy,
-)
-from cachesvc.v1.log_cache_pb2 import MiningState
+
+mining_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+mining_app.command("readers")(readers)
+
+Connection = Annotated[
+    str, typer.Argument(metavar="CONNECTION", help="The connection that the task mines.")
+]
+Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.")]
+OneTopic = Annotated[
+    str,
+    typer.Option(
+        "--topic", metavar="NAME", help="This topic only; the others go on.", show_default=False
+    ),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class _Mined:
-    """A row of the table: a topic, with the task it belongs to."""
-
-    task: str
-    topic: MinedTopic
-
-
-def mining(
+@mining_app.callback(invoke_without_command=True)
+def list_tasks(
     ctx: typer.Context,
     connection: InConnection = "",
     address: Address = None,
     ca_file: CaFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """What is mined, by whom and how far behind the source.
+    """What is mined, by whom and how far behind the source; stop, start or edit it.
 
-    There is one task per connection; counts are since the service started.
+    There is one task per connection; it appears with the first subscription. Counts are since the
+    service started.
+    """
+    settings = common(ctx, address, ca_file, as_json)
+    if ctx.invoked_subcommand is not None:
+        return
+    tasks = _tasks(settings, connection)
+    if settings.as_json:
+        show_json([as_dict(task) for task in tasks])
+    else:
+        show_tasks(tasks)
+
+
+@mining_app.command("show")
+def show(
+    ctx: typer.Context,
+    connection: Connection,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one task with its settings and topics."""
+    settings = common(ctx, address, ca_file, as_json)
+    tasks = _tasks(settings, connection)
+    if not tasks:
+        what = f"connection {connection} is not mined; its task appears with a subscription"
+        raise CommandFailed(what)
+    _show(tasks[0], settings)
+
+
+@mining_app.command("stop")
+def stop(
+    ctx: typer.Context,
+    connection: Connection,
+    topic: OneTopic = "",
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a task, or a topic of it, until it is started again; restarts do not start it.
+
+    Subscribers are given what is cached, are told, and wait.
     """
     settings = common(ctx, address, ca_file, as_json)
     with Service(settings) as service:
+        answer = (
+            service.call(
+                service.admin.StopMinedTopic,
+                StopMinedTopicRequest(connection=connection, topic=topic),
+            )
+            if topic
+            else service.call(
+                service.admin.StopMiningTask, StopMiningTaskRequest(connection=connection)
+            )
+        )
+    _show(answer.task, settings)
+
+
+@mining_app.command("start")
+def start(
+    ctx: typer.Context,
+    connection: Connection,
+    topic: OneTopic = "",
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a task, or a topic of it, that was stopped."""
+    settings = common(ctx, address, ca_file, as_json)
+    with Service(settings) as service:
+        answer = (
+            service.call(
+                service.admin.StartMinedTopic,
+                StartMinedTopicRequest(connection=connection, topic=topic),
+            )
+            if topic
+            else service.call(
+                service.admin.StartMiningTask, StartMiningTaskRequest(connection=connection)
+            )
+        )
+    _show(answer.task, settings)
+
+
+@mining_app.command("edit")
+def edit(
+    ctx: typer.Context,
+    connection: Connection,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Call the task so.")] = None,
+    retention_days: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS", help="How long records stay; 0 leaves it to the configuration."
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START",
+            help="Where mining begins of topics not cached yet: earliest, now, a time (ISO 8601) "
+            "or milliseconds since the epoch.",
+        ),
+    ] = None,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a task that is stopped."""
+    settings = common(ctx, address, ca_file, as_json)
+    request = EditMiningTaskRequest(
+        connection=connection,
+        name=name,
+        retention_days=retention_days,
+        start=None if start is None else _parse_start(start),
+    )
+    with Service(settings) as service:
+        answer = service.call(service.admin.EditMiningTask, request)
+    _show(answer.task, settings)
+
+
+@mining_app.command("history")
+def history(
+    ctx: typer.Context,
+    connection: Connection,
+    topic: OneTopic = "",
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, metavar="N", help="At most this many.")
+    ] = 100,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List past changes of state with their causes, the newest first."""
+    settings = common(ctx, address, ca_file, as_json)
+    request = ListMiningTransitionsRequest(connection=connection, topic=topic, limit=limit)
+    with Service(settings) as service:
+        response: ListMiningTransitionsResponse = service.call(
+            service.admin.ListMiningTransitions, request
+        )
+    if settings.as_json:
+        show_json([as_dict(each) for each in response.transitions])
+    else:
+        show_transitions(response.transitions)
+
+
+@mining_app.command("pin")
+def pin(
+    ctx: typer.Context,
+    connection: Connection,
+    topic: Topic,
+    reader: Annotated[str, typer.Argument(metavar="READER", help="The reader's name.")],
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="While that reader is away, no other mines the topic."),
+    ] = False,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a topic mined by one reader, until it is unpinned."""
+    request = PinTopicRequest(connection=connection, topic=topic, reader=reader, strict=strict)
+    settings = common(ctx, address, ca_file, as_json)
+    with Service(settings) as service:
+        service.call(service.admin.PinTopic, request)
+    _done(request, settings, f"topic {topic} is pinned to reader {reader}")
+
+
+@mining_app.command("unpin")
+def unpin(
+    ctx: typer.Context,
+    connection: Connection,
+    topic: Topic,
+    address: Address = None,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a topic given to readers automatically again."""
+    request = UnpinTopicRequest(connection=connection, topic=topic)
+    settings = common(ctx, address, ca_file, as_json)
+    with Service(settings) as service:
+        service.call(service.admin.UnpinTopic, request)
+    _done(request, settings, f"topic {topic} is pinned no more")
+
+
+def _tasks(settings: Common, connection: str) -> list[MiningTask]:
+    with Service(settings) as service:
         request = ListMiningTasksRequest(connection=connection)
         response: ListMiningTasksResponse = service.call(service.admin.ListMiningTasks, request)
-    if settings.as_json:
-        show_json([as_dict(task) for task in response.tasks])
-        return
-    rows = [_Mined(task.name, topic) for task in response.tasks for topic in task.topics]
-    show_table(rows, _MINING_COLUMNS, "nothing is mined; mining starts with a subscription")
+    return list(response.tasks)
 
 
-def readers(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """List reader processes that have joined, with the topics assigned to them."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListReadersRequest()
-        response: ListReadersResponse = service.call(service.admin.ListReaders, request)
+def _show(task: MiningTask, settings: Common) -> None:
     if settings.as_json:
-        show_json([as_dict(reader) for reader in response.readers])
+        show_json(as_dict(task))
     else:
-        show_table(response.readers, _READER_COLUMNS, "no reader has joined")
+        show_task(task)
 
 
-def connections(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the configured Kafka clusters, and whether they can be reached."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListConnectionsRequest()
-        response: ListConnectionsResponse = service.call(service.admin.ListConnections, request)
+def _done(request: Message, settings: Common, what: str) -> None:
     if settings.as_json:
-        show_json([as_dict(connection) for connection in response.connections])
+        show_json(as_dict(request))
     else:
-        show_table(response.connections, CONNECTION_COLUMNS, "no connections")
+        typer.echo(what)
 
 
-def _security(connection: Connection) -> str:
-    parts = ["TLS"] if connection.HasField("tls") else []
-    if connection.HasField("sasl"):
-        parts.append(connection.sasl.mechanism)
-    if connection.HasField("kerberos"):
-        parts.append("Kerberos")
-    return ", ".join(parts) or "-"
-
-
-_MINING_COLUMNS = (
-    Column("task", lambda row: row.task),
-    Column("topic", lambda row: row.topic.topic),
-    Column("reader", lambda row: row.topic.reader or "-"),
-    Column("epoch", lambda row: str(row.topic.epoch), number=True),
-    Column("state", lambda row: enum_name(MiningState, row.topic.state)),
-    Column("records", lambda row: show_count(row.topic.records_mined), number=True),
-    Column("size", lambda row: show_bytes(row.topic.bytes_mined), number=True),
-    Column("rejected", lambda row: show_count(row.topic.records_rejected), number=True),
-    Column("mining lag", lambda row: show_count(row.topic.mining_lag_records), number=True),
-    Column("error", lambda row: row.topic.error),
-)
-_READER_COLUMNS = (
-    Column("reader", lambda r: r.name),
-    Column("connection", lambda r: r.connection),
-    Column("pid", lambda r: str(r.pid), number=True),
-    Column("joined", lambda r: show_time(r.joined_ms)),
-    Column("topics", lambda r: ", ".join(r.topics) or "-"),
-)
-CONNECTION_COLUMNS = (
-    Column("connection", lambda c: c.name),
-    Column("type", lambda c: c.type),
-    Column("bootstrap servers", lambda c: ", ".join(c.bootstrap_servers)),
-    Column("topics", lambda c: c.topic_expression),
-    Column("non-JSON", lambda c: enum_name(NonJsonPolicy, c.non_json_policy)),
-    Column("caching", lambda c: "on" if c.log_caching else "off"),
-    Column("security", _security),
-    Column("reachable", lambda c: "yes" if c.reachable else "no"),
-    Column("error", lambda c: c.error),
-)
+def _parse_start(text: str) -> MiningStart:
+    if text == "earliest":
+        return MiningStart(earliest=True)
+    if text == "now":
+        return MiningStart(now=True)
+    try:
+        return MiningStart(timestamp_ms=parse_time_ms(text))
+    except ValueError as error:
+        advice = "give earliest, now, a time such as 2026-01-31T12:00:00Z, or milliseconds since "
+        advice += "the epoch"
+        raise CommandFailed(f"--start {text!r} is no start", advice=advice, code=USAGE) from error

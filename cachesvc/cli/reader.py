@@ -1,6 +1,8 @@
 """``cachesvc reader``: a process that mines topics for a service."""
 
 import os
+import socket
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -12,17 +14,32 @@ from cachesvc.cli.service_options import LogFormat, LogLevel
 from cachesvc.config import LogConfig
 from cachesvc.errors import InvalidConfig
 from cachesvc.logs import configure_logging
+from cachesvc.mining.reader import ReaderSettings
+from cachesvc.policy.addresses import is_loopback, parse_address
 
 
 def reader(
     service: Annotated[
         str,
-        typer.Option(metavar="ADDRESS", help="The service's socket, unix:PATH."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="HOST:PORT as in the service's mining.listen, or its socket, unix:PATH.",
+        ),
     ],
     connection: Annotated[
         str, typer.Option(metavar="NAME", help="The connection whose topics to mine.")
     ],
-    name: Annotated[str, typer.Option(metavar="NAME", help="Its name; reader-<pid> without.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Its name; <host>-<pid> without.")] = "",
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-ca", metavar="FILE", help="Speak TLS, and trust the certificates in this file."
+        ),
+    ] = None,
+    token_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The environment variable that holds the join token."),
+    ] = None,
     exit_with_parent: Annotated[
         bool,
         typer.Option(
@@ -33,20 +50,47 @@ def reader(
     log_level: LogLevel = None,
     log_format: LogFormat = None,
 ) -> None:
-    """Run a reader process for a service on this machine.
+    """Run a reader process for a service on this or another machine.
 
-    A service starts its readers by itself; with mining.readers = 0 they are started by hand. A
-    reader learns everything else from the service, and keeps nothing.
+    A service starts readers on its own machine by itself. More of them, anywhere, share the work:
+    a reader learns everything else from the service, and keeps nothing.
     """
     check_address(service)
-    configure_logging(_log_config(log_level, log_format))
-    status = run_reader(
+    settings = ReaderSettings(
         service=service,
         connection=connection,
-        name=name or f"reader-{os.getpid()}",
+        name=name or f"{socket.gethostname()}-{os.getpid()}",
+        roots=_roots(tls_ca),
+        token=_token(service, token_env, encrypted=tls_ca is not None),
         exit_with_parent=exit_with_parent,
     )
-    raise typer.Exit(status)
+    configure_logging(_log_config(log_level, log_format))
+    raise typer.Exit(run_reader(settings))
+
+
+def _roots(file: Path | None) -> bytes | None:
+    try:
+        return file.read_bytes() if file is not None else None
+    except OSError as error:
+        raise InvalidConfig(
+            f"--tls-ca: {file} cannot be read: {error.strerror}; give a PEM file"
+        ) from error
+
+
+def _token(service: str, variable: str | None, *, encrypted: bool) -> str:
+    """The join token; it leaves the machine encrypted or not at all."""
+    if variable is None:
+        return ""
+    token = os.environ.get(variable, "")
+    if not token:
+        raise InvalidConfig(f"--token-env: environment variable {variable} is not set; set it")
+    if not encrypted and not service.startswith("unix:"):
+        host, _ = parse_address(service)
+        if not is_loopback(host):
+            raise InvalidConfig(
+                f"--token-env: the token would reach {service} in plain text; give --tls-ca"
+            )
+    return token
 
 
 def _log_config(level: str | None, log_format: str | None) -> LogConfig:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from cachesvc.config import Config, check_fields, check_listen
+from cachesvc.config import Config, check_fields, check_listen, check_mining_listen
 from cachesvc.connection_config import (
     connection_advice,
     make_paths_absolute,
@@ -49,7 +49,12 @@ _FLAGS = {
     "log_level": ("--log-level", "log.level"),
     "log_format": ("--log-format", "log.format"),
 }
-_PATH_FIELDS = ("store.path", "server.tls_certificate_file", "server.tls_key_file")
+_PATH_FIELDS = (
+    "store.path",
+    "server.tls_certificate_file",
+    "server.tls_key_file",
+    "mining.join_token_file",
+)
 
 
 def load_config(path: Path | None, env: Mapping[str, str], overrides: Overrides) -> Config:
@@ -86,6 +91,7 @@ def _check_whole(config: Config, source: str) -> None:
         advice = "set it, or give --store DIR or CACHESVC_STORE__PATH"
         raise setting_error(source, "store.path", "is missing", advice)
     check_listen(config.server, source)
+    check_mining_listen(config, source)
     for field in ("tls_certificate_file", "tls_key_file"):
         value = getattr(config.server, field)
         if value is not None and not Path(value).is_file():

@@ -39,7 +39,13 @@ from cachesvc.v1.log_cache_pb2 import (
 )
 
 Line = Callable[[Batch, Record], str]
-_TROUBLED = (MiningState.BLOCKED, MiningState.SOURCE_UNREACHABLE, MiningState.FAILED)
+_TROUBLED = (
+    MiningState.BLOCKED,
+    MiningState.SOURCE_UNREACHABLE,
+    MiningState.FAILED,
+    MiningState.STOPPED,
+    MiningState.PAUSED,
+)
 
 
 def tail(

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
@@ -16,15 +16,23 @@ class Expire:
         store: Whose segments.
         interval_s: Between runs.
         age_s: How long records stay, against their timestamp.
+        age_s_of: What a connection's mining task says instead; None where it says nothing.
     """
 
     name = "expire"
     description = "drop records older than the retention"
 
-    def __init__(self, store: LogStore, interval_s: float, age_s: float) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        interval_s: float,
+        age_s: float,
+        age_s_of: Callable[[str], float | None] = lambda connection: None,
+    ) -> None:
         self.interval_s = interval_s
         self._store = store
-        self._age_ms = int(age_s * 1000)
+        self._age_s = age_s
+        self._age_s_of = age_s_of
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``."""
@@ -32,7 +40,8 @@ class Expire:
         logs = self._store.all()
         for done, log in enumerate(logs):
             progress(done, len(logs), f"{log.id.topic}/{log.id.partition}")
-            plan = plan_retention(log.segments, time.time_ns() // 1_000_000, self._age_ms)
+            age_s = self._age_s_of(log.id.connection) or self._age_s
+            plan = plan_retention(log.segments, time.time_ns() // 1_000_000, int(age_s * 1000))
             if plan.log_start_offset is None:
                 continue
             await self._store.expire(log, list(plan.dropped), plan.log_start_offset)

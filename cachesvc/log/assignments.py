@@ -1,8 +1,9 @@
 """Who mines what: needed topics, joined readers, epochs.
 
-A topic is needed as long as a subscription wants it. Each needed topic is given to one reader of
-its connection; every change of hands raises the topic's epoch durably before the new reader learns
-of it, so that whatever the old one still sends is refused.
+A topic is needed as long as a subscription wants it; whether it is mined then, its mining task
+says. Each topic to be mined is given to one reader of its connection; every change of hands raises
+the topic's epoch durably before the new reader learns of it, so that whatever the old one still
+sends is refused.
 """
 
 import asyncio
@@ -10,66 +11,22 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from cachesvc.errors import PreconditionFailed, SourceUnreachable, Superseded
+from cachesvc.log.entering import Entering
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.mining import Mining
+from cachesvc.log.mining_tasks import Use
+from cachesvc.log.readers import Assigned, JoinedReader
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
-from cachesvc.model import GapCause, MiningState, PartitionId, TopicId, TopicLife
+from cachesvc.log.uses import uses_of
+from cachesvc.model import GapCause, MiningState, PartitionId, StartKind, TopicId
 from cachesvc.policy.assignment import assign
-from cachesvc.policy.lives import first_offset, life_now
+from cachesvc.policy.mining_task import TopicEvent, report_event
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Assigned:
-    """A topic in a reader's hands.
-
-    Attributes:
-        topic: Which life of which topic.
-        epoch: The newest.
-        partitions: All partition numbers.
-        source_id: The cluster's own id of it; empty where it has none.
-    """
-
-    topic: TopicId
-    epoch: int
-    partitions: tuple[int, ...]
-    source_id: str = ""
-
-
-@dataclass(slots=True, eq=False)
-class JoinedReader:
-    """A reader process that has joined.
-
-    Attributes:
-        name: Its own.
-        connection: What it mines.
-        pid: Its process.
-        joined_ms: When.
-        heard_s: When it was last heard of, on the monotonic clock.
-        assigned: Its topics.
-        changed: Set when ``assigned`` has changed.
-    """
-
-    name: str
-    connection: str
-    pid: int
-    joined_ms: int
-    heard_s: float
-    assigned: dict[str, Assigned] = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(slots=True)
-class MiningCounts:
-    """What was mined of a topic since the service started."""
-
-    records: int = 0
-    bytes: int = 0
-    rejects: int = 0
+_NOT_MINED = (MiningState.IDLE, MiningState.STOPPED, MiningState.PAUSED)
 
 
 class Assignments:
@@ -81,6 +38,7 @@ class Assignments:
         subscriptions: What topics are wanted.
         reader_timeout_s: A reader not heard of for this long loses its topics.
         matcher: Makes a test for topic names from a topic expression.
+        mining: Which topics are mined, which are pinned, and how much comes of each.
     """
 
     def __init__(
@@ -90,39 +48,37 @@ class Assignments:
         subscriptions: Callable[[], Subscriptions],
         reader_timeout_s: float,
         matcher: Callable[[str], Callable[[str], bool]],
+        mining: Mining,
     ) -> None:
         self._store = store
         self._sources = sources
         self._subscriptions = subscriptions
         self._reader_timeout_s = reader_timeout_s
         self._matcher = matcher
+        self._tasks = mining.tasks
+        self._pins = mining.pins
         self._readers: dict[str, list[JoinedReader]] = {}
         self._epochs: dict[TopicId, int] = {}
         self._dirty = asyncio.Event()
-        self._entering = asyncio.Lock()
-        self._truncated: set[TopicId] = set()
+        self._entering = Entering(store, sources, self._tasks.start_of, self._is_over)
+        self._planning: dict[str, bool] = {}  # connections, and whether they have to be again
         self.closing = False
         """Whether the service is about to end, so that readers have to come back later."""
-        self.counts: dict[TopicId, MiningCounts] = {}
+        self.loads = mining.loads
         self.on_silent: Callable[[int], None] = lambda pid: None
-        """Called with the process id of a reader that has gone silent."""
+        """Called with the process id of a reader of this machine that has gone silent."""
         sources.subscribe(self.plan_again)
+        mining.on_change(self.plan_again)
 
     # What is needed
 
     def needed(self, source: Source) -> set[str]:
         """Topics of a connection that some subscription wants and the cluster has."""
-        names: set[str] = set()
-        for subscription in self._subscriptions().all() if source.mined else ():
-            record = subscription.record
-            if record.connection != source.name:
-                continue
-            if record.topic_expression:
-                matches = self._matcher(record.topic_expression)
-                names.update(name for name in source.topics if matches(name))
-            else:
-                names.update(name for name in record.topics if name in source.topics)
-        return names
+        return set(self._uses(source, 0))
+
+    def _uses(self, source: Source, now_ms: int) -> dict[str, Use]:
+        subscriptions = self._subscriptions().all() if source.mined else []
+        return uses_of(source, subscriptions, self._matcher, now_ms)
 
     def plan_again(self) -> None:
         """Has the assignment looked at again soon."""
@@ -139,7 +95,7 @@ class Assignments:
             for reader in readers
         ]
 
-    def join(self, name: str, connection: str, pid: int) -> JoinedReader:
+    def join(self, name: str, connection: str, pid: int, host: str = "") -> JoinedReader:
         """Enters a reader; an older one of the same name loses its topics.
 
         Raises:
@@ -150,7 +106,7 @@ class Assignments:
         for older in [reader for reader in readers if reader.name == name]:
             self.leave(older)
         now_ms = time.time_ns() // 1_000_000
-        reader = JoinedReader(name, source.name, pid, now_ms, time.monotonic())
+        reader = JoinedReader(name, source.name, pid, now_ms, time.monotonic(), host)
         readers.append(reader)
         self.plan_again()
         return reader
@@ -193,35 +149,39 @@ class Assignments:
                 f"{topic.topic}: epoch {epoch} is not the newest, {newest}", reason="STALE_EPOCH"
             )
 
-    def count(self, topic: TopicId, records: int, size: int, rejects: int) -> None:
-        """Adds to what was mined of a topic."""
-        counts = self.counts.setdefault(topic, MiningCounts())
-        counts.records += records
-        counts.bytes += size
-        counts.rejects += rejects
-
     # Planning
 
     async def run(self) -> None:
-        """Plans whenever something has changed, and takes out silent readers, until cancelled."""
-        while True:
-            self._dirty.clear()
-            self._drop_silent()
-            for source in self._sources.all():
-                try:
-                    await self._plan(source)
-                except PreconditionFailed as error:
-                    _log.warning(
-                        "topics cannot be assigned, trying again",
-                        extra={
-                            "event": "assignment_failed",
-                            "connection": source.name,
-                            "error": str(error),
-                        },
-                    )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._reader_timeout_s / 4):
-                    await self._dirty.wait()
+        """Plans whenever something has changed, and takes out silent readers, until cancelled.
+
+        A connection whose cluster does not answer keeps no other waiting.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._dirty.clear()
+                self._drop_silent()
+                self.loads.weigh()
+                for source in self._sources.all():
+                    if source.name in self._planning:
+                        self._planning[source.name] = True
+                    else:
+                        self._planning[source.name] = False
+                        tasks.create_task(self._plan_one(source))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._reader_timeout_s / 4):
+                        await self._dirty.wait()
+
+    async def _plan_one(self, source: Source) -> None:
+        try:
+            await self._plan(source)
+        except PreconditionFailed as error:
+            fields = {"connection": source.name, "error": str(error)}
+            _log.warning(
+                "topics cannot be assigned, trying again",
+                extra={"event": "assignment_failed", **fields},
+            )
+        if self._planning.pop(source.name):
+            self.plan_again()
 
     def _drop_silent(self) -> None:
         limit = time.monotonic() - self._reader_timeout_s
@@ -232,26 +192,29 @@ class Assignments:
                     extra={"event": "reader_silent", "reader": reader.name, "pid": reader.pid},
                 )
                 self.leave(reader)
-                self.on_silent(reader.pid)
+                if not reader.host:
+                    self.on_silent(reader.pid)
 
     async def _plan(self, source: Source) -> None:
-        needed = self.needed(source)
+        now_ms = time.time_ns() // 1_000_000
+        self._tasks.look(source.name, self._uses(source, now_ms), now_ms)
+        needed = self._tasks.to_be_mined(source.name) & source.topics.keys()
         try:
             await self.enter(source, needed)
         except SourceUnreachable as error:
+            fields = {"connection": source.name, "error": str(error)}
             _log.warning(
-                "new topics cannot be mined yet",
-                extra={
-                    "event": "source_unreachable",
-                    "connection": source.name,
-                    "error": str(error),
-                },
+                "new topics cannot be mined yet", extra={"event": "source_unreachable", **fields}
             )
-            needed = {topic for topic in needed if self._entered(source, topic)}
         readers = {reader.name: reader for reader in self._readers.get(source.name, [])}
         allowed = [name for name in readers if source.agent in ("", name)]
         current = {topic: r.name for r in readers.values() for topic in r.assigned}
-        target = assign(dict.fromkeys(sorted(needed), 1.0), allowed, current)
+        weights = {
+            topic: self.loads.weight(self._store.topic_id(source.name, topic))
+            for topic in sorted(needed)
+            if self._entering.partitions(source, topic)
+        }
+        target = assign(weights, allowed, current, self._pins.of(source.name))
         before = {name: dict(reader.assigned) for name, reader in readers.items()}
         try:
             await self._hand_over(source, readers, target)
@@ -260,6 +223,7 @@ class Assignments:
                 if reader.assigned != before[name]:
                     reader.changed.set()
         self._forget_unassigned(source, set(target))
+        self._follow(source, target, now_ms)
 
     async def _hand_over(
         self, source: Source, readers: Mapping[str, JoinedReader], target: Mapping[str, str]
@@ -267,93 +231,61 @@ class Assignments:
         for reader in readers.values():
             for topic in [t for t in reader.assigned if target.get(t) != reader.name]:
                 del reader.assigned[topic]
+        from_earliest = self._tasks.start_of(source.name).kind is StartKind.EARLIEST
         for topic, name in target.items():
             life = self._store.lives.present(source.name, topic)
             topic_id = life.topic
             assigned = readers[name].assigned
             before = assigned.get(topic)
-            numbers = source.topics[topic]
+            numbers = self._entering.partitions(source, topic)
+            rest = numbers, life.source_id, from_earliest
             if before is None or before.topic != topic_id:
                 epoch = await self._store.catalogue.call(
                     lambda port, t=topic_id: port.raise_epoch(t, time.time_ns() // 1_000_000)  # type: ignore[misc]
                 )
                 self._epochs[topic_id] = epoch
-                assigned[topic] = Assigned(topic_id, epoch, numbers, life.source_id)
+                assigned[topic] = Assigned(topic_id, epoch, *rest)
             elif before.partitions != numbers:
-                assigned[topic] = Assigned(topic_id, before.epoch, numbers, life.source_id)
+                assigned[topic] = Assigned(topic_id, before.epoch, *rest)
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
-        """Makes the logs of these topics' partitions, those that are new. Idempotent.
+        """Makes the logs of these topics' partitions, those that are new; see ``Entering``."""
+        await self._entering.enter(source, topics)
 
-        A topic that turns out to be in another life gets new logs, and those of the life before
-        come to their end. A new log begins where the source begins now.
-
-        Raises:
-            SourceUnreachable: There are new ones and the cluster does not answer.
-        """
-        async with self._entering:
-            lives = [self._life(source, topic) for topic in sorted(topics)]
-            new = [
-                partition
-                for life in lives
-                for number in source.topics.get(life.topic.topic, ())
-                if self._store.get(partition := life.topic.partition(number)) is None
-            ]
-            begins = await self._begins(source, lives, new) if new else {}
-            for life in lives:
-                known = self._store.lives.present(source.name, life.topic.topic)
-                if life != known:
-                    if life.topic != known.topic:
-                        self._epochs.pop(known.topic, None)  # nothing is appended to it any more
-                    await self._store.lives.put(life)
-            for partition in new:
-                await self._store.ensure(partition, begins[partition])
-            for life in lives:
-                if life.cause is not None:
-                    self._store.end_life_before(life)
-            self._truncated.clear()
-        if new:
-            self._sources.notify()
-
-    def _life(self, source: Source, topic: str) -> TopicLife:
-        """The life that a topic is in now, known to the store or not."""
-        known = self._store.lives.present(source.name, topic)
-        truncated = known.topic in self._truncated
-        return life_now(known, source.topic_ids.get(topic, ""), truncated=truncated)
-
-    async def _begins(
-        self, source: Source, lives: Iterable[TopicLife], new: Iterable[PartitionId]
-    ) -> Mapping[PartitionId, int]:
-        asked = [(partition.topic, partition.partition) for partition in new]
-        earliest = await source.lookup.earliest_offsets(asked)
-        causes = {life.topic: life.cause for life in lives}
-        ends = await source.lookup.end_offsets(asked) if any(causes.values()) else earliest
-        begins = {}
-        for partition in new:
-            name = partition.topic, partition.partition
-            known = TopicId(partition.connection, partition.topic, partition.incarnation - 1)
-            before = self._store.get(known.partition(partition.partition))
-            log_end = before.accepted_end_offset if before is not None else None
-            cause = causes[partition.topic_id]
-            begins[partition] = first_offset(cause, earliest[name], ends[name], log_end)
-        return begins
-
-    def _entered(self, source: Source, topic: str) -> bool:
-        topic_id = self._store.topic_id(source.name, topic)
-        return all(
-            self._store.get(topic_id.partition(number)) is not None
-            for number in source.topics[topic]
-        )
+    def _is_over(self, topic: TopicId) -> None:
+        """Nothing is appended to a life of a topic that is over."""
+        self._epochs.pop(topic, None)
 
     def _forget_unassigned(self, source: Source, assigned: set[str]) -> None:
         mined = {self._store.topic_id(source.name, topic) for topic in assigned}
         for topic_id in [t for t in self._epochs if t.connection == source.name]:
             if topic_id not in mined:
                 del self._epochs[topic_id]
-                for log in self._store.of_topic(topic_id):
-                    log.source.state = MiningState.IDLE
-                    log.source.error = ""
-                    log.notify()
+
+    def _follow(self, source: Source, target: Mapping[str, str], now_ms: int) -> None:
+        """Tells tasks what readers report, and subscribers why nobody mines."""
+        reports: dict[str, tuple[TopicEvent, str]] = {}
+        for topic in self._tasks.to_be_mined(source.name) - target.keys():
+            pin = self._pins.of(source.name).get(topic)
+            away = f"reader {pin.reader!r}, which it is pinned to, is away" if pin else ""
+            reports[topic] = TopicEvent.NO_READER, source.error or away or "no reader is there"
+        said: dict[str, list[tuple[MiningState, str]]] = {}
+        for log in self._store.present():
+            topic = log.id.topic
+            if log.id.connection != source.name:
+                continue
+            if topic not in target:
+                why = reports[topic][1] if topic in reports else ""
+                state, error = self._tasks.shown(source.name, topic)
+                self.report(log.id, None, state, error or why)
+                continue
+            if log.source.state in _NOT_MINED:
+                self.report(log.id, None, MiningState.STARTING, "")
+            said.setdefault(topic, []).append((log.source.state, log.source.error))
+        for topic, states in said.items():
+            event, error = report_event(states)
+            reports[topic] = event, error or f"reader {target[topic]!r} has it"
+        self._tasks.report(source.name, reports, now_ms)
 
     def report(
         self,
@@ -388,11 +320,11 @@ class Assignments:
         source.error = error
         if changed:
             log.notify()
+            self.plan_again()
 
     def _settle(self, topic: TopicId, problem: str) -> None:
         """Has a topic that is no continuation of its log looked at."""
-        if problem == GapCause.SOURCE_TRUNCATED.name and topic not in self._truncated:
-            self._truncated.add(topic)
+        if problem == GapCause.SOURCE_TRUNCATED.name and self._entering.truncated(topic):
             self.plan_again()
         elif problem == GapCause.TOPIC_RECREATED.name:
             self._sources.resolve(topic.connection).refresh_wanted.set()
@@ -404,9 +336,10 @@ class Assignments:
 
 
 def resume_offsets(store: LogStore, assigned: Assigned) -> Mapping[int, int]:
-    """Where mining goes on, per partition: the log's end, or -1 for an empty log."""
+    """Where mining goes on, per partition: the log's end, or -1 for the source's earliest."""
     found: dict[int, int] = {}
     for number in assigned.partitions:
         log = store.get(assigned.topic.partition(number))
-        found[number] = -1 if log is None or log.empty else log.accepted_end_offset
+        anywhere = log is None or (log.empty and assigned.from_earliest)
+        found[number] = -1 if log is None or anywhere else log.accepted_end_offset
     return found

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,9 +42,11 @@ class ReaderSettings:
     """How a reader process runs; all else it learns from the service.
 
     Attributes:
-        service: The service's address, such as ``unix:/path/service.sock``.
+        service: The service's address: ``unix:PATH``, or HOST:PORT as in its ``mining.listen``.
         name: The reader's own name.
         connection: The connection whose topics it mines.
+        roots: PEM of the certificates to trust; None for plain text.
+        token: What the service wants to be shown; empty for nothing.
         exit_with_parent: End when standard input does.
         report_interval_s: Between reports; the service expects one every second.
         flush_timeout_s: How long a clean end waits for what is on its way.
@@ -54,6 +56,8 @@ class ReaderSettings:
     service: str
     name: str
     connection: str
+    roots: bytes | None = None
+    token: str = field(default="", repr=False)
     exit_with_parent: bool = False
     report_interval_s: float = 1.0
     flush_timeout_s: float = 5.0
@@ -85,7 +89,7 @@ async def run_reader(
     all that its process does. Ends cleanly: what is on its way is given ``flush_timeout_s``.
 
     Raises:
-        PreconditionFailed: The service speaks another version of the protocol.
+        PreconditionFailed: The service does not let it in, or speaks another protocol.
     """
     thresholds = gc.get_threshold()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -129,7 +133,7 @@ async def _membership(
     lost: CacheError | None = None
     refused: PreconditionFailed | None = None
     try:
-        async with connect(settings.service) as uplink:
+        async with connect(settings.service, settings.roots, settings.token) as uplink:
             await _mine(settings, make_source, uplink, stopping)
     except* _Stopped:
         pass

@@ -19,7 +19,8 @@ from cachesvc.v1 import mining_pb2_grpc
 
 PROTOCOL_VERSION = 1
 
-_VERSION_MISMATCH = "VERSION_MISMATCH"
+# Trying again is no use.
+_FINAL = frozenset({"VERSION_MISMATCH", "JOIN_TOKEN_WRONG", "MINING_LOCAL_ONLY"})
 _STATUS_KEY = "grpc-status-details-bin"
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -29,6 +30,11 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Connections of a service that was replaced must not be shared with its successor's.
     ("grpc.use_local_subchannel_pool", 1),
+    # The address is meant as it stands, whatever proxy the environment has for the web.
+    ("grpc.enable_http_proxy", 0),
+    # A service whose machine is gone says nothing.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
 ]
 
 
@@ -127,7 +133,7 @@ class Uplink:
         """Waits for the next assignment.
 
         Raises:
-            PreconditionFailed: The service speaks another protocol version; trying again is no use.
+            PreconditionFailed: The service does not let this reader in; trying again is no use.
         """
         response: pb.JoinResponse = await _read(self._join)
         topics = [
@@ -173,12 +179,25 @@ class Uplink:
 
 
 @asynccontextmanager
-async def connect(address: str) -> AsyncIterator[Uplink]:
-    """Opens both calls to the service at ``address``, and closes them at the end."""
-    channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+async def connect(
+    address: str, roots: bytes | None = None, token: str = ""
+) -> AsyncIterator[Uplink]:
+    """Opens both calls to the service at ``address``, and closes them at the end.
+
+    Args:
+        address: HOST:PORT or ``unix:PATH``.
+        roots: PEM of the certificates to trust; None for plain text.
+        token: What the service wants to be shown; empty for nothing.
+    """
+    channel = (
+        grpc.aio.insecure_channel(address, options=_OPTIONS)
+        if roots is None
+        else grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots), options=_OPTIONS)
+    )
+    shown = [("authorization", f"Bearer {token}")] if token else []
     try:
         stub = mining_pb2_grpc.MiningStub(channel)
-        join, append = stub.Join(), stub.Append()
+        join, append = stub.Join(metadata=shown), stub.Append(metadata=shown)
         try:
             yield Uplink(join, append)
         finally:
@@ -210,8 +229,9 @@ async def _write(call: Any, message: object) -> None:
 
 def _lost(code: grpc.StatusCode, details: str | None, metadata: Any) -> CacheError:
     text = f"the service ended the call with {code.name}: {details or 'no details'}"
-    if _reason(metadata) == _VERSION_MISMATCH:
-        return PreconditionFailed(text, reason=_VERSION_MISMATCH)
+    reason = _reason(metadata)
+    if reason in _FINAL:
+        return PreconditionFailed(text, reason=reason)
     return ServiceLost(text, metadata={"code": code.name})
 
 

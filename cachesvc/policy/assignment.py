@@ -3,6 +3,9 @@
 Invariant: every topic has exactly one reader, as long as there is a reader at all. A topic changes
 hands only if its reader has left, or if moving it makes the load clearly more even: a move costs a
 new epoch and a restart of that topic's mining. Planning again without a change moves nothing.
+
+A pinned topic goes to its reader and stays there. While that one is away it goes to another, and
+back afterwards; or it has none if it was pinned strictly.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,12 +15,21 @@ IMBALANCE_TOLERATED = 5
 """Loads may differ by one part in this many of the mean load without anything being moved."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The reader that a topic was given to by hand; ``strict``: that one or none."""
+
+    reader: str
+    strict: bool = False
+
+
 @dataclass(slots=True)
 class _Share:
     """What one reader has while a plan is made."""
 
     reader: str
     weights: dict[str, int] = field(default_factory=dict)
+    pinned: set[str] = field(default_factory=set)
     load: int = 0
 
     def take(self, topic: str, weight: int) -> None:
@@ -31,7 +43,10 @@ class _Share:
 
 
 def assign(
-    weights: Mapping[str, float], readers: Iterable[str], current: Mapping[str, str]
+    weights: Mapping[str, float],
+    readers: Iterable[str],
+    current: Mapping[str, str],
+    pins: Mapping[str, Pin] | None = None,
 ) -> dict[str, str]:
     """Spreads topics over readers. The outcome depends on no order of the arguments.
 
@@ -40,16 +55,25 @@ def assign(
             as 1, so that idle topics are spread by their number.
         readers: The names of the readers there are.
         current: Which reader has which topic now; may name topics and readers that are gone.
+        pins: Topics that were given to a reader by hand; may name what is not there.
 
     Returns:
-        The reader of every topic, in the order of ``weights``; empty without readers.
+        The reader of every topic, in the order of ``weights``; empty without readers. Topics that
+        wait for the reader that they are strictly pinned to are left out.
     """
+    pins = pins or {}
     sizes = {topic: max(1, round(weight)) for topic, weight in weights.items()}
     shares = {reader: _Share(reader) for reader in sorted(set(readers))}
     if not shares:
         return {}
     homeless: list[str] = []
     for topic, size in sizes.items():
+        pin = pins.get(topic)
+        if pin is not None and (pin.strict or pin.reader in shares):
+            if pin.reader in shares:
+                shares[pin.reader].take(topic, size)
+                shares[pin.reader].pinned.add(topic)
+            continue
         share = shares.get(current.get(topic, ""))
         if share is None:
             homeless.append(topic)
@@ -60,7 +84,7 @@ def assign(
     while _move_one(shares.values()):
         pass
     owners = {topic: share.reader for share in shares.values() for topic in share.weights}
-    return {topic: owners[topic] for topic in weights}
+    return {topic: owners[topic] for topic in weights if topic in owners}
 
 
 def _lightest(shares: Collection[_Share]) -> _Share:
@@ -79,7 +103,11 @@ def _move_one(shares: Collection[_Share]) -> bool:
         gap = heavy.load - light.load
         if gap * len(shares) * IMBALANCE_TOLERATED <= total:
             return False
-        movable = [topic for topic, size in heavy.weights.items() if size < gap]
+        movable = [
+            topic
+            for topic, size in heavy.weights.items()
+            if size < gap and topic not in heavy.pinned
+        ]
         if movable:
             topic = min(movable, key=lambda topic: (abs(gap - 2 * heavy.weights[topic]), topic))
             light.take(topic, heavy.give(topic))

@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import MiningState
 
-# States in which mining cannot tell how far the source is.
-_STUCK = (MiningState.BLOCKED, MiningState.SOURCE_UNREACHABLE, MiningState.FAILED)
+# States in which mining cannot tell how far the source is, and of which a client is told at once.
+STUCK = (
+    MiningState.BLOCKED,
+    MiningState.SOURCE_UNREACHABLE,
+    MiningState.FAILED,
+    MiningState.STOPPED,
+    MiningState.PAUSED,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -19,6 +25,7 @@ class Cursor:
         position: The next offset to deliver.
         end: Where the stream ends in this partition; None if it never does.
         listener: What the log calls when it changes.
+        stuck: The state that holds mining up, as the client knows it; None while none does.
         left: Whether the topic's next life has no such partition, and the gap there was told.
     """
 
@@ -26,6 +33,7 @@ class Cursor:
     position: int
     end: int | None
     listener: Callable[[], None] = field(default=lambda: None)
+    stuck: MiningState | None = None
     left: bool = False
 
     @property
@@ -50,4 +58,4 @@ class Cursor:
             return False
         if self.log.mining_lag is not None:
             return self.log.mining_lag == 0
-        return self.log.source.state in _STUCK
+        return self.log.source.state in STUCK

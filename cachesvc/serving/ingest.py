@@ -1,7 +1,4 @@
-"""The Mining service: readers join, learn what to mine, and append.
-
-Only processes on this machine may: the calls are accepted on the store's Unix socket alone.
-"""
+"""The Mining service: readers join, learn what to mine, and append."""
 
 import asyncio
 import json
@@ -14,11 +11,13 @@ import grpc
 
 from cachesvc.connection_config import connection_dict
 from cachesvc.errors import CacheError, InvalidRequest, PreconditionFailed, ShuttingDown, Superseded
-from cachesvc.log.assignments import Assignments, JoinedReader, resume_offsets
+from cachesvc.log.assignments import Assignments, resume_offsets
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.readers import JoinedReader
 from cachesvc.log.sources import Source, Sources
 from cachesvc.model import GapCause, LostRange, MiningState, TopicId
+from cachesvc.serving.agents import Admission, local_only
 from cachesvc.serving.ports import Connections
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.frames import Frame
@@ -38,6 +37,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         assignments: Who mines what.
         connections: Their settings.
         reader_settings: Settings that every reader gets beside its connection's.
+        admit: Lets a caller in and tells its host.
     """
 
     def __init__(
@@ -47,16 +47,18 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         assignments: Assignments,
         connections: Connections,
         reader_settings: dict[str, int],
+        admit: Admission = local_only,
     ) -> None:
         self._store = store
         self._sources = sources
         self._assignments = assignments
         self._connections = connections
         self._reader_settings = reader_settings
+        self._admit = admit
 
     async def Join(self, requests: AsyncIterator[pb.JoinRequest], context: Context) -> None:
         async with errors_as_status(context):
-            _check_local(context)
+            host = self._admit(context)
             first = await anext(aiter(requests), None)
             if first is None:
                 return
@@ -67,7 +69,8 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                     reason="VERSION_MISMATCH",
                 )
             source = self._sources.resolve(first.connection)
-            reader = self._assignments.join(first.reader or "reader", source.name, first.pid)
+            name = first.reader or "reader"
+            reader = self._assignments.join(name, source.name, first.pid, host)
             try:
                 await self._converse(reader, source, requests, context)
             finally:
@@ -144,7 +147,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
 
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Context) -> None:
         async with errors_as_status(context):
-            _check_local(context)
+            self._admit(context)
             appender = _Appender(self._store, self._assignments, context)
             await appender.run(requests)
 
@@ -193,7 +196,7 @@ class _Appender:
                 lost = LostRange(frame.base_offset, frame.end_offset, GapCause.SOURCE_RETENTION)
                 await self._store.lose(log, lost)
             done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame)
-            self._assignments.count(
+            self._assignments.loads.count(
                 topic, frame.record_count, frame.encoded_bytes, frame.reject_count
             )
         except ShuttingDown:
@@ -263,11 +266,3 @@ def frame_of(request: pb.AppendRequest) -> Frame:
         request.payload,
         request.rejects,
     )
-
-
-def _check_local(context: Context) -> None:
-    if not context.peer().startswith("unix:"):
-        raise PreconditionFailed(
-            "readers join on the store's Unix socket, on the machine of the service",
-            reason="MINING_LOCAL_ONLY",
-        )

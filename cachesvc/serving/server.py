@@ -31,7 +31,7 @@ SERVICES = (
     mining_pb2.DESCRIPTOR.services_by_name["Mining"].full_name,
 )
 _SOCKET_PATH_MAX = 100
-_OPTIONS = (
+OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", -1),
     # Without it a second service on the same port would share it in silence.
@@ -80,7 +80,7 @@ class Server:
         mining: mining_pb2_grpc.MiningServicer,
     ) -> None:
         self._listen = listen
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(options=OPTIONS)
         self._health = health.aio.HealthServicer()
         self._server.add_generic_rpc_handlers(
             (
@@ -99,16 +99,10 @@ class Server:
         Raises:
             PreconditionFailed: The address is in use or cannot be bound.
         """
-        address = self._listen.address
-        try:
-            port = self._add_port(address)
-        except RuntimeError as error:
-            raise PreconditionFailed(
-                f"cannot listen on {address}: is another program using the port, or is the address "
-                "not one of this machine? Choose another with --listen HOST:PORT or server.listen",
-                reason="ADDRESS_IN_USE",
-                metadata={"address": address},
-            ) from error
+        listen = self._listen
+        port = bind_address(
+            self._server, listen.address, listen.certificate, listen.key, "server.listen"
+        )
         with contextlib.suppress(FileNotFoundError):
             self._listen.socket.unlink()
         self._server.add_insecure_port(f"unix:{self._listen.socket}")
@@ -119,13 +113,6 @@ class Server:
         await self._server.start()
         self._listen.socket.chmod(0o600)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-
-    def _add_port(self, address: str) -> int:
-        certificate, key = self._listen.certificate, self._listen.key
-        if certificate is None or key is None:
-            return int(self._server.add_insecure_port(address))
-        credentials = grpc.ssl_server_credentials([(key, certificate)])
-        return int(self._server.add_secure_port(address, credentials))
 
     async def announce_end(self) -> None:
         """Tells health checks that this service is about to end."""
@@ -140,6 +127,34 @@ class Server:
     async def _set_health(self, status: int) -> None:
         for service in ("", *SERVICES):
             await self._health.set(service, status)
+
+
+def bind_address(
+    server: grpc.aio.Server,
+    address: str,
+    certificate: bytes | None,
+    key: bytes | None,
+    setting: str,
+) -> int:
+    """Takes an address for a server, with TLS if there is a key pair; returns the port.
+
+    Raises:
+        PreconditionFailed: The address is in use or cannot be bound; ``setting`` is where it is
+            configured.
+    """
+    try:
+        if certificate is None or key is None:
+            return int(server.add_insecure_port(address))
+        credentials = grpc.ssl_server_credentials([(key, certificate)])
+        return int(server.add_secure_port(address, credentials))
+    except RuntimeError as error:
+        flag = "--listen HOST:PORT or " if setting == "server.listen" else ""
+        raise PreconditionFailed(
+            f"cannot listen on {address}: is another program using the port, or is the address "
+            f"not one of this machine? Choose another with {flag}{setting}",
+            reason="ADDRESS_IN_USE",
+            metadata={"address": address},
+        ) from error
 
 
 def socket_path(store: Path) -> Path:

@@ -23,7 +23,7 @@ from cachesvc.model import (
 )
 from cachesvc.policy.lives import next_life
 from cachesvc.serving.batches import Batches
-from cachesvc.serving.cursor import Cursor
+from cachesvc.serving.cursor import STUCK, Cursor
 from cachesvc.serving.responses import arrow_response, records_response
 from cachesvc.serving.stream_events import data_loss, ended, gap, partition_added, progress
 from cachesvc.store.frames import Frame
@@ -77,6 +77,7 @@ class Stream:
         self._wake = asyncio.Event()
         self._changed_topics: set[str] = set()
         self._at_tail: set[str] = set()
+        self._state_changed = False
         self._added: list[Cursor] = []
 
     def add(self, log: PartitionLog, position: int) -> Cursor:
@@ -133,13 +134,19 @@ class Stream:
                 await self._deliver(cursor, write)
                 continue
             await self._tell_caught_up(write)
-            if not await self._news():
+            if self._state_changed or not await self._news():
+                self._state_changed = False
                 await write(progress(self._cursors.values()))
         await self._tell_caught_up(write)
         await write(ended(self._cursors.values()))
 
     def _changed(self, cursor: Cursor) -> None:
         self._changed_topics.add(cursor.log.id.topic)
+        state = cursor.log.source.state
+        stuck = state if state in STUCK else None
+        if stuck is not cursor.stuck:
+            cursor.stuck = stuck
+            self._state_changed = True
         if cursor.readable and cursor not in self._added:
             self._ready[cursor] = None
         self._wake.set()

@@ -28,6 +28,7 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
+from cachesvc.store.mining_tables import MiningTables
 from cachesvc.store.ports import (
     JOB_RUNS_MAX,
     ConnectionRecord,
@@ -50,7 +51,7 @@ def _load_queries() -> dict[str, str]:
 _QUERIES = _load_queries()
 
 
-class DuckDBCatalogue:
+class DuckDBCatalogue(MiningTables):
     """``ports.Catalogue`` in one DuckDB file; see there for the contract.
 
     Raises:

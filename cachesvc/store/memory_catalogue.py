@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.store.memory_mining import MemoryMiningTables
 from cachesvc.store.ports import (
     JOB_RUNS_MAX,
     ConnectionRecord,
@@ -14,10 +15,11 @@ from cachesvc.store.ports import (
 from cachesvc.store.segments import data_paths
 
 
-class MemoryCatalogue:
+class MemoryCatalogue(MemoryMiningTables):
     """``ports.Catalogue`` in dictionaries; gone when it is."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._partitions: dict[PartitionId, int] = {}
         self._epochs: dict[TopicId, int] = {}
         self._lives: dict[TopicId, TopicLife] = {}

@@ -20,6 +20,7 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
+from cachesvc.store.mining_ports import MiningCatalogue
 
 JOB_RUNS_MAX = 1_000
 """Past runs of each job that a catalogue keeps."""
@@ -100,8 +101,8 @@ class ConnectionRecord:
     updated_ms: int
 
 
-class Catalogue(Protocol):
-    """Manifest, epochs, subscriptions, positions, connections and job history of one store."""
+class Catalogue(MiningCatalogue, Protocol):
+    """Manifest, epochs, subscriptions, positions, connections, jobs and mining tasks."""
 
     def list_partitions(self) -> dict[PartitionId, int]:
         """Every known partition with its log start offset."""

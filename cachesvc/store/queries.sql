@@ -49,6 +49,33 @@ create table if not exists connections (
     name varchar primary key, settings_json varchar not null,
     created_ms bigint not null, updated_ms bigint not null
 );
+create table if not exists mining_tasks (
+    connection varchar primary key, name varchar not null,
+    state varchar not null, cause varchar not null, since_ms bigint not null,
+    created_ms bigint not null,
+    -- 0: the service's setting decides.
+    retention_s double not null,
+    -- earliest, now or timestamp; start_ms counts for the last.
+    start varchar not null, start_ms bigint not null
+);
+create table if not exists mined_topics (
+    connection varchar not null, topic varchar not null,
+    state varchar not null, cause varchar not null, since_ms bigint not null,
+    joined_ms bigint not null, used_ms bigint not null,
+    primary key (connection, topic)
+);
+create table if not exists mining_transitions (
+    -- Grows; tells the order of transitions of one millisecond.
+    number bigint not null,
+    -- An empty topic means the task itself.
+    connection varchar not null, topic varchar not null, at_ms bigint not null,
+    "before" varchar not null, "after" varchar not null, cause varchar not null
+);
+create table if not exists topic_pins (
+    connection varchar not null, topic varchar not null,
+    reader varchar not null, strict boolean not null,
+    primary key (connection, topic)
+);
 
 -- Which lives a topic of that name has had.
 create table if not exists topic_lives (
@@ -204,3 +231,61 @@ on conflict do update set
 
 -- name: delete_connection
 delete from connections where name = ?;
+
+-- name: list_mining_tasks
+select connection, name, state, cause, since_ms, created_ms, retention_s, start, start_ms
+from mining_tasks order by connection;
+
+-- name: put_mining_task
+insert into mining_tasks values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict do update set
+    name = excluded.name, state = excluded.state, cause = excluded.cause,
+    since_ms = excluded.since_ms, retention_s = excluded.retention_s,
+    start = excluded.start, start_ms = excluded.start_ms;
+
+-- name: list_mined_topics
+select connection, topic, state, cause, since_ms, joined_ms, used_ms
+from mined_topics order by connection, topic;
+
+-- name: put_mined_topics
+-- Upserts the rows of the registered Arrow table `new_mined_topics`.
+insert into mined_topics
+select connection, topic, state, cause, since_ms, joined_ms, used_ms from new_mined_topics
+on conflict do update set
+    state = excluded.state, cause = excluded.cause, since_ms = excluded.since_ms,
+    joined_ms = excluded.joined_ms, used_ms = excluded.used_ms;
+
+-- name: delete_mined_topic
+delete from mined_topics where connection = ? and topic = ?;
+
+-- name: last_mining_transition
+select coalesce(max(number), 0) from mining_transitions;
+
+-- name: add_mining_transitions
+-- Appends the rows of the registered Arrow table `new_mining_transitions`.
+insert into mining_transitions
+select number, connection, topic, at_ms, "before", "after", cause from new_mining_transitions;
+
+-- name: list_mining_transitions
+-- The newest first; parameters: connection, topic or empty for all, limit.
+select connection, topic, at_ms, "before", "after", cause from mining_transitions
+where connection = $1 and (topic = $2 or $2 = '') order by number desc limit $3;
+
+-- name: trim_mining_transitions
+-- Keeps the newest transitions of each task.
+delete from mining_transitions where number in (
+    select number from (
+        select number, row_number() over (partition by connection order by number desc) as age
+        from mining_transitions
+    ) where age > ?
+);
+
+-- name: list_topic_pins
+select connection, topic, reader, strict from topic_pins order by connection, topic;
+
+-- name: put_topic_pin
+insert into topic_pins values (?, ?, ?, ?)
+on conflict do update set reader = excluded.reader, strict = excluded.strict;
+
+-- name: delete_topic_pin
+delete from topic_pins where connection = ? and topic = ?;

@@ -1,6 +1,7 @@
 """What tests of the whole service share: records, waiting, raw calls, readers started by hand."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -158,22 +159,38 @@ def error_info(error: Any) -> tuple[str, dict[str, str]]:
 class HandStartedReader:
     """``cachesvc reader`` as an operator starts it; used in ``with``, killed at the end.
 
+    Args:
+        service: Whose it is.
+        name: Its own.
+        address: Where it joins; the store's socket without.
+        arguments: More of them.
+        environment: More variables.
+
     Attributes:
         name: Its own.
         log_path: What it writes to stderr.
         process: It.
     """
 
-    def __init__(self, service: ServiceProcess, name: str) -> None:
+    def __init__(
+        self,
+        service: ServiceProcess,
+        name: str,
+        address: str = "",
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.log_path = service.store.parent / f"{name}.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "cachesvc", "reader"),
-                    *("--service", f"unix:{socket_path(service.store)}"),
+                    *("--service", address or f"unix:{socket_path(service.store)}"),
                     *("--connection", "default", "--name", name, "--log-format", "json"),
+                    *arguments,
                 ],
+                env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

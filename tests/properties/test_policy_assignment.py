@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesvc.policy.assignment import IMBALANCE_TOLERATED, assign
+from cachesvc.policy.assignment import IMBALANCE_TOLERATED, Pin, assign
 
 names = st.sampled_from([f"t{number}" for number in range(12)])
 reader_names = st.sampled_from([f"r{number}" for number in range(5)])
@@ -70,3 +70,36 @@ def test_a_reader_that_leaves_moves_only_its_own_topics(
     leaver = min(readers)
     after = assign(weights, readers - {leaver}, before)
     assert all(after[topic] == reader for topic, reader in before.items() if reader != leaver)
+
+
+pin_maps = st.dictionaries(names, st.builds(Pin, reader_names, st.booleans()), max_size=12)
+
+
+@given(weight_maps, reader_sets, pasts, pin_maps)
+def test_pins_are_kept_and_leave_nothing_else_alone(
+    weights: dict[str, float], readers: set[str], current: dict[str, str], pins: dict[str, Pin]
+) -> None:
+    after = assign(weights, readers, current, pins)
+    for topic in weights:
+        pin = pins.get(topic)
+        if pin is not None and pin.reader in readers:
+            assert after[topic] == pin.reader
+        elif pin is not None and pin.strict:
+            assert topic not in after
+        else:
+            assert (topic in after) == bool(readers)
+    assert assign(weights, readers, after, pins) == after
+
+
+@given(st.sets(names, min_size=1), st.sets(reader_names, min_size=2), st.data())
+def test_a_pinned_topic_goes_back_to_its_reader(
+    topics: set[str], readers: set[str], data: st.DataObject
+) -> None:
+    weights = dict.fromkeys(sorted(topics), 1.0)
+    topic = data.draw(st.sampled_from(sorted(topics)))
+    pins = {topic: Pin(data.draw(st.sampled_from(sorted(readers))))}
+    home = pins[topic].reader
+    before = assign(weights, readers, {}, pins)
+    away = assign(weights, readers - {home}, before, pins)
+    assert before[topic] == home != away[topic]
+    assert assign(weights, readers, away, pins)[topic] == home

@@ -8,10 +8,12 @@ import pytest
 from cachesvc.config import (
     Config,
     LogConfig,
+    MiningConfig,
     ServerConfig,
     StoreConfig,
     check_fields,
     check_listen,
+    check_mining_listen,
     effective_config,
     is_secret,
 )
@@ -180,3 +182,40 @@ def test_secrets_are_known_by_the_last_word_of_their_name() -> None:
     secret = [name for name in ("password", "sasl_password", "api_token") if is_secret(name)]
     assert len(secret) == 3
     assert not any(map(is_secret, ("password_file", "name", "tls_key_file", "listen")))
+
+
+FAR = MiningConfig(listen="10.0.0.5:7071", join_token_env="TOKEN")
+TLS = ServerConfig(tls_certificate_file="c.pem", tls_key_file="k.pem")
+
+
+@pytest.mark.parametrize(
+    ("mining", "server"),
+    [
+        (MiningConfig(), ServerConfig()),
+        (MiningConfig(listen="127.0.0.1:0"), ServerConfig()),
+        (MiningConfig(listen="[::1]:7071", join_token_file="t"), ServerConfig()),
+        (FAR, TLS),
+    ],
+)
+def test_where_readers_may_join(mining: MiningConfig, server: ServerConfig) -> None:
+    check_mining_listen(Config(mining=mining, server=server))
+
+
+@pytest.mark.parametrize(
+    ("mining", "server", "field"),
+    [
+        (FAR, ServerConfig(), "mining.listen"),
+        (FAR, ServerConfig(insecure=True), "mining.listen"),
+        (MiningConfig(listen="0.0.0.0:7071"), TLS, "mining.listen"),
+        (MiningConfig(join_token_env="TOKEN"), TLS, "mining.listen"),
+        (
+            MiningConfig(listen="127.0.0.1:0", join_token_env="A", join_token_file="b"),
+            TLS,
+            "mining.join_token_file",
+        ),
+    ],
+)
+def test_where_readers_may_not_join(mining: MiningConfig, server: ServerConfig, field: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        check_mining_listen(Config(mining=mining, server=server))
+    assert caught.value.metadata["field"] == field

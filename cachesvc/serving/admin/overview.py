@@ -1,4 +1,4 @@
-"""What operators look at: configuration, connections, tasks, readers, topics, files."""
+"""What operators look at: configuration, connections, readers, topics, files."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterable
@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import grpc
 
 from cachesvc.errors import NotFound
-from cachesvc.log.assignments import Assignments, MiningCounts
+from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.readers import JoinedReader
 from cachesvc.log.rejects import read_rejects
 from cachesvc.log.sources import Source, Sources
 from cachesvc.model import TopicId
@@ -61,46 +62,20 @@ class OverviewAdmin:
             store_format_version=FORMAT_VERSION,
         )
 
-    async def ListMiningTasks(
-        self, request: pb.ListMiningTasksRequest, context: Context
-    ) -> pb.ListMiningTasksResponse:
-        async with errors_as_status(context):
-            return pb.ListMiningTasksResponse(
-                tasks=[self._task(source) for source in self._chosen(request.connection)]
-            )
-
-    def _task(self, source: Source) -> pb.MiningTask:
-        task = pb.MiningTask(name=source.name, connection=source.name)
-        owners = {
-            topic: (reader.name, assigned.epoch)
-            for reader in self._assignments.readers(source.name)
-            for topic, assigned in reader.assigned.items()
-        }
-        for topic in sorted(self._assignments.needed(source)):
-            topic_id = self._store.topic_id(source.name, topic)
-            logs = self._store.of_topic(topic_id)
-            reader, epoch = owners.get(topic, ("", 0))
-            counts = self._assignments.counts.get(topic_id, MiningCounts())
-            state, error = views.topic_state(logs, needed=True)
-            task.topics.add(
-                topic=topic,
-                reader=reader,
-                epoch=epoch,
-                state=int(state),
-                error=error,
-                records_mined=counts.records,
-                bytes_mined=counts.bytes,
-                records_rejected=counts.rejects,
-                mining_lag_records=sum(log.mining_lag or 0 for log in logs),
-            )
-        return task
-
     async def ListReaders(
         self, request: pb.ListReadersRequest, context: Context
     ) -> pb.ListReadersResponse:
         return pb.ListReadersResponse(
-            readers=[views.reader(reader) for reader in self._assignments.readers()]
+            readers=[
+                views.reader(reader, self._bytes_per_s(reader))
+                for reader in self._assignments.readers()
+            ]
         )
+
+    def _bytes_per_s(self, reader: JoinedReader) -> float:
+        counts = self._assignments.loads.counts
+        topics = [assigned.topic for assigned in reader.assigned.values()]
+        return sum(counts[topic].bytes_per_s for topic in topics if topic in counts)
 
     async def ListTopics(
         self, request: pb.ListTopicsRequest, context: Context

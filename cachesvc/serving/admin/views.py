@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cachesvc.log.assignments import JoinedReader
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.readers import JoinedReader
 from cachesvc.model import MiningState, PartitionId, Segment, TopicId
 from cachesvc.serving.ports import JobProgress, JobState
 from cachesvc.serving.views import partition_offsets
@@ -19,11 +19,12 @@ _BY_URGENCY = (
     MiningState.SOURCE_UNREACHABLE,
     MiningState.MINING,
     MiningState.STARTING,
-    MiningState.IDLE,
+    MiningState.STOPPED,
+    MiningState.PAUSED,
 )
 
 
-def reader(joined: JoinedReader) -> pb.Reader:
+def reader(joined: JoinedReader, bytes_per_s: float) -> pb.Reader:
     """A reader process with its topics."""
     return pb.Reader(
         name=joined.name,
@@ -31,18 +32,18 @@ def reader(joined: JoinedReader) -> pb.Reader:
         pid=joined.pid,
         joined_ms=joined.joined_ms,
         topics=sorted(joined.assigned),
+        host=joined.host,
+        bytes_per_second=bytes_per_s,
     )
 
 
 def topic_state(logs: Sequence[PartitionLog], *, needed: bool) -> tuple[MiningState, str]:
     """What mining of a topic does, and why where that needs a reason."""
-    if not needed:
-        return MiningState.IDLE, ""
-    for state in _BY_URGENCY[:-1]:
+    for state in _BY_URGENCY:
         for log in logs:
             if log.source.state is state:
                 return state, log.source.error
-    return MiningState.STARTING, ""
+    return MiningState.STARTING if needed else MiningState.IDLE, ""
 
 
 def topic(topic_id: TopicId, logs: Sequence[PartitionLog], *, needed: bool) -> pb.Topic:

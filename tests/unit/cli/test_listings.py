@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from cachesvc.v1 import admin_pb2 as admin
 from cachesvc.v1 import connections_pb2 as connections
 from cachesvc.v1 import log_cache_pb2 as log_cache
+from cachesvc.v1 import mining_tasks_pb2 as mining_tasks
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_service import FakeService
 from tests.unit.cli.messages import TIME, TIME_MS, subscription, topic
@@ -128,20 +129,24 @@ def test_rejects_show_bytes_that_are_no_text(run: Run, service: FakeService) -> 
 
 
 def test_mining(run: Run, service: FakeService) -> None:
-    mined = admin.MinedTopic(
+    mined = mining_tasks.MinedTopic(
         topic="orders",
         reader="main-0",
         epoch=4,
         state=log_cache.SOURCE_UNREACHABLE,
+        topic_state=mining_tasks.TOPIC_UNREACHABLE,
         error="broker is down",
         records_mined=1000,
         bytes_mined=512,
         mining_lag_records=9,
     )
-    task = admin.MiningTask(name="main", connection="main", topics=[mined])
-    service.answer("ListMiningTasks", admin.ListMiningTasksResponse(tasks=[task]))
+    task = mining_tasks.MiningTask(
+        name="main", connection="main", topics=[mined], state=mining_tasks.TASK_RUNNING
+    )
+    service.answer("ListMiningTasks", mining_tasks.ListMiningTasksResponse(tasks=[task]))
     row = lines(run("mining").stdout)[1]
-    assert row[:7] == ["main", "orders", "main-0", "4", "SOURCE_UNREACHABLE", "1,000", "512"]
+    assert row[:6] == ["main", "RUNNING", "orders", "UNREACHABLE", "main-0", "4"]
+    assert row[6:8] == ["1,000", "512"]
     assert row[-3:] == ["broker", "is", "down"]
     found = json.loads(run("mining", "--json").stdout)
     assert found[0]["topics"][0]["state"] == "SOURCE_UNREACHABLE"
@@ -152,7 +157,10 @@ def test_readers(run: Run, service: FakeService) -> None:
         name="main-0", connection="main", pid=42, joined_ms=TIME_MS, topics=["a", "b"]
     )
     service.answer("ListReaders", admin.ListReadersResponse(readers=[reader]))
-    assert lines(run("readers").stdout)[1] == ["main-0", "main", "42", *TIME.split(), "a,", "b"]
+    assert lines(run("readers").stdout)[1] == [
+        *("main-0", "main", "42", "-", *TIME.split()),
+        *("0", "B", "a,", "b"),
+    ]
     assert json.loads(run("readers", "--json").stdout)[0]["pid"] == 42
 
 
@@ -216,7 +224,7 @@ def test_lag(run: Run, service: FakeService) -> None:
         ("segments", "ListSegments", admin.ListSegmentsResponse()),
         ("journals", "ListJournals", admin.ListJournalsResponse()),
         ("rejects", "ListRejects", admin.ListRejectsResponse()),
-        ("mining", "ListMiningTasks", admin.ListMiningTasksResponse()),
+        ("mining", "ListMiningTasks", mining_tasks.ListMiningTasksResponse()),
         ("readers", "ListReaders", admin.ListReadersResponse()),
         ("connections", "ListConnections", connections.ListConnectionsResponse()),
         ("subscriptions", "ListSubscriptions", log_cache.ListSubscriptionsResponse()),

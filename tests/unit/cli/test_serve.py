@@ -5,12 +5,12 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cachesvc.config import Config
 from cachesvc.errors import CacheError, PreconditionFailed, StoreLocked
+from cachesvc.mining.reader import ReaderSettings
 from tests.unit.cli.conftest import Run
 
 
@@ -20,7 +20,7 @@ class App(types.ModuleType):
     def __init__(self) -> None:
         super().__init__("cachesvc.app")
         self.configs: list[Config] = []
-        self.readers: list[dict[str, Any]] = []
+        self.readers: list[ReaderSettings] = []
         self.status = 0
         self.error: CacheError | None = None
 
@@ -30,7 +30,7 @@ class App(types.ModuleType):
             raise self.error
         return self.status
 
-    def run_reader(self, **settings: Any) -> int:
+    def run_reader(self, settings: ReaderSettings) -> int:
         self.readers.append(settings)
         return self.status
 
@@ -125,12 +125,9 @@ def test_reader(run: Run, app: App) -> None:
     )
     assert result.exit_code == 0, result.output
     assert app.readers == [
-        {
-            "service": "unix:/run/service.sock",
-            "connection": "a",
-            "name": "a-0",
-            "exit_with_parent": True,
-        }
+        ReaderSettings(
+            service="unix:/run/service.sock", connection="a", name="a-0", exit_with_parent=True
+        )
     ]
 
 

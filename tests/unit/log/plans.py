@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cachesvc.log.assignments import Assignments, JoinedReader
+from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.mining import Mining
+from cachesvc.log.readers import JoinedReader
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions, SubscriptionWish
 from cachesvc.model import Mode
@@ -18,19 +20,23 @@ from tests.unit.log.lookups import FakeLookup, source
 from tests.unit.log.running import running, until
 
 TIMEOUT_S = 0.4
+IDLE_S = 3_600.0
 
 
 class Plan:
     """Assignments that run over a store, with what they look at."""
 
-    def __init__(self, store: LogStore, lookup: FakeLookup) -> None:
+    def __init__(self, store: LogStore, lookup: FakeLookup, idle_s: float = IDLE_S) -> None:
         self.store = store
         self.lookup = lookup
         self.source: Source = source(lookup)
-        self.sources = Sources([self.source])
+        self.spare: Source = source(FakeLookup(items=1), "spare")
+        self.sources = Sources([self.source, self.spare])
         self.subscriptions = Subscriptions(store.catalogue, self._plan_again)
+        self.mining = Mining.open(store.catalogue, idle_s, 0.1)
+        self.tasks, self.commands = self.mining.tasks, self.mining.commands
         self.assignments = Assignments(
-            store, self.sources, lambda: self.subscriptions, TIMEOUT_S, topic_matcher
+            store, self.sources, lambda: self.subscriptions, TIMEOUT_S, topic_matcher, self.mining
         )
         self.silent: list[int] = []
         self.assignments.on_silent = self.silent.append
@@ -38,14 +44,16 @@ class Plan:
     def _plan_again(self) -> None:
         self.assignments.plan_again()
 
-    async def want(self, *topics: str, name: str = "copies", expression: str = "") -> None:
+    async def want(
+        self, *topics: str, name: str = "copies", expression: str = "", connection: str = "main"
+    ) -> None:
         """Subscribes."""
-        wish = SubscriptionWish(name, "main", topics, expression, Mode.FULL)
+        wish = SubscriptionWish(name, connection, topics, expression, Mode.FULL)
         await self.subscriptions.open(wish)
 
-    def join(self, name: str, pid: int = 1) -> JoinedReader:
+    def join(self, name: str, pid: int = 1, connection: str = "main") -> JoinedReader:
         """A reader that is never silent, unless a test says so."""
-        reader = self.assignments.join(name, "main", pid)
+        reader = self.assignments.join(name, connection, pid)
         reader.heard_s = math.inf
         return reader
 
@@ -62,12 +70,13 @@ class Plan:
 
 
 @asynccontextmanager
-async def planning(path: Path, lookup: FakeLookup) -> AsyncIterator[Plan]:
+async def planning(path: Path, lookup: FakeLookup, idle_s: float = IDLE_S) -> AsyncIterator[Plan]:
     async with running(path) as store:
-        plan = Plan(store, lookup)
+        plan = Plan(store, lookup, idle_s)
         runs = [
             asyncio.ensure_future(plan.assignments.run()),
             asyncio.ensure_future(plan.subscriptions.run()),
+            asyncio.ensure_future(plan.tasks.run()),
         ]
         try:
             yield plan
@@ -77,9 +86,14 @@ async def planning(path: Path, lookup: FakeLookup) -> AsyncIterator[Plan]:
             await asyncio.wait(runs)
 
 
-def in_plan(path: Path, lookup: FakeLookup, test: Callable[[Plan], Awaitable[None]]) -> None:
+def in_plan(
+    path: Path,
+    lookup: FakeLookup,
+    test: Callable[[Plan], Awaitable[None]],
+    idle_s: float = IDLE_S,
+) -> None:
     async def run() -> None:
-        async with planning(path, lookup) as plan:
+        async with planning(path, lookup, idle_s) as plan:
             await test(plan)
 
     asyncio.run(run())

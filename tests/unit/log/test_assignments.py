@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
 
 from cachesvc.errors import NotFound, PreconditionFailed, SourceUnreachable, Superseded
-from cachesvc.log.assignments import Assigned, resume_offsets
+from cachesvc.log.assignments import resume_offsets
+from cachesvc.log.readers import Assigned
 from cachesvc.model import MiningState, TopicId
 from cachesvc.store.catalogue import DuckDBCatalogue
 from tests.support.frames import ORDERS, full_frame
@@ -271,6 +273,50 @@ def test_while_the_source_is_away_known_topics_are_mined_on(tmp_path: Path) -> N
     in_plan(tmp_path, FakeLookup(orders=1, items=1), test)
 
 
+def test_a_cluster_that_does_not_answer_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        asked.append("asked")
+        await asyncio.Event().wait()
+
+    asked: list[str] = []
+
+    async def test(plan: Plan) -> None:
+        monkeypatch.setattr(plan.source.lookup, "earliest_offsets", never)
+        plan.join("one")
+        silent = plan.join("two", pid=11)
+        await plan.want("orders")
+        await until(lambda: bool(asked))
+        other = plan.join("three", connection="spare")
+        await plan.sources.look(plan.spare)
+        await plan.want("items", name="more", connection="spare")
+        await until(lambda: "items" in other.assigned)
+        silent.heard_s = time.monotonic() - 2 * TIMEOUT_S
+        await until(lambda: plan.silent == [11])
+
+    in_plan(tmp_path, FakeLookup(orders=1), test)
+
+
+def test_a_new_partition_is_no_pause_for_the_others(
+    tmp_path: Path,
+) -> None:
+    async def test(plan: Plan) -> None:
+        reader = plan.join("one")
+        await plan.want("orders")
+        await plan.settled("orders")
+        plan.lookup.topics["orders"] = (0, 1)
+        await plan.sources.look(plan.source)
+        plan.lookup.reachable = False
+        await until(lambda: plan.lookup.calls.count("earliest_offsets") >= 3)
+        assert reader.assigned["orders"].partitions == (0,)
+        plan.lookup.reachable = True
+        await until(lambda: reader.assigned["orders"].partitions == (0, 1))
+        assert epoch_of(reader, "orders") == 1
+
+    in_plan(tmp_path, FakeLookup(orders=1), test)
+
+
 def test_planning_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> int:
         failures.append("failed")
@@ -350,8 +396,8 @@ def test_a_topic_that_nobody_has_is_idle(tmp_path: Path) -> None:
 def test_counts_what_was_mined(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         for _ in range(2):
-            plan.assignments.count(ORDERS.topic_id, 10, 1_000, 1)
-        counts = plan.assignments.counts[ORDERS.topic_id]
+            plan.assignments.loads.count(ORDERS.topic_id, 10, 1_000, 1)
+        counts = plan.assignments.loads.counts[ORDERS.topic_id]
         assert (counts.records, counts.bytes, counts.rejects) == (20, 2_000, 2)
 
     in_plan(tmp_path, FakeLookup(), test)

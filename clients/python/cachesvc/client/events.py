@@ -24,6 +24,10 @@ class MiningState(IntEnum):
     """The broker cannot be reached; the reader tries again by itself."""
     FAILED = 6
     """Mining cannot go on by itself."""
+    STOPPED = 7
+    """An operator stopped mining; it goes on when an operator starts it."""
+    PAUSED = 8
+    """Nobody has used the topic for a while; mining is about to go on."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self:
@@ -86,7 +90,7 @@ class PartitionProgress(msgspec.Struct, frozen=True):
         log_end_offset: The next offset the cache will accept.
         source_high_watermark: None while the source has not been asked yet.
         mining_state: What mining of the partition is doing.
-        mining_error: Why, where the state is BLOCKED, FAILED or SOURCE_UNREACHABLE; else empty.
+        mining_error: Why, where the state is none in which mining goes on; else empty.
     """
 
     position: Position

@@ -1,6 +1,7 @@
 from cachesvc.v1 import connection_test_pb2 as _connection_test_pb2
 from cachesvc.v1 import connections_pb2 as _connections_pb2
 from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
+from cachesvc.v1 import mining_tasks_pb2 as _mining_tasks_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -35,50 +36,6 @@ class GetConfigResponse(_message.Message):
     store_format_version: int
     def __init__(self, config_json: _Optional[str] = ..., version: _Optional[str] = ..., store_format_version: _Optional[int] = ...) -> None: ...
 
-class ListMiningTasksRequest(_message.Message):
-    __slots__ = ("connection",)
-    CONNECTION_FIELD_NUMBER: _ClassVar[int]
-    connection: str
-    def __init__(self, connection: _Optional[str] = ...) -> None: ...
-
-class ListMiningTasksResponse(_message.Message):
-    __slots__ = ("tasks",)
-    TASKS_FIELD_NUMBER: _ClassVar[int]
-    tasks: _containers.RepeatedCompositeFieldContainer[MiningTask]
-    def __init__(self, tasks: _Optional[_Iterable[_Union[MiningTask, _Mapping]]] = ...) -> None: ...
-
-class MiningTask(_message.Message):
-    __slots__ = ("name", "connection", "topics")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    CONNECTION_FIELD_NUMBER: _ClassVar[int]
-    TOPICS_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    connection: str
-    topics: _containers.RepeatedCompositeFieldContainer[MinedTopic]
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[MinedTopic, _Mapping]]] = ...) -> None: ...
-
-class MinedTopic(_message.Message):
-    __slots__ = ("topic", "reader", "epoch", "state", "error", "records_mined", "bytes_mined", "records_rejected", "mining_lag_records")
-    TOPIC_FIELD_NUMBER: _ClassVar[int]
-    READER_FIELD_NUMBER: _ClassVar[int]
-    EPOCH_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    RECORDS_MINED_FIELD_NUMBER: _ClassVar[int]
-    BYTES_MINED_FIELD_NUMBER: _ClassVar[int]
-    RECORDS_REJECTED_FIELD_NUMBER: _ClassVar[int]
-    MINING_LAG_RECORDS_FIELD_NUMBER: _ClassVar[int]
-    topic: str
-    reader: str
-    epoch: int
-    state: _log_cache_pb2.MiningState
-    error: str
-    records_mined: int
-    bytes_mined: int
-    records_rejected: int
-    mining_lag_records: int
-    def __init__(self, topic: _Optional[str] = ..., reader: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., records_mined: _Optional[int] = ..., bytes_mined: _Optional[int] = ..., records_rejected: _Optional[int] = ..., mining_lag_records: _Optional[int] = ...) -> None: ...
-
 class ListReadersRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -90,18 +47,22 @@ class ListReadersResponse(_message.Message):
     def __init__(self, readers: _Optional[_Iterable[_Union[Reader, _Mapping]]] = ...) -> None: ...
 
 class Reader(_message.Message):
-    __slots__ = ("name", "connection", "pid", "joined_ms", "topics")
+    __slots__ = ("name", "connection", "pid", "joined_ms", "topics", "host", "bytes_per_second")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     JOINED_MS_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    BYTES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     name: str
     connection: str
     pid: int
     joined_ms: int
     topics: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., joined_ms: _Optional[int] = ..., topics: _Optional[_Iterable[str]] = ...) -> None: ...
+    host: str
+    bytes_per_second: float
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., joined_ms: _Optional[int] = ..., topics: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., bytes_per_second: _Optional[float] = ...) -> None: ...
 
 class ListTopicsRequest(_message.Message):
     __slots__ = ("connection", "topic")

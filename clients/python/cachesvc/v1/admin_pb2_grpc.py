@@ -6,6 +6,7 @@ import warnings
 from cachesvc.v1 import admin_pb2 as cachesvc_dot_v1_dot_admin__pb2
 from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__test__pb2
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
+from cachesvc.v1 import mining_tasks_pb2 as cachesvc_dot_v1_dot_mining__tasks__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -73,8 +74,48 @@ class AdminStub:
                 _registered_method=True)
         self.ListMiningTasks = channel.unary_unary(
                 '/cachesvc.v1.Admin/ListMiningTasks',
-                request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListMiningTasksRequest.SerializeToString,
-                response_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListMiningTasksResponse.FromString,
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTasksRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTasksResponse.FromString,
+                _registered_method=True)
+        self.StartMiningTask = channel.unary_unary(
+                '/cachesvc.v1.Admin/StartMiningTask',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StartMiningTaskRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StartMiningTaskResponse.FromString,
+                _registered_method=True)
+        self.StopMiningTask = channel.unary_unary(
+                '/cachesvc.v1.Admin/StopMiningTask',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StopMiningTaskRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StopMiningTaskResponse.FromString,
+                _registered_method=True)
+        self.EditMiningTask = channel.unary_unary(
+                '/cachesvc.v1.Admin/EditMiningTask',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.EditMiningTaskRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.EditMiningTaskResponse.FromString,
+                _registered_method=True)
+        self.StartMinedTopic = channel.unary_unary(
+                '/cachesvc.v1.Admin/StartMinedTopic',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StartMinedTopicRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StartMinedTopicResponse.FromString,
+                _registered_method=True)
+        self.StopMinedTopic = channel.unary_unary(
+                '/cachesvc.v1.Admin/StopMinedTopic',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StopMinedTopicRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StopMinedTopicResponse.FromString,
+                _registered_method=True)
+        self.ListMiningTransitions = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListMiningTransitions',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTransitionsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTransitionsResponse.FromString,
+                _registered_method=True)
+        self.PinTopic = channel.unary_unary(
+                '/cachesvc.v1.Admin/PinTopic',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.PinTopicRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.PinTopicResponse.FromString,
+                _registered_method=True)
+        self.UnpinTopic = channel.unary_unary(
+                '/cachesvc.v1.Admin/UnpinTopic',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicResponse.FromString,
                 _registered_method=True)
         self.ListReaders = channel.unary_unary(
                 '/cachesvc.v1.Admin/ListReaders',
@@ -186,8 +227,64 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListMiningTasks(self, request, context):
-        """One task per connection: what is being mined, by whom, how far.
+        """One task per connection that is or was mined: what, by whom, how far.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartMiningTask(self, request, context):
+        """Starts a task that was stopped. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopMiningTask(self, request, context):
+        """Nothing of the connection is mined until StartMiningTask, restarts included; subscribers are
+        given what is cached and wait. Idempotent. A connection that was never mined gets its task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EditMiningTask(self, request, context):
+        """Changes name, retention or start. FAILED_PRECONDITION and MINING_TASK_NOT_STOPPED unless the
+        task is stopped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartMinedTopic(self, request, context):
+        """The same for one topic of a task; the others go on. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopMinedTopic(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMiningTransitions(self, request, context):
+        """Past changes of state, the newest first, each with its cause.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PinTopic(self, request, context):
+        """Has a topic mined by one reader, from now on and over restarts, until UnpinTopic.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnpinTopic(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -301,8 +398,48 @@ def add_AdminServicer_to_server(servicer, server):
             ),
             'ListMiningTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMiningTasks,
-                    request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListMiningTasksRequest.FromString,
-                    response_serializer=cachesvc_dot_v1_dot_admin__pb2.ListMiningTasksResponse.SerializeToString,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTasksRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTasksResponse.SerializeToString,
+            ),
+            'StartMiningTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartMiningTask,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StartMiningTaskRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StartMiningTaskResponse.SerializeToString,
+            ),
+            'StopMiningTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopMiningTask,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StopMiningTaskRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StopMiningTaskResponse.SerializeToString,
+            ),
+            'EditMiningTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.EditMiningTask,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.EditMiningTaskRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.EditMiningTaskResponse.SerializeToString,
+            ),
+            'StartMinedTopic': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartMinedTopic,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StartMinedTopicRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StartMinedTopicResponse.SerializeToString,
+            ),
+            'StopMinedTopic': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopMinedTopic,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StopMinedTopicRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.StopMinedTopicResponse.SerializeToString,
+            ),
+            'ListMiningTransitions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMiningTransitions,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTransitionsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTransitionsResponse.SerializeToString,
+            ),
+            'PinTopic': grpc.unary_unary_rpc_method_handler(
+                    servicer.PinTopic,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.PinTopicRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.PinTopicResponse.SerializeToString,
+            ),
+            'UnpinTopic': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnpinTopic,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicResponse.SerializeToString,
             ),
             'ListReaders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReaders,
@@ -569,8 +706,224 @@ class Admin:
             request,
             target,
             '/cachesvc.v1.Admin/ListMiningTasks',
-            cachesvc_dot_v1_dot_admin__pb2.ListMiningTasksRequest.SerializeToString,
-            cachesvc_dot_v1_dot_admin__pb2.ListMiningTasksResponse.FromString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTasksRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartMiningTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/StartMiningTask',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.StartMiningTaskRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.StartMiningTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopMiningTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/StopMiningTask',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.StopMiningTaskRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.StopMiningTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EditMiningTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/EditMiningTask',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.EditMiningTaskRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.EditMiningTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartMinedTopic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/StartMinedTopic',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.StartMinedTopicRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.StartMinedTopicResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopMinedTopic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/StopMinedTopic',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.StopMinedTopicRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.StopMinedTopicResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMiningTransitions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListMiningTransitions',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTransitionsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.ListMiningTransitionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PinTopic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/PinTopic',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.PinTopicRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.PinTopicResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnpinTopic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/UnpinTopic',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,8 @@ class MiningState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BLOCKED: _ClassVar[MiningState]
     SOURCE_UNREACHABLE: _ClassVar[MiningState]
     FAILED: _ClassVar[MiningState]
+    STOPPED: _ClassVar[MiningState]
+    PAUSED: _ClassVar[MiningState]
 
 class GapCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -67,6 +69,8 @@ MINING: MiningState
 BLOCKED: MiningState
 SOURCE_UNREACHABLE: MiningState
 FAILED: MiningState
+STOPPED: MiningState
+PAUSED: MiningState
 GAP_CAUSE_UNSPECIFIED: GapCause
 SOURCE_RETENTION: GapCause
 CACHE_RETENTION: GapCause

@@ -1,0 +1,56 @@
+"""Everything that says what is to be mined and by whom, beside what subscriptions want."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.loads import Loads
+from cachesvc.log.mining_commands import MiningCommands
+from cachesvc.log.mining_records import MiningRecords
+from cachesvc.log.mining_tasks import MiningTasks
+from cachesvc.log.pins import TopicPins
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """The mining of one store.
+
+    Attributes:
+        tasks: What is to be mined, and why what is not.
+        commands: What operators may do about it.
+        pins: Topics that were given to one reader.
+        loads: What was mined of each topic.
+    """
+
+    tasks: MiningTasks
+    commands: MiningCommands
+    pins: TopicPins
+    loads: Loads
+
+    @classmethod
+    def open(
+        cls,
+        catalogue: CatalogueThread,
+        idle_topic_s: float,
+        rebalance_interval_s: float,
+    ) -> "Mining":
+        """As the catalogue has it. Blocking.
+
+        Args:
+            catalogue: Where it is durable.
+            idle_topic_s: How long a topic may go unused before its mining is paused.
+            rebalance_interval_s: How often topics may move because loads have changed.
+        """
+        records = MiningRecords(catalogue)
+        tasks = MiningTasks(records, idle_topic_s)
+        return cls(
+            tasks,
+            MiningCommands(tasks, records),
+            TopicPins(catalogue),
+            Loads(rebalance_interval_s),
+        )
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Calls ``listener`` whenever what is to be mined, or by whom, may have changed."""
+        self.tasks.on_change = listener
+        self.pins.on_change = listener

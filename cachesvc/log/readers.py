@@ -1,0 +1,51 @@
+"""Readers that have joined, and what they have."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from cachesvc.model import TopicId
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A topic in a reader's hands.
+
+    Attributes:
+        topic: Which life of which topic.
+        epoch: The newest.
+        partitions: All partition numbers.
+        source_id: The cluster's own id of it; empty where it has none.
+        from_earliest: Whether mining of an empty log begins wherever the source does, and not at
+            the log's start.
+    """
+
+    topic: TopicId
+    epoch: int
+    partitions: tuple[int, ...]
+    source_id: str = ""
+    from_earliest: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class JoinedReader:
+    """A reader process that has joined.
+
+    Attributes:
+        name: Its own.
+        connection: What it mines.
+        pid: Its process.
+        host: Where it is, as its connection tells; empty on this machine by the store's socket.
+        joined_ms: When.
+        heard_s: When it was last heard of, on the monotonic clock.
+        assigned: Its topics.
+        changed: Set when ``assigned`` has changed.
+    """
+
+    name: str
+    connection: str
+    pid: int
+    joined_ms: int
+    heard_s: float
+    host: str = ""
+    assigned: dict[str, Assigned] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,0 +1,98 @@
+"""Messages that show mining tasks."""
+
+from collections.abc import Mapping, Sequence
+
+from cachesvc.log.loads import MiningCounts
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.model import MiningStart, MiningState, StartKind
+from cachesvc.policy.assignment import Pin
+from cachesvc.policy.mining_task import TaskState, TopicState
+from cachesvc.serving.admin.views import topic_state
+from cachesvc.store.mining_ports import MinedTopicRecord, MiningTaskRecord, MiningTransition
+from cachesvc.v1 import mining_tasks_pb2 as pb
+
+_DAY_S = 86_400
+_TASK_STATES = {
+    TaskState.WAITING: pb.TASK_WAITING,
+    TaskState.RUNNING: pb.TASK_RUNNING,
+    TaskState.FAILED: pb.TASK_FAILED,
+    TaskState.STOPPED: pb.TASK_STOPPED,
+}
+_TOPIC_STATES = {
+    TopicState.STARTING: pb.TOPIC_STARTING,
+    TopicState.MINING: pb.TOPIC_MINING,
+    TopicState.UNREACHABLE: pb.TOPIC_UNREACHABLE,
+    TopicState.BLOCKED: pb.TOPIC_BLOCKED,
+    TopicState.FAILED: pb.TOPIC_FAILED,
+    TopicState.PAUSED_IDLE: pb.TOPIC_PAUSED_IDLE,
+    TopicState.STOPPED: pb.TOPIC_STOPPED,
+}
+
+
+def task(record: MiningTaskRecord, pins: Mapping[str, Pin]) -> pb.MiningTask:
+    """A mining task, without its topics."""
+    return pb.MiningTask(
+        name=record.name,
+        connection=record.connection,
+        state=_TASK_STATES[record.state],
+        cause=record.cause,
+        since_ms=record.since_ms,
+        created_ms=record.created_ms,
+        retention_days=None if record.retention_s is None else record.retention_s / _DAY_S,
+        start=_start(record.start),
+        pins=[
+            pb.TopicPin(topic=topic, reader=pin.reader, strict=pin.strict)
+            for topic, pin in sorted(pins.items())
+        ],
+    )
+
+
+def topic(
+    record: MinedTopicRecord,
+    logs: Sequence[PartitionLog],
+    shown: tuple[MiningState, str],
+    owner: tuple[str, int],
+    counts: MiningCounts | None,
+) -> pb.MinedTopic:
+    """A topic of a task; ``owner`` is its reader and that one's epoch."""
+    state, error = topic_state(logs, needed=True) if logs else shown
+    counts = counts or MiningCounts()
+    return pb.MinedTopic(
+        topic=record.topic,
+        reader=owner[0],
+        epoch=owner[1],
+        state=int(state),  # type: ignore[arg-type]
+        error=error,
+        records_mined=counts.records,
+        bytes_mined=counts.bytes,
+        records_rejected=counts.rejects,
+        mining_lag_records=sum(log.mining_lag or 0 for log in logs),
+        topic_state=_TOPIC_STATES[record.state],
+        cause=record.cause,
+        since_ms=record.since_ms,
+        joined_ms=record.joined_ms,
+        used_ms=record.used_ms,
+        bytes_per_second=counts.bytes_per_s,
+    )
+
+
+def transition(change: MiningTransition) -> pb.MiningTransition:
+    """A change of state."""
+    return pb.MiningTransition(
+        at_ms=change.at_ms,
+        connection=change.connection,
+        topic=change.topic,
+        before=change.before,
+        after=change.after,
+        cause=change.cause,
+    )
+
+
+def _start(start: MiningStart) -> pb.MiningStart:
+    match start.kind:
+        case StartKind.EARLIEST:
+            return pb.MiningStart(earliest=True)
+        case StartKind.NOW:
+            return pb.MiningStart(now=True)
+        case StartKind.TIMESTAMP:
+            return pb.MiningStart(timestamp_ms=start.timestamp_ms)

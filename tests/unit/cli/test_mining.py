@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from cachesvc.v1 import mining_tasks_pb2 as pb
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_service import FakeService
+from tests.unit.cli.messages import TIME, TIME_MS
+
+TASK = pb.MiningTask(
+    name="the shop",
+    connection="shop",
+    state=pb.TASK_STOPPED,
+    cause="an operator stopped the task",
+    since_ms=TIME_MS,
+    created_ms=TIME_MS,
+    retention_days=1.5,
+    start=pb.MiningStart(now=True),
+    topics=[
+        pb.MinedTopic(
+            topic="orders",
+            topic_state=pb.TOPIC_PAUSED_IDLE,
+            cause="nobody used it",
+        )
+    ],
+    pins=[pb.TopicPin(topic="orders", reader="far", strict=True)],
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "request_", "answer"),
+    [
+        (("stop", "shop"), pb.StopMiningTaskRequest(connection="shop"), pb.StopMiningTaskResponse),
+        (
+            ("stop", "shop", "--topic", "orders"),
+            pb.StopMinedTopicRequest(connection="shop", topic="orders"),
+            pb.StopMinedTopicResponse,
+        ),
+        (
+            ("start", "shop"),
+            pb.StartMiningTaskRequest(connection="shop"),
+            pb.StartMiningTaskResponse,
+        ),
+        (
+            ("start", "shop", "--topic", "orders"),
+            pb.StartMinedTopicRequest(connection="shop", topic="orders"),
+            pb.StartMinedTopicResponse,
+        ),
+        (
+            ("edit", "shop", "--name", "the shop", "--retention-days", "1.5"),
+            pb.EditMiningTaskRequest(connection="shop", name="the shop", retention_days=1.5),
+            pb.EditMiningTaskResponse,
+        ),
+        (
+            ("edit", "shop", "--start", "1970-01-01T00:00:01Z"),
+            pb.EditMiningTaskRequest(connection="shop", start=pb.MiningStart(timestamp_ms=1000)),
+            pb.EditMiningTaskResponse,
+        ),
+    ],
+)
+def test_commands_on_a_task(
+    run: Run, service: FakeService, words: tuple[str, ...], request_: Message, answer: Any
+) -> None:
+    method = type(request_).__name__.removesuffix("Request")
+    service.answer(method, answer(task=TASK))
+    text = run("mining", *words).stdout
+    assert service.requests == [request_]
+    assert "an operator stopped the task" in text
+    assert "PAUSED_IDLE" in text
+    assert "orders to far (strictly)" in text
+    assert json.loads(run("mining", *words, "--json").stdout)["state"] == "TASK_STOPPED"
+
+
+def test_shows_a_task(run: Run, service: FakeService) -> None:
+    service.answer("ListMiningTasks", pb.ListMiningTasksResponse(tasks=[TASK]))
+    text = run("mining", "show", "shop").stdout
+    for part in ("the shop", "STOPPED", "1.5 days", "now", TIME, "orders"):
+        assert part in text
+    service.answer("ListMiningTasks", pb.ListMiningTasksResponse())
+    assert run("mining", "show", "shop").exit_code == 1
+
+
+def test_a_task_without_topics_has_a_line(run: Run, service: FakeService) -> None:
+    task = pb.MiningTask(name="main", connection="main", state=pb.TASK_WAITING)
+    service.answer("ListMiningTasks", pb.ListMiningTasksResponse(tasks=[task]))
+    assert run("mining").stdout.splitlines()[1].split()[:3] == ["main", "WAITING", "-"]
+
+
+def test_a_start_that_is_none(run: Run, service: FakeService) -> None:
+    result = run("mining", "edit", "shop", "--start", "soon")
+    assert result.exit_code == 2
+    assert "earliest, now" in result.stderr
+    assert service.requests == []
+
+
+def test_history(run: Run, service: FakeService) -> None:
+    change = pb.MiningTransition(
+        at_ms=TIME_MS, connection="shop", before="RUNNING", after="STOPPED", cause="somebody"
+    )
+    service.answer("ListMiningTransitions", pb.ListMiningTransitionsResponse(transitions=[change]))
+    line = run("mining", "history", "shop", "--limit", "7").stdout.splitlines()[1]
+    assert line.split() == [*TIME.split(), "shop", "-", "RUNNING", "STOPPED", "somebody"]
+    assert service.requests == [pb.ListMiningTransitionsRequest(connection="shop", limit=7)]
+
+
+def test_pins(run: Run, service: FakeService) -> None:
+    service.answer("PinTopic", pb.PinTopicResponse())
+    service.answer("UnpinTopic", pb.UnpinTopicResponse())
+    assert "far" in run("mining", "pin", "shop", "orders", "far", "--strict").stdout
+    assert "orders" in run("mining", "unpin", "shop", "orders").stdout
+    assert service.requests == [
+        pb.PinTopicRequest(connection="shop", topic="orders", reader="far", strict=True),
+        pb.UnpinTopicRequest(connection="shop", topic="orders"),
+    ]
