@@ -153,9 +153,11 @@ class Connections:
                 for each in self._all.values():
                     each.work.start(tasks, self._sources, self._look_interval_s)
                 self._started.set()
-                await asyncio.Event().wait()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._tasks = None  # nothing is started any more
         finally:
-            self._tasks = None
             self._started.set()
             await asyncio.gather(*self._changes, return_exceptions=True)
             for each in self._all.values():

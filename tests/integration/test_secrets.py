@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cachesvc.v1 import admin_pb2 as admin
@@ -20,6 +21,7 @@ from tests.support.service import ServiceProcess
 
 IN_VARIABLE = "s3cret-of-the-variable"
 IN_FILE = "s3cret-of-the-file"
+OF_KEY = "s3cret-of-the-key"
 PART = "s3cret"
 
 
@@ -28,6 +30,20 @@ def texts(directory: Path, leave_out: Path) -> Iterator[tuple[Path, bytes]]:
     for path in directory.rglob("*"):
         if path.is_file() and path != leave_out:
             yield path, path.read_bytes()
+
+
+def key_pair(directory: Path) -> tuple[str, str]:
+    """A certificate, and a key that only a passphrase opens."""
+    certificate, key = directory / "c.pem", directory / "k.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -days 2 -subj /CN=localhost -passout"
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), f"pass:{OF_KEY}", *files], check=True, capture_output=True)
+    return str(certificate), str(key)
+
+
+def command_lines(pids: Iterable[int]) -> str:
+    """How processes were started, which everybody on the machine can see."""
+    return " ".join(" ".join(psutil.Process(pid).cmdline()) for pid in pids)
 
 
 def run(*arguments: str) -> str:
@@ -49,6 +65,7 @@ def _listed(calls: Calls) -> list[pb.Connection]:
 
 def test_secrets_are_seen_by_brokers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKER_PASSWORD", IN_VARIABLE)
+    monkeypatch.setenv("KEY_PASSWORD", OF_KEY)
     file = tmp_path / "password"
     file.write_text(f"{IN_FILE}\n")
     with SaslStandIn(IN_VARIABLE) as right, SaslStandIn("another") as wrong:
@@ -61,12 +78,21 @@ def test_secrets_are_seen_by_brokers_alone(tmp_path: Path, monkeypatch: pytest.M
             made = pb.Connection(name="wrong", bootstrap_servers=[wrong.address], sasl=second)
             request = pb.CreateConnectionRequest(connection=made)
             answers = [str(calls.admin.CreateConnection(request, timeout=CALL_S))]
+            certificate, key = key_pair(tmp_path)
+            tls = pb.ConnectionTls(
+                certificate_file=certificate, key_file=key, key_password_env="KEY_PASSWORD"
+            )
+            made = pb.Connection(name="key", bootstrap_servers=[wrong.address], tls=tls)
+            request = pb.CreateConnectionRequest(connection=made)
+            answers.append(str(calls.admin.CreateConnection(request, timeout=CALL_S)))
             eventually(lambda: {IN_VARIABLE} == set(right.seen), "a login")
             eventually(lambda: {IN_FILE} == set(wrong.seen), "a login that fails")
-            reasons = {"", "AUTHENTICATION_FAILED"}
-            eventually(lambda: {each.error_reason for each in _listed(calls)} == reasons, "looks")
+            reasons = {"", "AUTHENTICATION_FAILED", "TLS_HANDSHAKE_FAILED"}
+            eventually(
+                lambda: {each.error_reason for each in _listed(calls)} == reasons, "looks", 30
+            )
             listed = _listed(calls)
-            assert [each.reachable for each in listed] == [True, False]
+            assert [each.reachable for each in listed] == [True, False, False]
             answers += [
                 str(listed),
                 str(calls.admin.GetConnection(pb.GetConnectionRequest(name="wrong"))),
@@ -88,6 +114,7 @@ def test_secrets_are_seen_by_brokers_alone(tmp_path: Path, monkeypatch: pytest.M
                 run("connection", "show", "wrong", *at),
                 run("connection", "update", "wrong", "--set", "agent=x", *at),
             ]
+            answers.append(command_lines([service.pid, *service.reader_pids()]))
             assert all(answers)
         assert "BROKER_PASSWORD" in "".join(answers), "where it is found may be told"
         assert PART not in "".join(answers)

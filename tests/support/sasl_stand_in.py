@@ -18,6 +18,7 @@ _SPOKEN = {_METADATA: (5, 5), _HANDSHAKE: (1, 1), _VERSIONS: (0, 0), _AUTHENTICA
 _BEFORE_LOGIN: Container[int] = frozenset({_HANDSHAKE, _VERSIONS, _AUTHENTICATE})
 _AUTHENTICATION_FAILED = 58
 _NODE = 1
+_REQUEST_BYTES_MAX = 1 << 20
 
 
 class SaslStandIn:
@@ -92,8 +93,11 @@ class SaslStandIn:
 
 def _requests(read: Callable[[int], bytes]) -> Iterator[tuple[int, int, bytes]]:
     """Key, correlation id and body of each request, until the client hangs up."""
-    while len(size := read(4)) == 4:
-        data = read(struct.unpack(">i", size)[0])
+    while len(head := read(4)) == 4:
+        (size,) = struct.unpack(">i", head)
+        if size > _REQUEST_BYTES_MAX:  # no request at all; brokers hang up as well
+            return
+        data = read(size)
         key, _, correlation, client = struct.unpack(">hhih", data[:10])
         yield key, correlation, data[10 + max(0, client) :]
 

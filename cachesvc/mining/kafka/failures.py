@@ -78,6 +78,8 @@ def _explain(attempt: Attempt, cause: BaseException) -> ConnectionUnusable | Non
             return None
         text = "the broker speaks TLS on this port; add a tls table"
         return _unusable(attempt, text, reason="TLS_REQUIRED")
+    if isinstance(cause, UnicodeError):  # a host such as "a..b", which no name server is asked for
+        return None
     if attempt.mechanism is not None and isinstance(cause, ValueError | KeyError | AssertionError):
         text = f"the broker's answer to {attempt.mechanism} is wrong; {_CREDENTIALS}"
         return _unusable(attempt, text, reason="AUTHENTICATION_FAILED")

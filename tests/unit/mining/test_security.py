@@ -223,8 +223,9 @@ def test_what_the_broker_says_of_credentials(cause: Exception, reason: str) -> N
 
 
 def test_trouble_that_passes_stays_retriable() -> None:
-    for cause in (ConnectionRefusedError(111, "refused"), TimeoutError()):
-        found = connect_failure(Attempt("b", 1), cause)
+    no_host = UnicodeError("label empty or too long")
+    for cause in (ConnectionRefusedError(111, "refused"), TimeoutError(), no_host):
+        found = connect_failure(Attempt("b", 1, mechanism="PLAIN"), cause)
         assert type(found) is SourceUnreachable
         assert told(found) == str(found)
 
