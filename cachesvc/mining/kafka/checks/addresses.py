@@ -1,6 +1,7 @@
 """Whether an address leads anywhere: its name, and its port."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Sequence
 
@@ -42,6 +43,8 @@ async def check_port(addresses: Sequence[str], port: int, limit_s: float) -> Fin
             problems.append(failed(f"{address}: {problem}", hint, reason="PORT_CLOSED"))
         else:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
             return passed("open")
     joined = ", ".join(problem.detail for problem in problems)
     return failed(joined, problems[0].hint, reason=problems[0].reason)

@@ -10,7 +10,7 @@ from cachesvc.errors import CacheError, SourceUnreachable
 from cachesvc.mining.kafka.checks.addresses import check_name, check_port
 from cachesvc.mining.kafka.checks.clock import DESCRIBE_QUORUM, check_clock
 from cachesvc.mining.kafka.checks.findings import finding_of
-from cachesvc.mining.kafka.checks.signing_in import Versions, check_signing_in
+from cachesvc.mining.kafka.checks.signing_in import Versions, check_signing_in, hang_up
 from cachesvc.mining.kafka.checks.tls import check_tls
 from cachesvc.mining.kafka.checks.topics import (
     Topics,
@@ -213,7 +213,7 @@ class _Examination:
             return error
         except TimeoutError:
             return SourceUnreachable(f"{Attempt(host, port).address}: no answer in time")
-        connection.close()
+        await hang_up(connection)
         return None
 
     async def _find_topics(self) -> Finding:

@@ -15,6 +15,8 @@ from cachesvc.mining.kafka.security import Security, open_broker
 from cachesvc.mining.kafka.topic_metadata import TopicMetadataRequest
 from cachesvc.policy.connection_checks import Finding, failed, passed
 
+_CLOSE_S = 0.5
+
 Versions = Mapping[int, tuple[int, int]]
 
 
@@ -35,7 +37,7 @@ async def check_signing_in(host: str, port: int, security: Security) -> tuple[Fi
     finally:
         # aiokafka has no other way to tell them.
         versions = dict(connection._versions)
-        connection.close()
+        await hang_up(connection)
     return passed(_identity(security)), versions
 
 
@@ -80,4 +82,11 @@ async def _mechanisms(host: str, port: int, security: Security) -> list[str]:
         return []
     finally:
         if connection is not None:
-            connection.close()
+            await hang_up(connection)
+
+
+async def hang_up(connection: AIOKafkaConnection) -> None:
+    """Closes a connection and waits a moment for that to happen."""
+    closed = connection.close()
+    if closed is not None:
+        await asyncio.wait([closed], timeout=_CLOSE_S)

@@ -1,6 +1,7 @@
 """The TLS handshake, and what the certificate says, whether or not it is good."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -49,6 +50,8 @@ async def _handshake(
         return connection.getpeercert() or {"der": der}, connection.version()
     finally:
         writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 def _unverified() -> ssl.SSLContext:
