@@ -244,7 +244,10 @@ class _Controller:
         if self._ahead_ms is None:
             return struct.RESPONSE_TYPE(self._error_code, [], {})
         now_ms = int(time.time() * 1000) + self._ahead_ms
-        voters: list[Any] = [(1, 50, now_ms - 9_000, now_ms - 9_000, {}), (2, 50, now_ms, now_ms, {})]
+        voters: list[Any] = [
+            (1, 50, now_ms - 9_000, now_ms - 9_000, {}),
+            (2, 50, now_ms, now_ms, {}),
+        ]
         partition: tuple[Any, ...] = (0, 0, 2, 7, 50, voters, [], {})
         answer = struct.RESPONSE_TYPE(0, [("__cluster_metadata", [partition], {})], {})
         return struct.RESPONSE_TYPE.decode(BytesIO(answer.encode()))
