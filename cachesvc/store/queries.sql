@@ -32,7 +32,9 @@ create table if not exists subscriptions (
     name varchar primary key, connection varchar not null,
     topics varchar[] not null, topic_expression varchar not null,
     mode integer not null, epoch bigint not null, full_sync_done boolean not null,
-    created_ms bigint not null, committed_ms bigint
+    created_ms bigint not null, committed_ms bigint,
+    -- As cachesvc.v1.GapPolicy.
+    gap_policy integer not null
 );
 create table if not exists positions (
     subscription varchar not null, topic varchar not null, incarnation integer not null,
@@ -93,8 +95,6 @@ create table if not exists lost_ranges (
     cause integer not null, found_ms bigint not null,
     primary key (connection, topic, incarnation, "partition", begin_offset)
 );
--- As cachesvc.v1.GapPolicy.
-alter table subscriptions add column if not exists gap_policy integer default 1;
 
 -- name: insert_meta
 insert into meta values (?, ?);

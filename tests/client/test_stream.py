@@ -16,6 +16,7 @@ from cachesvc.client import (
     Earliest,
     Encoding,
     Ended,
+    GapPolicy,
     Latest,
     Mode,
     NotFound,
@@ -150,6 +151,7 @@ async def test_everything_asked_for_is_in_the_request() -> None:
             connection="main",
             encoding=Encoding.RECORDS,
             batch_bytes_max=65_536,
+            gap_policy=GapPolicy.GO_ON,
         ),
     ):
         pass
@@ -161,6 +163,7 @@ async def test_everything_asked_for_is_in_the_request() -> None:
             mode=pb.INCREMENTAL,
             encoding=pb.RECORDS,
             batch_bytes_max=65_536,
+            gap_policy=pb.GO_ON_BEHIND_GAP,
         )
     ]
 

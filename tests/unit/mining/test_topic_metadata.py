@@ -38,7 +38,7 @@ def test_brokers_with_ids() -> None:
     found = parse_metadata(answer(KAFKA_4, [with_ids(0, "orders", TOPIC_ID)]))
 
     assert found.brokers == {1: ("host", 9092)}
-    assert found.topics == {"orders": TopicMetadata(0, str(TOPIC_ID), False, {0: 1, 1: -1})}
+    assert found.topics == {"orders": TopicMetadata(0, str(TOPIC_ID), False, {0: 1, 1: -1}, 0)}
 
 
 def test_brokers_without_ids() -> None:
@@ -59,7 +59,7 @@ def test_brokers_without_ids() -> None:
 def test_a_topic_that_does_not_exist_has_no_id() -> None:
     found = parse_metadata(answer(KAFKA_4, [(3, "gone", uuid.UUID(int=0), False, [], 0, {})]))
 
-    assert found.topics["gone"] == TopicMetadata(3, "", False, {})
+    assert found.topics["gone"] == TopicMetadata(3, "", False, {}, 0)
 
 
 @pytest.mark.parametrize(("versions", "spoken"), [(KAFKA_2_3, 5), (KAFKA_4, 10)])

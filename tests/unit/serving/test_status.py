@@ -18,6 +18,7 @@ CODES: dict[type[errors.CacheError], int] = {
     errors.NotFound: code_pb2.NOT_FOUND,
     errors.PreconditionFailed: code_pb2.FAILED_PRECONDITION,
     errors.StoreLocked: code_pb2.FAILED_PRECONDITION,
+    errors.StoreUnwritable: code_pb2.UNAVAILABLE,
     errors.StoreFormatUnsupported: code_pb2.FAILED_PRECONDITION,
     errors.Superseded: code_pb2.ABORTED,
     errors.DataLoss: code_pb2.DATA_LOSS,
