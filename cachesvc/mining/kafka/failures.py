@@ -124,7 +124,7 @@ def _refusal(attempt: Attempt, error: KafkaError) -> ConnectionUnusable | None:
         return _unusable(attempt, text, reason="AUTHENTICATION_FAILED")
     if isinstance(error, UnsupportedSaslMechanismError):
         text = f"the broker does not offer {attempt.mechanism} on this port; choose a mechanism "
-        text += "that it offers, or enable this one there"
+        text += "that it offers, or enable it there"
         return _unusable(attempt, text, reason="SASL_MECHANISM_UNSUPPORTED")
     if isinstance(error, IllegalSaslStateError):
         text = "the broker wants no authentication on this port; leave it out, or choose another"

@@ -26,7 +26,8 @@ _REVOKED, _EXPIRED, _WRONG_KEY = _BASE + 18, _BASE + 23, _BASE + 24
 _INTEGRITY, _SKEW = _BASE + 31, _BASE + 37
 _CONFIG_UNREADABLE = frozenset({_BASE + 135, _BASE + 136})
 _REALM_UNKNOWN, _KDC_UNREACHABLE, _REALM_UNRESOLVED = _BASE + 154, _BASE + 156, _BASE + 220
-_KEY_NOT_FOUND, _KEYTAB_UNREADABLE = _BASE + 181, _BASE + 182
+# The last one is that there is no ticket: the library asks for none without a key of the principal.
+_NO_KEY = frozenset({_BASE + 181, _BASE + 184, _BASE + 195})
 
 
 def check_files(kerberos: KerberosConfig) -> None:
@@ -159,7 +160,7 @@ def login_failure(
     if code == _SKEW:
         text = f"{what}; set the clocks of this machine, the broker and the KDC right"
         return ConnectionUnusable(text, reason="CLOCK_SKEW")
-    if code in (_KEY_NOT_FOUND, _KEYTAB_UNREADABLE):
+    if code in _NO_KEY:
         text = f"{what}; {kerberos.keytab_file} has to hold keys of exactly this principal"
         return ConnectionUnusable(text, reason="KEYTAB_MISSING")
     if code in (_PRINCIPAL_UNKNOWN, _REVOKED, _EXPIRED, _WRONG_KEY, _INTEGRITY):

@@ -276,6 +276,7 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
         (-1765328230, "KDC_UNREACHABLE"),
         (-1765328347, "CLOCK_SKEW"),
         (-1765328203, "KEYTAB_MISSING"),
+        (-1765328189, "KEYTAB_MISSING"),
         (-1765328378, "AUTHENTICATION_FAILED"),
         (-1765328360, "AUTHENTICATION_FAILED"),
         (-1765328377, "KERBEROS_FAILED"),
