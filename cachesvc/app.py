@@ -16,6 +16,7 @@ from cachesvc.connection_config import ConnectionConfig
 from cachesvc.errors import ShuttingDown
 from cachesvc.jobs.compact import Compact
 from cachesvc.jobs.expire import Expire
+from cachesvc.jobs.models import RefreshModels
 from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.assignments import Assignments
@@ -36,6 +37,7 @@ from cachesvc.serving.admin.connection_tests import ConnectionTestAdmin
 from cachesvc.serving.admin.connections import ConnectionAdmin
 from cachesvc.serving.admin.jobs import JobAdmin
 from cachesvc.serving.admin.mining import MiningAdmin
+from cachesvc.serving.admin.models import ModelAdmin
 from cachesvc.serving.admin.overview import OverviewAdmin
 from cachesvc.serving.agents import AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.batches import Batches
@@ -209,6 +211,7 @@ class _Service:
                 Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target),
                 Expire(store, jobs.expire.interval_s, age_s, mining.tasks.retention_s),
                 Sweep(store, jobs.sweep.interval_s, jobs.sweep.grace_s),
+                RefreshModels(store, jobs.models.interval_s, jobs.models.records_max, {}),
             ],
         )
 
@@ -250,6 +253,7 @@ class _Service:
                 ),
                 JobAdmin(jobs),
                 MiningAdmin(store, sources, assignments, mining),
+                ModelAdmin(store, sources),
             ],
             MiningServicer(store, sources, assignments, connections, self._reader_settings()),
         )

@@ -126,12 +126,22 @@ class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     grace_s: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
 
 
+class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.models]``: infers the models of topics from new records."""
+
+    # Seconds between refreshes of a connection with fewer than 10,000 models. 0.1 to 86,400.
+    interval_s: Interval = 3_600.0
+    # Records that a refresh looks at, per topic; the newest. 1 to 1,000,000.
+    records_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+
+
 class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[jobs]``: one table for each scheduled job."""
 
     compact: CompactConfig = CompactConfig()
     expire: ExpireConfig = ExpireConfig()
     sweep: SweepConfig = SweepConfig()
+    models: ModelsConfig = ModelsConfig()
 
 
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,6 +37,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "jobs": LazyCommand(
         "cachesvc.cli.jobs:jobs_app", "List scheduled jobs; run, pause or resume one; past runs."
     ),
+    "models": LazyCommand(
+        "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."
+    ),
     "config": LazyCommand("cachesvc.cli.config:config_app", "Show the effective configuration."),
     "version": LazyCommand("cachesvc.cli.version:version", "Show the version."),
 }

@@ -21,6 +21,7 @@ from cachesvc.model import (
     TopicLife,
 )
 from cachesvc.store.mining_ports import MiningCatalogue
+from cachesvc.store.model_port import Models
 
 JOB_RUNS_MAX = 1_000
 """Past runs of each job that a catalogue keeps."""
@@ -102,7 +103,11 @@ class ConnectionRecord:
 
 
 class Catalogue(MiningCatalogue, Protocol):
-    """Manifest, epochs, subscriptions, positions, connections, jobs and mining tasks."""
+    """Manifest, epochs, subscriptions, positions, connections, jobs, mining tasks and models."""
+
+    @property
+    def models(self) -> Models:
+        """What is kept of the models of topics."""
 
     def list_partitions(self) -> dict[PartitionId, int]:
         """Every known partition with its log start offset."""

@@ -76,6 +76,23 @@ create table if not exists topic_pins (
     reader varchar not null, strict boolean not null,
     primary key (connection, topic)
 );
+-- The model of each topic: what was inferred from its records.
+create table if not exists models (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    -- JSON: per field its path, types and whether it was absent.
+    fields varchar not null, field_count integer not null, truncated boolean not null,
+    records_seen bigint not null, first_ms bigint not null, last_ms bigint not null,
+    refreshed_ms bigint not null, changed_ms bigint not null,
+    -- Per partition number the offset up to which records were looked at.
+    offsets map(integer, bigint) not null,
+    primary key (connection, topic, incarnation)
+create table if not exists model_changes (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    noted_ms bigint not null, kind integer not null, path varchar[] not null,
+    types integer[] not null, first_ms bigint
+create table if not exists model_refreshes (
+    connection varchar primary key, refreshed_ms bigint not null
+);
 
 -- Which lives a topic of that name has had.
 create table if not exists topic_lives (

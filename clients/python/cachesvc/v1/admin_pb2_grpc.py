@@ -7,6 +7,7 @@ from cachesvc.v1 import admin_pb2 as cachesvc_dot_v1_dot_admin__pb2
 from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__test__pb2
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 from cachesvc.v1 import mining_tasks_pb2 as cachesvc_dot_v1_dot_mining__tasks__pb2
+from cachesvc.v1 import models_pb2 as cachesvc_dot_v1_dot_models__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -166,6 +167,16 @@ class AdminStub:
                 '/cachesvc.v1.Admin/ListJobRuns',
                 request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListJobRunsRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListJobRunsResponse.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_stream(
+                '/cachesvc.v1.Admin/ListModels',
+                request_serializer=cachesvc_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
+        self.DescribeModel = channel.unary_unary(
+                '/cachesvc.v1.Admin/DescribeModel',
+                request_serializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelResponse.FromString,
                 _registered_method=True)
 
 
@@ -358,6 +369,21 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListModels(self, request, context):
+        """Models of topics without their fields, ordered by connection, topic and incarnation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeModel(self, request, context):
+        """One model with its fields and history. NOT_FOUND and UNKNOWN_MODEL until the topic's records
+        were looked at.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -490,6 +516,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListJobRuns,
                     request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListJobRunsRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_admin__pb2.ListJobRunsResponse.SerializeToString,
+            ),
+            'ListModels': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=cachesvc_dot_v1_dot_models__pb2.ListModelsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_models__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'DescribeModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeModel,
+                    request_deserializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1194,6 +1230,60 @@ class Admin:
             '/cachesvc.v1.Admin/ListJobRuns',
             cachesvc_dot_v1_dot_admin__pb2.ListJobRunsRequest.SerializeToString,
             cachesvc_dot_v1_dot_admin__pb2.ListJobRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListModels',
+            cachesvc_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/DescribeModel',
+            cachesvc_dot_v1_dot_models__pb2.DescribeModelRequest.SerializeToString,
+            cachesvc_dot_v1_dot_models__pb2.DescribeModelResponse.FromString,
             options,
             channel_credentials,
             insecure,
