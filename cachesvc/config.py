@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from cachesvc.alarm_config import AlarmsConfig, check_alarms
 from cachesvc.connection_config import ConnectionConfig, check_connection
 from cachesvc.errors import InvalidConfig
 from cachesvc.policy.addresses import is_loopback, parse_address
@@ -160,6 +161,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mining: MiningConfig = MiningConfig()
     retention: RetentionConfig = RetentionConfig()
     jobs: JobsConfig = JobsConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
     log: LogConfig = LogConfig()
     connections: tuple[ConnectionConfig, ...] = ()
 
@@ -175,6 +177,7 @@ def check_fields(config: Config, source: str) -> None:
         InvalidConfig: A field is wrong; the message names the source, the field and what to do.
     """
     _check_address(config.server.listen, source, "server.listen")
+    check_alarms(config.alarms, source)
     if config.mining.listen is not None:
         _check_address(config.mining.listen, source, "mining.listen")
     names: set[str] = set()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from cachesvc.store.record_schema import decode_payloads
 
 _log = logging.getLogger(__name__)
 LOAD_TIME = "02:00"
-"""When a connection with many models is refreshed, on this machine's clock."""
+"""When a connection with many models is refreshed by default, on this machine's clock."""
 _SAMPLE_BYTES_MAX = 16 << 20
 _QUERY_BYTES = 1 << 20
 _WRITE_MODELS = 100
@@ -52,19 +52,23 @@ class RefreshModels:
         store: Whose records.
         interval_s: Between refreshes of a connection with few models.
         records_max: Per topic and refresh.
-        load_times: HH:MM by connection, for connections with many models; ``LOAD_TIME`` for others.
+        load_time: HH:MM of a connection, at which it is refreshed once it has many models.
     """
 
     name = "models"
     description = "infer the models of topics from new records"
 
     def __init__(
-        self, store: LogStore, interval_s: float, records_max: int, load_times: Mapping[str, str]
+        self,
+        store: LogStore,
+        interval_s: float,
+        records_max: int,
+        load_time: Callable[[str], str],
     ) -> None:
         self.interval_s = interval_s
         self._store = store
         self._records_max = records_max
-        self._load_times = load_times
+        self._load_time = load_time
 
     async def next_run_ms(self, now_ms: int) -> int:
         """See ``OwnSchedule``."""
@@ -94,7 +98,7 @@ class RefreshModels:
                 counts.get(name, 0),
                 refreshes.get(name),
                 now_ms,
-                load_times(now_ms, self._load_times.get(name, LOAD_TIME)),
+                load_times(now_ms, self._load_time(name)),
                 int(self.interval_s * 1000),
             )
             for name in self._connections()
@@ -106,7 +110,7 @@ class RefreshModels:
         work = [(name, await self._with_news(name)) for name in connections]
         total = sum(len(topics) for _, topics in work)
         done = 0
-        with _Observer() as observer:
+        async with _Observer() as observer:
             for connection, topics in work:
                 started_ms = time.time_ns() // 1_000_000
                 refresh = _Refresh(self._store, started_ms, counts)
@@ -222,12 +226,12 @@ class _Refresh:
 class _Observer:
     """Looks at records in a thread of its own. A context manager; the thread ends with it."""
 
-    def __enter__(self) -> "_Observer":
+    async def __aenter__(self) -> "_Observer":
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
-        self._queries = RecordQueries()
+        self._queries = await asyncio.wrap_future(self._thread.submit(RecordQueries))
         return self
 
-    def __exit__(self, *error: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         # A look that was cancelled ends soon, and nobody waits for it.
         self._thread.submit(self._queries.close)
         self._thread.shutdown(wait=False)

@@ -39,8 +39,9 @@ from cachesvc.store.ports import (
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.store.segments import data_paths
 from cachesvc.store.statements import load_statements
+from cachesvc.store.watching_tables import AlarmTables, CountTables
 
-_QUERIES = load_statements("queries.sql", "models.sql")
+_QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
 
 
 class DuckDBCatalogue(MiningTables):
@@ -69,6 +70,8 @@ class DuckDBCatalogue(MiningTables):
             self._connection.close()
             raise
         self.models = ModelTables(self._run, self._transaction, self._with_table)
+        self.counts = CountTables(self._run, self._transaction, self._with_table)
+        self.alarms = AlarmTables(self._run, self._transaction)
 
     def _prepare(self, path: Path) -> None:
         execute = self._connection.execute

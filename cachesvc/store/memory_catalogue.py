@@ -6,6 +6,7 @@ from dataclasses import replace
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
 from cachesvc.store.memory_mining import MemoryMiningTables
 from cachesvc.store.memory_models import MemoryModels
+from cachesvc.store.memory_watching import MemoryAlarms, MemoryCounts
 from cachesvc.store.ports import (
     JOB_RUNS_MAX,
     ConnectionRecord,
@@ -33,6 +34,8 @@ class MemoryCatalogue(MemoryMiningTables):
         self._paused: set[str] = set()
         self._connections: dict[str, ConnectionRecord] = {}
         self.models = MemoryModels()
+        self.counts = MemoryCounts()
+        self.alarms = MemoryAlarms()
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return dict(sorted(self._partitions.items()))

@@ -49,7 +49,9 @@ _CHANGES = pa.schema(
 )
 
 
-class _Run(Protocol):
+class Run(Protocol):
+    """Executes a named statement with its parameters; answers its rows."""
+
     def __call__(self, query: str, /, *parameters: object) -> list[tuple[Any, ...]]: ...
 
 
@@ -64,7 +66,7 @@ class ModelTables:
 
     def __init__(
         self,
-        run: _Run,
+        run: Run,
         transaction: Callable[[], AbstractContextManager[None]],
         run_with: Callable[[str, pa.Table, str], None],
     ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cachesvc.jobs.models import RefreshModels
+from cachesvc.jobs.models import LOAD_TIME, RefreshModels
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import PartitionId, TopicId
@@ -29,7 +29,7 @@ SMALL = SealLimits(bytes_max=1 << 40, records_max=10, age_ms_max=1 << 40)
 
 
 def job(store: LogStore, records_max: int = 10_000, **times: str) -> RefreshModels:
-    return RefreshModels(store, 3_600, records_max, times)
+    return RefreshModels(store, 3_600, records_max, lambda name: times.get(name, LOAD_TIME))
 
 
 async def refresh(store: LogStore, records_max: int = 10_000) -> Mapping[str, int]:
