@@ -11,6 +11,7 @@ import pytest
 from cachesvc.client import Client, Mode
 from cachesvc.v1 import alarms_pb2 as pb
 from cachesvc.v1.log_cache_pb2 import DeleteSubscriptionRequest
+from cachesvc.v1.mining_tasks_pb2 import StartMiningTaskRequest, StopMiningTaskRequest
 from tests.faults.stage import Calls, eventually, objects
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.ports import HOST
@@ -150,3 +151,22 @@ async def _first_batch(address: str, subscription: str, topic: str) -> None:
         async for batch in stream:
             await stream.commit(batch.position)
             return
+
+
+@pytest.mark.kafka
+def test_a_task_that_an_operator_stopped(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("stopped")
+    create_topic(kafka.bootstrap, topic)
+    produce(kafka.bootstrap, topic, objects(0, 10))
+    with (
+        ServiceProcess(tmp_path, kafka.bootstrap, _settings(clear_after_s=1)) as service,
+        Calls(service.address) as calls,
+    ):
+        asyncio.run(full(service.address, "copies", topic))
+        calls.admin.StopMiningTask(StopMiningTaskRequest(connection="default"), timeout=30)
+        alarm = _stands(calls, pb.ALARM_TASK_STOPPED)
+        assert (alarm.connection, alarm.HasField("topic")) == ("default", False)
+        calls.admin.StartMiningTask(StartMiningTaskRequest(connection="default"), timeout=30)
+        eventually(lambda: not _alarms(calls), "the alarm to be cleared")
