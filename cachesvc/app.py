@@ -6,16 +6,19 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from cachesvc.alarms.facts import Observed
+from cachesvc.alarms.tasks import alarm_tasks
 from cachesvc.allocator import bound_idle_memory, keep_trimmed
 from cachesvc.config import Config, check_listen, check_mining_listen, effective_config
 from cachesvc.connection_config import ConnectionConfig
-from cachesvc.errors import ShuttingDown
+from cachesvc.errors import NotFound, ShuttingDown
 from cachesvc.jobs.compact import Compact
 from cachesvc.jobs.expire import Expire
+from cachesvc.jobs.models import LOAD_TIME, RefreshModels
 from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.assignments import Assignments
@@ -23,6 +26,7 @@ from cachesvc.log.log_store import LogStore, LogStoreSettings
 from cachesvc.log.mining import Mining
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.log.watching import MiningWatch
 from cachesvc.mining.connections import Connections, ConnectionWork
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, security_of
 from cachesvc.mining.kafka.checks import examine
@@ -32,11 +36,14 @@ from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
 from cachesvc.policy.connection_checks import CheckResult
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.serving.admin.alarms import AlarmAdmin
 from cachesvc.serving.admin.connection_tests import ConnectionTestAdmin
 from cachesvc.serving.admin.connections import ConnectionAdmin
 from cachesvc.serving.admin.jobs import JobAdmin
 from cachesvc.serving.admin.mining import MiningAdmin
+from cachesvc.serving.admin.models import ModelAdmin
 from cachesvc.serving.admin.overview import OverviewAdmin
+from cachesvc.serving.admin.watching import WatchAdmin
 from cachesvc.serving.agents import AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.ingest import MiningServicer
@@ -129,13 +136,19 @@ class _Service:
         )
         await connections.load()
         assignments.on_silent = connections.replace_reader
-        jobs = self._jobs(mining)
-        server = self._server(sources, connections, subscriptions, assignments, mining, jobs)
+        watch = MiningWatch(store.catalogue)
+        store.writer.on_published = watch.published
+        age_s = config.retention.age_s
+        observed = Observed(store, sources, subscriptions, mining.tasks, age_s)
+        alarms = alarm_tasks(config.alarms, store.catalogue, observed)
+        jobs = self._jobs(connections, mining)
+        server = self._server(sources, connections, subscriptions, assignments, mining, watch, jobs)
         agents = self._agents(sources, connections, assignments)
         port = server.bind()
         agents_port = agents.bind() if agents else None
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(store.run()), tasks.create_task(subscriptions.run())]
+            background.append(tasks.create_task(watch.run()))
             try:
                 await server.start()
                 if agents:
@@ -155,6 +168,7 @@ class _Service:
                     tasks.create_task(keep_trimmed()),
                     tasks.create_task(connections.run()),
                     tasks.create_task(mining.tasks.run()),
+                    *(tasks.create_task(run()) for run in alarms),
                 ]
                 await jobs.start()
                 await self._stopping.wait()
@@ -200,8 +214,9 @@ class _Service:
         took_s = time.monotonic() - self._stopping_since_s
         _log.info("stopped", extra={"event": "stopped", "seconds": round(took_s, 3)})
 
-    def _jobs(self, mining: Mining) -> JobScheduler:
+    def _jobs(self, connections: Connections, mining: Mining) -> JobScheduler:
         jobs, store = self._config.jobs, self._store
+        models, load_time = jobs.models, _load_time_of(connections)
         age_s = self._config.retention.age_s
         return JobScheduler(
             store.catalogue,
@@ -209,6 +224,7 @@ class _Service:
                 Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target),
                 Expire(store, jobs.expire.interval_s, age_s, mining.tasks.retention_s),
                 Sweep(store, jobs.sweep.interval_s, jobs.sweep.grace_s),
+                RefreshModels(store, models.interval_s, models.records_max, load_time),
             ],
         )
 
@@ -219,6 +235,7 @@ class _Service:
         subscriptions: Subscriptions,
         assignments: Assignments,
         mining: Mining,
+        watch: MiningWatch,
         jobs: JobScheduler,
     ) -> Server:
         config, store = self._config, self._store
@@ -249,7 +266,10 @@ class _Service:
                     lambda name: connections.get(sources.resolve(name).name).config, examine
                 ),
                 JobAdmin(jobs),
-                MiningAdmin(store, sources, assignments, mining),
+                MiningAdmin(store, sources, assignments, mining, watch),
+                ModelAdmin(store, sources),
+                WatchAdmin(store, sources, assignments, subscriptions, watch),
+                AlarmAdmin(store.catalogue, sources),
             ],
             MiningServicer(store, sources, assignments, connections, self._reader_settings()),
         )
@@ -298,6 +318,18 @@ class _Service:
             logs.format,
         ]
         return ReaderProcess(ReaderCommand(connection, name, arguments))
+
+
+def _load_time_of(connections: Connections) -> Callable[[str], str]:
+    """When models of a connection with many are refreshed; one that was deleted has the default."""
+
+    def of(name: str) -> str:
+        try:
+            return connections.get(name).config.model_load_time
+        except NotFound:
+            return LOAD_TIME
+
+    return of
 
 
 def _source(connection: ConnectionConfig) -> Source:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from cachesvc.alarm_config import AlarmsConfig, check_alarms
 from cachesvc.connection_config import ConnectionConfig, check_connection
 from cachesvc.errors import InvalidConfig
 from cachesvc.policy.addresses import is_loopback, parse_address
@@ -126,12 +127,22 @@ class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     grace_s: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
 
 
+class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.models]``: infers the models of topics from new records."""
+
+    # Seconds between refreshes of a connection with fewer than 10,000 models. 0.1 to 86,400.
+    interval_s: Interval = 3_600.0
+    # Records that a refresh looks at, per topic; the newest. 1 to 1,000,000.
+    records_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+
+
 class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[jobs]``: one table for each scheduled job."""
 
     compact: CompactConfig = CompactConfig()
     expire: ExpireConfig = ExpireConfig()
     sweep: SweepConfig = SweepConfig()
+    models: ModelsConfig = ModelsConfig()
 
 
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,6 +161,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mining: MiningConfig = MiningConfig()
     retention: RetentionConfig = RetentionConfig()
     jobs: JobsConfig = JobsConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
     log: LogConfig = LogConfig()
     connections: tuple[ConnectionConfig, ...] = ()
 
@@ -165,6 +177,7 @@ def check_fields(config: Config, source: str) -> None:
         InvalidConfig: A field is wrong; the message names the source, the field and what to do.
     """
     _check_address(config.server.listen, source, "server.listen")
+    check_alarms(config.alarms, source)
     if config.mining.listen is not None:
         _check_address(config.mining.listen, source, "mining.listen")
     names: set[str] = set()

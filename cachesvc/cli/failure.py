@@ -14,6 +14,7 @@ USAGE = 2
 UNREACHABLE = 3
 NOT_FOUND = 4
 REFUSED = 5
+ALARMS_STAND = 6
 
 _EXIT_CODES: tuple[tuple[type[CacheError], int], ...] = (
     (InvalidRequest, USAGE),

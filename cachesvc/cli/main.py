@@ -21,8 +21,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "lag": LazyCommand("cachesvc.cli.lag:lag", "How far every subscription is behind."),
     "mining": LazyCommand(
         "cachesvc.cli.mining:mining_app",
-        "What is mined, by whom and how far; stop, start or edit it; pin topics to readers.",
+        "What is mined, by whom and how far; stop, start or edit it; pin topics to readers; watch.",
     ),
+    "alarms": LazyCommand("cachesvc.cli.alarms:alarms", "List alarms."),
     "readers": LazyCommand("cachesvc.cli.overview:readers", "List reader processes."),
     "connections": LazyCommand("cachesvc.cli.overview:connections", "List Kafka clusters."),
     "connection": LazyCommand(
@@ -36,6 +37,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     ),
     "jobs": LazyCommand(
         "cachesvc.cli.jobs:jobs_app", "List scheduled jobs; run, pause or resume one; past runs."
+    ),
+    "models": LazyCommand(
+        "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."
     ),
     "config": LazyCommand("cachesvc.cli.config:config_app", "Show the effective configuration."),
     "version": LazyCommand("cachesvc.cli.version:version", "Show the version."),
@@ -79,7 +83,7 @@ def root() -> None:
 
     Commands other than serve and reader talk to a running service; --address or CACHESVC_ADDRESS
     says where it is. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 service not
-    reachable, 4 not found, 5 refused.
+    reachable, 4 not found, 5 refused, 6 alarms stand.
     """
 
 

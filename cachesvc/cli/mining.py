@@ -12,6 +12,7 @@ from cachesvc.cli.overview import readers
 from cachesvc.cli.render import as_dict, show_json
 from cachesvc.cli.service import Service
 from cachesvc.cli.units import parse_time_ms
+from cachesvc.cli.watching import watch
 from cachesvc.v1.mining_tasks_pb2 import (
     EditMiningTaskRequest,
     ListMiningTasksRequest,
@@ -29,6 +30,7 @@ from cachesvc.v1.mining_tasks_pb2 import (
 )
 
 mining_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+mining_app.command("watch")(watch)
 mining_app.command("readers")(readers)
 
 Connection = Annotated[

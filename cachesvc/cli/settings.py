@@ -54,6 +54,7 @@ _PATH_FIELDS = (
     "server.tls_certificate_file",
     "server.tls_key_file",
     "mining.join_token_file",
+    "alarms.webhook_token_file",
 )
 
 

@@ -1,7 +1,7 @@
 """What a job is."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Progress = Callable[[int, int, str], None]
 """Told units done, units in total (0: not known yet) and what is being done."""
@@ -19,3 +19,14 @@ class Job(Protocol):
 
         Cancel-safe: what was begun and is not in the manifest is left to the sweep.
         """
+
+
+@runtime_checkable
+class OwnSchedule(Job, Protocol):
+    """A job that does not simply run at intervals; ``interval_s`` is for people then."""
+
+    async def next_run_ms(self, now_ms: int) -> int:
+        """When it has to run next; the present or a time before it means now."""
+
+    async def run_due(self, progress: Progress) -> Mapping[str, int]:
+        """Does what is due, while ``run`` does everything; else the same."""

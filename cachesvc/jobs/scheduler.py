@@ -3,20 +3,24 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from cachesvc.errors import CacheError, NotFound, PreconditionFailed, ShuttingDown
-from cachesvc.jobs.job import Job, Progress
+from cachesvc.jobs.job import Job, OwnSchedule, Progress
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.store.ports import JobRunRecord
 
 _log = logging.getLogger(__name__)
 _MISFIRE_GRACE_S = 3600
+# Between runs of a job with a schedule of its own, however due it is: one that fails is due again.
+_PAUSE_S_MIN = 60.0
+
+_Work = Callable[[Progress], Awaitable[Mapping[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class JobScheduler:
             )
             if job.name in paused:
                 self._scheduler.pause_job(job.name)
+            await self._schedule_again(job)
 
     async def stop(self) -> None:
         """Ends all schedules and cancels runs under way."""
@@ -117,6 +122,7 @@ class JobScheduler:
         await self._catalogue.call(lambda port: port.set_job_paused(name, paused=paused))
         self._check_open()
         (self._scheduler.pause_job if paused else self._scheduler.resume_job)(name)
+        await self._schedule_again(self._jobs[name])
         return await self.state(name)
 
     async def run_now(self, name: str) -> AsyncIterator[JobProgress]:
@@ -145,7 +151,7 @@ class JobScheduler:
             latest = JobProgress(done, total, message)
             changed.set()
 
-        task = self._begin(job, note)
+        task = self._begin(job, job.run, note)
         task.add_done_callback(lambda _: changed.set())
         while not task.done():
             await changed.wait()
@@ -170,19 +176,33 @@ class JobScheduler:
         return self._jobs[name]
 
     async def _run_scheduled(self, name: str) -> None:
-        if name not in self._running:
-            await self._begin(self._jobs[name], lambda done, total, message: None)
+        if name in self._running:
+            return
+        job = self._jobs[name]
+        work = job.run_due if isinstance(job, OwnSchedule) else job.run
+        await self._begin(job, work, lambda done, total, message: None)
 
-    def _begin(self, job: Job, note: Progress) -> "asyncio.Task[JobRunRecord]":
-        task = asyncio.ensure_future(self._run(job, note))
+    async def _schedule_again(self, job: Job) -> None:
+        """Moves the next run of a job that says by itself when that is."""
+        if not isinstance(job, OwnSchedule):
+            return
+        now_ms = time.time_ns() // 1_000_000
+        pause_ms = int(min(_PAUSE_S_MIN, job.interval_s) * 1000)
+        at_ms = max(await job.next_run_ms(now_ms), now_ms + pause_ms)
+        scheduled = self._scheduler.get_job(job.name) if self._scheduler.running else None
+        if scheduled is not None and scheduled.next_run_time is not None:  # else it is paused
+            scheduled.modify(next_run_time=datetime.fromtimestamp(at_ms / 1000, UTC))
+
+    def _begin(self, job: Job, work: _Work, note: Progress) -> "asyncio.Task[JobRunRecord]":
+        task = asyncio.ensure_future(self._run(job, work, note))
         self._running[job.name] = task
         task.add_done_callback(lambda _: self._running.pop(job.name, None))
         return task
 
-    async def _run(self, job: Job, note: Progress) -> JobRunRecord:
+    async def _run(self, job: Job, work: _Work, note: Progress) -> JobRunRecord:
         started_ms = time.time_ns() // 1_000_000
         try:
-            counts = await job.run(note)
+            counts = await work(note)
             error = ""
         except (CacheError, OSError) as failure:
             counts, error = {}, str(failure)
@@ -195,4 +215,5 @@ class JobScheduler:
             fields = {"event": "job_ended", "job": job.name, "counts": dict(counts)}
             _log.info("a job ended", extra=fields)
         await self._catalogue.call(lambda port: port.add_job_run(run))
+        await self._schedule_again(job)
         return run

@@ -65,6 +65,8 @@ class LogWriter:
         self._waiting: list[_Append] = []
         self._wake = asyncio.Event()
         self._closed = False
+        self.on_published: Callable[[PartitionLog, Frame], None] = lambda log, frame: None
+        """Called with every frame that was published; must not wait."""
 
     def accept(self, log: PartitionLog, frame: Frame) -> "asyncio.Future[None]":
         """Takes a frame that begins at the log's accepted end; answers when it is published.
@@ -173,6 +175,7 @@ class LogWriter:
             return
         for append in work.appends:
             log.publish(append.frame)
+            self.on_published(log, append.frame)
             self._budget.add(log, append.frame)
             if not append.done.done():
                 append.done.set_result(None)

@@ -4,5 +4,6 @@ Nothing here waits, opens a file, asks for the time or knows Arrow, so every rul
 with literal values. The modules: ``coverage`` (sets of offsets), ``sealing`` (when a journal
 becomes a segment), ``compaction`` (which segments to merge), ``retention`` (which to drop),
 ``start_position`` (where a stream begins), ``assignment`` (which reader mines which
-topic), ``topics`` (names and expressions).
+topic), ``topics`` (names and expressions), ``models`` (schemas of topics), ``model_refresh`` (when
+and from which records).
 """

@@ -1,16 +1,15 @@
 """The catalogue on DuckDB: the only module that imports it.
 
 DuckDB lets one process write, so the service owns the file. A commit is durable when it returns
-(DuckDB syncs its write-ahead log). Statements live in ``queries.sql``.
+(DuckDB syncs its write-ahead log). Statements live in ``queries.sql``,
+those of tables that are a subject of their own beside it.
 """
 
 import json
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from cachesvc.model import (
     TopicLife,
 )
 from cachesvc.store.mining_tables import MiningTables
+from cachesvc.store.model_tables import ModelTables
 from cachesvc.store.ports import (
     JOB_RUNS_MAX,
     ConnectionRecord,
@@ -38,17 +38,10 @@ from cachesvc.store.ports import (
 )
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.store.segments import data_paths
+from cachesvc.store.statements import load_statements
+from cachesvc.store.watching_tables import AlarmTables, CountTables
 
-_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-
-
-def _load_queries() -> dict[str, str]:
-    text = resources.files("cachesvc.store").joinpath("queries.sql").read_text(encoding="utf-8")
-    parts = _NAME.split(text)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-_QUERIES = _load_queries()
+_QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
 
 
 class DuckDBCatalogue(MiningTables):
@@ -76,6 +69,9 @@ class DuckDBCatalogue(MiningTables):
         except StoreFormatUnsupported:
             self._connection.close()
             raise
+        self.models = ModelTables(self._run, self._transaction, self._with_table)
+        self.counts = CountTables(self._run, self._transaction, self._with_table)
+        self.alarms = AlarmTables(self._run, self._transaction)
 
     def _prepare(self, path: Path) -> None:
         execute = self._connection.execute

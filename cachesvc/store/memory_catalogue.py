@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
 from cachesvc.store.memory_mining import MemoryMiningTables
+from cachesvc.store.memory_models import MemoryModels
+from cachesvc.store.memory_watching import MemoryAlarms, MemoryCounts
 from cachesvc.store.ports import (
     JOB_RUNS_MAX,
     ConnectionRecord,
@@ -31,6 +33,9 @@ class MemoryCatalogue(MemoryMiningTables):
         self._runs: list[JobRunRecord] = []
         self._paused: set[str] = set()
         self._connections: dict[str, ConnectionRecord] = {}
+        self.models = MemoryModels()
+        self.counts = MemoryCounts()
+        self.alarms = MemoryAlarms()
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return dict(sorted(self._partitions.items()))

@@ -21,6 +21,8 @@ from cachesvc.model import (
     TopicLife,
 )
 from cachesvc.store.mining_ports import MiningCatalogue
+from cachesvc.store.model_port import Models
+from cachesvc.store.watching_port import Alarms, MiningCountsKept
 
 JOB_RUNS_MAX = 1_000
 """Past runs of each job that a catalogue keeps."""
@@ -102,7 +104,19 @@ class ConnectionRecord:
 
 
 class Catalogue(MiningCatalogue, Protocol):
-    """Manifest, epochs, subscriptions, positions, connections, jobs and mining tasks."""
+    """Manifest, epochs, subscriptions, positions, connections, jobs, mining, models and alarms."""
+
+    @property
+    def models(self) -> Models:
+        """What is kept of the models of topics."""
+
+    @property
+    def counts(self) -> MiningCountsKept:
+        """What was mined of topics."""
+
+    @property
+    def alarms(self) -> Alarms:
+        """Alarms, and what the webhook has not taken yet."""
 
     def list_partitions(self) -> dict[PartitionId, int]:
         """Every known partition with its log start offset."""

@@ -78,6 +78,42 @@ create table if not exists topic_pins (
     reader varchar not null, strict boolean not null,
     primary key (connection, topic)
 );
+-- The model of each topic: what was inferred from its records.
+create table if not exists models (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    -- JSON: per field its path, types and whether it was absent.
+    fields varchar not null, field_count integer not null, truncated boolean not null,
+    records_seen bigint not null, first_ms bigint not null, last_ms bigint not null,
+    refreshed_ms bigint not null, changed_ms bigint not null,
+    -- Per partition number the offset up to which records were looked at.
+    offsets map(integer, bigint) not null,
+    primary key (connection, topic, incarnation)
+);
+create table if not exists model_changes (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    noted_ms bigint not null, kind integer not null, path varchar[] not null,
+    types integer[] not null, first_ms bigint
+);
+-- What was mined of each topic since its log began, and on one day of UTC.
+create table if not exists mining_counts (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    records bigint not null, bytes bigint not null, rejects bigint not null,
+    day integer not null,
+    day_records bigint not null, day_bytes bigint not null, day_rejects bigint not null,
+    primary key (connection, topic, incarnation)
+);
+create table if not exists alarms (
+    id bigint primary key, kind integer not null, connection varchar not null,
+    topic varchar not null, "partition" integer not null, subscription varchar not null,
+    message varchar not null, raised_ms bigint not null, cleared_ms bigint
+);
+-- What the webhook has not taken yet, in order.
+create table if not exists alarm_notices (
+    number bigint not null, alarm_id bigint not null, cleared boolean not null
+);
+create table if not exists model_refreshes (
+    connection varchar primary key, refreshed_ms bigint not null
+);
 
 -- Which lives a topic of that name has had.
 create table if not exists topic_lives (

@@ -12,6 +12,7 @@ from cachesvc.log.mining import Mining
 from cachesvc.log.mining_tasks import MiningTask
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Sources
+from cachesvc.log.watching import MiningWatch
 from cachesvc.model import MiningStart, StartKind
 from cachesvc.policy.topics import check_topic_name
 from cachesvc.serving.admin import mining_views
@@ -35,6 +36,7 @@ class MiningAdmin:
         sources: The connections.
         assignments: Who mines what.
         mining: What there is to see, and what may be done about it.
+        watch: How much is mined.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class MiningAdmin:
         sources: Sources,
         assignments: Assignments,
         mining: Mining,
+        watch: MiningWatch,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -50,6 +53,7 @@ class MiningAdmin:
         self._tasks = mining.tasks
         self._commands = mining.commands
         self._pins = mining.pins
+        self._watch = watch
 
     async def ListMiningTasks(
         self, request: pb.ListMiningTasksRequest, context: Context
@@ -182,6 +186,7 @@ class MiningAdmin:
                     self._tasks.shown(connection, name),
                     owners.get(name, ("", 0)),
                     self._assignments.loads.counts.get(topic_id),
+                    self._watch.activity(topic_id, found),
                 )
             )
         return view

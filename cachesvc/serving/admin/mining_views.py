@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from cachesvc.log.loads import MiningCounts
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.watching import Activity
 from cachesvc.model import MiningStart, MiningState, StartKind
 from cachesvc.policy.assignment import Pin
 from cachesvc.policy.mining_task import TaskState, TopicState
 from cachesvc.serving.admin.views import topic_state
+from cachesvc.serving.admin.watching import activity_message
 from cachesvc.store.mining_ports import MinedTopicRecord, MiningTaskRecord, MiningTransition
 from cachesvc.v1 import mining_tasks_pb2 as pb
 
@@ -53,6 +55,7 @@ def topic(
     shown: tuple[MiningState, str],
     owner: tuple[str, int],
     counts: MiningCounts | None,
+    activity: Activity,
 ) -> pb.MinedTopic:
     """A topic of a task; ``owner`` is its reader and that one's epoch."""
     state, error = topic_state(logs, needed=True) if logs else shown
@@ -73,6 +76,7 @@ def topic(
         joined_ms=record.joined_ms,
         used_ms=record.used_ms,
         bytes_per_second=counts.bytes_per_s,
+        activity=activity_message(activity),
     )
 
 

@@ -22,13 +22,16 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cachesvc.v1 import alarms_pb2 as cachesvc_dot_v1_dot_alarms__pb2
 from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__test__pb2
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 from cachesvc.v1 import log_cache_pb2 as cachesvc_dot_v1_dot_log__cache__pb2
 from cachesvc.v1 import mining_tasks_pb2 as cachesvc_dot_v1_dot_mining__tasks__pb2
+from cachesvc.v1 import models_pb2 as cachesvc_dot_v1_dot_models__pb2
+from cachesvc.v1 import watching_pb2 as cachesvc_dot_v1_dot_watching__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63\x61\x63hesvc/v1/admin.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a!cachesvc/v1/connection_test.proto\x1a\x1d\x63\x61\x63hesvc/v1/connections.proto\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\x1a\x1e\x63\x61\x63hesvc/v1/mining_tasks.proto\"\x12\n\x10GetConfigRequest\"W\n\x11GetConfigResponse\x12\x13\n\x0b\x63onfig_json\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x1c\n\x14store_format_version\x18\x03 \x01(\x05\"\x14\n\x12ListReadersRequest\";\n\x13ListReadersResponse\x12$\n\x07readers\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.Reader\"\x82\x01\n\x06Reader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x11\n\tjoined_ms\x18\x04 \x01(\x03\x12\x0e\n\x06topics\x18\x05 \x03(\t\x12\x0c\n\x04host\x18\x06 \x01(\t\x12\x18\n\x10\x62ytes_per_second\x18\x07 \x01(\x01\"6\n\x11ListTopicsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"8\n\x12ListTopicsResponse\x12\"\n\x06topics\x18\x01 \x03(\x0b\x32\x12.cachesvc.v1.Topic\"\xa2\x02\n\x05Topic\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x05\x12\x0e\n\x06needed\x18\x04 \x01(\x08\x12.\n\x0cmining_state\x18\x05 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\x14\n\x0cmining_error\x18\x06 \x01(\t\x12\x31\n\npartitions\x18\x07 \x03(\x0b\x32\x1d.cachesvc.v1.PartitionOffsets\x12\x15\n\rsegment_count\x18\x08 \x01(\x03\x12\x15\n\rsegment_bytes\x18\t \x01(\x03\x12\x15\n\rjournal_bytes\x18\n \x01(\x03\x12\x14\n\x0creject_count\x18\x0b \x01(\x03\"8\n\x13ListSegmentsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\">\n\x14ListSegmentsResponse\x12&\n\x08segments\x18\x01 \x03(\x0b\x32\x14.cachesvc.v1.Segment\"\x9d\x02\n\x07Segment\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x14\n\x0crecord_count\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x18\n\x10min_timestamp_ms\x18\t \x01(\x03\x12\x18\n\x10max_timestamp_ms\x18\n \x01(\x03\x12\x12\n\ncreated_ms\x18\x0b \x01(\x03\x12\r\n\x05level\x18\x0c \x01(\x05\x12\x0c\n\x04path\x18\r \x01(\t\x12\x14\n\x0creject_count\x18\x0e \x01(\x03\"8\n\x13ListJournalsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\">\n\x14ListJournalsResponse\x12&\n\x08journals\x18\x01 \x03(\x0b\x32\x14.cachesvc.v1.Journal\"\xda\x01\n\x07Journal\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x14\n\x0crecord_count\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12(\n\x05state\x18\t \x01(\x0e\x32\x19.cachesvc.v1.JournalState\x12\x0c\n\x04path\x18\n \x01(\t\"F\n\x12ListRejectsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\";\n\x13ListRejectsResponse\x12$\n\x07rejects\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.Reject\"\xc2\x01\n\x06Reject\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x10\n\x03key\x18\t \x01(\x0cH\x00\x88\x01\x01\x12\r\n\x05value\x18\n \x01(\x0c\x42\x06\n\x04_key\"\x11\n\x0fListJobsRequest\"2\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.cachesvc.v1.Job\"\xae\x01\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\ninterval_s\x18\x03 \x01(\x01\x12\x0e\n\x06paused\x18\x04 \x01(\x08\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x18\n\x0bnext_run_ms\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12%\n\x08last_run\x18\x07 \x01(\x0b\x32\x13.cachesvc.v1.JobRunB\x0e\n\x0c_next_run_ms\"\x1d\n\rRunJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x0eRunJobResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0f\n\x07message\x18\x03 \x01(\t\x12 \n\x03run\x18\x04 \x01(\x0b\x32\x13.cachesvc.v1.JobRun\"\xbe\x01\n\x06JobRun\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nstarted_ms\x18\x02 \x01(\x03\x12\x10\n\x08\x65nded_ms\x18\x03 \x01(\x03\x12\x11\n\tsucceeded\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12/\n\x06\x63ounts\x18\x06 \x03(\x0b\x32\x1f.cachesvc.v1.JobRun.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x1f\n\x0fPauseJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x10PauseJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.cachesvc.v1.Job\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x11ResumeJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.cachesvc.v1.Job\"1\n\x12ListJobRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"8\n\x13ListJobRunsResponse\x12!\n\x04runs\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.JobRun*P\n\x0cJournalState\x12\x1d\n\x19JOURNAL_STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\x0b\n\x07SEALING\x10\x02\x12\x08\n\x04WARM\x10\x03\x32\xd2\x11\n\x05\x41\x64min\x12J\n\tGetConfig\x12\x1d.cachesvc.v1.GetConfigRequest\x1a\x1e.cachesvc.v1.GetConfigResponse\x12\\\n\x0fListConnections\x12#.cachesvc.v1.ListConnectionsRequest\x1a$.cachesvc.v1.ListConnectionsResponse\x12V\n\rGetConnection\x12!.cachesvc.v1.GetConnectionRequest\x1a\".cachesvc.v1.GetConnectionResponse\x12_\n\x10\x43reateConnection\x12$.cachesvc.v1.CreateConnectionRequest\x1a%.cachesvc.v1.CreateConnectionResponse\x12_\n\x10UpdateConnection\x12$.cachesvc.v1.UpdateConnectionRequest\x1a%.cachesvc.v1.UpdateConnectionResponse\x12_\n\x10\x44\x65leteConnection\x12$.cachesvc.v1.DeleteConnectionRequest\x1a%.cachesvc.v1.DeleteConnectionResponse\x12[\n\x0eTestConnection\x12\".cachesvc.v1.TestConnectionRequest\x1a#.cachesvc.v1.TestConnectionResponse0\x01\x12\\\n\x0fListMiningTasks\x12#.cachesvc.v1.ListMiningTasksRequest\x1a$.cachesvc.v1.ListMiningTasksResponse\x12\\\n\x0fStartMiningTask\x12#.cachesvc.v1.StartMiningTaskRequest\x1a$.cachesvc.v1.StartMiningTaskResponse\x12Y\n\x0eStopMiningTask\x12\".cachesvc.v1.StopMiningTaskRequest\x1a#.cachesvc.v1.StopMiningTaskResponse\x12Y\n\x0e\x45\x64itMiningTask\x12\".cachesvc.v1.EditMiningTaskRequest\x1a#.cachesvc.v1.EditMiningTaskResponse\x12\\\n\x0fStartMinedTopic\x12#.cachesvc.v1.StartMinedTopicRequest\x1a$.cachesvc.v1.StartMinedTopicResponse\x12Y\n\x0eStopMinedTopic\x12\".cachesvc.v1.StopMinedTopicRequest\x1a#.cachesvc.v1.StopMinedTopicResponse\x12n\n\x15ListMiningTransitions\x12).cachesvc.v1.ListMiningTransitionsRequest\x1a*.cachesvc.v1.ListMiningTransitionsResponse\x12G\n\x08PinTopic\x12\x1c.cachesvc.v1.PinTopicRequest\x1a\x1d.cachesvc.v1.PinTopicResponse\x12M\n\nUnpinTopic\x12\x1e.cachesvc.v1.UnpinTopicRequest\x1a\x1f.cachesvc.v1.UnpinTopicResponse\x12P\n\x0bListReaders\x12\x1f.cachesvc.v1.ListReadersRequest\x1a .cachesvc.v1.ListReadersResponse\x12M\n\nListTopics\x12\x1e.cachesvc.v1.ListTopicsRequest\x1a\x1f.cachesvc.v1.ListTopicsResponse\x12U\n\x0cListSegments\x12 .cachesvc.v1.ListSegmentsRequest\x1a!.cachesvc.v1.ListSegmentsResponse0\x01\x12S\n\x0cListJournals\x12 .cachesvc.v1.ListJournalsRequest\x1a!.cachesvc.v1.ListJournalsResponse\x12R\n\x0bListRejects\x12\x1f.cachesvc.v1.ListRejectsRequest\x1a .cachesvc.v1.ListRejectsResponse0\x01\x12G\n\x08ListJobs\x12\x1c.cachesvc.v1.ListJobsRequest\x1a\x1d.cachesvc.v1.ListJobsResponse\x12\x43\n\x06RunJob\x12\x1a.cachesvc.v1.RunJobRequest\x1a\x1b.cachesvc.v1.RunJobResponse0\x01\x12G\n\x08PauseJob\x12\x1c.cachesvc.v1.PauseJobRequest\x1a\x1d.cachesvc.v1.PauseJobResponse\x12J\n\tResumeJob\x12\x1d.cachesvc.v1.ResumeJobRequest\x1a\x1e.cachesvc.v1.ResumeJobResponse\x12P\n\x0bListJobRuns\x12\x1f.cachesvc.v1.ListJobRunsRequest\x1a .cachesvc.v1.ListJobRunsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63\x61\x63hesvc/v1/admin.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x18\x63\x61\x63hesvc/v1/alarms.proto\x1a!cachesvc/v1/connection_test.proto\x1a\x1d\x63\x61\x63hesvc/v1/connections.proto\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\x1a\x1e\x63\x61\x63hesvc/v1/mining_tasks.proto\x1a\x18\x63\x61\x63hesvc/v1/models.proto\x1a\x1a\x63\x61\x63hesvc/v1/watching.proto\"\x12\n\x10GetConfigRequest\"W\n\x11GetConfigResponse\x12\x13\n\x0b\x63onfig_json\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x1c\n\x14store_format_version\x18\x03 \x01(\x05\"\x14\n\x12ListReadersRequest\";\n\x13ListReadersResponse\x12$\n\x07readers\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.Reader\"\x82\x01\n\x06Reader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x11\n\tjoined_ms\x18\x04 \x01(\x03\x12\x0e\n\x06topics\x18\x05 \x03(\t\x12\x0c\n\x04host\x18\x06 \x01(\t\x12\x18\n\x10\x62ytes_per_second\x18\x07 \x01(\x01\"6\n\x11ListTopicsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"8\n\x12ListTopicsResponse\x12\"\n\x06topics\x18\x01 \x03(\x0b\x32\x12.cachesvc.v1.Topic\"\xa2\x02\n\x05Topic\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x05\x12\x0e\n\x06needed\x18\x04 \x01(\x08\x12.\n\x0cmining_state\x18\x05 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\x14\n\x0cmining_error\x18\x06 \x01(\t\x12\x31\n\npartitions\x18\x07 \x03(\x0b\x32\x1d.cachesvc.v1.PartitionOffsets\x12\x15\n\rsegment_count\x18\x08 \x01(\x03\x12\x15\n\rsegment_bytes\x18\t \x01(\x03\x12\x15\n\rjournal_bytes\x18\n \x01(\x03\x12\x14\n\x0creject_count\x18\x0b \x01(\x03\"8\n\x13ListSegmentsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\">\n\x14ListSegmentsResponse\x12&\n\x08segments\x18\x01 \x03(\x0b\x32\x14.cachesvc.v1.Segment\"\x9d\x02\n\x07Segment\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x14\n\x0crecord_count\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x18\n\x10min_timestamp_ms\x18\t \x01(\x03\x12\x18\n\x10max_timestamp_ms\x18\n \x01(\x03\x12\x12\n\ncreated_ms\x18\x0b \x01(\x03\x12\r\n\x05level\x18\x0c \x01(\x05\x12\x0c\n\x04path\x18\r \x01(\t\x12\x14\n\x0creject_count\x18\x0e \x01(\x03\"8\n\x13ListJournalsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\">\n\x14ListJournalsResponse\x12&\n\x08journals\x18\x01 \x03(\x0b\x32\x14.cachesvc.v1.Journal\"\xda\x01\n\x07Journal\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x14\n\x0crecord_count\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12(\n\x05state\x18\t \x01(\x0e\x32\x19.cachesvc.v1.JournalState\x12\x0c\n\x04path\x18\n \x01(\t\"F\n\x12ListRejectsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\";\n\x13ListRejectsResponse\x12$\n\x07rejects\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.Reject\"\xc2\x01\n\x06Reject\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x10\n\x03key\x18\t \x01(\x0cH\x00\x88\x01\x01\x12\r\n\x05value\x18\n \x01(\x0c\x42\x06\n\x04_key\"\x11\n\x0fListJobsRequest\"2\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.cachesvc.v1.Job\"\xae\x01\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\ninterval_s\x18\x03 \x01(\x01\x12\x0e\n\x06paused\x18\x04 \x01(\x08\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x18\n\x0bnext_run_ms\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12%\n\x08last_run\x18\x07 \x01(\x0b\x32\x13.cachesvc.v1.JobRunB\x0e\n\x0c_next_run_ms\"\x1d\n\rRunJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x0eRunJobResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0f\n\x07message\x18\x03 \x01(\t\x12 \n\x03run\x18\x04 \x01(\x0b\x32\x13.cachesvc.v1.JobRun\"\xbe\x01\n\x06JobRun\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nstarted_ms\x18\x02 \x01(\x03\x12\x10\n\x08\x65nded_ms\x18\x03 \x01(\x03\x12\x11\n\tsucceeded\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12/\n\x06\x63ounts\x18\x06 \x03(\x0b\x32\x1f.cachesvc.v1.JobRun.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x1f\n\x0fPauseJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x10PauseJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.cachesvc.v1.Job\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x11ResumeJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.cachesvc.v1.Job\"1\n\x12ListJobRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"8\n\x13ListJobRunsResponse\x12!\n\x04runs\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.JobRun*P\n\x0cJournalState\x12\x1d\n\x19JOURNAL_STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\x0b\n\x07SEALING\x10\x02\x12\x08\n\x04WARM\x10\x03\x32\x9e\x14\n\x05\x41\x64min\x12J\n\tGetConfig\x12\x1d.cachesvc.v1.GetConfigRequest\x1a\x1e.cachesvc.v1.GetConfigResponse\x12\\\n\x0fListConnections\x12#.cachesvc.v1.ListConnectionsRequest\x1a$.cachesvc.v1.ListConnectionsResponse\x12V\n\rGetConnection\x12!.cachesvc.v1.GetConnectionRequest\x1a\".cachesvc.v1.GetConnectionResponse\x12_\n\x10\x43reateConnection\x12$.cachesvc.v1.CreateConnectionRequest\x1a%.cachesvc.v1.CreateConnectionResponse\x12_\n\x10UpdateConnection\x12$.cachesvc.v1.UpdateConnectionRequest\x1a%.cachesvc.v1.UpdateConnectionResponse\x12_\n\x10\x44\x65leteConnection\x12$.cachesvc.v1.DeleteConnectionRequest\x1a%.cachesvc.v1.DeleteConnectionResponse\x12[\n\x0eTestConnection\x12\".cachesvc.v1.TestConnectionRequest\x1a#.cachesvc.v1.TestConnectionResponse0\x01\x12\\\n\x0fListMiningTasks\x12#.cachesvc.v1.ListMiningTasksRequest\x1a$.cachesvc.v1.ListMiningTasksResponse\x12\\\n\x0fStartMiningTask\x12#.cachesvc.v1.StartMiningTaskRequest\x1a$.cachesvc.v1.StartMiningTaskResponse\x12Y\n\x0eStopMiningTask\x12\".cachesvc.v1.StopMiningTaskRequest\x1a#.cachesvc.v1.StopMiningTaskResponse\x12Y\n\x0e\x45\x64itMiningTask\x12\".cachesvc.v1.EditMiningTaskRequest\x1a#.cachesvc.v1.EditMiningTaskResponse\x12\\\n\x0fStartMinedTopic\x12#.cachesvc.v1.StartMinedTopicRequest\x1a$.cachesvc.v1.StartMinedTopicResponse\x12Y\n\x0eStopMinedTopic\x12\".cachesvc.v1.StopMinedTopicRequest\x1a#.cachesvc.v1.StopMinedTopicResponse\x12n\n\x15ListMiningTransitions\x12).cachesvc.v1.ListMiningTransitionsRequest\x1a*.cachesvc.v1.ListMiningTransitionsResponse\x12G\n\x08PinTopic\x12\x1c.cachesvc.v1.PinTopicRequest\x1a\x1d.cachesvc.v1.PinTopicResponse\x12M\n\nUnpinTopic\x12\x1e.cachesvc.v1.UnpinTopicRequest\x1a\x1f.cachesvc.v1.UnpinTopicResponse\x12P\n\x0bListReaders\x12\x1f.cachesvc.v1.ListReadersRequest\x1a .cachesvc.v1.ListReadersResponse\x12M\n\nListTopics\x12\x1e.cachesvc.v1.ListTopicsRequest\x1a\x1f.cachesvc.v1.ListTopicsResponse\x12U\n\x0cListSegments\x12 .cachesvc.v1.ListSegmentsRequest\x1a!.cachesvc.v1.ListSegmentsResponse0\x01\x12S\n\x0cListJournals\x12 .cachesvc.v1.ListJournalsRequest\x1a!.cachesvc.v1.ListJournalsResponse\x12R\n\x0bListRejects\x12\x1f.cachesvc.v1.ListRejectsRequest\x1a .cachesvc.v1.ListRejectsResponse0\x01\x12G\n\x08ListJobs\x12\x1c.cachesvc.v1.ListJobsRequest\x1a\x1d.cachesvc.v1.ListJobsResponse\x12\x43\n\x06RunJob\x12\x1a.cachesvc.v1.RunJobRequest\x1a\x1b.cachesvc.v1.RunJobResponse0\x01\x12G\n\x08PauseJob\x12\x1c.cachesvc.v1.PauseJobRequest\x1a\x1d.cachesvc.v1.PauseJobResponse\x12J\n\tResumeJob\x12\x1d.cachesvc.v1.ResumeJobRequest\x1a\x1e.cachesvc.v1.ResumeJobResponse\x12P\n\x0bListJobRuns\x12\x1f.cachesvc.v1.ListJobRunsRequest\x1a .cachesvc.v1.ListJobRunsResponse\x12O\n\nListModels\x12\x1e.cachesvc.v1.ListModelsRequest\x1a\x1f.cachesvc.v1.ListModelsResponse0\x01\x12V\n\rDescribeModel\x12!.cachesvc.v1.DescribeModelRequest\x1a\".cachesvc.v1.DescribeModelResponse\x12R\n\x0bWatchMining\x12\x1f.cachesvc.v1.WatchMiningRequest\x1a .cachesvc.v1.WatchMiningResponse0\x01\x12M\n\nListAlarms\x12\x1e.cachesvc.v1.ListAlarmsRequest\x1a\x1f.cachesvc.v1.ListAlarmsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,68 +40,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBRUN_COUNTSENTRY']._loaded_options = None
   _globals['_JOBRUN_COUNTSENTRY']._serialized_options = b'8\001'
-  _globals['_JOURNALSTATE']._serialized_start=2831
-  _globals['_JOURNALSTATE']._serialized_end=2911
-  _globals['_GETCONFIGREQUEST']._serialized_start=167
-  _globals['_GETCONFIGREQUEST']._serialized_end=185
-  _globals['_GETCONFIGRESPONSE']._serialized_start=187
-  _globals['_GETCONFIGRESPONSE']._serialized_end=274
-  _globals['_LISTREADERSREQUEST']._serialized_start=276
-  _globals['_LISTREADERSREQUEST']._serialized_end=296
-  _globals['_LISTREADERSRESPONSE']._serialized_start=298
-  _globals['_LISTREADERSRESPONSE']._serialized_end=357
-  _globals['_READER']._serialized_start=360
-  _globals['_READER']._serialized_end=490
-  _globals['_LISTTOPICSREQUEST']._serialized_start=492
-  _globals['_LISTTOPICSREQUEST']._serialized_end=546
-  _globals['_LISTTOPICSRESPONSE']._serialized_start=548
-  _globals['_LISTTOPICSRESPONSE']._serialized_end=604
-  _globals['_TOPIC']._serialized_start=607
-  _globals['_TOPIC']._serialized_end=897
-  _globals['_LISTSEGMENTSREQUEST']._serialized_start=899
-  _globals['_LISTSEGMENTSREQUEST']._serialized_end=955
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=957
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1019
-  _globals['_SEGMENT']._serialized_start=1022
-  _globals['_SEGMENT']._serialized_end=1307
-  _globals['_LISTJOURNALSREQUEST']._serialized_start=1309
-  _globals['_LISTJOURNALSREQUEST']._serialized_end=1365
-  _globals['_LISTJOURNALSRESPONSE']._serialized_start=1367
-  _globals['_LISTJOURNALSRESPONSE']._serialized_end=1429
-  _globals['_JOURNAL']._serialized_start=1432
-  _globals['_JOURNAL']._serialized_end=1650
-  _globals['_LISTREJECTSREQUEST']._serialized_start=1652
-  _globals['_LISTREJECTSREQUEST']._serialized_end=1722
-  _globals['_LISTREJECTSRESPONSE']._serialized_start=1724
-  _globals['_LISTREJECTSRESPONSE']._serialized_end=1783
-  _globals['_REJECT']._serialized_start=1786
-  _globals['_REJECT']._serialized_end=1980
-  _globals['_LISTJOBSREQUEST']._serialized_start=1982
-  _globals['_LISTJOBSREQUEST']._serialized_end=1999
-  _globals['_LISTJOBSRESPONSE']._serialized_start=2001
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2051
-  _globals['_JOB']._serialized_start=2054
-  _globals['_JOB']._serialized_end=2228
-  _globals['_RUNJOBREQUEST']._serialized_start=2230
-  _globals['_RUNJOBREQUEST']._serialized_end=2259
-  _globals['_RUNJOBRESPONSE']._serialized_start=2261
-  _globals['_RUNJOBRESPONSE']._serialized_end=2357
-  _globals['_JOBRUN']._serialized_start=2360
-  _globals['_JOBRUN']._serialized_end=2550
-  _globals['_JOBRUN_COUNTSENTRY']._serialized_start=2505
-  _globals['_JOBRUN_COUNTSENTRY']._serialized_end=2550
-  _globals['_PAUSEJOBREQUEST']._serialized_start=2552
-  _globals['_PAUSEJOBREQUEST']._serialized_end=2583
-  _globals['_PAUSEJOBRESPONSE']._serialized_start=2585
-  _globals['_PAUSEJOBRESPONSE']._serialized_end=2634
-  _globals['_RESUMEJOBREQUEST']._serialized_start=2636
-  _globals['_RESUMEJOBREQUEST']._serialized_end=2668
-  _globals['_RESUMEJOBRESPONSE']._serialized_start=2670
-  _globals['_RESUMEJOBRESPONSE']._serialized_end=2720
-  _globals['_LISTJOBRUNSREQUEST']._serialized_start=2722
-  _globals['_LISTJOBRUNSREQUEST']._serialized_end=2771
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=2773
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=2829
-  _globals['_ADMIN']._serialized_start=2914
-  _globals['_ADMIN']._serialized_end=5172
+  _globals['_JOURNALSTATE']._serialized_start=2911
+  _globals['_JOURNALSTATE']._serialized_end=2991
+  _globals['_GETCONFIGREQUEST']._serialized_start=247
+  _globals['_GETCONFIGREQUEST']._serialized_end=265
+  _globals['_GETCONFIGRESPONSE']._serialized_start=267
+  _globals['_GETCONFIGRESPONSE']._serialized_end=354
+  _globals['_LISTREADERSREQUEST']._serialized_start=356
+  _globals['_LISTREADERSREQUEST']._serialized_end=376
+  _globals['_LISTREADERSRESPONSE']._serialized_start=378
+  _globals['_LISTREADERSRESPONSE']._serialized_end=437
+  _globals['_READER']._serialized_start=440
+  _globals['_READER']._serialized_end=570
+  _globals['_LISTTOPICSREQUEST']._serialized_start=572
+  _globals['_LISTTOPICSREQUEST']._serialized_end=626
+  _globals['_LISTTOPICSRESPONSE']._serialized_start=628
+  _globals['_LISTTOPICSRESPONSE']._serialized_end=684
+  _globals['_TOPIC']._serialized_start=687
+  _globals['_TOPIC']._serialized_end=977
+  _globals['_LISTSEGMENTSREQUEST']._serialized_start=979
+  _globals['_LISTSEGMENTSREQUEST']._serialized_end=1035
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=1037
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1099
+  _globals['_SEGMENT']._serialized_start=1102
+  _globals['_SEGMENT']._serialized_end=1387
+  _globals['_LISTJOURNALSREQUEST']._serialized_start=1389
+  _globals['_LISTJOURNALSREQUEST']._serialized_end=1445
+  _globals['_LISTJOURNALSRESPONSE']._serialized_start=1447
+  _globals['_LISTJOURNALSRESPONSE']._serialized_end=1509
+  _globals['_JOURNAL']._serialized_start=1512
+  _globals['_JOURNAL']._serialized_end=1730
+  _globals['_LISTREJECTSREQUEST']._serialized_start=1732
+  _globals['_LISTREJECTSREQUEST']._serialized_end=1802
+  _globals['_LISTREJECTSRESPONSE']._serialized_start=1804
+  _globals['_LISTREJECTSRESPONSE']._serialized_end=1863
+  _globals['_REJECT']._serialized_start=1866
+  _globals['_REJECT']._serialized_end=2060
+  _globals['_LISTJOBSREQUEST']._serialized_start=2062
+  _globals['_LISTJOBSREQUEST']._serialized_end=2079
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2081
+  _globals['_LISTJOBSRESPONSE']._serialized_end=2131
+  _globals['_JOB']._serialized_start=2134
+  _globals['_JOB']._serialized_end=2308
+  _globals['_RUNJOBREQUEST']._serialized_start=2310
+  _globals['_RUNJOBREQUEST']._serialized_end=2339
+  _globals['_RUNJOBRESPONSE']._serialized_start=2341
+  _globals['_RUNJOBRESPONSE']._serialized_end=2437
+  _globals['_JOBRUN']._serialized_start=2440
+  _globals['_JOBRUN']._serialized_end=2630
+  _globals['_JOBRUN_COUNTSENTRY']._serialized_start=2585
+  _globals['_JOBRUN_COUNTSENTRY']._serialized_end=2630
+  _globals['_PAUSEJOBREQUEST']._serialized_start=2632
+  _globals['_PAUSEJOBREQUEST']._serialized_end=2663
+  _globals['_PAUSEJOBRESPONSE']._serialized_start=2665
+  _globals['_PAUSEJOBRESPONSE']._serialized_end=2714
+  _globals['_RESUMEJOBREQUEST']._serialized_start=2716
+  _globals['_RESUMEJOBREQUEST']._serialized_end=2748
+  _globals['_RESUMEJOBRESPONSE']._serialized_start=2750
+  _globals['_RESUMEJOBRESPONSE']._serialized_end=2800
+  _globals['_LISTJOBRUNSREQUEST']._serialized_start=2802
+  _globals['_LISTJOBRUNSREQUEST']._serialized_end=2851
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=2853
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=2909
+  _globals['_ADMIN']._serialized_start=2994
+  _globals['_ADMIN']._serialized_end=5584
 # @@protoc_insertion_point(module_scope)

@@ -4,9 +4,12 @@ import grpc
 import warnings
 
 from cachesvc.v1 import admin_pb2 as cachesvc_dot_v1_dot_admin__pb2
+from cachesvc.v1 import alarms_pb2 as cachesvc_dot_v1_dot_alarms__pb2
 from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__test__pb2
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 from cachesvc.v1 import mining_tasks_pb2 as cachesvc_dot_v1_dot_mining__tasks__pb2
+from cachesvc.v1 import models_pb2 as cachesvc_dot_v1_dot_models__pb2
+from cachesvc.v1 import watching_pb2 as cachesvc_dot_v1_dot_watching__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -166,6 +169,26 @@ class AdminStub:
                 '/cachesvc.v1.Admin/ListJobRuns',
                 request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListJobRunsRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListJobRunsResponse.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_stream(
+                '/cachesvc.v1.Admin/ListModels',
+                request_serializer=cachesvc_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
+        self.DescribeModel = channel.unary_unary(
+                '/cachesvc.v1.Admin/DescribeModel',
+                request_serializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelResponse.FromString,
+                _registered_method=True)
+        self.WatchMining = channel.unary_stream(
+                '/cachesvc.v1.Admin/WatchMining',
+                request_serializer=cachesvc_dot_v1_dot_watching__pb2.WatchMiningRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_watching__pb2.WatchMiningResponse.FromString,
+                _registered_method=True)
+        self.ListAlarms = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListAlarms',
+                request_serializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.FromString,
                 _registered_method=True)
 
 
@@ -358,6 +381,35 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListModels(self, request, context):
+        """Models of topics without their fields, ordered by connection, topic and incarnation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeModel(self, request, context):
+        """One model with its fields and history. NOT_FOUND and UNKNOWN_MODEL until the topic's records
+        were looked at.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchMining(self, request, context):
+        """What is mined, again and again until the caller goes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAlarms(self, request, context):
+        """Alarms that stand, the newest first; past ones behind them if asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -490,6 +542,26 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListJobRuns,
                     request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListJobRunsRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_admin__pb2.ListJobRunsResponse.SerializeToString,
+            ),
+            'ListModels': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=cachesvc_dot_v1_dot_models__pb2.ListModelsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_models__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'DescribeModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeModel,
+                    request_deserializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelResponse.SerializeToString,
+            ),
+            'WatchMining': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMining,
+                    request_deserializer=cachesvc_dot_v1_dot_watching__pb2.WatchMiningRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_watching__pb2.WatchMiningResponse.SerializeToString,
+            ),
+            'ListAlarms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlarms,
+                    request_deserializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1194,6 +1266,114 @@ class Admin:
             '/cachesvc.v1.Admin/ListJobRuns',
             cachesvc_dot_v1_dot_admin__pb2.ListJobRunsRequest.SerializeToString,
             cachesvc_dot_v1_dot_admin__pb2.ListJobRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListModels',
+            cachesvc_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/DescribeModel',
+            cachesvc_dot_v1_dot_models__pb2.DescribeModelRequest.SerializeToString,
+            cachesvc_dot_v1_dot_models__pb2.DescribeModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchMining(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cachesvc.v1.Admin/WatchMining',
+            cachesvc_dot_v1_dot_watching__pb2.WatchMiningRequest.SerializeToString,
+            cachesvc_dot_v1_dot_watching__pb2.WatchMiningResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlarms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListAlarms',
+            cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,63 +23,64 @@ _sym_db = _symbol_database.Default()
 
 
 from cachesvc.v1 import log_cache_pb2 as cachesvc_dot_v1_dot_log__cache__pb2
+from cachesvc.v1 import watching_pb2 as cachesvc_dot_v1_dot_watching__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63\x61\x63hesvc/v1/mining_tasks.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\",\n\x16ListMiningTasksRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\"A\n\x17ListMiningTasksResponse\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.MiningTask\"\xb7\x02\n\nMiningTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\'\n\x06topics\x18\x03 \x03(\x0b\x32\x17.cachesvc.v1.MinedTopic\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.cachesvc.v1.MiningTaskState\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x10\n\x08since_ms\x18\x06 \x01(\x03\x12\x12\n\ncreated_ms\x18\x07 \x01(\x03\x12\x1b\n\x0eretention_days\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\'\n\x05start\x18\t \x01(\x0b\x32\x18.cachesvc.v1.MiningStart\x12#\n\x04pins\x18\n \x03(\x0b\x32\x15.cachesvc.v1.TopicPinB\x11\n\x0f_retention_days\"9\n\x08TopicPin\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12\x0e\n\x06strict\x18\x03 \x01(\x08\"Q\n\x0bMiningStart\x12\x12\n\x08\x65\x61rliest\x18\x01 \x01(\x08H\x00\x12\r\n\x03now\x18\x02 \x01(\x08H\x00\x12\x16\n\x0ctimestamp_ms\x18\x03 \x01(\x03H\x00\x42\x07\n\x05start\"\xe6\x02\n\nMinedTopic\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x15\n\rrecords_mined\x18\x06 \x01(\x03\x12\x13\n\x0b\x62ytes_mined\x18\x07 \x01(\x03\x12\x18\n\x10records_rejected\x18\x08 \x01(\x03\x12\x1a\n\x12mining_lag_records\x18\t \x01(\x03\x12\x31\n\x0btopic_state\x18\n \x01(\x0e\x32\x1c.cachesvc.v1.MinedTopicState\x12\r\n\x05\x63\x61use\x18\x0b \x01(\t\x12\x10\n\x08since_ms\x18\x0c \x01(\x03\x12\x11\n\tjoined_ms\x18\r \x01(\x03\x12\x0f\n\x07used_ms\x18\x0e \x01(\x03\x12\x18\n\x10\x62ytes_per_second\x18\x0f \x01(\x01\",\n\x16StartMiningTaskRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\"@\n\x17StartMiningTaskResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\"+\n\x15StopMiningTaskRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\"?\n\x16StopMiningTaskResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\"\xa0\x01\n\x15\x45\x64itMiningTaskRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x1b\n\x0eretention_days\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\'\n\x05start\x18\x04 \x01(\x0b\x32\x18.cachesvc.v1.MiningStartB\x07\n\x05_nameB\x11\n\x0f_retention_days\"?\n\x16\x45\x64itMiningTaskResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\";\n\x16StartMinedTopicRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"@\n\x17StartMinedTopicResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\":\n\x15StopMinedTopicRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"?\n\x16StopMinedTopicResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\"P\n\x1cListMiningTransitionsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"S\n\x1dListMiningTransitionsResponse\x12\x32\n\x0btransitions\x18\x01 \x03(\x0b\x32\x1d.cachesvc.v1.MiningTransition\"r\n\x10MiningTransition\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\r\n\x05topic\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\r\n\x05\x63\x61use\x18\x06 \x01(\t\"T\n\x0fPinTopicRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0e\n\x06reader\x18\x03 \x01(\t\x12\x0e\n\x06strict\x18\x04 \x01(\x08\"\x12\n\x10PinTopicResponse\"6\n\x11UnpinTopicRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"\x14\n\x12UnpinTopicResponse*{\n\x0fMiningTaskState\x12!\n\x1dMINING_TASK_STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cTASK_WAITING\x10\x01\x12\x10\n\x0cTASK_RUNNING\x10\x02\x12\x0f\n\x0bTASK_FAILED\x10\x03\x12\x10\n\x0cTASK_STOPPED\x10\x04*\xc0\x01\n\x0fMinedTopicState\x12!\n\x1dMINED_TOPIC_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eTOPIC_STARTING\x10\x01\x12\x10\n\x0cTOPIC_MINING\x10\x02\x12\x15\n\x11TOPIC_UNREACHABLE\x10\x03\x12\x11\n\rTOPIC_BLOCKED\x10\x04\x12\x10\n\x0cTOPIC_FAILED\x10\x05\x12\x15\n\x11TOPIC_PAUSED_IDLE\x10\x06\x12\x11\n\rTOPIC_STOPPED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63\x61\x63hesvc/v1/mining_tasks.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\x1a\x1a\x63\x61\x63hesvc/v1/watching.proto\",\n\x16ListMiningTasksRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\"A\n\x17ListMiningTasksResponse\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.MiningTask\"\xb7\x02\n\nMiningTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\'\n\x06topics\x18\x03 \x03(\x0b\x32\x17.cachesvc.v1.MinedTopic\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.cachesvc.v1.MiningTaskState\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x10\n\x08since_ms\x18\x06 \x01(\x03\x12\x12\n\ncreated_ms\x18\x07 \x01(\x03\x12\x1b\n\x0eretention_days\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\'\n\x05start\x18\t \x01(\x0b\x32\x18.cachesvc.v1.MiningStart\x12#\n\x04pins\x18\n \x03(\x0b\x32\x15.cachesvc.v1.TopicPinB\x11\n\x0f_retention_days\"9\n\x08TopicPin\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12\x0e\n\x06strict\x18\x03 \x01(\x08\"Q\n\x0bMiningStart\x12\x12\n\x08\x65\x61rliest\x18\x01 \x01(\x08H\x00\x12\r\n\x03now\x18\x02 \x01(\x08H\x00\x12\x16\n\x0ctimestamp_ms\x18\x03 \x01(\x03H\x00\x42\x07\n\x05start\"\x95\x03\n\nMinedTopic\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x15\n\rrecords_mined\x18\x06 \x01(\x03\x12\x13\n\x0b\x62ytes_mined\x18\x07 \x01(\x03\x12\x18\n\x10records_rejected\x18\x08 \x01(\x03\x12\x1a\n\x12mining_lag_records\x18\t \x01(\x03\x12\x31\n\x0btopic_state\x18\n \x01(\x0e\x32\x1c.cachesvc.v1.MinedTopicState\x12\r\n\x05\x63\x61use\x18\x0b \x01(\t\x12\x10\n\x08since_ms\x18\x0c \x01(\x03\x12\x11\n\tjoined_ms\x18\r \x01(\x03\x12\x0f\n\x07used_ms\x18\x0e \x01(\x03\x12\x18\n\x10\x62ytes_per_second\x18\x0f \x01(\x01\x12-\n\x08\x61\x63tivity\x18\x10 \x01(\x0b\x32\x1b.cachesvc.v1.MiningActivity\",\n\x16StartMiningTaskRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\"@\n\x17StartMiningTaskResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\"+\n\x15StopMiningTaskRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\"?\n\x16StopMiningTaskResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\"\xa0\x01\n\x15\x45\x64itMiningTaskRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x1b\n\x0eretention_days\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\'\n\x05start\x18\x04 \x01(\x0b\x32\x18.cachesvc.v1.MiningStartB\x07\n\x05_nameB\x11\n\x0f_retention_days\"?\n\x16\x45\x64itMiningTaskResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\";\n\x16StartMinedTopicRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"@\n\x17StartMinedTopicResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\":\n\x15StopMinedTopicRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"?\n\x16StopMinedTopicResponse\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.MiningTask\"P\n\x1cListMiningTransitionsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"S\n\x1dListMiningTransitionsResponse\x12\x32\n\x0btransitions\x18\x01 \x03(\x0b\x32\x1d.cachesvc.v1.MiningTransition\"r\n\x10MiningTransition\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\r\n\x05topic\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\r\n\x05\x63\x61use\x18\x06 \x01(\t\"T\n\x0fPinTopicRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0e\n\x06reader\x18\x03 \x01(\t\x12\x0e\n\x06strict\x18\x04 \x01(\x08\"\x12\n\x10PinTopicResponse\"6\n\x11UnpinTopicRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"\x14\n\x12UnpinTopicResponse*{\n\x0fMiningTaskState\x12!\n\x1dMINING_TASK_STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cTASK_WAITING\x10\x01\x12\x10\n\x0cTASK_RUNNING\x10\x02\x12\x0f\n\x0bTASK_FAILED\x10\x03\x12\x10\n\x0cTASK_STOPPED\x10\x04*\xc0\x01\n\x0fMinedTopicState\x12!\n\x1dMINED_TOPIC_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eTOPIC_STARTING\x10\x01\x12\x10\n\x0cTOPIC_MINING\x10\x02\x12\x15\n\x11TOPIC_UNREACHABLE\x10\x03\x12\x11\n\rTOPIC_BLOCKED\x10\x04\x12\x10\n\x0cTOPIC_FAILED\x10\x05\x12\x15\n\x11TOPIC_PAUSED_IDLE\x10\x06\x12\x11\n\rTOPIC_STOPPED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cachesvc.v1.mining_tasks_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MININGTASKSTATE']._serialized_start=2175
-  _globals['_MININGTASKSTATE']._serialized_end=2298
-  _globals['_MINEDTOPICSTATE']._serialized_start=2301
-  _globals['_MINEDTOPICSTATE']._serialized_end=2493
-  _globals['_LISTMININGTASKSREQUEST']._serialized_start=76
-  _globals['_LISTMININGTASKSREQUEST']._serialized_end=120
-  _globals['_LISTMININGTASKSRESPONSE']._serialized_start=122
-  _globals['_LISTMININGTASKSRESPONSE']._serialized_end=187
-  _globals['_MININGTASK']._serialized_start=190
-  _globals['_MININGTASK']._serialized_end=501
-  _globals['_TOPICPIN']._serialized_start=503
-  _globals['_TOPICPIN']._serialized_end=560
-  _globals['_MININGSTART']._serialized_start=562
-  _globals['_MININGSTART']._serialized_end=643
-  _globals['_MINEDTOPIC']._serialized_start=646
-  _globals['_MINEDTOPIC']._serialized_end=1004
-  _globals['_STARTMININGTASKREQUEST']._serialized_start=1006
-  _globals['_STARTMININGTASKREQUEST']._serialized_end=1050
-  _globals['_STARTMININGTASKRESPONSE']._serialized_start=1052
-  _globals['_STARTMININGTASKRESPONSE']._serialized_end=1116
-  _globals['_STOPMININGTASKREQUEST']._serialized_start=1118
-  _globals['_STOPMININGTASKREQUEST']._serialized_end=1161
-  _globals['_STOPMININGTASKRESPONSE']._serialized_start=1163
-  _globals['_STOPMININGTASKRESPONSE']._serialized_end=1226
-  _globals['_EDITMININGTASKREQUEST']._serialized_start=1229
-  _globals['_EDITMININGTASKREQUEST']._serialized_end=1389
-  _globals['_EDITMININGTASKRESPONSE']._serialized_start=1391
-  _globals['_EDITMININGTASKRESPONSE']._serialized_end=1454
-  _globals['_STARTMINEDTOPICREQUEST']._serialized_start=1456
-  _globals['_STARTMINEDTOPICREQUEST']._serialized_end=1515
-  _globals['_STARTMINEDTOPICRESPONSE']._serialized_start=1517
-  _globals['_STARTMINEDTOPICRESPONSE']._serialized_end=1581
-  _globals['_STOPMINEDTOPICREQUEST']._serialized_start=1583
-  _globals['_STOPMINEDTOPICREQUEST']._serialized_end=1641
-  _globals['_STOPMINEDTOPICRESPONSE']._serialized_start=1643
-  _globals['_STOPMINEDTOPICRESPONSE']._serialized_end=1706
-  _globals['_LISTMININGTRANSITIONSREQUEST']._serialized_start=1708
-  _globals['_LISTMININGTRANSITIONSREQUEST']._serialized_end=1788
-  _globals['_LISTMININGTRANSITIONSRESPONSE']._serialized_start=1790
-  _globals['_LISTMININGTRANSITIONSRESPONSE']._serialized_end=1873
-  _globals['_MININGTRANSITION']._serialized_start=1875
-  _globals['_MININGTRANSITION']._serialized_end=1989
-  _globals['_PINTOPICREQUEST']._serialized_start=1991
-  _globals['_PINTOPICREQUEST']._serialized_end=2075
-  _globals['_PINTOPICRESPONSE']._serialized_start=2077
-  _globals['_PINTOPICRESPONSE']._serialized_end=2095
-  _globals['_UNPINTOPICREQUEST']._serialized_start=2097
-  _globals['_UNPINTOPICREQUEST']._serialized_end=2151
-  _globals['_UNPINTOPICRESPONSE']._serialized_start=2153
-  _globals['_UNPINTOPICRESPONSE']._serialized_end=2173
+  _globals['_MININGTASKSTATE']._serialized_start=2250
+  _globals['_MININGTASKSTATE']._serialized_end=2373
+  _globals['_MINEDTOPICSTATE']._serialized_start=2376
+  _globals['_MINEDTOPICSTATE']._serialized_end=2568
+  _globals['_LISTMININGTASKSREQUEST']._serialized_start=104
+  _globals['_LISTMININGTASKSREQUEST']._serialized_end=148
+  _globals['_LISTMININGTASKSRESPONSE']._serialized_start=150
+  _globals['_LISTMININGTASKSRESPONSE']._serialized_end=215
+  _globals['_MININGTASK']._serialized_start=218
+  _globals['_MININGTASK']._serialized_end=529
+  _globals['_TOPICPIN']._serialized_start=531
+  _globals['_TOPICPIN']._serialized_end=588
+  _globals['_MININGSTART']._serialized_start=590
+  _globals['_MININGSTART']._serialized_end=671
+  _globals['_MINEDTOPIC']._serialized_start=674
+  _globals['_MINEDTOPIC']._serialized_end=1079
+  _globals['_STARTMININGTASKREQUEST']._serialized_start=1081
+  _globals['_STARTMININGTASKREQUEST']._serialized_end=1125
+  _globals['_STARTMININGTASKRESPONSE']._serialized_start=1127
+  _globals['_STARTMININGTASKRESPONSE']._serialized_end=1191
+  _globals['_STOPMININGTASKREQUEST']._serialized_start=1193
+  _globals['_STOPMININGTASKREQUEST']._serialized_end=1236
+  _globals['_STOPMININGTASKRESPONSE']._serialized_start=1238
+  _globals['_STOPMININGTASKRESPONSE']._serialized_end=1301
+  _globals['_EDITMININGTASKREQUEST']._serialized_start=1304
+  _globals['_EDITMININGTASKREQUEST']._serialized_end=1464
+  _globals['_EDITMININGTASKRESPONSE']._serialized_start=1466
+  _globals['_EDITMININGTASKRESPONSE']._serialized_end=1529
+  _globals['_STARTMINEDTOPICREQUEST']._serialized_start=1531
+  _globals['_STARTMINEDTOPICREQUEST']._serialized_end=1590
+  _globals['_STARTMINEDTOPICRESPONSE']._serialized_start=1592
+  _globals['_STARTMINEDTOPICRESPONSE']._serialized_end=1656
+  _globals['_STOPMINEDTOPICREQUEST']._serialized_start=1658
+  _globals['_STOPMINEDTOPICREQUEST']._serialized_end=1716
+  _globals['_STOPMINEDTOPICRESPONSE']._serialized_start=1718
+  _globals['_STOPMINEDTOPICRESPONSE']._serialized_end=1781
+  _globals['_LISTMININGTRANSITIONSREQUEST']._serialized_start=1783
+  _globals['_LISTMININGTRANSITIONSREQUEST']._serialized_end=1863
+  _globals['_LISTMININGTRANSITIONSRESPONSE']._serialized_start=1865
+  _globals['_LISTMININGTRANSITIONSRESPONSE']._serialized_end=1948
+  _globals['_MININGTRANSITION']._serialized_start=1950
+  _globals['_MININGTRANSITION']._serialized_end=2064
+  _globals['_PINTOPICREQUEST']._serialized_start=2066
+  _globals['_PINTOPICREQUEST']._serialized_end=2150
+  _globals['_PINTOPICRESPONSE']._serialized_start=2152
+  _globals['_PINTOPICRESPONSE']._serialized_end=2170
+  _globals['_UNPINTOPICREQUEST']._serialized_start=2172
+  _globals['_UNPINTOPICREQUEST']._serialized_end=2226
+  _globals['_UNPINTOPICRESPONSE']._serialized_start=2228
+  _globals['_UNPINTOPICRESPONSE']._serialized_end=2248
 # @@protoc_insertion_point(module_scope)

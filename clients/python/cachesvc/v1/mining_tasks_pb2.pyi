@@ -1,4 +1,5 @@
 from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
+from cachesvc.v1 import watching_pb2 as _watching_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -97,7 +98,7 @@ class MiningStart(_message.Message):
     def __init__(self, earliest: _Optional[bool] = ..., now: _Optional[bool] = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
 
 class MinedTopic(_message.Message):
-    __slots__ = ("topic", "reader", "epoch", "state", "error", "records_mined", "bytes_mined", "records_rejected", "mining_lag_records", "topic_state", "cause", "since_ms", "joined_ms", "used_ms", "bytes_per_second")
+    __slots__ = ("topic", "reader", "epoch", "state", "error", "records_mined", "bytes_mined", "records_rejected", "mining_lag_records", "topic_state", "cause", "since_ms", "joined_ms", "used_ms", "bytes_per_second", "activity")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     READER_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +114,7 @@ class MinedTopic(_message.Message):
     JOINED_MS_FIELD_NUMBER: _ClassVar[int]
     USED_MS_FIELD_NUMBER: _ClassVar[int]
     BYTES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     topic: str
     reader: str
     epoch: int
@@ -128,7 +130,8 @@ class MinedTopic(_message.Message):
     joined_ms: int
     used_ms: int
     bytes_per_second: float
-    def __init__(self, topic: _Optional[str] = ..., reader: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., records_mined: _Optional[int] = ..., bytes_mined: _Optional[int] = ..., records_rejected: _Optional[int] = ..., mining_lag_records: _Optional[int] = ..., topic_state: _Optional[_Union[MinedTopicState, str]] = ..., cause: _Optional[str] = ..., since_ms: _Optional[int] = ..., joined_ms: _Optional[int] = ..., used_ms: _Optional[int] = ..., bytes_per_second: _Optional[float] = ...) -> None: ...
+    activity: _watching_pb2.MiningActivity
+    def __init__(self, topic: _Optional[str] = ..., reader: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., records_mined: _Optional[int] = ..., bytes_mined: _Optional[int] = ..., records_rejected: _Optional[int] = ..., mining_lag_records: _Optional[int] = ..., topic_state: _Optional[_Union[MinedTopicState, str]] = ..., cause: _Optional[str] = ..., since_ms: _Optional[int] = ..., joined_ms: _Optional[int] = ..., used_ms: _Optional[int] = ..., bytes_per_second: _Optional[float] = ..., activity: _Optional[_Union[_watching_pb2.MiningActivity, _Mapping]] = ...) -> None: ...
 
 class StartMiningTaskRequest(_message.Message):
     __slots__ = ("connection",)

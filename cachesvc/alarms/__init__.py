@@ -1,0 +1,1 @@
+"""The alarm edge: looks for what is wrong, keeps alarms, tells a webhook."""

@@ -1,0 +1,93 @@
+"""Gathers what alarms are made of."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.mining_tasks import MiningTasks
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.sources import Sources
+from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.log.watching import mining_lag_s
+from cachesvc.model import MiningState
+from cachesvc.policy.alarms import Facts, MiningFacts, TaskFacts, UnreadFacts
+from cachesvc.policy.mining_task import TaskState
+from cachesvc.store.mining_ports import MiningTaskRecord
+
+# Partitions in the hands of a reader.
+_MINED = frozenset(
+    {
+        MiningState.STARTING,
+        MiningState.MINING,
+        MiningState.BLOCKED,
+        MiningState.SOURCE_UNREACHABLE,
+        MiningState.FAILED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Whatever alarms may be about.
+
+    Attributes:
+        store: The logs.
+        sources: The connections.
+        subscriptions: Who has read how far.
+        mining_tasks: What is to be mined, and how long records stay.
+        retention_s: How long they stay where no mining task says it.
+    """
+
+    store: LogStore
+    sources: Sources
+    subscriptions: Subscriptions
+    mining_tasks: MiningTasks
+    retention_s: float
+
+    def facts(self, now_ms: int) -> Facts:
+        """What is the case now."""
+        return Facts(
+            [_task(task.record) for task in self.mining_tasks.all()],
+            {source.name: source.error for source in self.sources.all() if source.error},
+            list(self._mining(now_ms)),
+            list(self._unread(now_ms)),
+        )
+
+    def _mining(self, now_ms: int) -> Iterator[MiningFacts]:
+        for log in self.store.present():
+            source = log.source
+            if source.state in _MINED:
+                lag_s = mining_lag_s(log, now_ms)
+                yield MiningFacts(log.id, source.state, source.error, log.mining_lag, lag_s)
+
+    def _unread(self, now_ms: int) -> Iterator[UnreadFacts]:
+        for subscription in self.subscriptions.all():
+            name = subscription.record.name
+            for partition, offset in subscription.positions.items():
+                log = self.store.get(partition)
+                if log is None or offset >= log.log_end_offset:
+                    continue
+                own_s = self.mining_tasks.retention_s(partition.connection)
+                retention_s = self.retention_s if own_s is None else own_s
+                newest_ms = _newest_beside(log, offset)
+                if newest_ms is not None:
+                    left_s = retention_s - (now_ms - newest_ms) / 1000
+                    yield UnreadFacts(name, partition, left_s, retention_s)
+
+
+def _task(record: MiningTaskRecord) -> TaskFacts:
+    stopped, failed = record.state is TaskState.STOPPED, record.state is TaskState.FAILED
+    return TaskFacts(record.connection, stopped, failed, record.cause)
+
+
+def _newest_beside(log: PartitionLog, offset: int) -> int | None:
+    """By when retention judges the record at ``offset``: 0 if it is gone, None if that is far."""
+    if offset < log.log_start_offset:
+        return 0
+    found = bisect_right(log.segments, offset, key=lambda segment: segment.base_offset) - 1
+    if found < 0 or offset >= log.segments[found].end_offset:
+        return None  # not yet in a segment
+    segment = log.segments[found]
+    has_time = segment.record_count and segment.max_timestamp_ms >= 0
+    return segment.max_timestamp_ms if has_time else segment.created_ms

@@ -1,0 +1,35 @@
+"""What has to run for alarms, built from its settings."""
+
+from collections.abc import Callable, Coroutine
+
+from cachesvc.alarm_config import AlarmsConfig
+from cachesvc.alarms.facts import Observed
+from cachesvc.alarms.watch import AlarmWatch
+from cachesvc.alarms.webhook import Webhook, read_token
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.policy.alarms import Thresholds
+
+
+def alarm_tasks(
+    config: AlarmsConfig, catalogue: CatalogueThread, observed: Observed
+) -> list[Callable[[], Coroutine[None, None, None]]]:
+    """Coroutine functions that run until cancelled: the watch, and the webhook where there is one.
+
+    Raises:
+        InvalidConfig: The webhook's token cannot be read.
+    """
+    thresholds = Thresholds(
+        config.lag_records_max,
+        config.lag_s_max,
+        config.retention_margin_s,
+        int(config.raise_after_s * 1000),
+        int(config.clear_after_s * 1000),
+    )
+    url, every_s = config.webhook_url, config.interval_s
+    if not url:
+        return [AlarmWatch(catalogue, observed.facts, thresholds, every_s, notify=False).run]
+    webhook = Webhook(catalogue, url, read_token(config), config.webhook_timeout_s)
+    watch = AlarmWatch(
+        catalogue, observed.facts, thresholds, every_s, notify=True, told=webhook.wake
+    )
+    return [watch.run, webhook.run]

@@ -1,0 +1,279 @@
+"""Alarms: which facts about mining and subscriptions somebody has to know of, and for how long.
+
+``conditions`` says what is wrong now. ``judge`` makes alarms of it that do not flap: one is raised
+when its condition has held for a while and cleared when it has been gone for a while, and a number
+that raised one has to come back well below its threshold.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from cachesvc.model import MiningState, PartitionId
+
+CLEAR_SHARE = 0.8
+"""An alarm about a number stands until it is below this share of its threshold."""
+
+
+class AlarmKind(IntEnum):
+    """What an alarm is about; numbers as in ``cachesvc.v1.AlarmKind``."""
+
+    TASK_STOPPED = 1
+    TASK_FAILED = 2
+    TOPIC_FAILED = 3
+    PARTITION_BLOCKED = 4
+    SOURCE_UNREACHABLE = 5
+    MINING_LAG = 6
+    RETENTION_NEAR = 7
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AlarmKey:
+    """What an alarm is about; at most one alarm of a key stands at a time.
+
+    Attributes:
+        kind: What is wrong.
+        connection: Whose.
+        topic: Empty where it is about the connection.
+        partition: -1 where it is about all of them.
+        subscription: Empty where it is about none.
+    """
+
+    kind: AlarmKind
+    connection: str
+    topic: str = ""
+    partition: int = -1
+    subscription: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When something is wrong. A threshold of 0 is none.
+
+    Attributes:
+        lag_records_max: Offsets that the mining of a topic may be behind.
+        lag_s_max: Seconds that it may be behind.
+        retention_margin_s: Seconds before retention takes an unread record; at most a quarter of
+            the retention.
+        raise_after_ms: How long something has to be wrong.
+        clear_after_ms: How long it has to be right again.
+    """
+
+    lag_records_max: int
+    lag_s_max: float
+    retention_margin_s: float
+    raise_after_ms: int
+    clear_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """A mining task: whether an operator stopped it, whether it failed, and why."""
+
+    connection: str
+    stopped: bool
+    failed: bool
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MiningFacts:
+    """A partition that is to be mined.
+
+    Attributes:
+        partition: Which.
+        state: What its mining does.
+        error: Why.
+        lag_records: Offsets behind the source; None while it was not asked.
+        lag_s: Seconds behind the source; None where that is not known.
+    """
+
+    partition: PartitionId
+    state: MiningState
+    error: str = ""
+    lag_records: int | None = None
+    lag_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFacts:
+    """A position with unread records behind it.
+
+    Attributes:
+        subscription: Whose.
+        partition: Where.
+        left_s: Seconds until retention may take the record there; 0 and below: it may be gone.
+        retention_s: How long records stay.
+    """
+
+    subscription: str
+    partition: PartitionId
+    left_s: float
+    retention_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that alarms are made of.
+
+    Attributes:
+        tasks: Mining tasks.
+        unreachable: Connections whose cluster does not answer, with the reason.
+        mining: Partitions that are to be mined.
+        unread: Positions with unread records.
+    """
+
+    tasks: Iterable[TaskFacts] = ()
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    mining: Iterable[MiningFacts] = ()
+    unread: Iterable[UnreadFacts] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that is wrong, or with ``raises`` false nearly wrong: that keeps an alarm only."""
+
+    message: str
+    raises: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is remembered of a key.
+
+    Attributes:
+        message: The newest.
+        raised: Whether its alarm stands.
+        since_ms: When its condition began to hold (not raised) or to be gone (raised); None while
+            a raised one's condition holds.
+    """
+
+    message: str
+    raised: bool
+    since_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What ``judge`` decides: what to remember, and what to raise and to clear, in key order."""
+
+    standing: dict[AlarmKey, Standing]
+    raised: tuple[AlarmKey, ...]
+    cleared: tuple[AlarmKey, ...]
+
+
+def conditions(facts: Facts, thresholds: Thresholds) -> dict[AlarmKey, Condition]:
+    """What is wrong now, and what is nearly wrong."""
+    found: dict[AlarmKey, Condition] = {}
+    for task in facts.tasks:
+        if task.stopped:
+            key = AlarmKey(AlarmKind.TASK_STOPPED, task.connection)
+            found[key] = Condition(f"the mining task is stopped: {task.cause}")
+        elif task.failed:
+            key = AlarmKey(AlarmKind.TASK_FAILED, task.connection)
+            found[key] = Condition(f"the mining task has failed: {task.cause}")
+    for connection, error in facts.unreachable.items():
+        key = AlarmKey(AlarmKind.SOURCE_UNREACHABLE, connection)
+        found[key] = Condition(f"the cluster does not answer: {error}")
+    lags: dict[tuple[str, str], tuple[int, float]] = {}
+    for mined in facts.mining:
+        _about_state(mined, found)
+        topic = mined.partition.connection, mined.partition.topic
+        records, seconds = lags.get(topic, (0, 0.0))
+        lags[topic] = records + (mined.lag_records or 0), max(seconds, mined.lag_s or 0.0)
+    for (connection, name), (records, seconds) in lags.items():
+        level = max(
+            _level(records, thresholds.lag_records_max), _level(seconds, thresholds.lag_s_max)
+        )
+        if level >= CLEAR_SHARE:
+            message = f"mining is {records:,} records and {seconds:,.0f} s behind the source"
+            found[AlarmKey(AlarmKind.MINING_LAG, connection, name)] = Condition(message, level > 1)
+    for unread in facts.unread:
+        _about_retention(unread, thresholds.retention_margin_s, found)
+    return found
+
+
+def _about_state(mined: MiningFacts, found: dict[AlarmKey, Condition]) -> None:
+    partition = mined.partition
+    where = partition.connection, partition.topic, partition.partition
+    if mined.state is MiningState.BLOCKED:
+        found[AlarmKey(AlarmKind.PARTITION_BLOCKED, *where)] = Condition(
+            f"mining has stopped at a record that is no JSON object: {mined.error}"
+        )
+    elif mined.state is MiningState.FAILED:
+        key = AlarmKey(AlarmKind.TOPIC_FAILED, partition.connection, partition.topic)
+        found.setdefault(
+            key, Condition(f"mining of partition {partition.partition} has failed: {mined.error}")
+        )
+    elif mined.state is MiningState.SOURCE_UNREACHABLE:
+        key = AlarmKey(AlarmKind.SOURCE_UNREACHABLE, partition.connection)
+        found.setdefault(key, Condition(f"a reader cannot reach the cluster: {mined.error}"))
+
+
+def _about_retention(
+    unread: UnreadFacts, margin_s: float, found: dict[AlarmKey, Condition]
+) -> None:
+    margin_s = min(margin_s, unread.retention_s / 4)
+    if not margin_s or unread.left_s >= margin_s / CLEAR_SHARE:
+        return
+    partition = unread.partition
+    key = AlarmKey(
+        AlarmKind.RETENTION_NEAR,
+        partition.connection,
+        partition.topic,
+        partition.partition,
+        unread.subscription,
+    )
+    left = f"takes in {unread.left_s:,.0f} s" if unread.left_s > 0 else "may have taken already"
+    message = f"subscription {unread.subscription} has not read records that retention {left}"
+    found[key] = Condition(message, unread.left_s < margin_s)
+
+
+def _level(value: float, threshold: float) -> float:
+    return value / threshold if threshold else 0.0
+
+
+def judge(
+    now: Mapping[AlarmKey, Condition],
+    standing: Mapping[AlarmKey, Standing],
+    now_ms: int,
+    thresholds: Thresholds,
+) -> Verdict:
+    """What to raise and to clear.
+
+    Args:
+        now: What is wrong.
+        standing: What the last verdict remembered; at a start those that stand, raised.
+        now_ms: The present.
+        thresholds: How long something has to hold.
+    """
+    after: dict[AlarmKey, Standing] = {}
+    raised, cleared = [], []
+    for key in sorted(now.keys() | standing.keys()):
+        condition, before = now.get(key), standing.get(key)
+        if before is not None and before.raised:
+            kept = _kept(condition, before, now_ms, thresholds.clear_after_ms)
+            if kept is None:
+                cleared.append(key)
+            else:
+                after[key] = kept
+        elif condition is not None and condition.raises:
+            since_ms = before.since_ms if before and before.since_ms is not None else now_ms
+            if now_ms - since_ms >= thresholds.raise_after_ms:
+                after[key] = Standing(condition.message, True, None)
+                raised.append(key)
+            else:
+                after[key] = Standing(condition.message, False, since_ms)
+    return Verdict(after, tuple(raised), tuple(cleared))
+
+
+def _kept(
+    condition: Condition | None, before: Standing, now_ms: int, clear_after_ms: int
+) -> Standing | None:
+    """What is remembered of a raised alarm; None once it is cleared."""
+    if condition is not None:
+        return Standing(condition.message, True, None)
+    if before.since_ms is None:
+        before = replace(before, since_ms=now_ms)
+    assert before.since_ms is not None
+    return None if now_ms - before.since_ms >= clear_after_ms else before

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from cachesvc.alarms.facts import Observed
+from cachesvc.log.mining import Mining
+from cachesvc.log.sources import Sources
+from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.model import MiningState, Mode
+from cachesvc.policy.alarms import Facts, MiningFacts, TaskFacts, UnreadFacts
+from cachesvc.policy.sealing import SealLimits
+from cachesvc.store.ports import PositionCommit, SubscriptionRecord
+from tests.support.frames import NOW_MS, ORDERS, full_frames
+from tests.unit.log.lookups import FakeLookup, source
+from tests.unit.log.running import append, running, until
+
+SMALL = SealLimits(bytes_max=1 << 40, records_max=10, age_ms_max=1 << 40)
+
+
+def test_what_is_the_case(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path, seal=SMALL) as store:
+            log = await store.ensure(ORDERS, 0)
+            for base in range(0, 30, 10):
+                await append(store, log, full_frames(base, base + 10, 10))
+            store.writer.roll_due(store.all(), 0)
+            await until(lambda: log.sealed_end_offset == 30)
+            await append(store, log, full_frames(30, 35, 5))
+            log.source.high_watermark = 45
+            positions = {"behind": 12, "in-journal": 31, "done": 35}
+            for name, offset in positions.items():
+                record = SubscriptionRecord(name, "main", ("orders",), "", Mode.FULL, 1, False, 1)
+                commit = PositionCommit(name, {ORDERS: offset}, 2)
+                await store.catalogue.call(lambda port, r=record: port.put_subscription(r))  # type: ignore[misc]
+                await store.catalogue.call(lambda port, c=commit: port.commit_positions([c]))  # type: ignore[misc]
+            here = source(FakeLookup(orders=1))
+            mining = Mining.open(store.catalogue, 1e6, 1e6)
+            mining.tasks.enter("main", NOW_MS)
+            await mining.commands.stop("main")
+            (task,) = mining.tasks.all()
+            stopped = TaskFacts("main", stopped=True, failed=False, cause=task.record.cause)
+            observed = Observed(
+                store,
+                Sources([here]),
+                Subscriptions(store.catalogue, lambda: None),
+                mining.tasks,
+                100.0,
+            )
+            now_ms = NOW_MS + 60_034
+            # Retention judges a record by the newest one of its segment, which has [10, 20).
+            left_s = 100 - (now_ms - (NOW_MS + 19)) / 1000
+            unread = [UnreadFacts("behind", ORDERS, left_s, 100.0)]
+            assert observed.facts(now_ms) == Facts([stopped], {}, [], unread)
+
+            log.source.state, log.source.error = MiningState.BLOCKED, "why"
+            here.error = "no route"
+            mined = MiningFacts(ORDERS, MiningState.BLOCKED, "why", 10, 60.0)
+            assert observed.facts(now_ms) == Facts([stopped], {"main": "no route"}, [mined], unread)
+            log.source.state = MiningState.IDLE
+            log.advance_start(20)
+            (lost,) = observed.facts(now_ms).unread
+            assert lost.left_s < 0
+
+    asyncio.run(body())

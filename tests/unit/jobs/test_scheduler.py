@@ -1,0 +1,103 @@
+"""Jobs with a schedule of their own, on the real scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from cachesvc.jobs.job import OwnSchedule, Progress
+from cachesvc.jobs.scheduler import JobScheduler
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.store.memory_catalogue import MemoryCatalogue
+from tests.unit.log.running import until
+
+
+class Dated:
+    """Due every ``every_ms`` after its last run, whichever kind of run that was."""
+
+    name = "dated"
+    description = "says by itself when it runs"
+    interval_s = 0.1
+
+    def __init__(self, every_ms: int) -> None:
+        self.due: list[float] = []
+        self.all: list[float] = []
+        self.every_ms = every_ms
+        self.ran = asyncio.Event()
+        self._last_ms = 0
+
+    async def next_run_ms(self, now_ms: int) -> int:
+        return self._last_ms + self.every_ms if self._last_ms else now_ms
+
+    async def run(self, progress: Progress) -> Mapping[str, int]:
+        return self._note(self.all)
+
+    async def run_due(self, progress: Progress) -> Mapping[str, int]:
+        return self._note(self.due)
+
+    def _note(self, runs: list[float]) -> Mapping[str, int]:
+        runs.append(time.monotonic())
+        self._last_ms = time.time_ns() // 1_000_000
+        self.ran.set()
+        return {}
+
+
+async def _ran(job: Dated) -> None:
+    async with asyncio.timeout(10):
+        await job.ran.wait()
+    job.ran.clear()
+
+
+def test_a_job_with_a_schedule_of_its_own() -> None:
+    async def body() -> None:
+        job = Dated(every_ms=400)
+        assert isinstance(job, OwnSchedule)
+        catalogue = CatalogueThread(MemoryCatalogue)
+        scheduler = JobScheduler(catalogue, [job])
+        await scheduler.start()
+        try:
+            for _ in range(3):
+                await _ran(job)
+            assert len(job.due) == 3
+            assert all(b - a >= 0.39 for a, b in zip(job.due, job.due[1:], strict=False))
+            # By hand it does everything, and moves the next run.
+            job.every_ms = 3_600_000
+            await until(lambda: not scheduler._running)
+            async for _ in scheduler.run_now("dated"):
+                pass
+            assert len(job.all) == 1
+            state = await scheduler.state("dated")
+            now_ms = time.time_ns() // 1_000_000
+            assert state.next_run_ms is not None
+            assert 3_500_000 < state.next_run_ms - now_ms <= 3_600_000
+            # A pause stays one, and its end brings the schedule back.
+            assert (await scheduler.set_paused("dated", paused=True)).next_run_ms is None
+            async for _ in scheduler.run_now("dated"):
+                pass
+            assert (await scheduler.state("dated")).next_run_ms is None
+            resumed = await scheduler.set_paused("dated", paused=False)
+            assert resumed.next_run_ms is not None
+            assert resumed.next_run_ms - now_ms > 3_500_000
+        finally:
+            await scheduler.stop()
+            catalogue.close()
+
+    asyncio.run(body())
+
+
+def test_a_job_that_is_always_due_has_a_pause() -> None:
+    async def body() -> None:
+        job = Dated(every_ms=-1_000)
+        catalogue = CatalogueThread(MemoryCatalogue)
+        scheduler = JobScheduler(catalogue, [job])
+        await scheduler.start()
+        try:
+            for _ in range(3):
+                await _ran(job)
+            assert all(b - a >= 0.09 for a, b in zip(job.due, job.due[1:], strict=False))
+        finally:
+            await scheduler.stop()
+            catalogue.close()
+
+    asyncio.run(body())

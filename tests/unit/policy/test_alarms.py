@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import pytest
+
+from cachesvc.model import MiningState, PartitionId
+from cachesvc.policy.alarms import (
+    AlarmKey,
+    AlarmKind,
+    Condition,
+    Facts,
+    MiningFacts,
+    Standing,
+    TaskFacts,
+    Thresholds,
+    UnreadFacts,
+    conditions,
+    judge,
+)
+
+ORDERS = PartitionId("main", "orders", 1, 0)
+SECOND = ORDERS.topic_id.partition(1)
+LIMITS = Thresholds(1_000, 60.0, 100.0, raise_after_ms=10, clear_after_ms=30)
+LAG = AlarmKey(AlarmKind.MINING_LAG, "main", "orders")
+BAD = Condition("bad")
+NEARLY = Condition("nearly bad", raises=False)
+
+
+def mined(state: MiningState, partition: PartitionId = ORDERS, **facts: object) -> MiningFacts:
+    return MiningFacts(partition, state, **facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (Facts(), []),
+        (Facts(mining=[mined(MiningState.MINING), mined(MiningState.IDLE, SECOND)]), []),
+        (
+            Facts(tasks=[TaskFacts("main", True, True, "x"), TaskFacts("b", False, True, "y")]),
+            [AlarmKey(AlarmKind.TASK_STOPPED, "main"), AlarmKey(AlarmKind.TASK_FAILED, "b")],
+        ),
+        (
+            Facts(unreachable={"main": "x"}, mining=[mined(MiningState.SOURCE_UNREACHABLE)]),
+            [AlarmKey(AlarmKind.SOURCE_UNREACHABLE, "main")],
+        ),
+        (
+            Facts(mining=[mined(MiningState.BLOCKED), mined(MiningState.BLOCKED, SECOND)]),
+            [
+                AlarmKey(AlarmKind.PARTITION_BLOCKED, "main", "orders", 0),
+                AlarmKey(AlarmKind.PARTITION_BLOCKED, "main", "orders", 1),
+            ],
+        ),
+        (
+            Facts(mining=[mined(MiningState.FAILED), mined(MiningState.FAILED, SECOND)]),
+            [AlarmKey(AlarmKind.TOPIC_FAILED, "main", "orders")],
+        ),
+    ],
+)
+def test_what_is_wrong(facts: Facts, expected: list[AlarmKey]) -> None:
+    found = conditions(facts, LIMITS)
+    assert list(found) == expected
+    assert all(condition.raises for condition in found.values())
+
+
+@pytest.mark.parametrize(
+    ("lags", "expected"),
+    [
+        ([(1_000, 60.0)], NEARLY),
+        ([(1_001, 0.0)], BAD),
+        ([(600, 0.0), (600, 0.0)], BAD),
+        ([(0, 61.0), (0, None)], BAD),
+        ([(0, 40.0), (0, 40.0)], None),
+        ([(800, 0.0)], NEARLY),
+        ([(799, 47.9)], None),
+        ([(None, None)], None),
+    ],
+)
+def test_lag(lags: list[tuple[int | None, float | None]], expected: Condition | None) -> None:
+    facts = Facts(
+        mining=[
+            MiningFacts(ORDERS.topic_id.partition(n), MiningState.MINING, "", records, seconds)
+            for n, (records, seconds) in enumerate(lags)
+        ]
+    )
+    found = conditions(facts, LIMITS).get(LAG)
+    assert (found and found.raises) == (expected and expected.raises)
+    none = Thresholds(0, 0.0, 0.0, 0, 0)
+    assert conditions(facts, none) == {}
+
+
+@pytest.mark.parametrize(
+    ("left_s", "retention_s", "expected"),
+    [
+        (1_000, 3_600, None),
+        (126, 3_600, None),
+        (124, 3_600, NEARLY),
+        (99, 3_600, BAD),
+        (-5, 3_600, BAD),
+        # A margin that the retention has hardly room for is a quarter of it.
+        (99, 200, None),
+        (49, 200, BAD),
+    ],
+)
+def test_retention(left_s: float, retention_s: float, expected: Condition | None) -> None:
+    facts = Facts(unread=[UnreadFacts("copies", ORDERS, left_s, retention_s)])
+    key = AlarmKey(AlarmKind.RETENTION_NEAR, "main", "orders", 0, "copies")
+    found = conditions(facts, LIMITS).get(key)
+    assert (found and found.raises) == (expected and expected.raises)
+
+
+def history(*steps: tuple[int, Condition | None]) -> list[str]:
+    """What happens to one key over (time, condition) steps."""
+    standing: dict[AlarmKey, Standing] = {}
+    happened = []
+    for now_ms, condition in steps:
+        verdict = judge({LAG: condition} if condition else {}, standing, now_ms, LIMITS)
+        standing = verdict.standing
+        happened += [f"raise {now_ms}" for _ in verdict.raised]
+        happened += [f"clear {now_ms}" for _ in verdict.cleared]
+    return happened
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([(0, BAD), (9, BAD)], []),
+        ([(0, BAD), (10, BAD), (20, BAD)], ["raise 10"]),
+        # What is gone in between begins anew, and so does what is only nearly bad.
+        ([(0, BAD), (5, None), (6, BAD), (15, BAD), (16, BAD)], ["raise 16"]),
+        ([(0, BAD), (5, NEARLY), (6, BAD), (15, BAD)], []),
+        ([(0, NEARLY), (100, NEARLY)], []),
+        ([(0, BAD), (10, BAD), (20, None), (49, None), (50, None)], ["raise 10", "clear 50"]),
+        # Nearly bad keeps it; a short recovery does not clear it.
+        ([(0, BAD), (10, BAD), (20, None), (45, NEARLY), (60, None), (89, None)], ["raise 10"]),
+        (
+            [(0, BAD), (10, BAD), (20, None), (45, BAD), (60, None), (90, None)],
+            ["raise 10", "clear 90"],
+        ),
+        (
+            [(0, BAD), (10, BAD), (20, None), (50, None), (51, BAD), (61, BAD)],
+            ["raise 10", "clear 50", "raise 61"],
+        ),
+    ],
+)
+def test_it_does_not_flap(steps: list[tuple[int, Condition | None]], expected: list[str]) -> None:
+    assert history(*steps) == expected
+
+
+def test_what_stands_at_a_start_is_not_raised_again() -> None:
+    stands = {LAG: Standing("before", True, None)}
+    verdict = judge({LAG: BAD}, stands, 5, LIMITS)
+    assert verdict.raised == verdict.cleared == ()
+    assert verdict.standing[LAG].message == "bad"
+    gone = judge({}, stands, 5, LIMITS)
+    assert gone.cleared == ()
+    assert judge({}, gone.standing, 35, LIMITS).cleared == (LAG,)
