@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import pytest
 from confluent_kafka import Producer
 
 from cachesvc.connection_config import TlsConfig, parse_connection
+from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka.checks import examine
+from cachesvc.mining.kafka.checks.clock import DESCRIBE_QUORUM, check_clock
 from cachesvc.mining.kafka.checks.tls import check_tls, speaks_tls
+from cachesvc.mining.kafka.cluster import Channel
 from cachesvc.mining.kafka.security import client_context
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
 from tests.support.certificates import Authority, Certificate
@@ -180,7 +185,8 @@ def mock_cluster() -> Iterator[str]:
     (broker,) = producer.list_topics("orders", timeout=10).brokers.values()
     producer.produce("orders", b'{"id":1}', partition=2)
     assert producer.flush(10) == 0
-    yield f"{broker.host}:{broker.port}"  # noqa: PT022 - the broker lives as long as the producer
+    yield f"{broker.host}:{broker.port}"
+    producer.purge()
 
 
 def test_what_works(mock_cluster: str) -> None:
@@ -224,3 +230,49 @@ def test_a_password_file_that_is_not_there(tmp_path: Path) -> None:
     with SaslStandIn("right") as broker:
         found = examined({"bootstrap_servers": [broker.address], "sasl": sasl})
     assert failures(found) == {"authentication": "SECRET_MISSING"}
+
+
+class _Controller:
+    """As much of a ``Cluster`` as tells the time."""
+
+    def __init__(self, ahead_ms: int | None, error_code: int = 0) -> None:
+        self._ahead_ms, self._error_code = ahead_ms, error_code
+
+    async def send(self, node: int, channel: Channel, request: Any) -> Any:
+        struct = request.prepare({DESCRIBE_QUORUM: (0, 2)})
+        assert struct.encode() == b"\x02\x13__cluster_metadata\x02\0\0\0\0\0\0\0"
+        if self._ahead_ms is None:
+            return struct.RESPONSE_TYPE(self._error_code, [], {})
+        now_ms = int(time.time() * 1000) + self._ahead_ms
+        voters = [(1, 50, now_ms - 9_000, now_ms - 9_000, {}), (2, 50, now_ms, now_ms, {})]
+        partition = (0, 0, 2, 7, 50, voters, [], {})
+        answer = struct.RESPONSE_TYPE(0, [("__cluster_metadata", [partition], {})], {})
+        return struct.RESPONSE_TYPE.decode(BytesIO(answer.encode()))
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "status", "words"),
+    [
+        (0, PASSED, "this one"),
+        (5_000, WARNING, "ahead of this one"),
+        (-5_000, WARNING, "behind this one"),
+    ],
+)
+def test_the_clock_is_that_of_the_leading_controller(
+    ahead_ms: int, status: CheckStatus, words: str
+) -> None:
+    cluster: Any = _Controller(ahead_ms)
+    found = asyncio.run(check_clock(cluster, 1))
+    assert found.status is status
+    assert words in found.detail
+
+
+def test_who_may_not_describe_the_cluster_is_not_told_the_time() -> None:
+    cluster: Any = _Controller(None, error_code=31)
+    assert asyncio.run(check_clock(cluster, 1)).status is SKIPPED
+
+
+def test_a_controller_that_does_not_know_the_time() -> None:
+    cluster: Any = _Controller(None, error_code=41)
+    with pytest.raises(SourceUnreachable, match="41"):
+        asyncio.run(check_clock(cluster, 1))
