@@ -27,6 +27,8 @@ _INTEGRITY, _SKEW = _BASE + 31, _BASE + 37
 _CONFIG_UNREADABLE = frozenset({_BASE + 135, _BASE + 136})
 _REALM_UNKNOWN, _KDC_UNREACHABLE, _REALM_UNRESOLVED = _BASE + 154, _BASE + 156, _BASE + 220
 _KEY_NOT_FOUND, _KEYTAB_UNREADABLE = _BASE + 181, _BASE + 182
+# "No credentials cache found": what it says where the keytab has no key of the principal.
+_NOTHING_TO_START_WITH = _BASE + 195
 
 
 def check_files(kerberos: KerberosConfig) -> None:
@@ -159,7 +161,7 @@ def login_failure(
     if code == _SKEW:
         text = f"{what}; set the clocks of this machine, the broker and the KDC right"
         return ConnectionUnusable(text, reason="CLOCK_SKEW")
-    if code in (_KEY_NOT_FOUND, _KEYTAB_UNREADABLE):
+    if code in (_KEY_NOT_FOUND, _KEYTAB_UNREADABLE, _NOTHING_TO_START_WITH):
         text = f"{what}; {kerberos.keytab_file} has to hold keys of exactly this principal"
         return ConnectionUnusable(text, reason="KEYTAB_MISSING")
     if code in (_PRINCIPAL_UNKNOWN, _REVOKED, _EXPIRED, _WRONG_KEY, _INTEGRITY):
