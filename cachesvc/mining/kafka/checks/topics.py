@@ -136,9 +136,11 @@ async def check_writing(cluster: Cluster, node: int, topics: Topics) -> Finding:
         SourceUnreachable: The broker does not answer.
     """
     request = InitProducerIdRequest(None, 1_000)
-    # A broker that was not asked before has to get ids from its controller first.
-    while (answer := await cluster.send(node, Channel.CONTROL, request)).error_code in _NOT_YET:
+    answer = await cluster.send(node, Channel.CONTROL, request)
+    while answer.error_code in _NOT_YET:
+        # A broker that was not asked before has to get ids from its controller first.
         await asyncio.sleep(_AGAIN_S)
+        answer = await cluster.send(node, Channel.CONTROL, request)
     acls = "(kafka-acls --add --operation Write --topic …"
     if answer.error_code == _CLUSTER_AUTHORIZATION_FAILED:
         hint = f"let the user WRITE to the topics {acls}; before Kafka 2.8 also IdempotentWrite)"
