@@ -38,13 +38,13 @@ WRONG = {
     "tls-to-plain": ("TLS_HANDSHAKE_FAILED", "does it speak TLS on this port"),
     "plain-to-tls": ("TLS_REQUIRED", "tls table"),
     "no-certificate": ("CLIENT_CERTIFICATE_REFUSED", "tls.certificate_file"),
-    "mechanism": ("SASL_MECHANISM_UNSUPPORTED", "enable it there"),
+    "mechanism": ("SASL_MECHANISM_UNSUPPORTED", "enable this one there"),
 }
 WRONG_TICKETS = {
     "missing-keytab": ("KEYTAB_MISSING", "kerberos.keytab_file"),
+    "other-keytab": ("KEYTAB_MISSING", "keys of exactly this principal"),
     "stale-keytab": ("AUTHENTICATION_FAILED", "keytab"),
     "no-kdc": ("KDC_UNREACHABLE", "KDC"),
-    "strange-keytab": ("KEYTAB_MISSING", "exactly this principal"),
 }
 # Those that tests of their own mend.
 MENDED = ("wrong-password", "unknown-authority")
@@ -67,13 +67,13 @@ def _connections(secured: SecuredBroker, directory: Path) -> Iterator[dict[str, 
     guessed = sasl("alice") | {"password_file": str(bad)}
     none = sasl("alice") | {"password_file": str(directory / "none.password")}
     nobody = sasl("alice") | {"username": "nobody"}
-    other = {"ca_file": str(Authority(directory / "other", "Other").certificate)}
+    untrusted = {"ca_file": str(Authority(directory / "other", "Other").certificate)}
     yield at("wrong-password", "PASSWORD", tls=tls, sasl=guessed)
     yield at("unknown-user", "CLEAR", sasl=nobody)
     yield at("missing-password", "CLEAR", sasl=none)
     yield at("expired", "EXPIRED", tls=tls)
     yield at("wrong-host", "STRANGE", tls=tls)
-    yield at("unknown-authority", "PASSWORD", tls=other, sasl=sasl("alice"))
+    yield at("unknown-authority", "PASSWORD", tls=untrusted, sasl=sasl("alice"))
     yield at("tls-to-plain", "CLEAR", tls=tls, sasl=sasl("alice"))
     yield at("plain-to-tls", "PASSWORD", sasl=sasl("alice"))
     yield at("no-certificate", "MUTUAL", tls=tls)
@@ -93,13 +93,7 @@ def _connections(secured: SecuredBroker, directory: Path) -> Iterator[dict[str, 
         at_nobody = f"kdc = {HOST}:{free_ports(1)[0]}"
         lines = secured.kdc.krb5_file.read_text().splitlines()
         krb5.write_text("\n".join(at_nobody if "kdc =" in line else line for line in lines))
-        yield at(
-            "no-kdc",
-            "KERBEROS",
-            tls=tls,
-            kerberos=kerberos | {"keytab_file": str(stale), "krb5_file": str(krb5)},
-        )
-        yield at("strange-keytab", "KERBEROS", tls=tls, kerberos=kerberos)
+        yield at("no-kdc", "KERBEROS", tls=tls, kerberos=kerberos | {"krb5_file": str(krb5)})
 
 
 @dataclass
@@ -129,9 +123,7 @@ def _shown(calls: Calls, name: str) -> Any:
 
 
 def _delivers(stage: Stage, name: str) -> None:
-    # Every connection has a reader that starts; on a busy machine that takes a while.
-    reading = full(stage.service.address, f"s-{name}", TOPIC, connection=name, timeout_s=150)
-    delivered = asyncio.run(reading)
+    delivered = asyncio.run(full(stage.service.address, f"s-{name}", TOPIC, connection=name))
     rows = delivered.of(TOPIC)[0]
     assert [json.loads(value or b"")["id"] for _, value in rows] == list(range(RECORDS))
 
@@ -158,9 +150,9 @@ def _expect_wrong(stage: Stage, name: str, reason: str, words: str) -> None:
         )
         code, found, _ = refusal(lambda: list(calls.log_cache.Subscribe(request, timeout=CALL_S)))
     assert found == reason
-    # A broker that only hangs up may be ending.
-    unreachable = reason in ("KDC_UNREACHABLE", "TLS_HANDSHAKE_FAILED")
-    expected = "UNAVAILABLE" if unreachable else "FAILED_PRECONDITION"
+    # These may pass by themselves.
+    passing = name in ("no-kdc", "tls-to-plain")
+    expected = "UNAVAILABLE" if passing else "FAILED_PRECONDITION"
     assert code is grpc.StatusCode[expected]
 
 
@@ -170,7 +162,7 @@ def test_what_is_wrong_is_said(stage: Stage, name: str) -> None:
 
 
 @pytest.mark.kerberos
-@pytest.mark.parametrize("name", ["mechanism", "stale-keytab", "strange-keytab", "no-kdc"])
+@pytest.mark.parametrize("name", ["mechanism", "other-keytab", "stale-keytab", "no-kdc"])
 def test_what_is_wrong_with_kerberos_is_said(stage: Stage, name: str) -> None:
     _expect_wrong(stage, name, *{**WRONG, **WRONG_TICKETS}[name])
 

@@ -277,12 +277,17 @@ class KafkaBroker:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not serves_metadata(self._listeners.direct, timeout_s=1.0):
+        topics = self._topics_on_disk() if self._zookeeper is not None else ()
+        while not serves_metadata(self._listeners.direct, 1.0, topics):
             if not self.is_running:
                 raise BrokerError(f"Kafka ended while starting\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 raise BrokerError(f"not ready after {START_TIMEOUT_S:.0f} s\n{self.log_tail()}")
             time.sleep(0.05)
+
+    def _topics_on_disk(self) -> set[str]:
+        partitions = (path.name for path in self.data_directory.glob("*-*") if path.is_dir())
+        return {name.rpartition("-")[0] for name in partitions if not name.endswith("-delete")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

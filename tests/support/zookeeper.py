@@ -47,7 +47,8 @@ class ZooKeeper:
             f"clientPortAddress={HOST}\ntickTime=500\nadmin.enableServer=false\n"
         )
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        self.process.start([*java, main, str(config)])
+        # Its beans for log4j are not in the log4j that is still maintained.
+        self.process.start([*java, "-Dzookeeper.jmx.log4j.disable=true", main, str(config)])
         self._await_service()
 
     def _await_service(self) -> None:

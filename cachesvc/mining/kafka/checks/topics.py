@@ -22,6 +22,9 @@ _CLUSTER_AUTHORIZATION_FAILED = 31
 _WRITE = 1 << 4
 _PARTITIONS_MAX = 1_000
 _READ_WAIT_MS = 0
+# A coordinator that is loading, or not available.
+_NOT_YET = frozenset({14, 15})
+_AGAIN_S = 0.1
 
 
 def check_topics(metadata: Metadata, expression: str) -> tuple[Finding, Topics]:
@@ -122,6 +125,8 @@ def _first(partition: SourcePartition, offset: int, data: bytes) -> str | None:
 async def check_writing(cluster: Cluster, node: int, topics: Topics) -> Finding:
     """Asks for a producer id, as an idempotent producer does first, and for rights.
 
+    Asks again while the broker is not ready for it; the caller limits the time.
+
     Args:
         cluster: Whom to ask.
         node: Any of its nodes.
@@ -130,7 +135,12 @@ async def check_writing(cluster: Cluster, node: int, topics: Topics) -> Finding:
     Raises:
         SourceUnreachable: The broker does not answer.
     """
-    answer = await cluster.send(node, Channel.CONTROL, InitProducerIdRequest(None, 1_000))
+    request = InitProducerIdRequest(None, 1_000)
+    answer = await cluster.send(node, Channel.CONTROL, request)
+    while answer.error_code in _NOT_YET:
+        # A broker that was not asked before has to get ids from its controller first.
+        await asyncio.sleep(_AGAIN_S)
+        answer = await cluster.send(node, Channel.CONTROL, request)
     acls = "(kafka-acls --add --operation Write --topic …"
     if answer.error_code == _CLUSTER_AUTHORIZATION_FAILED:
         hint = f"let the user WRITE to the topics {acls}; before Kafka 2.8 also IdempotentWrite)"
