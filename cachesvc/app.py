@@ -136,6 +136,7 @@ class _Service:
         )
         await connections.load()
         assignments.on_silent = connections.replace_reader
+        connections.on_deleted = mining.forget
         watch = MiningWatch(store.catalogue)
         store.writer.on_published = watch.published
         age_s = config.retention.age_s

@@ -20,12 +20,14 @@ class Mining:
         commands: What operators may do about it.
         pins: Topics that were given to one reader.
         loads: What was mined of each topic.
+        records: Where it is durable.
     """
 
     tasks: MiningTasks
     commands: MiningCommands
     pins: TopicPins
     loads: Loads
+    records: MiningRecords
 
     @classmethod
     def open(
@@ -48,7 +50,14 @@ class Mining:
             MiningCommands(tasks, records),
             TopicPins(catalogue),
             Loads(rebalance_interval_s),
+            records,
         )
+
+    async def forget(self, connection: str) -> None:
+        """Forgets the task of a connection that was deleted, and its pins. Idempotent."""
+        self.tasks.forget(connection)
+        self.pins.forget(connection)
+        await self.records.forget(connection)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Calls ``listener`` whenever what is to be mined, or by whom, may have changed."""

@@ -82,6 +82,20 @@ class MiningRecords:
         for transition in transitions:
             _tell(transition)
 
+    async def forget(self, connection: str) -> None:
+        """Forgets a task with all that belongs to it, and the pins of its connection.
+
+        Raises:
+            PreconditionFailed: It cannot be written; nothing was.
+        """
+        async with self._writing:
+            await self._flush()
+            await self._catalogue.call(lambda port: port.forget_mining(connection))
+            self._tasks.pop(connection, None)
+            for name in [name for name in self._topics if name[0] == connection]:
+                del self._topics[name]
+            self._transitions = [t for t in self._transitions if t.connection != connection]
+
     async def history(self, connection: str, topic: str, limit: int) -> list[MiningTransition]:
         """Past transitions of a task, with an empty topic of all of it, the newest first."""
         async with self._writing:

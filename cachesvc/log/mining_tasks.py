@@ -215,6 +215,10 @@ class MiningTasks:
             self._records.note_task(record)
         return task
 
+    def forget(self, connection: str) -> None:
+        """Knows a task no more. Idempotent."""
+        self._tasks.pop(connection, None)
+
     def install(self, task: MiningTask, record: MinedTopicRecord) -> None:
         """Has a topic in its task as the record says, or out of it."""
         if record.state is TopicState.LEFT:

@@ -39,5 +39,9 @@ class TopicPins:
         self._pins.get(connection, {}).pop(topic, None)
         self.on_change()
 
+    def forget(self, connection: str) -> None:
+        """Knows the pins of a connection no more. Idempotent."""
+        self._pins.pop(connection, None)
+
     def _enter(self, pin: TopicPin) -> None:
         self._pins.setdefault(pin.connection, {})[pin.topic] = Pin(pin.reader, pin.strict)

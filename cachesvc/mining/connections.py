@@ -6,7 +6,7 @@ A connection that changes is stopped and started alone; the others flow on undis
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -118,6 +118,8 @@ class Connections:
         self._started = asyncio.Event()
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Future[Any]] = set()
+        self.on_deleted: Callable[[str], Awaitable[None]] = _nothing
+        """Called with the name of a connection that was deleted."""
 
     async def load(self) -> None:
         """Enters the connections of the file and of the catalogue; nothing runs before ``run``."""
@@ -281,6 +283,7 @@ class Connections:
         del self._all[name]
         await known.work.stop()
         self._dismiss(name)
+        await self.on_deleted(name)
         _log.info(
             "a connection was deleted", extra={"event": "connection_deleted", "connection": name}
         )
@@ -329,3 +332,7 @@ class Connections:
         if self._tasks is None:
             raise ShuttingDown("the service is about to end; try again")
         return self._tasks
+
+
+async def _nothing(name: str) -> None:
+    """Nobody has to know."""

@@ -51,6 +51,13 @@ class MemoryMiningTables:
         kept = self._transitions.get(connection, [])
         return [each for each in reversed(kept) if topic in ("", each.topic)][:limit]
 
+    def forget_mining(self, connection: str) -> None:
+        self._tasks.pop(connection, None)
+        self._transitions.pop(connection, None)
+        for topics in (self._topics, self._pins):
+            for name in [name for name in topics if name[0] == connection]:
+                del topics[name]
+
     def list_topic_pins(self) -> list[TopicPin]:
         return [self._pins[name] for name in sorted(self._pins)]
 

@@ -122,6 +122,9 @@ class MiningCatalogue(Protocol):
     ) -> list[MiningTransition]:
         """Past transitions of a task, with an empty ``topic`` of all its topics, newest first."""
 
+    def forget_mining(self, connection: str) -> None:
+        """Forgets a task with all that belongs to it, and the pins of its connection."""
+
     def list_topic_pins(self) -> list[TopicPin]:
         """All pins, ordered by connection and topic."""
 

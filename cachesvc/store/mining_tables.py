@@ -125,6 +125,13 @@ class MiningTables:
         rows = self._run("list_mining_transitions", connection, topic, limit)
         return [MiningTransition(*row) for row in rows]
 
+    def forget_mining(self, connection: str) -> None:
+        with self._transaction():
+            self._run("forget_mining_task", connection)
+            self._run("forget_mined_topics", connection)
+            self._run("forget_mining_transitions", connection)
+            self._run("forget_topic_pins", connection)
+
     def list_topic_pins(self) -> list[TopicPin]:
         return [TopicPin(*row) for row in self._run("list_topic_pins")]
 

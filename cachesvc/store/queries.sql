@@ -302,6 +302,18 @@ select coalesce(max(number), 0) from mining_transitions;
 insert into mining_transitions
 select number, connection, topic, at_ms, "before", "after", cause from new_mining_transitions;
 
+-- name: forget_mining_task
+delete from mining_tasks where connection = ?;
+
+-- name: forget_mined_topics
+delete from mined_topics where connection = ?;
+
+-- name: forget_mining_transitions
+delete from mining_transitions where connection = ?;
+
+-- name: forget_topic_pins
+delete from topic_pins where connection = ?;
+
 -- name: list_mining_transitions
 -- The newest first; parameters: connection, topic or empty for all, limit.
 select connection, topic, at_ms, "before", "after", cause from mining_transitions

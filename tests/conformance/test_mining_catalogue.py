@@ -107,3 +107,21 @@ def test_pins_come_and_go(catalogue: Catalogue) -> None:
     for _ in range(2):
         catalogue.delete_topic_pin("main", "orders")
     assert catalogue.list_topic_pins() == [other]
+
+
+def test_a_task_is_forgotten_with_all_that_belongs_to_it(catalogue: Catalogue) -> None:
+    pin = TopicPin("main", "orders", "one", strict=True)
+    other = TopicPin("spare", "orders", "one", strict=True)
+    changes = [transition(1), transition(2, "orders"), transition(3, connection="spare")]
+    catalogue.put_mining([MAIN, SPARE], [ORDERS, ITEMS, OTHER], changes)
+    catalogue.put_topic_pin(pin)
+    catalogue.put_topic_pin(other)
+    for _ in range(2):
+        catalogue.forget_mining("main")
+    assert catalogue.list_mining_tasks() == [SPARE]
+    assert catalogue.list_mined_topics() == [OTHER]
+    assert catalogue.list_mining_transitions("main", "", 10) == []
+    assert catalogue.list_mining_transitions("spare", "", 10) == changes[2:]
+    assert catalogue.list_topic_pins() == [other]
+    catalogue.put_mining([MAIN], [ORDERS], changes[:1])
+    assert catalogue.list_mined_topics() == [ORDERS, OTHER]

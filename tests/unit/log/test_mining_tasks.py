@@ -314,6 +314,26 @@ def test_topics_move_when_loads_have_changed(tmp_path: Path) -> None:
     in_plan(tmp_path, FakeLookup(a=1, b=1, c=1, d=1), test)
 
 
+def test_a_connection_that_was_deleted_leaves_no_task(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        await plan.commands.stop("main")
+        await plan.commands.stop_topic("main", "orders")
+        await plan.mining.pins.pin("main", "orders", "one", strict=True)
+        await plan.mining.forget("main")
+        assert plan.tasks.all() == []
+        assert plan.mining.pins.of("main") == {}
+
+    async def again(plan: Plan) -> None:
+        assert plan.tasks.all() == []
+        assert plan.mining.pins.of("main") == {}
+        plan.join("one")
+        await plan.want("orders")
+        await mined(plan, "orders")
+
+    in_plan(tmp_path, FakeLookup(orders=1), test)
+    in_plan(tmp_path, FakeLookup(orders=1), again)
+
+
 def test_an_operator_is_told_that_a_stop_was_not_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
