@@ -83,9 +83,9 @@ def _connections(secured: SecuredBroker, directory: Path) -> Iterator[dict[str, 
         yield at("kerberos", "KERBEROS", tls=tls, kerberos=kerberos)
         yield at("missing-keytab", "KERBEROS", tls=tls, kerberos=lost)
         yield at("mechanism", "KERBEROS", tls=tls, sasl=sasl("alice"))
-        stale = secured.kdc.keytab("wendy", "stale")
-        secured.kdc.keytab("wendy", "fresh")
-        other = kerberos | {"principal": secured.principal("wendy")}
+        stale = secured.kdc.keytab("olga", "stale")
+        secured.kdc.keytab("olga", "fresh")
+        other = kerberos | {"principal": secured.principal("olga")}
         yield at("other-keytab", "KERBEROS", tls=tls, kerberos=other)
         old = other | {"keytab_file": str(stale)}
         yield at("stale-keytab", "KERBEROS", tls=tls, kerberos=old)
