@@ -166,4 +166,4 @@ def test_a_log_of_which_nothing_is_left_goes_on_where_it_ended(
 
 def _range(topic: str, begin: int, end: int) -> dict[str, str]:
     offsets = {"begin_offset": str(begin), "end_offset": str(end)}
-    return {"topic": topic, "partition": "0", **offsets}
+    return {"topic": topic, "partition": "0", "incarnation": "1", **offsets}
