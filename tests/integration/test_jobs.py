@@ -158,6 +158,7 @@ def test_schedules_are_paused_across_restarts_and_unknown_jobs_refused(
             "compact": True,
             "expire": False,
             "sweep": False,
+            "models": False,
         }
         compact = next(job for job in jobs if job.name == "compact")
         assert not compact.HasField("next_run_ms")
