@@ -263,16 +263,16 @@ def _read_header(descriptor: int, path: Path, partition: PartitionId) -> tuple[i
     if len(head) < _PREFIX.size or not head.startswith(JOURNAL_MAGIC):
         raise DamagedFile(f"{path}: not a journal")
     _, version, identity_bytes = _PREFIX.unpack_from(head)
-    if version > FORMAT_VERSION:
-        raise StoreFormatUnsupported(
-            f"{path} has journal format {version}, this version reads up to {FORMAT_VERSION}; "
-            "install the version of cachesvc that wrote it, or a newer one"
-        )
     end = _PREFIX.size + identity_bytes
     if len(head) < end + _CHECKSUM.size:
         raise DamagedFile(f"{path}: the header is cut off")
     if crc32c(head[:end]) != _CHECKSUM.unpack_from(head, end)[0]:
         raise DamagedFile(f"{path}: the checksum of the header does not hold")
+    if version > FORMAT_VERSION:
+        raise StoreFormatUnsupported(
+            f"{path} has journal format {version}, this version reads up to {FORMAT_VERSION}; "
+            "install the version of cachesvc that wrote it, or a newer one"
+        )
     identity = json.loads(head[_PREFIX.size : end])
     named = PartitionId(
         identity["connection"], identity["topic"], identity["incarnation"], identity["partition"]

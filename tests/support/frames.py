@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -221,6 +222,15 @@ def flip_bit(path: Path, number: int) -> None:
         os.pwrite(descriptor, bytes([byte]), number // 8)
     finally:
         os.close(descriptor)
+
+
+def set_journal_version(path: Path, version: int) -> None:
+    """Makes a journal of another format version, as whoever writes such ones would."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, 8, version)
+    end = 16 + struct.unpack_from("<I", data, 12)[0]
+    struct.pack_into("<I", data, end, crc32c(bytes(data[:end])))
+    path.write_bytes(data)
 
 
 def assert_contiguous(frames: Sequence[Frame], begin: int, end: int) -> None:

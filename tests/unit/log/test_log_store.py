@@ -25,6 +25,7 @@ from tests.support.frames import (
     full_frames,
     records,
     records_of,
+    set_journal_version,
     write_journal,
 )
 from tests.unit.log.running import append, filled, read_all, roll, running, settings, until
@@ -77,15 +78,13 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_opened_is_let_go_of(tmp_path: Path) -> None:
     path = tmp_path / layout.journal_path(ORDERS, 0)
     write_journal(path, [full_frame(0, 5)]).close()
-    data = bytearray(path.read_bytes())
-    data[8] = 2
-    path.write_bytes(data)
+    set_journal_version(path, 2)
+    data = path.read_bytes()
     for _ in range(2):
         with pytest.raises(StoreFormatUnsupported):
             LogStore.open(settings(tmp_path))
     assert path.read_bytes() == data
-    data[8] = 1
-    path.write_bytes(data)
+    set_journal_version(path, 1)
     store = LogStore.open(settings(tmp_path))
     assert store.all()[0].log_end_offset == 5
     store.close()

@@ -23,6 +23,7 @@ from tests.support.frames import (
     full_frame,
     full_frames,
     seal,
+    set_journal_version,
     write_journal,
 )
 
@@ -193,9 +194,8 @@ def test_another_partitions_journal_is_moved_away(tmp_path: Path) -> None:
 
 def test_a_journal_of_a_newer_format_stops_the_start_and_stays(tmp_path: Path) -> None:
     path = journal(tmp_path, [full_frame(0, 5)])
-    data = bytearray(path.read_bytes())
-    data[8] = 2
-    path.write_bytes(data)
+    set_journal_version(path, 2)
+    data = path.read_bytes()
     with pytest.raises(StoreFormatUnsupported):
         recover(tmp_path)
     assert path.read_bytes() == data
