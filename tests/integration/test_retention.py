@@ -23,7 +23,13 @@ DAY_MS = 86_400_000
 OLD = 3_000
 BATCH_BYTES = 64 << 10
 SETTINGS: dict[str, dict[str, object]] = {
-    "store": {"segment_records_max": 200, "warm_bytes_max": 0, "memory_bytes_max": 65_536},
+    "store": {
+        "segment_records_max": 200,
+        # How records come in batches is up to the broker, so the last journal need not be full.
+        "segment_age_s_max": 1.0,
+        "warm_bytes_max": 0,
+        "memory_bytes_max": 65_536,
+    },
     "mining": {"batch_records_max": 200},
     "jobs.expire": {"interval_s": 86_400},
     "jobs.compact": {"interval_s": 86_400},
