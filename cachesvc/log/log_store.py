@@ -159,7 +159,8 @@ class LogStore:
 
     def of_topic(self, topic: TopicId) -> list[PartitionLog]:
         """The logs of a topic, ordered by partition."""
-        return [log for log in self.all() if log.id.topic_id == topic]
+        found = [log for log in self._logs.values() if log.id.topic_id == topic]
+        return sorted(found, key=lambda log: log.id)
 
     async def ensure(self, partition: PartitionId, log_start_offset: int) -> PartitionLog:
         """The log of a partition; a new one begins at ``log_start_offset``. Idempotent."""
