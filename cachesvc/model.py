@@ -62,6 +62,7 @@ class Segment:
         path: Of the Parquet file, relative to the store.
         reject_count: Records of the range that the JSON rule turned away.
         rejects_path: Of the file with the rejects, relative to the store; empty without any.
+        backfilled_ms: When its newest range that was mined afterwards was sealed; 0 without any.
     """
 
     partition: PartitionId
@@ -76,6 +77,7 @@ class Segment:
     path: str
     reject_count: int = 0
     rejects_path: str = ""
+    backfilled_ms: int = 0
 
 
 class Mode(IntEnum):

@@ -21,6 +21,7 @@ from cachesvc.log.partition_log import JournalEntry, PartitionLog
 from cachesvc.log.reading import LogReader
 from cachesvc.log.recovery import recover_partition
 from cachesvc.log.sealing import Sealer
+from cachesvc.log.stretches import Stretches
 from cachesvc.log.writer import LogWriter
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
 from cachesvc.policy.lives import next_life
@@ -60,6 +61,7 @@ class LogStore:
         reader: Reads frames of any partition.
         writer: Accepts frames.
         builds: Data files that are being written.
+        stretches: What is cached of partitions with holes between.
         path: The directory.
     """
 
@@ -67,6 +69,7 @@ class LogStore:
         self.path = settings.path
         self._lock = lock
         self._logs: dict[PartitionId, PartitionLog] = {}
+        self.stretches = Stretches(self._logs)
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
@@ -80,7 +83,7 @@ class LogStore:
             self.builds,
             self._seal_thread,
             settings.warm_bytes_max,
-            self._logs.values,
+            self.every,
         )
         self.writer = LogWriter(
             self.path,
@@ -116,24 +119,36 @@ class LogStore:
     def _recover(self) -> None:
         self.lives.load()
         starts = self.catalogue.call_blocking(lambda port: port.list_partitions())
+        mined_from = self.catalogue.call_blocking(lambda port: port.list_mined_from())
         manifest: dict[PartitionId, list[Segment]] = {}
         for segment in self.catalogue.call_blocking(lambda port: port.list_segments()):
             manifest.setdefault(segment.partition, []).append(segment)
         lost = self.catalogue.call_blocking(lambda port: port.list_lost())
         journals = layout.find_journals(self.path)
+        backfills = layout.find_journals(self.path, layout.BACKFILL_SUFFIX)
         for partition in sorted({*starts, *manifest, *journals}):
             segments = manifest.get(partition, [])
             found = journals.get(partition, [])
-            first = segments[0].base_offset if segments else int(found[0].stem) if found else 0
-            log = recover_partition(
-                self.path, partition, starts.get(partition, first), segments, found
+            first = segments[0].base_offset if segments else 0
+            if found and not segments:
+                first = layout.base_offset(found[0])
+            top, lower = recover_partition(
+                self.path,
+                partition,
+                starts.get(partition, first),
+                segments,
+                found,
+                backfills.get(partition, []),
             )
-            log.lost = lost.get(partition, [])
-            log.ended_by = self.lives.ended_by(partition.topic_id)
-            self._logs[partition] = log
-            for entry in log.journals:
-                if entry.file is None and not entry.sealed:
-                    self.sealer.add(log, entry)
+            top.mined_from = mined_from.get(partition, top.log_start_offset)
+            self._logs[partition] = top
+            self.stretches.enter(partition, lower)
+            for log in self.stretches.of(partition):
+                log.lost = [each for each in lost.get(partition, []) if _has(log, each)]
+                log.ended_by = self.lives.ended_by(partition.topic_id)
+                for entry in log.journals:
+                    if entry.file is None and not entry.sealed:
+                        self.sealer.add(log, entry)
 
     # Partitions
 
@@ -142,8 +157,12 @@ class LogStore:
         return self._logs.get(partition)
 
     def all(self) -> list[PartitionLog]:
-        """Every partition's log, ordered by partition."""
+        """Every partition's top log, ordered by partition."""
         return [self._logs[partition] for partition in sorted(self._logs)]
+
+    def every(self) -> list[PartitionLog]:
+        """Every log, those below holes included, ordered by partition and offset."""
+        return [log for top in self.all() for log in self.stretches.of(top.id)]
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
         """The present life of a topic."""
@@ -177,8 +196,9 @@ class LogStore:
             known = log.id.topic_id
             same = (known.connection, known.topic) == (topic.connection, topic.topic)
             if same and known.incarnation < topic.incarnation:
-                log.ended_by = self.lives.ended_by(known)
-                log.notify()
+                for each in self.stretches.of(log.id):
+                    each.ended_by = self.lives.ended_by(known)
+                    each.notify()
 
     async def lose(self, log: PartitionLog, lost: LostRange) -> None:
         """Notes a range that the source had deleted before it was mined; durable on return."""
@@ -198,14 +218,15 @@ class LogStore:
         """Publishes a merge: readers of the old files finish undisturbed, new ones use the new."""
         now_ms = time.time_ns() // 1_000_000
         await self.catalogue.call(lambda port: port.replace_segments(removed, added, now_ms))
-        log.install(removed, added)
+        log.current.install(removed, added)
 
     async def expire(self, log: PartitionLog, removed: list[Segment], log_start: int) -> None:
         """Moves a log's start up and retires the segments before it."""
         now_ms = time.time_ns() // 1_000_000
-        await self.catalogue.call(
-            lambda port: port.expire_segments(removed, {log.id: log_start}, now_ms)
-        )
+        # Lower stretches are what their segments say, so that only the top one has a start.
+        starts = {log.id: log_start} if log.above is None else {}
+        await self.catalogue.call(lambda port: port.expire_segments(removed, starts, now_ms))
+        log = log.current
         log.install(removed, [])
         log.advance_start(log_start)
         await self.sealer.drop_warm()
@@ -226,19 +247,33 @@ class LogStore:
     async def _roll(self) -> None:
         while True:
             await asyncio.sleep(_ROLL_CHECK_S)
-            self.writer.roll_due(list(self._logs.values()), time.time_ns() // 1_000_000)
+            self.writer.roll_due(self.every(), time.time_ns() // 1_000_000)
+            for log in self.stretches.all_below():
+                if log.complete:
+                    self._join(log)
+
+    def _join(self, log: PartitionLog) -> None:
+        """Makes a stretch that came up to the one above a part of it, as soon as it is sealed."""
+        self.writer.roll(log)
+        written = log.log_end_offset == log.accepted_end_offset
+        if written and all(entry.sealed for entry in log.journals):
+            self.stretches.join(log)
 
     def close(self) -> None:
         """Makes journals durable and lets go of the directory. ``run`` has ended. Blocking."""
         for pool in (self._write_thread, self._seal_thread, self._threads):
             pool.shutdown()
-        for log in self._logs.values():
+        for log in self.every():
             active = log.active
             if active is not None and active.file is not None:
                 active.file.sync()
                 active.file.close()
         self.catalogue.close()
         self._lock.close()
+
+
+def _has(log: PartitionLog, lost: LostRange) -> bool:
+    return log.log_start_offset <= lost.begin < log.log_end_offset
 
 
 def _lock_directory(path: Path) -> IO[str]:

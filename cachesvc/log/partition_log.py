@@ -1,8 +1,10 @@
 """One partition's log: what is cached, where it lies, and who wants to know when it grows.
 
-Belongs to the event loop; nothing here waits or touches a file. Invariants:
+A partition has one log that grows with its source, and perhaps others below it, apart by what is
+missing (``stretches``). Belongs to the event loop; nothing here waits or touches a file. Invariants:
 
-* ``log_start_offset <= log_end_offset``; both only grow.
+* ``log_start_offset <= log_end_offset``; both only grow, but for the start of a log that another
+  one below it has come up to.
 * Segments cover ``[log_start.., sealed_end)`` without holes; journals that are not sealed yet cover
   ``[sealed_end, log_end)`` without holes, the last of them takes appends.
 * Recent frames are contiguous and end at ``log_end_offset``; the budget drops the oldest.
@@ -89,6 +91,8 @@ class PartitionLog:
     def __init__(self, partition: PartitionId, log_start_offset: int) -> None:
         self.id = partition
         self.log_start_offset = log_start_offset
+        self.mined_from = log_start_offset
+        """Where mining of the partition began; what lies before was never cached."""
         self.log_end_offset = log_start_offset
         self.accepted_end_offset = log_start_offset
         """The end once everything that is being written has been written."""
@@ -100,12 +104,37 @@ class PartitionLog:
         self.segments: list[Segment] = []
         self.journals: list[JournalEntry] = []
         self.recent = RecentFrames()
+        self.above: PartitionLog | None = None
+        """The next log of the partition, if something between the two is missing."""
+        self.joined: PartitionLog | None = None
+        """The log that has taken this one over, once nothing between the two is missing."""
         self._listeners: set[Callable[[], None]] = set()
 
     @property
     def empty(self) -> bool:
         """Whether nothing has ever been mined, so that the log may still begin anywhere."""
         return self.log_end_offset == self.log_start_offset and not (self.segments or self.journals)
+
+    @property
+    def ceiling(self) -> int | None:
+        """Where it ends for good, because the log above begins there; None for the top one."""
+        return self.above.log_start_offset if self.above is not None else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has come up to the log above, and takes nothing more."""
+        return self.ceiling is not None and self.accepted_end_offset >= self.ceiling
+
+    @property
+    def current(self) -> "PartitionLog":
+        """The log that it has become a part of; itself as long as it is none."""
+        return self if self.joined is None else self.joined.current
+
+    @property
+    def top(self) -> "PartitionLog":
+        """The partition's log that grows with the source."""
+        log = self.current
+        return log if log.above is None else log.above.top
 
     @property
     def active(self) -> JournalEntry | None:
@@ -129,6 +158,7 @@ class PartitionLog:
         """Moves an empty log to where the source begins."""
         assert self.empty
         self.log_start_offset = self.log_end_offset = self.accepted_end_offset = offset
+        self.mined_from = offset
 
     def publish(self, frame: Frame) -> None:
         """Makes a frame that was written to the active journal visible to subscribers."""
@@ -153,6 +183,12 @@ class PartitionLog:
         self.log_start_offset = max(self.log_start_offset, log_start_offset)
         self.notify()
 
+    def reaches(self, offset: int) -> bool:
+        """Whether the record at ``offset`` is here, or is to be here next, and in no other log."""
+        ceiling = self.ceiling
+        here = self.log_start_offset <= offset and (ceiling is None or offset < ceiling)
+        return here and self.joined is None
+
     def gap_at(self, offset: int) -> LostRange | None:
         """What cannot be given from ``offset`` on, if the next offset is one of those.
 
@@ -163,6 +199,12 @@ class PartitionLog:
         for lost in self.lost:
             if lost.begin <= offset < lost.end:
                 return LostRange(offset, lost.end, lost.cause)
+        if self.ended_by is not None and self.ceiling is not None:
+            return (
+                LostRange(offset, self.ceiling, GapCause.CACHE_RETENTION)
+                if self.accepted_end_offset <= offset < self.ceiling
+                else None
+            )
         if self.ended_by is not None and offset >= self.accepted_end_offset:
             return LostRange(offset, max(offset, self.source.high_watermark or 0), self.ended_by)
         return None
@@ -174,6 +216,18 @@ class PartitionLog:
     def lose(self, lost: LostRange) -> None:
         """Notes a range that the source does not have any more; it is about to be covered."""
         self.lost = sorted([*(known for known in self.lost if known.begin != lost.begin), lost])
+
+    def take_over(self, below: "PartitionLog") -> None:
+        """Makes a log that has come up to this one a part of it."""
+        assert below.above is self
+        assert below.complete
+        assert all(entry.sealed for entry in below.journals)
+        self.segments = [*below.segments, *self.segments]
+        self.journals = [*below.journals, *self.journals]
+        self.lost = [*below.lost, *self.lost]
+        self.log_start_offset = below.log_start_offset
+        below.joined = self
+        below.notify()
 
     def locate(self, offset: int) -> Place | None:
         """Where the record at ``offset``, or the next one behind it, lies; None at the log's end.

@@ -7,6 +7,9 @@ Rules, per partition, with E = the end of what the manifest covers:
   or cut-off frame ends the log: what lies behind it is moved to the quarantine and the reader mines
   it again from the source.
 * A journal that does not continue the log is moved to the quarantine.
+
+The manifest may have holes: what lies before one is a lower stretch (``stretches``). A journal of a
+lower stretch continues one, or is one by itself, and is sealed now.
 """
 
 import logging
@@ -29,24 +32,78 @@ def recover_partition(
     log_start_offset: int,
     segments: Sequence[Segment],
     journals: Sequence[Path],
-) -> PartitionLog:
-    """The log of one partition as its files say. Blocking; cuts a torn tail.
+    backfills: Sequence[Path] = (),
+) -> tuple[PartitionLog, list[PartitionLog]]:
+    """The logs of one partition as its files say. Blocking; cuts a torn tail.
 
     Args:
         store: The store's directory.
         partition: Which.
-        log_start_offset: As the catalogue says.
+        log_start_offset: Of the top log, as the catalogue says.
         segments: Its part of the manifest, in offset order.
-        journals: Its journal files, in offset order.
+        journals: The journal files of its top log, in offset order.
+        backfills: Those of its lower stretches, in offset order.
 
     Returns:
-        The log. Its last journal takes appends; those before it that are not sealed have
-        ``file is None and not sealed`` and wait for their sealing.
+        The top log, and the lower stretches in offset order. The top one's last journal takes
+        appends; others that are not sealed have ``file is None and not sealed`` and wait for it.
     """
-    log = PartitionLog(partition, log_start_offset)
-    log.segments = list(segments)
+    runs = _contiguous(segments)
+    # Segments that end before the top log begins have a hole behind them.
+    top_run = runs.pop() if runs and runs[-1][-1].end_offset >= log_start_offset else []
+    start = top_run[0].base_offset if top_run else log_start_offset
+    top = _recover_top(store, PartitionLog(partition, start), top_run, journals)
+    lower = [_sealed_stretch(partition, run) for run in runs]
+    for path in backfills:
+        _recover_backfill(store, lower, top, path)
+    return top, sorted(lower, key=lambda log: log.log_start_offset)
+
+
+def _contiguous(segments: Sequence[Segment]) -> list[list[Segment]]:
+    """Segments in offset order, cut where something is missing between two."""
+    runs: list[list[Segment]] = []
+    for segment in segments:
+        if runs and runs[-1][-1].end_offset == segment.base_offset:
+            runs[-1].append(segment)
+        else:
+            runs.append([segment])
+    return runs
+
+
+def _sealed_stretch(partition: PartitionId, run: list[Segment]) -> PartitionLog:
+    log = PartitionLog(partition, run[0].base_offset)
+    log.segments = run
+    log.log_end_offset = log.accepted_end_offset = log.sealed_end_offset
+    return log
+
+
+def _recover_backfill(
+    store: Path, lower: list[PartitionLog], top: PartitionLog, path: Path
+) -> None:
+    """Enters a journal of a lower stretch, as far as it is whole and no segment has its records."""
+    journal = _open(store, path, top.id)
+    if journal is None:
+        return
+    journal.close()
+    base, end = journal.index.base_offset, journal.index.end_offset
+    covered = any(log.log_start_offset <= base < log.log_end_offset for log in [*lower, top])
+    if covered or base == end:
+        path.unlink()
+        return
+    before = next((log for log in lower if log.log_end_offset == base), None)
+    if before is None:
+        before = PartitionLog(top.id, base)
+        lower.append(before)
+    before.journals.append(_entry(journal, None))
+    before.log_end_offset = before.accepted_end_offset = end
+
+
+def _recover_top(
+    store: Path, log: PartitionLog, segments: list[Segment], journals: Sequence[Path]
+) -> PartitionLog:
+    log.segments = segments
     sealed_end = log.sealed_end_offset
-    bases = [int(path.stem) for path in journals]
+    bases = [layout.base_offset(path) for path in journals]
     warm = [n for n, base in enumerate(bases) if base < sealed_end]
     for n in warm:
         end = min(bases[n + 1], sealed_end) if n + 1 < len(bases) else sealed_end
@@ -60,7 +117,7 @@ def recover_partition(
         if base != end:
             _quarantine(store, path, f"begins at offset {base}, the log ends at {end}")
             continue
-        journal = _open(store, path, partition)
+        journal = _open(store, path, log.id)
         if journal is not None:
             opened.append(journal)
             end = journal.index.end_offset
@@ -109,7 +166,7 @@ def _warm_entry(path: Path, base_offset: int, end_offset: int) -> JournalEntry:
 def _open(store: Path, path: Path, partition: PartitionId) -> JournalFile | None:
     try:
         journal, damage = JournalFile.recover(path, partition)
-        if journal.index.base_offset != int(path.stem):
+        if journal.index.base_offset != layout.base_offset(path):
             journal.close()
             raise DamagedFile(f"{path} begins at offset {journal.index.base_offset}")
     except DamagedFile as error:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from cachesvc.errors import DamagedFile, PreconditionFailed
@@ -79,8 +80,9 @@ class Sealer:
         try:
             journal = await loop.run_in_executor(self._executor, _reopen, entry, log)
             with self._builds.under_way():
+                seal = partial(seal_journal, backfilled=log.above is not None)
                 segment = await loop.run_in_executor(
-                    self._executor, seal_journal, self._store, log.id, journal, now_ms
+                    self._executor, seal, self._store, log.id, journal, now_ms
                 )
                 await self._catalogue.call(
                     lambda port: port.replace_segments([], [segment], now_ms)

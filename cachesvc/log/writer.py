@@ -124,9 +124,19 @@ class LogWriter:
             index.file_bytes, index.record_count, active.created_ms, now_ms, self._limits
         )
         if cause is not None:
-            active.file.close()
-            active.file = None
-            self._on_rolled(log, active)
+            self._close(log, active, active.file)
+
+    def roll(self, log: PartitionLog) -> None:
+        """Closes a log's journal as it is, if everything accepted is in it."""
+        active = log.active
+        if active is None or active.file is None or log.accepted_end_offset != log.log_end_offset:
+            return
+        self._close(log, active, active.file)
+
+    def _close(self, log: PartitionLog, entry: JournalEntry, file: JournalFile) -> None:
+        file.close()
+        entry.file = None
+        self._on_rolled(log, entry)
 
     async def _write_waiting(self) -> None:
         appends, self._waiting = self._waiting, []
@@ -150,7 +160,9 @@ class LogWriter:
             try:
                 if work.journal is None:
                     base = work.appends[0].frame.base_offset
-                    path = self._store / layout.journal_path(work.log.id, base)
+                    top = work.log.above is None
+                    new_path = layout.journal_path if top else layout.backfill_path
+                    path = self._store / new_path(work.log.id, base)
                     work.journal = JournalFile.create(path, work.log.id, base, now_ms)
                 work.journal.append([append.frame for append in work.appends])
             except OSError as error:

@@ -3,6 +3,9 @@
 Invariant: what goes is a prefix of whole segments, so that the cached log never has a hole. Like
 Kafka, a segment goes once its newest record is older than the limit: older records stay as long as
 a newer one shares their segment, and a segment with a newer record protects all after it.
+
+What was mined afterwards counts from then, however old its records are: somebody has just asked for
+it, and the source is not to be read for it again.
 """
 
 from collections.abc import Sequence
@@ -45,6 +48,5 @@ def plan_retention(segments: Sequence[Segment], now_ms: int, age_ms: int) -> Ret
 
 def _newest_ms(segment: Segment) -> int:
     """A segment without a record that has a time counts from when it was made."""
-    if segment.record_count == 0 or segment.max_timestamp_ms < 0:
-        return segment.created_ms
-    return segment.max_timestamp_ms
+    timed = segment.record_count > 0 and segment.max_timestamp_ms >= 0
+    return max(segment.max_timestamp_ms if timed else segment.created_ms, segment.backfilled_ms)

@@ -116,7 +116,12 @@ class DuckDBCatalogue(MiningTables):
         return {PartitionId(*row[:4]): row[4] for row in self._run("list_partitions")}
 
     def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
-        self._run("put_partition", *_identity(partition), log_start_offset)
+        with self._transaction():
+            self._run("put_partition", *_identity(partition), log_start_offset)
+            self._run("put_mined_from", *_identity(partition), log_start_offset)
+
+    def list_mined_from(self) -> dict[PartitionId, int]:
+        return {PartitionId(*row[:4]): row[4] for row in self._run("list_mined_from")}
 
     def list_lives(self) -> list[TopicLife]:
         return [
@@ -168,6 +173,7 @@ class DuckDBCatalogue(MiningTables):
                     segment.path,
                     segment.reject_count,
                     segment.rejects_path,
+                    segment.backfilled_ms,
                 )
 
     def expire_segments(

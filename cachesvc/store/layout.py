@@ -5,6 +5,7 @@
     <store>/log/<connection>/<topic>/i<incarnation>/partition=<n>/<base>-<end>-<token>-<crc>.parquet
     <store>/rejects/…                                  same tree: records turned away
     <store>/journal/<connection>/<topic>/i<incarnation>/partition=<n>/<base>.journal
+    <store>/journal/…/<base>-<token>.backfill          of older ranges, which are mined afterwards
     <store>/quarantine/…                               damaged pieces, kept for a look
 
 Offsets in file names have 20 digits, so that names sort as offsets do. A token makes every file
@@ -25,6 +26,7 @@ REJECTS = "rejects"
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
 JOURNAL_SUFFIX = ".journal"
+BACKFILL_SUFFIX = ".backfill"
 TEMPORARY_SUFFIX = ".tmp"
 
 _CHECKED_NAME = re.compile(r"\d{20}-\d{20}-[0-9a-f]{8}-(?P<crc>[0-9a-f]{8})\.parquet")
@@ -44,6 +46,17 @@ def partition_directory(partition: PartitionId) -> PurePosixPath:
 def journal_path(partition: PartitionId, base_offset: int) -> PurePosixPath:
     """Of the journal that begins at ``base_offset``, relative to the store."""
     return JOURNAL / partition_directory(partition) / f"{base_offset:020d}{JOURNAL_SUFFIX}"
+
+
+def backfill_path(partition: PartitionId, base_offset: int) -> PurePosixPath:
+    """Of a new journal of a range below the log, relative to the store; no file had it before."""
+    name = f"{base_offset:020d}-{secrets.token_hex(4)}{BACKFILL_SUFFIX}"
+    return JOURNAL / partition_directory(partition) / name
+
+
+def base_offset(journal: Path) -> int:
+    """The offset at which a journal begins, as its name says."""
+    return int(journal.stem.partition("-")[0])
 
 
 def segment_directory(partition: PartitionId) -> PurePosixPath:
@@ -72,13 +85,13 @@ def footer_checksum(name: str) -> int | None:
     return int(match["crc"], 16) if match else None
 
 
-def find_journals(store: Path) -> dict[PartitionId, list[Path]]:
+def find_journals(store: Path, suffix: str = JOURNAL_SUFFIX) -> dict[PartitionId, list[Path]]:
     """The journal files of each partition, in offset order, as absolute paths."""
     found: dict[PartitionId, list[Path]] = {}
     root = store / JOURNAL
-    for path in sorted(root.glob(f"*/*/i*/partition=*/*{JOURNAL_SUFFIX}")):
+    for path in sorted(root.glob(f"*/*/i*/partition=*/*{suffix}")):
         match = _PARTITION_PATH.fullmatch(path.parent.relative_to(root).as_posix())
-        if match is None or not path.stem.isdigit():
+        if match is None or not path.stem.partition("-")[0].isdigit():
             continue
         partition = PartitionId(match["c"], match["t"], int(match["i"]), int(match["p"]))
         found.setdefault(partition, []).append(path)

@@ -23,6 +23,7 @@ class MemoryCatalogue(MemoryMiningTables):
     def __init__(self) -> None:
         super().__init__()
         self._partitions: dict[PartitionId, int] = {}
+        self._mined_from: dict[PartitionId, int] = {}
         self._epochs: dict[TopicId, int] = {}
         self._lives: dict[TopicId, TopicLife] = {}
         self._lost: dict[PartitionId, dict[int, LostRange]] = {}
@@ -41,7 +42,10 @@ class MemoryCatalogue(MemoryMiningTables):
         return dict(sorted(self._partitions.items()))
 
     def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
-        self._partitions[partition] = log_start_offset
+        self._partitions[partition] = self._mined_from[partition] = log_start_offset
+
+    def list_mined_from(self) -> dict[PartitionId, int]:
+        return dict(sorted(self._mined_from.items()))
 
     def list_lives(self) -> list[TopicLife]:
         return [self._lives[topic] for topic in sorted(self._lives)]

@@ -122,7 +122,10 @@ class Catalogue(MiningCatalogue, Protocol):
         """Every known partition with its log start offset."""
 
     def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
-        """Enters a partition, or moves its log start."""
+        """Enters a partition that is mined from this offset on, or moves the start of its log."""
+
+    def list_mined_from(self) -> dict[PartitionId, int]:
+        """Where mining of each partition began; what lies before was never cached."""
 
     def list_lives(self) -> list[TopicLife]:
         """Every life of every topic, ordered by topic and incarnation."""

@@ -24,7 +24,17 @@ create table if not exists segments (
     base_offset bigint not null, end_offset bigint not null, record_count bigint not null,
     bytes bigint not null, min_timestamp_ms bigint not null, max_timestamp_ms bigint not null,
     created_ms bigint not null, level integer not null, path varchar not null,
-    reject_count bigint not null, rejects_path varchar not null
+    reject_count bigint not null, rejects_path varchar not null,
+    -- When the newest range that was mined afterwards was sealed; 0 without any.
+    backfilled_ms bigint not null
+);
+-- For catalogues from before it was there.
+alter table segments add column if not exists backfilled_ms bigint default 0;
+-- Where mining of a partition began; what lies before was never cached.
+create table if not exists mined_from (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null, "offset" bigint not null,
+    primary key (connection, topic, incarnation, "partition")
 );
 -- Files that the manifest named once; the sweep deletes them after a grace time.
 create table if not exists retired_files (path varchar not null, retired_ms bigint not null);
@@ -147,6 +157,13 @@ order by all;
 insert into partitions values (?, ?, ?, ?, ?)
 on conflict do update set log_start_offset = excluded.log_start_offset;
 
+-- name: list_mined_from
+select connection, topic, incarnation, "partition", "offset" from mined_from order by all;
+
+-- name: put_mined_from
+insert into mined_from values (?, ?, ?, ?, ?)
+on conflict do update set "offset" = excluded."offset";
+
 -- name: list_lives
 select connection, topic, incarnation, source_id, cause from topic_lives order by all;
 
@@ -170,12 +187,13 @@ returning epoch;
 
 -- name: list_segments
 select connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,
-    min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path
+    min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path,
+    backfilled_ms
 from segments
 order by connection, topic, incarnation, "partition", base_offset;
 
 -- name: insert_segment
-insert into segments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into segments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: delete_segment
 delete from segments where path = ?;

@@ -47,11 +47,25 @@ class SegmentLayout:
         return max(0, bisect_right(self.first_offsets, offset) - 1)
 
 
-def seal_journal(store: Path, partition: PartitionId, journal: JournalFile, now_ms: int) -> Segment:
+def seal_journal(
+    store: Path,
+    partition: PartitionId,
+    journal: JournalFile,
+    now_ms: int,
+    *,
+    backfilled: bool = False,
+) -> Segment:
     """Writes the segment of a journal that takes no more appends. Blocking; bounded memory.
 
     The files are durable afterwards and named by nobody: list them in the manifest, or the sweep
     takes them.
+
+    Args:
+        store: The store's directory.
+        partition: Whose journal it is.
+        journal: Complete, with its index.
+        now_ms: The present.
+        backfilled: Whether its range was mined afterwards.
 
     Raises:
         DamagedFile: A frame of the journal fails its checksum, or does not hold what it says.
@@ -68,6 +82,7 @@ def seal_journal(store: Path, partition: PartitionId, journal: JournalFile, now_
         else (),
         now_ms=now_ms,
         level=0,
+        backfilled_ms=now_ms if backfilled else 0,
     )
     _check_complete(store, segment, index.record_count, index.reject_count)
     return segment
@@ -101,6 +116,7 @@ def merge_segments(
         _all_tables([store / s.rejects_path for s in segments if s.rejects_path], given_up),
         now_ms=now_ms,
         level=level,
+        backfilled_ms=max(segment.backfilled_ms for segment in segments),
     )
     _check_complete(
         store,
@@ -224,6 +240,7 @@ def _write_segment(
     *,
     now_ms: int,
     level: int,
+    backfilled_ms: int,
 ) -> Segment:
     base, end = covered
     metadata = {
@@ -267,6 +284,7 @@ def _write_segment(
         path=path.as_posix(),
         reject_count=rejected.rows,
         rejects_path=(rejects_directory / rejected.name).as_posix() if rejected.rows else "",
+        backfilled_ms=backfilled_ms,
     )
 
 

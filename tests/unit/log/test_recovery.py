@@ -37,7 +37,7 @@ def journal(store: Path, frames: Sequence[Frame]) -> Path:
 
 def recover(store: Path, segments: Sequence[Segment] = (), log_start: int = 0) -> PartitionLog:
     found = layout.find_journals(store).get(ORDERS, [])
-    return recover_partition(store, ORDERS, log_start, segments, found)
+    return recover_partition(store, ORDERS, log_start, segments, found)[0]
 
 
 def shown(log: PartitionLog) -> list[tuple[int, int, str]]:

@@ -1,0 +1,93 @@
+"""The logs below a partition's top one: what was cached of it before, with holes between.
+
+A *stretch* is a log without holes. The topmost grows with the source. One below it ends where
+something is missing, and grows while that is being mined afterwards (``backfill``); when it has come
+up to the one above, the two become one. Invariant: the stretches of a partition neither overlap nor
+touch, but for the moment between coming up and becoming one.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.model import PartitionId
+
+
+class Stretches:
+    """All stretches of all partitions. Belongs to one event loop.
+
+    Args:
+        tops: The top one of each partition.
+    """
+
+    def __init__(self, tops: Mapping[PartitionId, PartitionLog]) -> None:
+        self._tops = tops
+        self._below: dict[PartitionId, list[PartitionLog]] = {}
+
+    def enter(self, partition: PartitionId, below: list[PartitionLog]) -> None:
+        """Enters the lower stretches of a partition as they were found, in offset order."""
+        if below:
+            self._below[partition] = below
+            self._link(partition)
+
+    def below(self, partition: PartitionId) -> list[PartitionLog]:
+        """The lower stretches of a partition, in offset order."""
+        return list(self._below.get(partition, ()))
+
+    def of(self, partition: PartitionId) -> list[PartitionLog]:
+        """All stretches of a known partition, in offset order."""
+        return [*self._below.get(partition, ()), self._tops[partition]]
+
+    def all_below(self) -> Iterator[PartitionLog]:
+        """The lower stretches of all partitions."""
+        for below in list(self._below.values()):
+            yield from list(below)
+
+    def at(self, partition: PartitionId, offset: int) -> PartitionLog | None:
+        """The stretch that has ``offset``, or takes it next; None in a hole."""
+        stretches = self.of(partition)
+        found = bisect_right(stretches, offset, key=lambda log: log.log_start_offset) - 1
+        if found < 0:
+            return None
+        log = stretches[found]
+        return log if log.above is None or offset <= log.accepted_end_offset else None
+
+    def reach(self, partition: PartitionId, offset: int) -> PartitionLog:
+        """The stretch from which to read ``offset``.
+
+        In a hole that is a new, empty one that begins there. Of a life of the topic that is over
+        nothing can be mined any more: there it is the one behind the hole.
+        """
+        log = self.at(partition, offset)
+        if log is not None:
+            return log
+        if self._tops[partition].ended_by is not None:
+            return next(log for log in self.of(partition) if offset < log.log_start_offset)
+        log = PartitionLog(partition, offset)
+        below = [*self._below.get(partition, ()), log]
+        self._below[partition] = sorted(below, key=lambda each: each.log_start_offset)
+        self._link(partition)
+        return log
+
+    def join(self, log: PartitionLog) -> None:
+        """Makes a stretch that has come up to the one above a part of that."""
+        assert log.above is not None
+        self._remove(log)
+        log.above.take_over(log)
+
+    def drop(self, log: PartitionLog) -> None:
+        """Forgets an empty lower stretch."""
+        assert log.empty
+        self._remove(log)
+
+    def _remove(self, log: PartitionLog) -> None:
+        below = self._below[log.id]
+        below.remove(log)
+        if not below:
+            del self._below[log.id]
+        self._link(log.id)
+
+    def _link(self, partition: PartitionId) -> None:
+        stretches = self.of(partition)
+        for log, above in zip(stretches, stretches[1:], strict=False):
+            log.above = above
