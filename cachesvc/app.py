@@ -288,11 +288,12 @@ class _Service:
         servicer = MiningServicer(self._store, sources, assignments, connections, settings, admit)
         return AgentServer(mining.listen, *key_pair, servicer)
 
-    def _reader_settings(self) -> dict[str, int]:
+    def _reader_settings(self) -> dict[str, float]:
         mining = self._config.mining
         return {
             "append_window_bytes_max": mining.append_window_bytes_max,
             "batch_records_max": mining.batch_records_max,
+            "backfill_share": mining.backfill_share,
         }
 
     def _work(self, connection: ConnectionConfig) -> ConnectionWork:

@@ -75,6 +75,9 @@ class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     readers: Annotated[int, Meta(ge=0, le=64)] = 1
     # Bytes of appends that a reader may have unacknowledged. 64 KiB to 4 GiB.
     append_window_bytes_max: Annotated[int, Meta(ge=64 * KIB, le=4 * GIB)] = 32 * MIB
+    # Of the time in which a reader has newer records to mine, what older ranges may take that a
+    # subscriber asks for. 0.01 to 1.
+    backfill_share: Annotated[float, Meta(ge=0.01, le=1)] = 0.25
     # Records in one append. 1 to 1,000,000.
     batch_records_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
     # Seconds between looks for new topics and partitions. 0.1 to 86,400.

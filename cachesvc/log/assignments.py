@@ -68,6 +68,7 @@ class Assignments:
         self.on_silent: Callable[[int], None] = lambda pid: None
         """Called with the process id of a reader of this machine that has gone silent."""
         sources.subscribe(self.plan_again)
+        store.backfill.on_change = self.plan_again
         mining.on_change(self.plan_again)
 
     # What is needed
@@ -238,15 +239,20 @@ class Assignments:
             assigned = readers[name].assigned
             before = assigned.get(topic)
             numbers = self._entering.partitions(source, topic)
-            rest = numbers, life.source_id, from_earliest
+            missing = self._missing(topic_id, numbers)
+            rest = numbers, life.source_id, from_earliest, missing
             if before is None or before.topic != topic_id:
                 epoch = await self._store.catalogue.call(
                     lambda port, t=topic_id: port.raise_epoch(t, time.time_ns() // 1_000_000)  # type: ignore[misc]
                 )
                 self._epochs[topic_id] = epoch
                 assigned[topic] = Assigned(topic_id, epoch, *rest)
-            elif before.partitions != numbers:
+            elif (before.partitions, before.missing) != (numbers, missing):
                 assigned[topic] = Assigned(topic_id, before.epoch, *rest)
+
+    def _missing(self, topic: TopicId, numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+        wanted = [(n, self._store.backfill.wanted(topic.partition(n))) for n in numbers]
+        return tuple((number, hole.end) for number, hole in wanted if hole is not None)
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
         """Makes the logs of these topics' partitions, those that are new; see ``Entering``."""
@@ -278,9 +284,11 @@ class Assignments:
                 why = reports[topic][1] if topic in reports else ""
                 state, error = self._tasks.shown(source.name, topic)
                 self.report(log.id, None, state, error or why)
+                self.report_backfill(log.id, state, error or why)
                 continue
             if log.source.state in _NOT_MINED:
                 self.report(log.id, None, MiningState.STARTING, "")
+                self.report_backfill(log.id, MiningState.STARTING, "")
             said.setdefault(topic, []).append((log.source.state, log.source.error))
         for topic, states in said.items():
             event, error = report_event(states)
@@ -310,17 +318,18 @@ class Assignments:
             return
         if problem:
             self._settle(partition.topic_id, problem)
-        source = log.source
-        changed = (source.state, source.error) != (state, error)
+        newly_known = high_watermark is not None and log.source.high_watermark is None
         if high_watermark is not None:
-            newly_known = source.high_watermark is None
-            source.high_watermark = max(high_watermark, log.log_end_offset)
-            changed = changed or newly_known
-        source.state = state
-        source.error = error
-        if changed:
+            log.source.high_watermark = max(high_watermark, log.log_end_offset)
+        if log.set_state(state, error) or newly_known:
             log.notify()
             self.plan_again()
+
+    def report_backfill(self, partition: PartitionId, state: MiningState, error: str) -> None:
+        """Notes what a reader says of the older ranges of a partition, for those who want them."""
+        for log in self._store.stretches.below(partition):
+            if log.set_state(state, error):
+                log.notify()
 
     def _settle(self, topic: TopicId, problem: str) -> None:
         """Has a topic that is no continuation of its log looked at."""
@@ -333,6 +342,7 @@ class Assignments:
         """Notes that a reader cannot reach the source of these partitions."""
         for partition in partitions:
             self.report(partition, None, MiningState.SOURCE_UNREACHABLE, error)
+            self.report_backfill(partition, MiningState.SOURCE_UNREACHABLE, error)
 
 
 def resume_offsets(store: LogStore, assigned: Assigned) -> Mapping[int, int]:

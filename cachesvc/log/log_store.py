@@ -9,10 +9,12 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from cachesvc.errors import PreconditionFailed, StoreLocked
+from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.lives import TopicLives
@@ -23,11 +25,12 @@ from cachesvc.log.recovery import recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.stretches import Stretches
 from cachesvc.log.writer import LogWriter
-from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.model import GapCause, LostRange, PartitionId, Segment, TopicId, TopicLife
 from cachesvc.policy.lives import next_life
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.ports import Catalogue
 
 _ROLL_CHECK_S = 1.0
 _READ_THREADS = 4
@@ -62,6 +65,7 @@ class LogStore:
         writer: Accepts frames.
         builds: Data files that are being written.
         stretches: What is cached of partitions with holes between.
+        backfill: What of that is missing and wanted.
         path: The directory.
     """
 
@@ -70,6 +74,7 @@ class LogStore:
         self._lock = lock
         self._logs: dict[PartitionId, PartitionLog] = {}
         self.stretches = Stretches(self._logs)
+        self.backfill = Backfill(self.stretches)
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
@@ -200,11 +205,18 @@ class LogStore:
                     each.ended_by = self.lives.ended_by(known)
                     each.notify()
 
-    async def lose(self, log: PartitionLog, lost: LostRange) -> None:
-        """Notes a range that the source had deleted before it was mined; durable on return."""
+    async def lose(self, log: PartitionLog, begin: int, end: int) -> None:
+        """Notes that the source has ``[begin, end)`` no more; durable on return.
+
+        What was cached once has gone here as well, what was not had gone there before.
+        """
         now_ms = time.time_ns() // 1_000_000
-        await self.catalogue.call(lambda port: port.put_lost(log.id, lost, now_ms))
-        log.lose(lost)
+        middle = min(max(begin, log.top.mined_from), end) if log.above is not None else end
+        never = LostRange(begin, middle, GapCause.SOURCE_RETENTION)
+        once = LostRange(middle, end, GapCause.CACHE_RETENTION)
+        for lost in filter(_is_something, (never, once)):
+            await self.catalogue.call(partial(_put_lost, log.id, lost, now_ms))
+            log.lose(lost)
 
     async def begin_at(self, log: PartitionLog, offset: int) -> None:
         """Moves the start of an empty log to where the source turned out to begin."""
@@ -248,9 +260,7 @@ class LogStore:
         while True:
             await asyncio.sleep(_ROLL_CHECK_S)
             self.writer.roll_due(self.every(), time.time_ns() // 1_000_000)
-            for log in self.stretches.all_below():
-                if log.complete:
-                    self._join(log)
+            self.backfill.tend(self._join)
 
     def _join(self, log: PartitionLog) -> None:
         """Makes a stretch that came up to the one above a part of it, as soon as it is sealed."""
@@ -270,6 +280,14 @@ class LogStore:
                 active.file.close()
         self.catalogue.close()
         self._lock.close()
+
+
+def _put_lost(partition: PartitionId, lost: LostRange, now_ms: int, port: Catalogue) -> None:
+    port.put_lost(partition, lost, now_ms)
+
+
+def _is_something(lost: LostRange) -> bool:
+    return lost.begin < lost.end
 
 
 def _has(log: PartitionLog, lost: LostRange) -> bool:

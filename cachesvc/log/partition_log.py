@@ -1,7 +1,8 @@
 """One partition's log: what is cached, where it lies, and who wants to know when it grows.
 
 A partition has one log that grows with its source, and perhaps others below it, apart by what is
-missing (``stretches``). Belongs to the event loop; nothing here waits or touches a file. Invariants:
+missing (``stretches``). Belongs to the event loop; nothing here waits or touches a file.
+Invariants:
 
 * ``log_start_offset <= log_end_offset``; both only grow, but for the start of a log that another
   one below it has come up to.
@@ -153,6 +154,12 @@ class PartitionLog:
         if self.source.high_watermark is None:
             return None
         return max(0, self.source.high_watermark - self.log_end_offset)
+
+    def set_state(self, state: MiningState, error: str) -> bool:
+        """Notes what mining does; whether that is news."""
+        news = (self.source.state, self.source.error) != (state, error)
+        self.source.state, self.source.error = state, error
+        return news
 
     def begin_at(self, offset: int) -> None:
         """Moves an empty log to where the source begins."""

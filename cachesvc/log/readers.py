@@ -17,6 +17,7 @@ class Assigned:
         source_id: The cluster's own id of it; empty where it has none.
         from_earliest: Whether mining of an empty log begins wherever the source does, and not at
             the log's start.
+        missing: Partitions with something older to be mined, and where the lowest of it ends.
     """
 
     topic: TopicId
@@ -24,6 +25,7 @@ class Assigned:
     partitions: tuple[int, ...]
     source_id: str = ""
     from_earliest: bool = True
+    missing: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True, eq=False)

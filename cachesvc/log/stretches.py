@@ -1,16 +1,17 @@
 """The logs below a partition's top one: what was cached of it before, with holes between.
 
 A *stretch* is a log without holes. The topmost grows with the source. One below it ends where
-something is missing, and grows while that is being mined afterwards (``backfill``); when it has come
-up to the one above, the two become one. Invariant: the stretches of a partition neither overlap nor
-touch, but for the moment between coming up and becoming one.
+something is missing, and grows while that is being mined afterwards (``backfill``); when it has
+come up to the one above, the two become one. Invariant: the stretches of a partition neither
+overlap nor touch, but for the moment between coming up and becoming one.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import PartitionId
+from cachesvc.model import MiningState, PartitionId
 
 
 class Stretches:
@@ -64,6 +65,7 @@ class Stretches:
         if self._tops[partition].ended_by is not None:
             return next(log for log in self.of(partition) if offset < log.log_start_offset)
         log = PartitionLog(partition, offset)
+        log.source.state = MiningState.STARTING
         below = [*self._below.get(partition, ()), log]
         self._below[partition] = sorted(below, key=lambda each: each.log_start_offset)
         self._link(partition)
@@ -89,5 +91,5 @@ class Stretches:
 
     def _link(self, partition: PartitionId) -> None:
         stretches = self.of(partition)
-        for log, above in zip(stretches, stretches[1:], strict=False):
+        for log, above in pairwise(stretches):
             log.above = above

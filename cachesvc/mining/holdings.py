@@ -17,6 +17,7 @@ class AssignedTopic:
         epoch: Goes with every append.
         resume_offsets: Where to go on, per partition; -1 for the source's earliest.
         source_id: The cluster's own id of this life of it; empty where that is not known.
+        end_offsets: Where to end, per partition; nowhere for those that it does not name.
     """
 
     topic: str
@@ -24,6 +25,7 @@ class AssignedTopic:
     epoch: int
     resume_offsets: Mapping[int, int]
     source_id: str = ""
+    end_offsets: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +38,7 @@ class HeldPartition:
         epoch: Goes with every append.
         source_id: The cluster's own id of the topic; empty where that is not known.
         next_offset: Where the next append begins; -1 for wherever the source begins.
+        end_offset: Where mining of it is done; None for never.
         life: Grows when mining moves; what was fetched or sent in an older life does not count.
         blocked: Why mining stopped at ``next_offset``; empty while it did not.
         failure: Why mining does not get on; empty while it does.
@@ -47,11 +50,17 @@ class HeldPartition:
     epoch: int
     next_offset: int
     source_id: str = ""
+    end_offset: int | None = None
     life: int = 0
     blocked: str = ""
     failure: str = ""
     setbacks: int = 0
     _backoff: Backoff = field(default_factory=Backoff)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing of it is left to mine."""
+        return self.end_offset is not None and self.next_offset >= self.end_offset
 
     def get_on(self) -> None:
         """The service took an append."""
@@ -111,9 +120,9 @@ class Holdings:
     def assign(self, topics: Sequence[AssignedTopic]) -> Changes:
         """Takes over the whole of an assignment.
 
-        A partition that is held under the same epoch stays as it is, whatever its resume offset
-        says: the service told it before it saw what is on its way. A topic lost by ``lose`` comes
-        back with a newer epoch only.
+        A partition that is held under the same epoch, to the same end, stays as it is, whatever its
+        resume offset says: the service told it before it saw what is on its way. A topic lost by
+        ``lose`` comes back with a newer epoch only.
         """
         wanted = {
             SourcePartition(topic.topic, number): (topic, offset)
@@ -125,7 +134,14 @@ class Holdings:
         for partition in dropped:
             del self._held[partition]
         taken = [
-            HeldPartition(partition, topic.incarnation, topic.epoch, offset, topic.source_id)
+            HeldPartition(
+                partition,
+                topic.incarnation,
+                topic.epoch,
+                offset,
+                topic.source_id,
+                topic.end_offsets.get(partition.number),
+            )
             for partition, (topic, offset) in wanted.items()
             if partition not in self._held
         ]
@@ -152,4 +168,5 @@ def _same(held: HeldPartition, wanted: tuple[AssignedTopic, int] | None) -> bool
     if wanted is None:
         return False
     topic, _ = wanted
-    return (held.epoch, held.incarnation) == (topic.epoch, topic.incarnation)
+    end = topic.end_offsets.get(held.partition.number)
+    return (held.epoch, held.incarnation, held.end_offset) == (topic.epoch, topic.incarnation, end)

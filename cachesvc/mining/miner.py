@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -21,17 +22,18 @@ from cachesvc.mining.holdings import AssignedTopic, HeldPartition, Holdings
 from cachesvc.mining.source import (
     EARLIEST,
     POLL_BYTES_MAX,
+    BatchUntil,
     ProblemReason,
     SourceBatch,
     SourceReader,
 )
-from cachesvc.mining.uplink import Answer, PartitionReport, ServiceLost, Uplink
+from cachesvc.mining.uplink import Answer, Lane, PartitionReport, ServiceLost
 from cachesvc.mining.window import AppendWindow, InFlight
 from cachesvc.model import MiningState, NonJsonPolicy
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_STALE_EPOCH = "STALE_EPOCH"
+_NOT_OURS = ("STALE_EPOCH", "NOT_WANTED")
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True):
@@ -46,6 +48,7 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
         non_json_policy: What becomes of records that are not JSON objects.
         append_window_bytes_max: Bytes of appends that may be unacknowledged.
         batch_records_max: Records in one append.
+        backfill_share: Of the time in which newer records are mined, what older ones may take.
     """
 
     name: str
@@ -56,6 +59,11 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
     non_json_policy: NonJsonPolicy = NonJsonPolicy.REJECT
     append_window_bytes_max: int = 32 << 20
     batch_records_max: int = ROWS_MAX
+    backfill_share: float = 0.25
+
+
+async def no_rest(busy_s: float) -> None:
+    """For a miner that never has to let another one go first."""
 
 
 class Miner:
@@ -63,17 +71,32 @@ class Miner:
 
     Decoding runs in one thread and encoding in another, so that the two overlap wherever they
     leave the interpreter lock: in decompression, Arrow and compression.
+
+    Args:
+        lane: Takes the appends.
+        source: Where records come from.
+        connection: How to mine.
+        window_bytes_max: Bytes of appends that may be unacknowledged.
+        rest: Called with the seconds that each piece of work took; mining goes on behind it.
     """
 
     def __init__(
-        self, uplink: Uplink, source: SourceReader, connection: ConnectionSettings
+        self,
+        lane: Lane,
+        source: SourceReader,
+        connection: ConnectionSettings,
+        window_bytes_max: int,
+        rest: Callable[[float], Awaitable[None]] = no_rest,
     ) -> None:
-        self._uplink = uplink
+        self._lane = lane
         self._source = source
         self._connection = connection
+        self._rest = rest
         self._rows_max = min(connection.batch_records_max, ROWS_MAX)
         self._holdings = Holdings()
-        self._window = AppendWindow(connection.append_window_bytes_max)
+        self._window = AppendWindow(window_bytes_max)
+        self.busy_s = 0.0
+        """Seconds spent on records since it was made."""
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
@@ -114,10 +137,11 @@ class Miner:
         while True:
             await self._window.wait_for_room()
             work = [
-                (batch, held, held.life)
+                (_until(batch, held.end_offset), held, held.life)
                 for batch in await self._source.poll()
-                if (held := self._holdings.get(batch.partition)) is not None
+                if (held := self._holdings.get(batch.partition)) is not None and not held.done
             ]
+            began_s = time.monotonic()
             for batch, held, _ in work:
                 expected = held.next_offset in (EARLIEST, batch.base_offset)
                 assert expected, "batches follow one another"
@@ -125,6 +149,9 @@ class Miner:
                 await self._mine_large(*work[0])
             else:
                 await self._mine_small(work)
+            took_s = time.monotonic() - began_s
+            self.busy_s += took_s
+            await self._rest(took_s)
 
     async def _mine_large(self, batch: SourceBatch, held: HeldPartition, life: int) -> None:
         """Decodes one chunk while the one before is being encoded."""
@@ -169,7 +196,9 @@ class Miner:
                 return False
             self._window.sent(InFlight(held, life, append.end_offset, append.bytes))
             held.next_offset = append.end_offset
-            await self._uplink.append(self._connection.name, held, append)
+            await self._lane.append(self._connection.name, held, append)
+            if held.done:
+                self._source.pause(held.partition)
         if not self._holdings.holds(held, life):
             return False
         if encoded.blocked_by is None:
@@ -201,7 +230,7 @@ class Miner:
             ServiceLost: The service is gone, or its answers make no sense.
         """
         while True:
-            answer = await self._uplink.answer()
+            answer = await self._lane.answer()
             append = self._window.answered()
             if append is None or append.held.partition != answer.partition:
                 raise ServiceLost("the service answers an append that was not sent")
@@ -220,7 +249,7 @@ class Miner:
                 "log_end_offset": answer.log_end_offset,
             },
         )
-        if answer.refused == _STALE_EPOCH:
+        if answer.refused in _NOT_OURS:
             for partition in self._holdings.lose(
                 held.partition.topic, held.incarnation, held.epoch
             ):
@@ -258,14 +287,19 @@ class Miner:
         """
         for held in list(self._holdings):
             problem = self._source.status(held.partition).problem
-            if problem is None or problem.resume_offset is None or held.next_offset == EARLIEST:
+            if problem is None or problem.resume_offset is None or held.done:
                 continue
-            lost = EncodedAppend(held.next_offset, problem.resume_offset, gap=True)
+            if held.next_offset == EARLIEST:
+                continue
+            begin, end = held.next_offset, problem.resume_offset
+            if held.end_offset is not None:
+                end = min(end, held.end_offset)
+            lost = EncodedAppend(begin, end, gap=True)
             _log.warning(
                 "the source deleted records before they were mined",
                 extra={"event": "source_gap", **_fields(held), "error": str(problem)},
             )
-            if await self._send(held, held.life, Encoded([lost])):
+            if await self._send(held, held.life, Encoded([lost])) and not held.done:
                 self._source.add(held.partition, lost.end_offset, held.source_id)
 
     # How things are
@@ -292,8 +326,18 @@ class Miner:
             state = MiningState.STARTING
         unsettled = problem.reason.value if problem is not None and problem.reason.final else ""
         return PartitionReport(
-            held.partition, held.incarnation, status.high_watermark, state, error, unsettled
+            held.partition,
+            held.incarnation,
+            status.high_watermark,
+            state,
+            error,
+            unsettled,
+            self._lane.backfill,
         )
+
+
+def _until(batch: SourceBatch, end_offset: int | None) -> SourceBatch:
+    return batch if end_offset is None else BatchUntil(batch, end_offset)
 
 
 def _fields(held: HeldPartition) -> dict[str, object]:

@@ -15,12 +15,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import msgspec
 
 from cachesvc.errors import CacheError, PreconditionFailed
+from cachesvc.mining.backfilling import Backfilling
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka import KafkaSettings, KafkaSource, security_of
 from cachesvc.mining.miner import ConnectionSettings, Miner
@@ -35,6 +36,9 @@ _STDIN = 0
 # A chunk of records is a hundred thousand objects that die young and refer to nothing. With the
 # collector's default of 700 it costs as much as the decoding.
 _GC_THRESHOLDS = (50_000, 20, 100)
+# An older range ends somewhere, and what is fetched behind that was fetched in vain.
+_BACKFILL_AHEAD_BYTES = 8 << 20
+_BACKFILL_FETCH_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +70,34 @@ class ReaderSettings:
 
 def kafka_source(connection: ConnectionSettings) -> SourceReader:
     """The source that a connection means."""
+    return KafkaSource(_kafka_settings(connection))
+
+
+def kafka_backfill_source(connection: ConnectionSettings) -> SourceReader:
+    """The same for older ranges."""
     return KafkaSource(
-        KafkaSettings(
-            bootstrap_servers=connection.bootstrap_servers,
-            security=security_of(connection),
-            client_id=f"cachesvc-{connection.name}",
+        replace(
+            _kafka_settings(connection),
+            fetch_bytes_max=_BACKFILL_AHEAD_BYTES,
+            partition_bytes_max=_BACKFILL_FETCH_BYTES,
         )
     )
+
+
+def _kafka_settings(connection: ConnectionSettings) -> KafkaSettings:
+    return KafkaSettings(
+        bootstrap_servers=connection.bootstrap_servers,
+        security=security_of(connection),
+        client_id=f"cachesvc-{connection.name}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSources:
+    """How a reader makes its sources: of new records, and of older ranges."""
+
+    tail: Callable[[ConnectionSettings], SourceReader] = kafka_source
+    backfill: Callable[[ConnectionSettings], SourceReader] = kafka_backfill_source
 
 
 class _Stopped(Exception):
@@ -81,7 +106,7 @@ class _Stopped(Exception):
 
 async def run_reader(
     settings: ReaderSettings,
-    make_source: Callable[[ConnectionSettings], SourceReader] = kafka_source,
+    make_sources: MakeSources | None = None,
 ) -> None:
     """Runs a reader until SIGTERM, SIGINT, or the end of standard input if that counts.
 
@@ -95,7 +120,7 @@ async def run_reader(
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
         async with _stop_signals(settings.exit_with_parent) as stopping:
-            await _keep_joined(settings, make_source, stopping)
+            await _keep_joined(settings, make_sources or MakeSources(), stopping)
     finally:
         gc.set_threshold(*thresholds)
     _log.info("a reader ends", extra={"event": "reader_stopped", "reader": settings.name})
@@ -103,13 +128,13 @@ async def run_reader(
 
 async def _keep_joined(
     settings: ReaderSettings,
-    make_source: Callable[[ConnectionSettings], SourceReader],
+    make_sources: MakeSources,
     stopping: asyncio.Event,
 ) -> None:
     backoff = Backoff(0.1, settings.retry_s_max)
     while not stopping.is_set():
         began_s = time.monotonic()
-        lost = await _membership(settings, make_source, stopping)
+        lost = await _membership(settings, make_sources, stopping)
         if lost is None:
             return
         if time.monotonic() - began_s > settings.retry_s_max:
@@ -126,7 +151,7 @@ async def _keep_joined(
 
 async def _membership(
     settings: ReaderSettings,
-    make_source: Callable[[ConnectionSettings], SourceReader],
+    make_sources: MakeSources,
     stopping: asyncio.Event,
 ) -> CacheError | None:
     """Joins and mines; returns why that ended, None when asked to stop."""
@@ -134,7 +159,7 @@ async def _membership(
     refused: PreconditionFailed | None = None
     try:
         async with connect(settings.service, settings.roots, settings.token) as uplink:
-            await _mine(settings, make_source, uplink, stopping)
+            await _mine(settings, make_sources, uplink, stopping)
     except* _Stopped:
         pass
     except* ServiceLost as group:
@@ -148,23 +173,29 @@ async def _membership(
 
 async def _mine(
     settings: ReaderSettings,
-    make_source: Callable[[ConnectionSettings], SourceReader],
+    make_sources: MakeSources,
     uplink: Uplink,
     stopping: asyncio.Event,
 ) -> None:
     connection = await _unless(stopping, _join(settings, uplink))
-    source = make_source(connection)
-    miner = Miner(uplink, source, connection)
+    source = make_sources.tail(connection)
+    miner = Miner(uplink.tail, source, connection, connection.append_window_bytes_max)
+    backfilling = Backfilling(
+        uplink.backfill, connection, lambda: make_sources.backfill(connection), miner
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
             mining = tasks.create_task(miner.mine())
             tasks.create_task(source.run())
             tasks.create_task(miner.take_answers())
-            tasks.create_task(_follow(uplink, miner))
-            tasks.create_task(_report(uplink, source, miner, settings.report_interval_s))
+            tasks.create_task(_follow(uplink, miner, backfilling, tasks))
+            tasks.create_task(
+                _report(uplink, source, miner, backfilling, settings.report_interval_s)
+            )
             tasks.create_task(_flush(stopping, mining, miner, settings.flush_timeout_s))
     finally:
         miner.close()
+        backfilling.close()
 
 
 async def _join(settings: ReaderSettings, uplink: Uplink) -> ConnectionSettings:
@@ -190,19 +221,28 @@ async def _join(settings: ReaderSettings, uplink: Uplink) -> ConnectionSettings:
     return connection
 
 
-async def _follow(uplink: Uplink, miner: Miner) -> None:
+async def _follow(
+    uplink: Uplink, miner: Miner, backfilling: Backfilling, tasks: asyncio.TaskGroup
+) -> None:
     while True:
         assignment = await uplink.assignment()
         miner.assign(assignment.topics)
+        backfilling.assign(assignment.backfills, tasks)
 
 
-async def _report(uplink: Uplink, source: SourceReader, miner: Miner, interval_s: float) -> None:
+async def _report(
+    uplink: Uplink,
+    source: SourceReader,
+    miner: Miner,
+    backfilling: Backfilling,
+    interval_s: float,
+) -> None:
     """Reports every ``interval_s``, and soon after a state has changed."""
     told: object = None
     told_s = float("-inf")
     while True:
         await miner.skip_lost()
-        reports = miner.reports()
+        reports = [*miner.reports(), *await backfilling.reports()]
         states = [(report.partition, report.state, report.error) for report in reports]
         now_s = time.monotonic()
         if (states, source.error) != told or now_s - told_s >= interval_s:

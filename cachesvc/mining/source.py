@@ -5,6 +5,7 @@ implements both on Kafka. A source partition is identified by topic and number; 
 a topic is meant, and which epoch mines it, is known to the reader and not to its source.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -134,6 +135,13 @@ class RecordColumns:
             None if self.headers is None else self.headers[begin:end],
         )
 
+    def until(self, end_offset: int) -> "RecordColumns":
+        """What lies before ``end_offset``, which is not before the begin."""
+        if self.end_offset <= end_offset:
+            return self
+        rows = bisect_left(self.offsets, end_offset)
+        return self.part(0, rows, self.base_offset, end_offset)
+
 
 class SourceBatch(Protocol):
     """What one fetch brought of one partition, not yet decoded."""
@@ -159,6 +167,37 @@ class SourceBatch(Protocol):
         Raises:
             DataLoss: The bytes are damaged (``SOURCE_DAMAGED``); earlier chunks are good.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class BatchUntil:
+    """A ``SourceBatch`` up to an offset, which is not before its begin."""
+
+    batch: SourceBatch
+    end_offset: int
+
+    @property
+    def partition(self) -> SourcePartition:
+        """See ``SourceBatch``."""
+        return self.batch.partition
+
+    @property
+    def base_offset(self) -> int:
+        """See ``SourceBatch``."""
+        return self.batch.base_offset
+
+    @property
+    def encoded_bytes(self) -> int:
+        """See ``SourceBatch``."""
+        return self.batch.encoded_bytes
+
+    def chunks(self, records_max: int) -> Iterator[RecordColumns]:
+        """See ``SourceBatch``."""
+        for chunk in self.batch.chunks(records_max):
+            if chunk.base_offset < self.end_offset:
+                yield chunk.until(self.end_offset)
+            if chunk.end_offset >= self.end_offset:
+                return
 
 
 class SourceReader(Protocol):

@@ -1,4 +1,4 @@
-"""A reader's two calls to the service, in terms of mining instead of gRPC."""
+"""A reader's calls to the service, in terms of mining instead of gRPC."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -51,10 +51,12 @@ class Assignment:
 
     Attributes:
         topics: Everything to mine from now on.
+        backfills: Older ranges to mine beside that.
         connection_json: Settings of the connection; empty except in the first message.
     """
 
     topics: Sequence[AssignedTopic]
+    backfills: Sequence[AssignedTopic]
     connection_json: str
 
 
@@ -69,6 +71,7 @@ class PartitionReport:
         state: What mining does.
         error: Why, where the state asks for a reason.
         problem: What only the service can settle; empty if there is no such thing.
+        backfill: Whether this is about an older range of it.
     """
 
     partition: SourcePartition
@@ -77,6 +80,7 @@ class PartitionReport:
     state: MiningState
     error: str
     problem: str = ""
+    backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +98,64 @@ class Answer:
     refused: str
 
 
+class Lane:
+    """One call for appends, which are answered in their order.
+
+    Args:
+        call: The call.
+        backfill: Whether its appends are of older ranges.
+    """
+
+    def __init__(self, call: Any, *, backfill: bool) -> None:
+        self._call = call
+        self.backfill = backfill
+
+    async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
+        """Sends an append; returns when gRPC has taken it."""
+        await _write(
+            self._call,
+            pb.AppendRequest(
+                connection=connection,
+                topic=held.partition.topic,
+                partition=held.partition.number,
+                incarnation=held.incarnation,
+                epoch=held.epoch,
+                base_offset=append.base_offset,
+                end_offset=append.end_offset,
+                record_count=append.record_count,
+                min_timestamp_ms=append.min_timestamp_ms,
+                max_timestamp_ms=append.max_timestamp_ms,
+                first_offset=append.first_offset,
+                payload=append.payload,
+                reject_count=append.reject_count,
+                rejects=append.rejects,
+                gap=append.gap,
+                backfill=self.backfill,
+            ),
+        )
+
+    async def answer(self) -> Answer:
+        """Waits for the answer to the oldest append that has none yet."""
+        response: pb.AppendResponse = await _read(self._call)
+        partition = SourcePartition(response.topic, response.partition)
+        return Answer(partition, response.log_end_offset, response.refused)
+
+
 class Uplink:
     """One membership. Every method raises ``ServiceLost`` once the service is gone.
 
-    One task may write and one may read on each of the two calls. Cancelling a write leaves it to
-    finish by itself; cancelling a read ends the call.
+    One task may write and one may read on each call. Cancelling a write leaves it to finish by
+    itself; cancelling a read ends the call.
+
+    Attributes:
+        tail: For what follows the log's end.
+        backfill: For older ranges.
     """
 
-    def __init__(self, join: Any, append: Any) -> None:
+    def __init__(self, join: Any, tail: Lane, backfill: Lane) -> None:
         self._join = join
-        self._append = append
+        self.tail = tail
+        self.backfill = backfill
 
     async def join(self, reader: str, connection: str, pid: int) -> None:
         """Says who is there; once, before everything else."""
@@ -126,6 +178,7 @@ class Uplink:
                 error=report.error,
                 incarnation=report.incarnation,
                 problem=report.problem,
+                backfill=report.backfill,
             )
         await _write(self._join, request)
 
@@ -136,53 +189,16 @@ class Uplink:
             PreconditionFailed: The service does not let this reader in; trying again is no use.
         """
         response: pb.JoinResponse = await _read(self._join)
-        topics = [
-            AssignedTopic(
-                topic.topic,
-                topic.incarnation,
-                topic.epoch,
-                {partition.partition: partition.resume_offset for partition in topic.partitions},
-                topic.source_id,
-            )
-            for topic in response.topics
-        ]
-        return Assignment(topics, response.connection_json)
-
-    async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
-        """Sends an append; returns when gRPC has taken it."""
-        await _write(
-            self._append,
-            pb.AppendRequest(
-                connection=connection,
-                topic=held.partition.topic,
-                partition=held.partition.number,
-                incarnation=held.incarnation,
-                epoch=held.epoch,
-                base_offset=append.base_offset,
-                end_offset=append.end_offset,
-                record_count=append.record_count,
-                min_timestamp_ms=append.min_timestamp_ms,
-                max_timestamp_ms=append.max_timestamp_ms,
-                first_offset=append.first_offset,
-                payload=append.payload,
-                reject_count=append.reject_count,
-                rejects=append.rejects,
-                gap=append.gap,
-            ),
-        )
-
-    async def answer(self) -> Answer:
-        """Waits for the answer to the oldest append that has none yet."""
-        response: pb.AppendResponse = await _read(self._append)
-        partition = SourcePartition(response.topic, response.partition)
-        return Answer(partition, response.log_end_offset, response.refused)
+        topics = [_topic(topic) for topic in response.topics]
+        backfills = [_backfill(topic) for topic in response.topics]
+        return Assignment(topics, backfills, response.connection_json)
 
 
 @asynccontextmanager
 async def connect(
     address: str, roots: bytes | None = None, token: str = ""
 ) -> AsyncIterator[Uplink]:
-    """Opens both calls to the service at ``address``, and closes them at the end.
+    """Opens all calls to the service at ``address``, and closes them at the end.
 
     Args:
         address: HOST:PORT or ``unix:PATH``.
@@ -197,14 +213,32 @@ async def connect(
     shown = [("authorization", f"Bearer {token}")] if token else []
     try:
         stub = mining_pb2_grpc.MiningStub(channel)
-        join, append = stub.Join(metadata=shown), stub.Append(metadata=shown)
+        calls = stub.Join(metadata=shown), stub.Append(metadata=shown), stub.Append(metadata=shown)
+        join, tail, backfill = calls
         try:
-            yield Uplink(join, append)
+            yield Uplink(join, Lane(tail, backfill=False), Lane(backfill, backfill=True))
         finally:
-            join.cancel()
-            append.cancel()
+            for call in calls:
+                call.cancel()
     finally:
         await channel.close()
+
+
+def _topic(topic: pb.AssignedTopic) -> AssignedTopic:
+    offsets = {partition.partition: partition.resume_offset for partition in topic.partitions}
+    return AssignedTopic(topic.topic, topic.incarnation, topic.epoch, offsets, topic.source_id)
+
+
+def _backfill(topic: pb.AssignedTopic) -> AssignedTopic:
+    wanted = {p.partition: p.backfill for p in topic.partitions if p.HasField("backfill")}
+    return AssignedTopic(
+        topic.topic,
+        topic.incarnation,
+        topic.epoch,
+        {number: part.begin_offset for number, part in wanted.items()},
+        topic.source_id,
+        {number: part.end_offset for number, part in wanted.items()},
+    )
 
 
 async def _read(call: Any) -> Any:

@@ -4,14 +4,17 @@ The first of these that applies decides:
 
     1. an explicit start of this call;
     2. the stored position;
-    3. a partition that was found later: its log start, so that nothing of it is lost;
-    4. the mode: FULL starts at the log start; INCREMENTAL at the source's end;
-       FULL_AND_INCREMENTAL at the log start as long as no full sync is done, else at the
+    3. a partition that was found later: the earliest offset, so that nothing of it is lost;
+    4. the mode: FULL starts at the earliest offset; INCREMENTAL at the source's end;
+       FULL_AND_INCREMENTAL at the earliest offset as long as no full sync is done, else at the
        source's end.
 
+The earliest offset is the lowest one that the cache or the source has: what the cache does not have
+is mined for the stream.
+
 Invariant: no record between the position that was asked for and the start is left out in silence.
-A position before the log start is out of range by name. One after the log's end is not: the log
-may have lost a tail that it mines again, and the stream waits there.
+A position before the log start is taken as it is: the stream has the range mined, or tells the gap.
+So is one after the log's end: the log may have lost a tail that it mines again.
 
 The rules are those of a Kafka source in the sync platform: full syncs read from the earliest
 offset, increments from the latest, and an earlier position is resumed.
@@ -19,12 +22,12 @@ offset, increments from the latest, and an earlier position is resumed.
 
 from dataclasses import dataclass
 
-from cachesvc.model import GapCause, Mode
+from cachesvc.model import Mode
 
 
 @dataclass(frozen=True, slots=True)
 class FromEarliest:
-    """Asks for the log start."""
+    """Asks for the lowest offset that the cache or the source has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class PartitionFacts:
         log_start: The lowest offset still cached.
         log_end: The next offset the cache will accept.
         source_end: The source's last readable offset + 1; None if it has not been asked.
+        source_start: The lowest offset that the source has; None if it has not been asked.
         added_later: Whether the partition was found after the stream started or after the
             subscription was made.
     """
@@ -73,6 +77,7 @@ class PartitionFacts:
     log_start: int
     log_end: int
     source_end: int | None
+    source_start: int | None = None
     added_later: bool = False
 
 
@@ -84,17 +89,13 @@ class At:
 
 
 @dataclass(frozen=True, slots=True)
-class OutOfRange:
-    """``[begin, end)`` was asked for and cannot be given."""
-
-    begin: int
-    end: int
-    cause: GapCause
+class NeedsSourceEnd:
+    """Ask the source for its end, then decide again with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class NeedsSourceEnd:
-    """Ask the source for its end, then decide again with it."""
+class NeedsSourceStart:
+    """Ask the source for its lowest offset, then decide again with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class NeedsTimestampLookup:
     timestamp_ms: int
 
 
-StartPosition = At | OutOfRange | NeedsSourceEnd | NeedsTimestampLookup
+StartPosition = At | NeedsSourceStart | NeedsSourceEnd | NeedsTimestampLookup
 
 
 def start_position(facts: PartitionFacts) -> StartPosition:
@@ -115,9 +116,9 @@ def start_position(facts: PartitionFacts) -> StartPosition:
     """
     match facts.start:
         case FromEarliest():
-            return At(facts.log_start)
+            return _at_earliest(facts)
         case FromPosition(offset):
-            return _at(offset, facts.log_start)
+            return At(offset)
         case FromTimestamp(timestamp_ms):
             return (
                 NeedsSourceEnd() if facts.source_end is None else NeedsTimestampLookup(timestamp_ms)
@@ -125,10 +126,23 @@ def start_position(facts: PartitionFacts) -> StartPosition:
         case FromLatest():
             return _at_source_end(facts)
     if facts.stored is not None:
-        return _at(facts.stored, facts.log_start)
+        return At(facts.stored)
     if facts.added_later or _mode_starts_earliest(facts.mode, facts.full_sync_done):
-        return At(facts.log_start)
+        return _at_earliest(facts)
     return _at_source_end(facts)
+
+
+def first_at(cached: int | None, at_source: int | None, log_start: int, log_end: int) -> int | None:
+    """The first offset at a time, of what the cache and the source have found; None: neither has.
+
+    The source's answer counts below what is cached; and behind it, where the record is still to be
+    mined. In between it is a record that was not cached, such as one that was turned away.
+    """
+    if at_source is not None and at_source < log_start:
+        return at_source
+    if cached is not None or at_source is None:
+        return cached
+    return max(at_source, log_end)
 
 
 def after_lookup(offset: int | None) -> FromPosition | FromLatest:
@@ -146,10 +160,13 @@ def _mode_starts_earliest(mode: Mode, full_sync_done: bool) -> bool:
             return False
 
 
-def _at(offset: int, log_start: int) -> At | OutOfRange:
-    if offset < log_start:
-        return OutOfRange(offset, log_start, GapCause.CACHE_RETENTION)
-    return At(offset)
+def _at_earliest(facts: PartitionFacts) -> At | NeedsSourceStart:
+    """A log that begins at 0 has all that there ever was: its source need not be asked."""
+    if facts.log_start == 0:
+        return At(0)
+    if facts.source_start is None:
+        return NeedsSourceStart()
+    return At(min(facts.log_start, facts.source_start))
 
 
 def _at_source_end(facts: PartitionFacts) -> At | NeedsSourceEnd:

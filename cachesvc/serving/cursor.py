@@ -43,8 +43,10 @@ class Cursor:
 
     @property
     def readable(self) -> bool:
-        """Whether there is something to look at now: records, or the news that they are lost."""
+        """Whether there is something to look at now: records, or news of them."""
         log = self.log
+        if not log.reaches(self.position) and log.ended_by is None:
+            return not self.ended
         behind = self.position < max(log.log_end_offset, log.log_start_offset)
         over = log.ended_by is not None and self.position >= log.accepted_end_offset
         return (behind or over) and not self.ended
@@ -54,7 +56,7 @@ class Cursor:
         """Whether everything that the source is known to have was delivered."""
         if self.ended:
             return True
-        if self.position < self.log.log_end_offset:
+        if self.position < self.log.log_end_offset or self.log.above is not None:
             return False
         if self.log.mining_lag is not None:
             return self.log.mining_lag == 0

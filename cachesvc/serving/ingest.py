@@ -16,7 +16,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.readers import JoinedReader
 from cachesvc.log.sources import Source, Sources
-from cachesvc.model import GapCause, LostRange, MiningState, TopicId
+from cachesvc.model import MiningState, TopicId
 from cachesvc.serving.agents import Admission, local_only
 from cachesvc.serving.ports import Connections
 from cachesvc.serving.status import errors_as_status
@@ -46,7 +46,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         sources: Sources,
         assignments: Assignments,
         connections: Connections,
-        reader_settings: dict[str, int],
+        reader_settings: dict[str, float],
         admit: Admission = local_only,
     ) -> None:
         self._store = store
@@ -120,13 +120,12 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                 report.source_high_watermark if report.HasField("source_high_watermark") else None
             )
             known = int(report.state) in MiningState.__members__.values()
-            self._assignments.report(
-                assigned_topic.topic.partition(report.partition),
-                watermark,
-                MiningState(report.state) if known else MiningState.MINING,
-                report.error,
-                report.problem,
-            )
+            state = MiningState(report.state) if known else MiningState.MINING
+            partition = assigned_topic.topic.partition(report.partition)
+            if report.backfill:
+                self._assignments.report_backfill(partition, state, report.error)
+                continue
+            self._assignments.report(partition, watermark, state, report.error, report.problem)
 
     def _settings(self, source: Source) -> str:
         connection = connection_dict(self._connections.get(source.name).config)
@@ -142,7 +141,10 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                 source_id=assigned.source_id,
             )
             for number, offset in resume_offsets(self._store, assigned).items():
-                topic.partitions.add(partition=number, resume_offset=offset)
+                row = topic.partitions.add(partition=number, resume_offset=offset)
+                hole = self._store.backfill.wanted(assigned.topic.partition(number))
+                if hole is not None:
+                    row.backfill.begin_offset, row.backfill.end_offset = hole.begin, hole.end
         return response
 
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Context) -> None:
@@ -189,13 +191,16 @@ class _Appender:
         frame = frame_of(request)
         try:
             self._assignments.check_epoch(topic, request.epoch)
+            if request.backfill:
+                log = self._store.backfill.taking(log.id, frame.base_offset, frame.end_offset)
             untouched = log.empty and log.accepted_end_offset == log.log_end_offset
-            if untouched and frame.base_offset > log.log_start_offset:
+            if log.above is None and untouched and frame.base_offset > log.log_start_offset:
                 await self._store.begin_at(log, frame.base_offset)
             if request.gap and frame.base_offset == log.accepted_end_offset:
-                lost = LostRange(frame.base_offset, frame.end_offset, GapCause.SOURCE_RETENTION)
-                await self._store.lose(log, lost)
+                await self._store.lose(log, frame.base_offset, frame.end_offset)
             done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame)
+            if log.complete:
+                self._assignments.plan_again()
             self._assignments.loads.count(
                 topic, frame.record_count, frame.encoded_bytes, frame.reject_count
             )

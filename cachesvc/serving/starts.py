@@ -8,7 +8,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Source
 from cachesvc.log.subscriptions import Subscription
-from cachesvc.model import Mode, PartitionId
+from cachesvc.model import GapCause, Mode, PartitionId
 from cachesvc.policy.start_position import (
     At,
     ExplicitStart,
@@ -17,10 +17,11 @@ from cachesvc.policy.start_position import (
     FromPosition,
     FromTimestamp,
     NeedsSourceEnd,
+    NeedsSourceStart,
     NeedsTimestampLookup,
-    OutOfRange,
     PartitionFacts,
     after_lookup,
+    first_at,
     start_position,
 )
 from cachesvc.serving.convert import StartRequest, partition_id
@@ -44,13 +45,14 @@ class Starts:
 
     Args:
         store: Holds the logs.
-        source: Is asked for its ends, and for offsets at a time, at most once each.
+        source: Is asked for its ends, its starts and offsets at a time, at most once each.
     """
 
     def __init__(self, store: LogStore, source: Source) -> None:
         self._store = store
         self._source = source
         self._ends: dict[PartitionId, int] = {}
+        self._starts: dict[PartitionId, int] = {}
 
     async def resolve(
         self,
@@ -72,7 +74,7 @@ class Starts:
         wanted = {
             log: self._facts(log, mode, _explicit(start, log), subscription) for log in entries
         }
-        positions = await self._decide(wanted, refuse_gaps=False)
+        positions = await self._decide(wanted)
         stored = subscription.positions
         to_store = {
             log.id: positions[log.id]
@@ -87,7 +89,7 @@ class Starts:
         """The positions that a reset asks for; empty if it asks for none.
 
         Raises:
-            DataLoss: A position lies before the log's start.
+            DataLoss: A position lies before all that the cache and the source have.
             InvalidRequest: A position names a partition that the subscription does not have.
             SourceUnreachable: The source has to be asked and does not answer.
         """
@@ -114,7 +116,32 @@ class Starts:
                         reason="UNKNOWN_PARTITION",
                         metadata={"topic": topic, "partition": number},
                     )
-        return await self._decide(wanted, refuse_gaps=True)
+        positions = await self._decide(wanted)
+        await self._check_in_range(wanted, positions)
+        return positions
+
+    async def _check_in_range(
+        self, logs: Iterable[PartitionLog], positions: Mapping[PartitionId, int]
+    ) -> None:
+        """Refuses positions whose records nobody has any more."""
+        for log in logs:
+            position = positions[log.id]
+            if position >= log.log_start_offset or self._store.stretches.at(log.id, position):
+                continue
+            begin = log.log_start_offset
+            if log.ended_by is None:
+                begin = min(begin, (await self._source_starts([log]))[log.id])
+            if position < begin:
+                raise _out_of_range(log.id, position, begin)
+
+    async def _source_starts(self, logs: Iterable[PartitionLog]) -> Mapping[PartitionId, int]:
+        logs = list(logs)
+        missing = [log.id for log in logs if log.id not in self._starts]
+        if missing:
+            asked = [(p.topic, p.partition) for p in missing]
+            found = await self._source.lookup.earliest_offsets(asked)
+            self._starts.update({p: found[p.topic, p.partition] for p in missing})
+        return {log.id: self._starts[log.id] for log in logs}
 
     async def source_ends(self, logs: Iterable[PartitionLog]) -> Mapping[PartitionId, int]:
         """The source's end of each partition now; what is cached was readable, so at least that.
@@ -173,7 +200,7 @@ class Starts:
         )
 
     async def _decide(
-        self, wanted: Mapping[PartitionLog, PartitionFacts], *, refuse_gaps: bool
+        self, wanted: Mapping[PartitionLog, PartitionFacts]
     ) -> dict[PartitionId, int]:
         positions: dict[PartitionId, int] = {}
         open_questions = dict(wanted)
@@ -181,6 +208,8 @@ class Starts:
             answers = {log: start_position(facts) for log, facts in open_questions.items()}
             ends_needed = [log for log, a in answers.items() if isinstance(a, NeedsSourceEnd)]
             ends = await self.source_ends(ends_needed) if ends_needed else {}
+            starts_needed = [log for log, a in answers.items() if isinstance(a, NeedsSourceStart)]
+            starts = await self._source_starts(starts_needed) if starts_needed else {}
             lookups = {
                 log: a.timestamp_ms
                 for log, a in answers.items()
@@ -193,10 +222,8 @@ class Starts:
                 match answer:
                     case At(offset):
                         positions[log.id] = offset
-                    case OutOfRange():
-                        if refuse_gaps:
-                            raise _out_of_range(log, answer)
-                        positions[log.id] = answer.begin
+                    case NeedsSourceStart():
+                        following[log] = replace(facts, source_start=starts[log.id])
                     case NeedsSourceEnd():
                         following[log] = replace(facts, source_end=ends[log.id])
                     case NeedsTimestampLookup():
@@ -209,23 +236,24 @@ class Starts:
     ) -> Mapping[PartitionLog, ExplicitStart]:
         """The offset at a time in each partition: from the cache, else from the source."""
         found: dict[PartitionLog, ExplicitStart] = {}
-        at_source: list[PartitionLog] = []
+        at_source: dict[PartitionLog, int | None] = {}
         for log, timestamp_ms in times.items():
             offset = await self._store.reader.offset_at(log, timestamp_ms)
-            if offset is None:
-                at_source.append(log)
+            # Older records, which are not cached, may be what was asked for.
+            if offset is None or log.log_start_offset:
+                at_source[log] = offset
             else:
                 found[log] = FromPosition(offset)
         if at_source:
-            timestamp_ms = times[at_source[0]]
+            timestamp_ms = times[next(iter(at_source))]
             offsets = await self._source.lookup.offsets_at(
                 [(log.id.topic, log.id.partition) for log in at_source], timestamp_ms
             )
-            for log in at_source:
+            for log, cached in at_source.items():
                 offset = offsets.get((log.id.topic, log.id.partition))
-                # What is cached is older: the record, if there is one, is still to be mined.
-                at = None if offset is None else max(offset, log.log_end_offset)
-                found[log] = after_lookup(at)
+                found[log] = after_lookup(
+                    first_at(cached, offset, log.log_start_offset, log.log_end_offset)
+                )
         return found
 
 
@@ -252,15 +280,15 @@ def _has_to_be_stored(facts: PartitionFacts, stored: int | None, position: int) 
     return position > facts.log_start and not isinstance(facts.start, FromPosition)
 
 
-def _out_of_range(log: PartitionLog, answer: OutOfRange) -> DataLoss:
+def _out_of_range(partition: PartitionId, begin: int, end: int) -> DataLoss:
     return DataLoss(
-        f"{log.id}: offsets [{answer.begin}, {answer.end}) are no longer cached; reset the "
-        "subscription to go on from the log start",
-        reason=answer.cause.name,
+        f"{partition}: offsets [{begin}, {end}) are no longer cached, and the source does not have "
+        "them either; reset the subscription to the earliest offset",
+        reason=GapCause.CACHE_RETENTION.name,
         metadata={
-            "topic": log.id.topic,
-            "partition": log.id.partition,
-            "begin_offset": answer.begin,
-            "end_offset": answer.end,
+            "topic": partition.topic,
+            "partition": partition.partition,
+            "begin_offset": begin,
+            "end_offset": end,
         },
     )

@@ -86,16 +86,25 @@ class Stream:
         cursor.listener = lambda: self._changed(cursor)
         self._cursors[log.id.topic, log.id.partition] = cursor
         self._topics.setdefault(log.id.topic, []).append(cursor)
-        self._place(cursor, log, position)
+        self._place(cursor, log.id, position)
         return cursor
 
-    def _place(self, cursor: Cursor, log: PartitionLog, position: int) -> None:
-        """Has a cursor follow a log from ``position`` on, and not the one it followed before."""
-        cursor.log.unsubscribe(cursor.listener)
-        cursor.log, cursor.position, cursor.end = log, position, self.ends.get(log.id)
-        self._subscriber.delivered[log.id] = position
+    def _place(self, cursor: Cursor, partition: PartitionId, position: int) -> None:
+        """Has a cursor read a partition from ``position`` on, from the log that has it.
+
+        What no log has from there on is wanted from now on, and mined if the source has it.
+        """
+        self._leave(cursor)
+        log = self._store.stretches.reach(partition, position)
+        cursor.log, cursor.position, cursor.end = log, position, self.ends.get(partition)
+        self._subscriber.delivered[partition] = position
         log.subscribe(cursor.listener)
+        self._store.backfill.want(cursor, partition, position, cursor.end)
         self._changed(cursor)
+
+    def _leave(self, cursor: Cursor) -> None:
+        cursor.log.unsubscribe(cursor.listener)
+        self._store.backfill.leave(cursor, cursor.log.id)
 
     def add_later(self, log: PartitionLog, position: int) -> None:
         """Enters a partition into a running stream, which tells its client."""
@@ -116,7 +125,7 @@ class Stream:
     def close(self) -> None:
         """Leaves all logs; idempotent."""
         for cursor in self._cursors.values():
-            cursor.log.unsubscribe(cursor.listener)
+            self._leave(cursor)
 
     async def run(self, write: Write) -> None:
         """Delivers until the stream is complete; for ever if it is not bounded.
@@ -166,6 +175,11 @@ class Stream:
     async def _deliver(self, cursor: Cursor, write: Write) -> None:
         """Delivers one batch of a partition and queues it again if there is more."""
         log = cursor.log
+        if not log.reaches(cursor.position):
+            log = self._store.stretches.reach(log.id, cursor.position)
+            if log is not cursor.log and log.reaches(cursor.position):
+                self._place(cursor, log.id, cursor.position)
+                return
         lost = log.gap_at(cursor.position)
         if lost is not None:
             await self._pass(cursor, lost, write)
@@ -190,7 +204,8 @@ class Stream:
             DataLoss: It has to end; the gap event has been sent.
         """
         log = cursor.log
-        over = log.ended_by is not None and lost.begin >= log.accepted_end_offset
+        log_over = log.ended_by is not None and log.above is None
+        over = log_over and lost.begin >= log.accepted_end_offset
         following = self._store.successor(log) if over else None
         if over and following is None and not self._store.of_topic(next_life(log.id.topic_id)):
             return  # its logs are about to be made, and the cursor is told then
@@ -206,11 +221,11 @@ class Stream:
         elif over:
             cursor.left = True
         else:
-            self._place(cursor, log, lost.end)
+            self._place(cursor, log.id, lost.end)
 
     async def _move(self, cursor: Cursor, log: PartitionLog, position: int, write: Write) -> None:
         """Goes on in a topic's next life."""
-        self._place(cursor, log, position)
+        self._place(cursor, log.id, position)
         await write(partition_added(cursor))
 
     async def _next_response(self, cursor: Cursor) -> bytes | None:

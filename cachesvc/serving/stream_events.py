@@ -42,14 +42,14 @@ def progress(cursors: Iterable[Cursor]) -> bytes:
     """How far stream, log and source are, and what mining does."""
     event = pb.Progress()
     for cursor in cursors:
-        log = cursor.log
+        log, top = cursor.log, cursor.log.top
         event.partitions.add(
             topic=log.id.topic,
             partition=log.id.partition,
             incarnation=log.id.incarnation,
             position=cursor.position,
-            log_end_offset=log.log_end_offset,
-            source_high_watermark=log.source.high_watermark,
+            log_end_offset=top.log_end_offset,
+            source_high_watermark=top.source.high_watermark,
             mining_state=int(log.source.state),
             mining_error=log.source.error,
         )

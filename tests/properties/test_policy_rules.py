@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesvc.model import GapCause, Mode, Segment
+from cachesvc.model import Mode, Segment
 from cachesvc.policy.retention import plan_retention
 from cachesvc.policy.sealing import SealLimits, should_seal
 from cachesvc.policy.start_position import (
@@ -17,8 +17,8 @@ from cachesvc.policy.start_position import (
     FromPosition,
     FromTimestamp,
     NeedsSourceEnd,
+    NeedsSourceStart,
     NeedsTimestampLookup,
-    OutOfRange,
     PartitionFacts,
     after_lookup,
     start_position,
@@ -89,31 +89,39 @@ def partitions(draw: st.DrawFn) -> PartitionFacts:
         log_start,
         log_end,
         draw(st.none() | st.integers(log_end, 200)),
+        draw(st.none() | OFFSETS),
         draw(st.booleans()),
     )
 
 
-@given(partitions(), st.integers(150, 200), st.none() | OFFSETS)
-def test_asking_ends_and_a_start_is_in_the_log_or_ahead_of_it(
-    facts: PartitionFacts, source_end: int, found: int | None
+@given(partitions(), OFFSETS, st.integers(150, 200), st.none() | OFFSETS)
+def test_asking_ends_and_nothing_that_was_asked_for_is_left_out(
+    facts: PartitionFacts, source_start: int, source_end: int, found: int | None
 ) -> None:
     asked: list[type] = []
     decision = start_position(facts)
-    while not isinstance(decision, At | OutOfRange):
+    while not isinstance(decision, At):
         assert type(decision) not in asked, "nothing is asked for twice"
         asked.append(type(decision))
         match decision:
+            case NeedsSourceStart():
+                assert facts.source_start is None
+                facts = replace(facts, source_start=source_start)
             case NeedsSourceEnd():
                 assert facts.source_end is None
                 facts = replace(facts, source_end=source_end)
             case NeedsTimestampLookup():
                 facts = replace(facts, start=after_lookup(found))
         decision = start_position(facts)
-    match decision:
-        case At(offset):
-            assert offset >= facts.log_start
-        case OutOfRange(begin, end, cause):
-            assert begin < end == facts.log_start
-            assert cause is GapCause.CACHE_RETENTION
-    if facts.added_later and facts.stored is None and facts.start is None:
-        assert decision == At(facts.log_start)
+    earliest = min(facts.log_start, facts.source_start or 0)
+    match facts.start:
+        case FromPosition(offset):
+            assert decision == At(offset)
+        case FromEarliest():
+            assert decision == At(earliest)
+        case None if facts.stored is not None:
+            assert decision == At(facts.stored)
+        case None if facts.added_later:
+            assert decision == At(earliest)
+        case FromLatest():
+            assert decision.offset >= facts.log_end

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cachesvc.mining.reader import ReaderSettings, run_reader
+from cachesvc.mining.reader import MakeSources, ReaderSettings, run_reader
 from tests.unit.mining.fake_service import FakeService, serving
 from tests.unit.mining.fake_source import FakeSource
 
@@ -53,7 +53,7 @@ def play(
                         connection="default",
                         **{"report_interval_s": 0.02, "flush_timeout_s": 0.3, **settings},
                     ),
-                    lambda connection: source.begin_again(),
+                    MakeSources(lambda connection: source.begin_again()),
                 )
             )
             try:

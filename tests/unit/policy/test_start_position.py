@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from cachesvc.model import GapCause, Mode
+from cachesvc.model import Mode
 from cachesvc.policy.start_position import (
     At,
     ExplicitStart,
@@ -11,15 +13,16 @@ from cachesvc.policy.start_position import (
     FromPosition,
     FromTimestamp,
     NeedsSourceEnd,
+    NeedsSourceStart,
     NeedsTimestampLookup,
-    OutOfRange,
     PartitionFacts,
     StartPosition,
     after_lookup,
+    first_at,
     start_position,
 )
 
-LOG_START, LOG_END, SOURCE_END = 100, 200, 250
+SOURCE_START, LOG_START, LOG_END, SOURCE_END = 40, 100, 200, 250
 
 INCREMENTAL, FULL, BOTH = Mode.INCREMENTAL, Mode.FULL, Mode.FULL_AND_INCREMENTAL
 
@@ -31,21 +34,30 @@ def facts(
     *,
     full_sync_done: bool = False,
     source_end: int | None = SOURCE_END,
+    source_start: int | None = SOURCE_START,
     added_later: bool = False,
 ) -> PartitionFacts:
     return PartitionFacts(
-        mode, start, stored, full_sync_done, LOG_START, LOG_END, source_end, added_later
+        mode,
+        start,
+        stored,
+        full_sync_done,
+        LOG_START,
+        LOG_END,
+        source_end,
+        source_start,
+        added_later,
     )
 
 
 @pytest.mark.parametrize(
     ("mode", "full_sync_done", "start"),
     [
-        (FULL, False, At(LOG_START)),
-        (FULL, True, At(LOG_START)),
+        (FULL, False, At(SOURCE_START)),
+        (FULL, True, At(SOURCE_START)),
         (INCREMENTAL, False, At(SOURCE_END)),
         (INCREMENTAL, True, At(SOURCE_END)),
-        (BOTH, False, At(LOG_START)),
+        (BOTH, False, At(SOURCE_START)),
         (BOTH, True, At(SOURCE_END)),
     ],
 )
@@ -67,8 +79,9 @@ def test_mode_decides_without_a_stored_position(
         (200, At(200)),
         # The log lost a tail that it mines again: wait there.
         (230, At(230)),
-        (99, OutOfRange(99, 100, GapCause.CACHE_RETENTION)),
-        (0, OutOfRange(0, 100, GapCause.CACHE_RETENTION)),
+        # Not cached: mined again, or told as a gap.
+        (99, At(99)),
+        (0, At(0)),
     ],
 )
 def test_stored_position_wins_over_everything_but_an_explicit_start(
@@ -94,13 +107,13 @@ def test_stored_position_wins_over_everything_but_an_explicit_start(
 @pytest.mark.parametrize(
     ("explicit", "start"),
     [
-        (FromEarliest(), At(LOG_START)),
+        (FromEarliest(), At(SOURCE_START)),
         (FromLatest(), At(SOURCE_END)),
         (FromTimestamp(5_000), NeedsTimestampLookup(5_000)),
         (FromPosition(100), At(100)),
         (FromPosition(180), At(180)),
         (FromPosition(230), At(230)),
-        (FromPosition(99), OutOfRange(99, 100, GapCause.CACHE_RETENTION)),
+        (FromPosition(99), At(99)),
     ],
 )
 def test_explicit_start_wins_over_stored_position_and_mode(
@@ -132,15 +145,20 @@ def test_the_source_is_asked_where_its_end_decides(given: PartitionFacts) -> Non
         facts(INCREMENTAL, source_end=None, added_later=True),
     ],
 )
-def test_the_source_is_not_asked_where_the_log_start_decides(given: PartitionFacts) -> None:
-    assert start_position(given) == At(LOG_START)
+def test_the_source_is_asked_for_its_start_where_the_earliest_offset_is_meant(
+    given: PartitionFacts,
+) -> None:
+    assert start_position(replace(given, source_start=None)) == NeedsSourceStart()
+    assert start_position(replace(given, source_start=LOG_START + 1)) == At(LOG_START)
+    # All that there ever was is cached.
+    assert start_position(replace(given, source_start=None, log_start=0)) == At(0)
 
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("full_sync_done", [False, True])
-def test_a_partition_found_later_starts_at_its_log_start(mode: Mode, full_sync_done: bool) -> None:
+def test_a_partition_found_later_starts_at_the_earliest(mode: Mode, full_sync_done: bool) -> None:
     given = facts(mode, full_sync_done=full_sync_done, added_later=True)
-    assert start_position(given) == At(LOG_START)
+    assert start_position(given) == At(SOURCE_START)
 
 
 @pytest.mark.parametrize(
@@ -162,9 +180,30 @@ def test_the_source_end_is_never_before_what_was_mined() -> None:
         (180, At(180)),
         (240, At(240)),
         # The source has older records of that time than the cache.
-        (60, OutOfRange(60, 100, GapCause.CACHE_RETENTION)),
+        (60, At(60)),
         (None, At(SOURCE_END)),
     ],
 )
 def test_timestamp_after_the_lookup(found: int | None, start: StartPosition) -> None:
     assert start_position(facts(INCREMENTAL, after_lookup(found), stored=170)) == start
+
+
+@pytest.mark.parametrize(
+    ("cached", "at_source", "found"),
+    [
+        (150, 60, 60),
+        (150, 150, 150),
+        # What lies between is cached: the record at 120 is not among them, such as a reject.
+        (150, 120, 150),
+        (150, None, 150),
+        (None, 60, 60),
+        # Nothing cached is as new: the record is still to be mined.
+        (None, 230, 230),
+        (None, 150, LOG_END),
+        (None, None, None),
+    ],
+)
+def test_the_first_at_a_time_of_cache_and_source(
+    cached: int | None, at_source: int | None, found: int | None
+) -> None:
+    assert first_at(cached, at_source, LOG_START, LOG_END) == found

@@ -61,7 +61,7 @@ def test_who_shows_the_token_is_let_in() -> None:
     async def test(address: str, greeter: Greeter) -> None:
         async with connect(address, token=TOKEN) as uplink:
             assert (await uplink.assignment()).connection_json == "{}"
-            assert (await uplink.answer()).partition.topic == "orders"
+            assert (await uplink.tail.answer()).partition.topic == "orders"
         assert greeter.hosts == ["127.0.0.1"]
 
     with_greeter(TOKEN, test)
@@ -71,7 +71,7 @@ def test_who_shows_the_token_is_let_in() -> None:
 def test_who_shows_another_is_not_and_need_not_try_again(shown: str) -> None:
     async def test(address: str, greeter: Greeter) -> None:
         async with connect(address, token=shown) as uplink:
-            for call in (uplink.assignment, uplink.answer):
+            for call in (uplink.assignment, uplink.tail.answer):
                 with pytest.raises(PreconditionFailed) as caught:
                     await call()
                 assert caught.value.reason == "JOIN_TOKEN_WRONG"

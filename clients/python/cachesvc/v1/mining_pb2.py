@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cachesvc.v1 import log_cache_pb2 as cachesvc_dot_v1_dot_log__cache__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63\x61\x63hesvc/v1/mining.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\"\xa0\x01\n\x0bJoinRequest\x12\x0e\n\x06reader\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x18\n\x10protocol_version\x18\x04 \x01(\x05\x12\x30\n\npartitions\x18\x05 \x03(\x0b\x32\x1c.cachesvc.v1.PartitionReport\x12\x14\n\x0csource_error\x18\x06 \x01(\t\"\xcf\x01\n\x0fPartitionReport\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\"\n\x15source_high_watermark\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x13\n\x0bincarnation\x18\x06 \x01(\x05\x12\x0f\n\x07problem\x18\x07 \x01(\tB\x18\n\x16_source_high_watermark\"S\n\x0cJoinResponse\x12*\n\x06topics\x18\x01 \x03(\x0b\x32\x1a.cachesvc.v1.AssignedTopic\x12\x17\n\x0f\x63onnection_json\x18\x02 \x01(\t\"\x89\x01\n\rAssignedTopic\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x05\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x32\n\npartitions\x18\x04 \x03(\x0b\x32\x1e.cachesvc.v1.AssignedPartition\x12\x11\n\tsource_id\x18\x05 \x01(\t\"=\n\x11\x41ssignedPartition\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x15\n\rresume_offset\x18\x02 \x01(\x03\"\xb7\x02\n\rAppendRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\r\n\x05\x65poch\x18\x05 \x01(\x03\x12\x13\n\x0b\x62\x61se_offset\x18\x06 \x01(\x03\x12\x12\n\nend_offset\x18\x07 \x01(\x03\x12\x14\n\x0crecord_count\x18\x08 \x01(\x05\x12\x18\n\x10min_timestamp_ms\x18\t \x01(\x03\x12\x18\n\x10max_timestamp_ms\x18\n \x01(\x03\x12\x0f\n\x07payload\x18\x0b \x01(\x0c\x12\x14\n\x0creject_count\x18\x0c \x01(\x05\x12\x0f\n\x07rejects\x18\r \x01(\x0c\x12\x14\n\x0c\x66irst_offset\x18\x0e \x01(\x03\x12\x0b\n\x03gap\x18\x0f \x01(\x08\"[\n\x0e\x41ppendResponse\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x16\n\x0elog_end_offset\x18\x03 \x01(\x03\x12\x0f\n\x07refused\x18\x04 \x01(\t2\x90\x01\n\x06Mining\x12?\n\x04Join\x12\x18.cachesvc.v1.JoinRequest\x1a\x19.cachesvc.v1.JoinResponse(\x01\x30\x01\x12\x45\n\x06\x41ppend\x12\x1a.cachesvc.v1.AppendRequest\x1a\x1b.cachesvc.v1.AppendResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63\x61\x63hesvc/v1/mining.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\"\xa0\x01\n\x0bJoinRequest\x12\x0e\n\x06reader\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x18\n\x10protocol_version\x18\x04 \x01(\x05\x12\x30\n\npartitions\x18\x05 \x03(\x0b\x32\x1c.cachesvc.v1.PartitionReport\x12\x14\n\x0csource_error\x18\x06 \x01(\t\"\xe1\x01\n\x0fPartitionReport\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\"\n\x15source_high_watermark\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x13\n\x0bincarnation\x18\x06 \x01(\x05\x12\x0f\n\x07problem\x18\x07 \x01(\t\x12\x10\n\x08\x62\x61\x63kfill\x18\x08 \x01(\x08\x42\x18\n\x16_source_high_watermark\"S\n\x0cJoinResponse\x12*\n\x06topics\x18\x01 \x03(\x0b\x32\x1a.cachesvc.v1.AssignedTopic\x12\x17\n\x0f\x63onnection_json\x18\x02 \x01(\t\"\x89\x01\n\rAssignedTopic\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x05\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x32\n\npartitions\x18\x04 \x03(\x0b\x32\x1e.cachesvc.v1.AssignedPartition\x12\x11\n\tsource_id\x18\x05 \x01(\t\"f\n\x11\x41ssignedPartition\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x15\n\rresume_offset\x18\x02 \x01(\x03\x12\'\n\x08\x62\x61\x63kfill\x18\x03 \x01(\x0b\x32\x15.cachesvc.v1.Backfill\"4\n\x08\x42\x61\x63kfill\x12\x14\n\x0c\x62\x65gin_offset\x18\x01 \x01(\x03\x12\x12\n\nend_offset\x18\x02 \x01(\x03\"\xc9\x02\n\rAppendRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\r\n\x05\x65poch\x18\x05 \x01(\x03\x12\x13\n\x0b\x62\x61se_offset\x18\x06 \x01(\x03\x12\x12\n\nend_offset\x18\x07 \x01(\x03\x12\x14\n\x0crecord_count\x18\x08 \x01(\x05\x12\x18\n\x10min_timestamp_ms\x18\t \x01(\x03\x12\x18\n\x10max_timestamp_ms\x18\n \x01(\x03\x12\x0f\n\x07payload\x18\x0b \x01(\x0c\x12\x14\n\x0creject_count\x18\x0c \x01(\x05\x12\x0f\n\x07rejects\x18\r \x01(\x0c\x12\x14\n\x0c\x66irst_offset\x18\x0e \x01(\x03\x12\x0b\n\x03gap\x18\x0f \x01(\x08\x12\x10\n\x08\x62\x61\x63kfill\x18\x10 \x01(\x08\"[\n\x0e\x41ppendResponse\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x16\n\x0elog_end_offset\x18\x03 \x01(\x03\x12\x0f\n\x07refused\x18\x04 \x01(\t2\x90\x01\n\x06Mining\x12?\n\x04Join\x12\x18.cachesvc.v1.JoinRequest\x1a\x19.cachesvc.v1.JoinResponse(\x01\x30\x01\x12\x45\n\x06\x41ppend\x12\x1a.cachesvc.v1.AppendRequest\x1a\x1b.cachesvc.v1.AppendResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,17 +35,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOINREQUEST']._serialized_start=71
   _globals['_JOINREQUEST']._serialized_end=231
   _globals['_PARTITIONREPORT']._serialized_start=234
-  _globals['_PARTITIONREPORT']._serialized_end=441
-  _globals['_JOINRESPONSE']._serialized_start=443
-  _globals['_JOINRESPONSE']._serialized_end=526
-  _globals['_ASSIGNEDTOPIC']._serialized_start=529
-  _globals['_ASSIGNEDTOPIC']._serialized_end=666
-  _globals['_ASSIGNEDPARTITION']._serialized_start=668
-  _globals['_ASSIGNEDPARTITION']._serialized_end=729
-  _globals['_APPENDREQUEST']._serialized_start=732
-  _globals['_APPENDREQUEST']._serialized_end=1043
-  _globals['_APPENDRESPONSE']._serialized_start=1045
-  _globals['_APPENDRESPONSE']._serialized_end=1136
-  _globals['_MINING']._serialized_start=1139
-  _globals['_MINING']._serialized_end=1283
+  _globals['_PARTITIONREPORT']._serialized_end=459
+  _globals['_JOINRESPONSE']._serialized_start=461
+  _globals['_JOINRESPONSE']._serialized_end=544
+  _globals['_ASSIGNEDTOPIC']._serialized_start=547
+  _globals['_ASSIGNEDTOPIC']._serialized_end=684
+  _globals['_ASSIGNEDPARTITION']._serialized_start=686
+  _globals['_ASSIGNEDPARTITION']._serialized_end=788
+  _globals['_BACKFILL']._serialized_start=790
+  _globals['_BACKFILL']._serialized_end=842
+  _globals['_APPENDREQUEST']._serialized_start=845
+  _globals['_APPENDREQUEST']._serialized_end=1174
+  _globals['_APPENDRESPONSE']._serialized_start=1176
+  _globals['_APPENDRESPONSE']._serialized_end=1267
+  _globals['_MINING']._serialized_start=1270
+  _globals['_MINING']._serialized_end=1414
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,76 @@
+"""A reader's mining of older ranges, beside that of new records and at their mercy."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from cachesvc.mining.holdings import AssignedTopic
+from cachesvc.mining.miner import ConnectionSettings, Miner
+from cachesvc.mining.source import SourceReader
+from cachesvc.mining.uplink import Lane, PartitionReport
+from cachesvc.policy.pacing import rest_s
+
+_WINDOW_SHARE = 4
+"""Older ranges get this part of the window for appends that are not acknowledged."""
+
+
+class Backfilling:
+    """Mines older ranges as they are assigned. Begins with the first: before it costs nothing.
+
+    Args:
+        lane: Takes the appends.
+        connection: How to mine.
+        make_source: Makes a source of its own, so that no fetch of new records waits behind one.
+        tail: Mines new records, which go first.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        connection: ConnectionSettings,
+        make_source: Callable[[], SourceReader],
+        tail: Miner,
+    ) -> None:
+        self._lane = lane
+        self._connection = connection
+        self._make_source = make_source
+        self._tail = tail
+        self._source: SourceReader | None = None
+        self._miner: Miner | None = None
+        self._looked_s = time.monotonic()
+        self._tail_busy_s = 0.0
+
+    def assign(self, topics: Sequence[AssignedTopic], tasks: asyncio.TaskGroup) -> None:
+        """Takes over the ranges of an assignment; ``tasks`` gets what has to run for them."""
+        if self._miner is None:
+            if not any(topic.resume_offsets for topic in topics):
+                return
+            self._source = self._make_source()
+            window = self._connection.append_window_bytes_max // _WINDOW_SHARE
+            self._miner = Miner(self._lane, self._source, self._connection, window, self._rest)
+            tasks.create_task(self._source.run())
+            tasks.create_task(self._miner.mine())
+            tasks.create_task(self._miner.take_answers())
+        self._miner.assign(topics)
+
+    async def reports(self) -> list[PartitionReport]:
+        """What to tell the service about the ranges; goes on behind what the source has lost.
+
+        Raises:
+            ServiceLost: The service is gone.
+        """
+        if self._miner is None:
+            return []
+        await self._miner.skip_lost()
+        return self._miner.reports()
+
+    def close(self) -> None:
+        """Lets threads end. Idempotent."""
+        if self._miner is not None:
+            self._miner.close()
+
+    async def _rest(self, busy_s: float) -> None:
+        now_s, tail_busy_s = time.monotonic(), self._tail.busy_s
+        elapsed_s, spent_s = now_s - self._looked_s, tail_busy_s - self._tail_busy_s
+        await asyncio.sleep(rest_s(busy_s, spent_s, elapsed_s, self._connection.backfill_share))
+        self._looked_s, self._tail_busy_s = time.monotonic(), self._tail.busy_s
