@@ -22,8 +22,11 @@ class _Want:
     begin: int
     end: int | None
 
-    def meets(self, hole: OffsetRange) -> bool:
-        return self.begin < hole.end and (self.end is None or hole.begin < self.end)
+    def needs(self, hole: OffsetRange) -> bool:
+        """Whether the first offset of a hole is wanted. Who waits further up has a place there."""
+        return (
+            bool(hole) and self.begin <= hole.begin and (self.end is None or hole.begin < self.end)
+        )
 
 
 class Backfill:
@@ -63,10 +66,8 @@ class Backfill:
 
     def growing(self, partition: PartitionId) -> PartitionLog | None:
         """The log that takes what has to be mined next."""
-        wants = self._wants.get(partition, {}).values()
         for log in self._stretches.below(partition):
-            hole = _hole(log)
-            if hole and log.ended_by is None and any(want.meets(hole) for want in wants):
+            if log.ended_by is None and self._is_wanted(log):
                 return log
         return None
 
@@ -78,6 +79,7 @@ class Backfill:
         """
         for log in self._stretches.below(partition):
             if log.accepted_end_offset == begin and begin < end <= (log.ceiling or 0):
+                self._stretches.swallow(log, end)
                 return log
         raise PreconditionFailed(
             f"{partition}: nothing is missing that begins at offset {begin} and ends at {end}",
@@ -89,12 +91,12 @@ class Backfill:
         for log in self._stretches.all_below():
             if log.complete:
                 join(log)
-            elif log.empty and not self._is_wanted(log):
+            elif log.blank and not self._is_wanted(log):
                 self._stretches.drop(log)
 
     def _is_wanted(self, log: PartitionLog) -> bool:
         hole = _hole(log)
-        return any(want.meets(hole) for want in self._wants.get(log.id, {}).values())
+        return any(want.needs(hole) for want in self._wants.get(log.id, {}).values())
 
 
 def _hole(log: PartitionLog) -> OffsetRange:

@@ -117,9 +117,22 @@ class PartitionLog:
         return self.log_end_offset == self.log_start_offset and not (self.segments or self.journals)
 
     @property
+    def blank(self) -> bool:
+        """Whether it is a mere place, of which nothing was mined and nothing is on its way."""
+        return self.empty and self.accepted_end_offset == self.log_start_offset
+
+    @property
+    def next(self) -> "PartitionLog | None":
+        """The log that it comes up to: the next one above that is more than a place, or the top."""
+        above = self.above
+        while above is not None and above.above is not None and above.blank:
+            above = above.above
+        return above
+
+    @property
     def ceiling(self) -> int | None:
-        """Where it ends for good, because the log above begins there; None for the top one."""
-        return self.above.log_start_offset if self.above is not None else None
+        """Where it ends for good, because the next log begins there; None for the top one."""
+        return self.next.log_start_offset if self.next is not None else None
 
     @property
     def complete(self) -> bool:
@@ -192,9 +205,10 @@ class PartitionLog:
 
     def reaches(self, offset: int) -> bool:
         """Whether the record at ``offset`` is here, or is to be here next, and in no other log."""
+        if self.joined is not None or offset < self.log_start_offset:
+            return False
         ceiling = self.ceiling
-        here = self.log_start_offset <= offset and (ceiling is None or offset < ceiling)
-        return here and self.joined is None
+        return ceiling is None or (offset < ceiling and offset <= self.accepted_end_offset)
 
     def gap_at(self, offset: int) -> LostRange | None:
         """What cannot be given from ``offset`` on, if the next offset is one of those.
@@ -226,7 +240,7 @@ class PartitionLog:
 
     def take_over(self, below: "PartitionLog") -> None:
         """Makes a log that has come up to this one a part of it."""
-        assert below.above is self
+        assert below.next is self
         assert below.complete
         assert all(entry.sealed for entry in below.journals)
         self.segments = [*below.segments, *self.segments]

@@ -2,8 +2,9 @@
 
 A *stretch* is a log without holes. The topmost grows with the source. One below it ends where
 something is missing, and grows while that is being mined afterwards (``backfill``); when it has
-come up to the one above, the two become one. Invariant: the stretches of a partition neither
-overlap nor touch, but for the moment between coming up and becoming one.
+come up to the one above, the two become one. A stretch may be a mere place at which somebody waits
+for what is missing; one that grows past it takes it over. Invariant: the stretches of a partition
+neither overlap nor touch, but for the moment between coming up and becoming one.
 """
 
 from bisect import bisect_right
@@ -56,7 +57,7 @@ class Stretches:
     def reach(self, partition: PartitionId, offset: int) -> PartitionLog:
         """The stretch from which to read ``offset``.
 
-        In a hole that is a new, empty one that begins there. Of a life of the topic that is over
+        In a hole that is a new one, a mere place there. Of a life of the topic that is over
         nothing can be mined any more: there it is the one behind the hole.
         """
         log = self.at(partition, offset)
@@ -72,14 +73,25 @@ class Stretches:
         return log
 
     def join(self, log: PartitionLog) -> None:
-        """Makes a stretch that has come up to the one above a part of that."""
-        assert log.above is not None
+        """Makes a stretch that has come up to the next one a part of that."""
+        above = log.next
+        assert above is not None
+        above.take_over(log)
         self._remove(log)
-        log.above.take_over(log)
+
+    def swallow(self, log: PartitionLog, end_offset: int) -> None:
+        """Lets a stretch that is about to reach ``end_offset`` take over the places before it."""
+        while log.above is not None and log.above.blank and log.above.above is not None:
+            place = log.above
+            if place.log_start_offset >= end_offset:
+                return
+            self._remove(place)
+            place.joined = log
+            place.notify()
 
     def drop(self, log: PartitionLog) -> None:
-        """Forgets an empty lower stretch."""
-        assert log.empty
+        """Forgets a mere place."""
+        assert log.blank
         self._remove(log)
 
     def _remove(self, log: PartitionLog) -> None:

@@ -197,6 +197,7 @@ class LogWriter:
         behind = [append for append in self._waiting if append.log is work.log]
         self._waiting = [append for append in self._waiting if append.log is not work.log]
         work.log.accepted_end_offset = work.log.log_end_offset
+        work.log.notify()
         for append in [*work.appends, *behind]:
             if not append.done.done():
                 append.done.set_exception(

@@ -33,7 +33,7 @@ from cachesvc.model import MiningState, NonJsonPolicy
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_NOT_OURS = ("STALE_EPOCH", "NOT_WANTED")
+_STALE_EPOCH = "STALE_EPOCH"
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True):
@@ -249,7 +249,7 @@ class Miner:
                 "log_end_offset": answer.log_end_offset,
             },
         )
-        if answer.refused in _NOT_OURS:
+        if answer.refused == _STALE_EPOCH:
             for partition in self._holdings.lose(
                 held.partition.topic, held.incarnation, held.epoch
             ):

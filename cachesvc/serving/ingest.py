@@ -5,6 +5,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -154,6 +155,16 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
             await appender.run(requests)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An append that has no answer yet: accepted, and done when it is written; or refused."""
+
+    log: PartitionLog
+    backfill: bool
+    frame: Frame
+    done: asyncio.Future[None] | CacheError
+
+
 class _Appender:
     """One append stream: accepts in order, acknowledges in order once journals are written."""
 
@@ -161,7 +172,7 @@ class _Appender:
         self._store = store
         self._assignments = assignments
         self._context = context
-        self._pending: deque[tuple[PartitionLog, int, asyncio.Future[None] | CacheError]] = deque()
+        self._pending: deque[_Pending] = deque()
         self._arrived = asyncio.Event()
         self._finished = False
 
@@ -208,7 +219,7 @@ class _Appender:
             raise
         except CacheError as error:
             done = error
-        self._pending.append((log, frame.end_offset, done))
+        self._pending.append(_Pending(log, request.backfill, frame, done))
 
     async def _acknowledge(self) -> None:
         while True:
@@ -218,23 +229,32 @@ class _Appender:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            log, end_offset, done = self._pending.popleft()
+            pending = self._pending.popleft()
             refused = ""
-            if isinstance(done, CacheError):
-                refused = done.reason
+            if isinstance(pending.done, CacheError):
+                refused = pending.done.reason
             else:
                 try:
-                    await done
+                    await pending.done
                 except PreconditionFailed as error:
                     refused = error.reason
+            end = self._go_on_at(pending) if refused else pending.frame.end_offset
+            partition = pending.log.id
             await self._context.write(
                 pb.AppendResponse(
-                    topic=log.id.topic,
-                    partition=log.id.partition,
-                    log_end_offset=log.accepted_end_offset if refused else end_offset,
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    log_end_offset=end,
                     refused=refused,
                 )
             )
+
+    def _go_on_at(self, refused: "_Pending") -> int:
+        """Where a reader goes on whose append was refused."""
+        if not refused.backfill:
+            return refused.log.accepted_end_offset
+        growing = self._store.backfill.growing(refused.log.id)
+        return refused.frame.base_offset if growing is None else growing.accepted_end_offset
 
 
 def frame_of(request: pb.AppendRequest) -> Frame:

@@ -8,6 +8,7 @@ effect when it returns.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -336,7 +337,8 @@ class _End(asyncio.Protocol):
             self._transport.write(data)
         else:
             self._ended[1] = True
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer was killed meanwhile
+                self._transport.write_eof()
             self._close_if_ended()
 
     def _close_if_ended(self) -> None:
