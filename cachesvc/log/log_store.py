@@ -145,11 +145,11 @@ class LogStore:
                 found,
                 backfills.get(partition, []),
             )
+            top.lost = lost.get(partition, [])
             top.mined_from = mined_from.get(partition, top.log_start_offset)
             self._logs[partition] = top
             self.stretches.enter(partition, lower)
             for log in self.stretches.of(partition):
-                log.lost = [each for each in lost.get(partition, []) if _has(log, each)]
                 log.ended_by = self.lives.ended_by(partition.topic_id)
                 for entry in log.journals:
                     if entry.file is None and not entry.sealed:
@@ -214,7 +214,10 @@ class LogStore:
         middle = min(max(begin, log.top.mined_from), end) if log.above is not None else end
         never = LostRange(begin, middle, GapCause.SOURCE_RETENTION)
         once = LostRange(middle, end, GapCause.CACHE_RETENTION)
-        for lost in filter(_is_something, (never, once)):
+        known = [(each.begin, each.end) for each in log.lost]
+        for lost in (never, once):
+            if lost.begin == lost.end or any(b <= lost.begin and lost.end <= e for b, e in known):
+                continue
             await self.catalogue.call(partial(_put_lost, log.id, lost, now_ms))
             log.lose(lost)
 
@@ -259,8 +262,12 @@ class LogStore:
     async def _roll(self) -> None:
         while True:
             await asyncio.sleep(_ROLL_CHECK_S)
-            self.writer.roll_due(self.every(), time.time_ns() // 1_000_000)
-            self.backfill.tend(self._join)
+            self.tend()
+
+    def tend(self) -> None:
+        """Does what time and finished work ask for: closes journals, and joins stretches."""
+        self.writer.roll_due(self.every(), time.time_ns() // 1_000_000)
+        self.backfill.tend(self._join)
 
     def _join(self, log: PartitionLog) -> None:
         """Makes a stretch that came up to the one above a part of it, as soon as it is sealed."""
@@ -284,14 +291,6 @@ class LogStore:
 
 def _put_lost(partition: PartitionId, lost: LostRange, now_ms: int, port: Catalogue) -> None:
     port.put_lost(partition, lost, now_ms)
-
-
-def _is_something(lost: LostRange) -> bool:
-    return lost.begin < lost.end
-
-
-def _has(log: PartitionLog, lost: LostRange) -> bool:
-    return log.log_start_offset <= lost.begin < log.log_end_offset
 
 
 def _lock_directory(path: Path) -> IO[str]:

@@ -99,7 +99,8 @@ class PartitionLog:
         """The end once everything that is being written has been written."""
         self.source = SourceState()
         self.lost: list[LostRange] = []
-        """What the source had deleted before it was mined, in offset order."""
+        """What of the partition neither the source nor the cache has; in offset order, shared by
+        all its logs."""
         self.ended_by: GapCause | None = None
         """Why this life of the topic is over, so that nothing is mined any more; None while not."""
         self.segments: list[Segment] = []
@@ -215,11 +216,10 @@ class PartitionLog:
 
         At the end of a life that is over this is a range that may be empty.
         """
+        if (lost := self.lost_at(offset)) is not None:
+            return lost
         if offset < self.log_start_offset:
             return LostRange(offset, self.log_start_offset, GapCause.CACHE_RETENTION)
-        for lost in self.lost:
-            if lost.begin <= offset < lost.end:
-                return LostRange(offset, lost.end, lost.cause)
         if self.ended_by is not None and self.ceiling is not None:
             return (
                 LostRange(offset, self.ceiling, GapCause.CACHE_RETENTION)
@@ -230,13 +230,21 @@ class PartitionLog:
             return LostRange(offset, max(offset, self.source.high_watermark or 0), self.ended_by)
         return None
 
+    def lost_at(self, offset: int) -> LostRange | None:
+        """What is known to be lost from ``offset`` on, if that one is."""
+        for lost in self.lost:
+            if lost.begin <= offset < lost.end:
+                return LostRange(offset, lost.end, lost.cause)
+        return None
+
     def next_gap(self, offset: int) -> int | None:
         """Where the first lost range behind ``offset`` begins."""
         return next((lost.begin for lost in self.lost if lost.begin > offset), None)
 
     def lose(self, lost: LostRange) -> None:
-        """Notes a range that the source does not have any more; it is about to be covered."""
-        self.lost = sorted([*(known for known in self.lost if known.begin != lost.begin), lost])
+        """Notes a range that the source does not have any more."""
+        known = [each for each in self.lost if each.begin != lost.begin]
+        self.lost[:] = sorted([*known, lost])
 
     def take_over(self, below: "PartitionLog") -> None:
         """Makes a log that has come up to this one a part of it."""
@@ -245,7 +253,6 @@ class PartitionLog:
         assert all(entry.sealed for entry in below.journals)
         self.segments = [*below.segments, *self.segments]
         self.journals = [*below.journals, *self.journals]
-        self.lost = [*below.lost, *self.lost]
         self.log_start_offset = below.log_start_offset
         below.joined = self
         below.notify()

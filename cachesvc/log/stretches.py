@@ -28,6 +28,9 @@ class Stretches:
 
     def enter(self, partition: PartitionId, below: list[PartitionLog]) -> None:
         """Enters the lower stretches of a partition as they were found, in offset order."""
+        top = self._tops[partition]
+        for log in below:
+            log.lost = top.lost
         if below:
             self._below[partition] = below
             self._link(partition)
@@ -57,19 +60,22 @@ class Stretches:
     def reach(self, partition: PartitionId, offset: int) -> PartitionLog:
         """The stretch from which to read ``offset``.
 
-        In a hole that is a new one, a mere place there. Of a life of the topic that is over
-        nothing can be mined any more: there it is the one behind the hole.
+        In a hole that is a new one, a mere place there; in a lost range the one behind that. Of a
+        life of the topic that is over nothing can be mined any more: there it is the one behind the
+        hole.
         """
+        top = self._tops[partition]
+        if (lost := top.lost_at(offset)) is not None:
+            return self.reach(partition, lost.end)
         log = self.at(partition, offset)
         if log is not None:
             return log
-        if self._tops[partition].ended_by is not None:
+        if top.ended_by is not None:
             return next(log for log in self.of(partition) if offset < log.log_start_offset)
         log = PartitionLog(partition, offset)
+        log.lost = top.lost
         log.source.state = MiningState.STARTING
-        below = [*self._below.get(partition, ()), log]
-        self._below[partition] = sorted(below, key=lambda each: each.log_start_offset)
-        self._link(partition)
+        self._insert(log)
         return log
 
     def join(self, log: PartitionLog) -> None:
@@ -89,10 +95,24 @@ class Stretches:
             place.joined = log
             place.notify()
 
+    def move(self, log: PartitionLog, offset: int) -> None:
+        """Moves a place up, past what the source has lost."""
+        self._remove(log)
+        log.begin_at(offset)
+        log.joined = self.at(log.id, offset)
+        if log.joined is None:
+            self._insert(log)
+        log.notify()
+
     def drop(self, log: PartitionLog) -> None:
         """Forgets a mere place."""
         assert log.blank
         self._remove(log)
+
+    def _insert(self, log: PartitionLog) -> None:
+        below = [*self._below.get(log.id, ()), log]
+        self._below[log.id] = sorted(below, key=lambda each: each.log_start_offset)
+        self._link(log.id)
 
     def _remove(self, log: PartitionLog) -> None:
         below = self._below[log.id]

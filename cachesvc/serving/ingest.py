@@ -5,7 +5,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -209,6 +209,9 @@ class _Appender:
                 await self._store.begin_at(log, frame.base_offset)
             if request.gap and frame.base_offset == log.accepted_end_offset:
                 await self._store.lose(log, frame.base_offset, frame.end_offset)
+            if request.gap and request.backfill and log.blank:
+                self._store.stretches.move(log, frame.end_offset)
+                frame = replace(frame, base_offset=frame.end_offset)
             done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame)
             if log.complete:
                 self._assignments.plan_again()

@@ -175,7 +175,7 @@ class Stream:
     async def _deliver(self, cursor: Cursor, write: Write) -> None:
         """Delivers one batch of a partition and queues it again if there is more."""
         log = cursor.log
-        if not log.reaches(cursor.position):
+        if not log.reaches(cursor.position) and log.lost_at(cursor.position) is None:
             log = self._store.stretches.reach(log.id, cursor.position)
             if log is not cursor.log and log.reaches(cursor.position):
                 self._place(cursor, log.id, cursor.position)

@@ -1,0 +1,265 @@
+"""A log with holes against its model, a set of offsets: what is mined afterwards, in whatever order
+it is asked for, given up, expired or cut short by a crash, is what the source has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from cachesvc.errors import PreconditionFailed
+from cachesvc.log import log_store
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.model import GapCause
+from cachesvc.policy.sealing import SealLimits
+from cachesvc.store.frames import Frame
+from tests.support.frames import NOW_MS, ORDERS, Record, frame, records_of
+from tests.unit.log import running
+from tests.unit.log.running import append, read_all, until
+
+T = TypeVar("T")
+FIRST = 100
+"""Where mining began; what lies before was never cached."""
+HUGE = 1 << 40
+
+
+def record(offset: int) -> Record | None:
+    """What the source has at an offset; None for a hole of its own."""
+    if offset % 7 == 3:
+        return None
+    return Record(offset, f'{{"id":{offset}}}', b"k%d" % (offset % 3), NOW_MS + offset)
+
+
+def mined(begin: int, end: int) -> Frame:
+    return frame(begin, end, [row for at in range(begin, end) if (row := record(at)) is not None])
+
+
+class StretchMachine(RuleBasedStateMachine):
+    """Does to a partition what subscribers, readers, retention and crashes do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.new_event_loop()
+        self._root = Path(tempfile.mkdtemp(prefix="stretch-machine-"))
+        self._lives = 0
+        self._store: LogStore
+        self._run: asyncio.Task[None]
+        # The model.
+        self._cached: set[int] = set()
+        self._lost: set[int] = set()
+        self._wants: dict[int, int] = {}
+        self._end = FIRST
+
+    def _wait(self, work: Awaitable[T]) -> T:
+        return self._loop.run_until_complete(work)
+
+    @property
+    def _top(self) -> PartitionLog:
+        top = self._store.get(ORDERS)
+        assert top is not None
+        return top
+
+    @initialize(records=st.sampled_from([4, HUGE]), warm=st.sampled_from([0, 1 << 30]))
+    def begin(self, records: int, warm: int) -> None:
+        self._settings = {"seal": SealLimits(HUGE, records, HUGE), "warm_bytes_max": warm}
+        self._open(self._root / "0")
+        self._wait(self._store.ensure(ORDERS, FIRST))
+
+    def _open(self, path: Path) -> None:
+        self._store = LogStore.open(running.settings(path, **self._settings))
+        self._run = self._loop.create_task(self._store.run())
+        self._settle()
+
+    def _close(self) -> None:
+        self._store.writer.close()
+        self._wait(self._run)
+        self._store.close()
+
+    def teardown(self) -> None:
+        if hasattr(self, "_run"):
+            self._close()
+        self._loop.close()
+        shutil.rmtree(self._root)
+
+    def _settle(self) -> None:
+        def quiet() -> bool:
+            entries = [entry for log in self._store.every() for entry in log.journals]
+            return all(entry.file is not None or entry.sealed for entry in entries)
+
+        self._wait(until(quiet))
+
+    # Subscribers
+
+    @rule(who=st.integers(0, 3), back=st.integers(0, 160))
+    def come(self, who: int, back: int) -> None:
+        position = max(0, self._end - back)
+        self._store.stretches.reach(ORDERS, position)
+        self._store.backfill.want(who, ORDERS, position)
+        self._wants[who] = position
+
+    @rule(who=st.integers(0, 3))
+    def leave(self, who: int) -> None:
+        self._store.backfill.leave(who, ORDERS)
+        self._wants.pop(who, None)
+
+    # Readers
+
+    @rule(count=st.integers(1, 12))
+    def mine(self, count: int) -> None:
+        begin, self._end = self._end, self._end + count
+        self._wait(append(self._store, self._top, [mined(begin, self._end)]))
+        self._cached |= set(range(begin, self._end))
+        self._settle()
+
+    @rule(count=st.integers(1, 60))
+    def backfill(self, count: int) -> None:
+        hole = self._store.backfill.wanted(ORDERS)
+        if hole is None:
+            return
+        end = min(hole.end, hole.begin + count)
+        # What the source has lost once it does not have again.
+        end = min([at for at in self._lost if hole.begin <= at < end], default=end)
+        if end == hole.begin:
+            return
+        log = self._store.backfill.taking(ORDERS, hole.begin, end)
+        self._wait(append(self._store, log, [mined(hole.begin, end)]))
+        self._cached |= set(range(hole.begin, end))
+        self._settle()
+
+    @rule(count=st.integers(1, 30))
+    def the_source_has_lost(self, count: int) -> None:
+        hole = self._store.backfill.wanted(ORDERS)
+        if hole is None:
+            return
+        end = min(hole.end, hole.begin + count)
+        log = self._store.backfill.taking(ORDERS, hole.begin, end)
+        self._wait(self._store.lose(log, hole.begin, end))
+        self._lost |= set(range(hole.begin, end))
+        if log.blank:
+            self._store.stretches.move(log, end)
+        else:
+            self._wait(append(self._store, log, [frame(hole.begin, end, [])]))
+        self._settle()
+
+    @rule(begin=st.integers(0, 120), count=st.integers(1, 9))
+    def nobody_takes_what_is_not_missing(self, begin: int, count: int) -> None:
+        covered = any(at in self._cached or at >= self._end for at in range(begin, begin + count))
+        if covered:
+            with pytest.raises(PreconditionFailed) as caught:
+                self._store.backfill.taking(ORDERS, begin, begin + count)
+            assert caught.value.reason == "NOT_WANTED"
+
+    # Time
+
+    @rule()
+    def tend(self) -> None:
+        self._store.tend()
+        self._settle()
+        self._store.tend()
+
+    @rule(number=st.integers(0, 5), count=st.integers(1, 3))
+    def expire(self, number: int, count: int) -> None:
+        with_segments = [log for log in self._store.every() if log.segments]
+        if not with_segments:
+            return
+        log = with_segments[number % len(with_segments)]
+        gone = log.segments[:count]
+        self._wait(self._store.expire(log, gone, gone[-1].end_offset))
+        for segment in gone:
+            self._cached -= set(range(segment.base_offset, segment.end_offset))
+
+    @rule(clean=st.booleans())
+    def restart(self, clean: bool) -> None:
+        """A copy of the directory is what a killed process leaves behind."""
+        path = self._store.path
+        if not clean:
+            self._settle()
+            self._lives += 1
+            path = self._root / str(self._lives)
+            shutil.copytree(self._store.path, path)
+        self._close()
+        self._open(path)
+        self._wants.clear()
+        assert self._top.log_end_offset == self._end
+
+    # What has to hold
+
+    @invariant()
+    def coverage_is_what_was_mined_and_not_expired(self) -> None:
+        if not hasattr(self, "_run"):
+            return
+        logs = self._store.stretches.of(ORDERS)
+        assert [log.top for log in logs] == [self._top] * len(logs)
+        for log, above in pairwise(logs):
+            assert log.above is above
+            assert log.accepted_end_offset <= above.log_start_offset
+        covered = {at for log in logs for at in range(log.log_start_offset, log.log_end_offset)}
+        assert covered - self._lost == self._cached - self._lost
+
+    @invariant()
+    def what_is_read_is_what_the_source_has(self) -> None:
+        if not hasattr(self, "_run"):
+            return
+        for log in self._store.stretches.of(ORDERS):
+            rows = records_of(self._wait(read_all(self._store.reader, log, log.log_start_offset)))
+            whole = range(log.log_start_offset, log.log_end_offset)
+            wanted = [row for at in whole if at not in self._lost and (row := record(at))]
+            assert rows == wanted
+
+    @invariant()
+    def everybody_gets_on(self) -> None:
+        """Whoever waits at a hole: it is being mined, or what is lost there is known."""
+        if not hasattr(self, "_run"):
+            return
+        for position in self._wants.values():
+            at = position
+            while at in self._cached or at in self._lost:
+                at += 1
+            if at < self._end:
+                # Who comes to a place that retention has just taken looks for it anew.
+                self._store.stretches.reach(ORDERS, at)
+                hole = self._store.backfill.wanted(ORDERS)
+                assert hole is not None
+                assert hole.begin <= at
+
+    @invariant()
+    def what_is_lost_has_its_cause(self) -> None:
+        if not hasattr(self, "_run"):
+            return
+        for at in self._lost:
+            lost = self._top.lost_at(at)
+            assert lost is not None, (at, self._top.lost, sorted(self._lost))
+            never = at < FIRST
+            assert lost.cause is (GapCause.SOURCE_RETENTION if never else GapCause.CACHE_RETENTION)
+
+
+def test_what_is_mined_afterwards_is_what_the_source_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that what happens depends on the steps alone.
+    monkeypatch.setattr(log_store, "_ROLL_CHECK_S", 3_600.0)
+    run_state_machine_as_test(
+        StretchMachine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            phases=[Phase.reuse, Phase.generate],
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
