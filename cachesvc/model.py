@@ -155,6 +155,7 @@ class GapCause(IntEnum):
     CACHE_RETENTION = 2
     TOPIC_RECREATED = 3
     SOURCE_TRUNCATED = 4
+    STORE_DAMAGED = 5
 
 
 class GapPolicy(IntEnum):

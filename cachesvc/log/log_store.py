@@ -8,24 +8,27 @@ import fcntl
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO
 
-from cachesvc.errors import PreconditionFailed, StoreLocked
+from cachesvc.errors import PreconditionFailed, StoreLocked, StoreUnwritable
 from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.lives import TopicLives
 from cachesvc.log.memory_budget import MemoryBudget
-from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.mending import Mending
+from cachesvc.log.partition_log import InJournal, JournalEntry, PartitionLog
 from cachesvc.log.reading import LogReader
 from cachesvc.log.recovery import recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.stretches import Stretches
 from cachesvc.log.writer import LogWriter
-from cachesvc.model import GapCause, LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.policy.gaps import causes
 from cachesvc.policy.lives import next_life
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import layout
@@ -33,6 +36,7 @@ from cachesvc.store.catalogue import DuckDBCatalogue
 from cachesvc.store.ports import Catalogue
 
 _ROLL_CHECK_S = 1.0
+_MEND_WAIT_S = 5.0
 _READ_THREADS = 4
 
 
@@ -82,6 +86,9 @@ class LogStore:
         self.lives = TopicLives(self.catalogue)
         self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
         self.builds = Builds()
+        self.mending = Mending(
+            self.path, self.catalogue, self.builds, self._seal_thread, self.stretches, self.backfill
+        )
         self.sealer = Sealer(
             self.path,
             self.catalogue,
@@ -89,6 +96,7 @@ class LogStore:
             self._seal_thread,
             settings.warm_bytes_max,
             self.every,
+            self.mending.take_out,
         )
         self.writer = LogWriter(
             self.path,
@@ -137,7 +145,7 @@ class LogStore:
             first = segments[0].base_offset if segments else 0
             if found and not segments:
                 first = layout.base_offset(found[0])
-            top, lower = recover_partition(
+            recovered = recover_partition(
                 self.path,
                 partition,
                 starts.get(partition, first),
@@ -145,15 +153,19 @@ class LogStore:
                 found,
                 backfills.get(partition, []),
             )
+            top = recovered.top
+            if recovered.damaged:
+                self.mending.note_found(top, recovered.damaged)
             top.lost = lost.get(partition, [])
             top.mined_from = mined_from.get(partition, top.log_start_offset)
             self._logs[partition] = top
-            self.stretches.enter(partition, lower)
+            self.stretches.enter(partition, recovered.lower)
             for log in self.stretches.of(partition):
                 log.ended_by = self.lives.ended_by(partition.topic_id)
                 for entry in log.journals:
                     if entry.file is None and not entry.sealed:
                         self.sealer.add(log, entry)
+        self.mending.load()
 
     # Partitions
 
@@ -206,20 +218,38 @@ class LogStore:
                     each.notify()
 
     async def lose(self, log: PartitionLog, begin: int, end: int) -> None:
-        """Notes that the source has ``[begin, end)`` no more; durable on return.
-
-        What was cached once has gone here as well, what was not had gone there before.
-        """
+        """Notes that the source has ``[begin, end)`` no more; durable on return."""
         now_ms = time.time_ns() // 1_000_000
-        middle = min(max(begin, log.top.mined_from), end) if log.above is not None else end
-        never = LostRange(begin, middle, GapCause.SOURCE_RETENTION)
-        once = LostRange(middle, end, GapCause.CACHE_RETENTION)
+        mined_from = log.top.mined_from if log.above is not None else end
+        parts = causes(begin, end, mined_from, self.mending.damaged(log.id))
         known = [(each.begin, each.end) for each in log.lost]
-        for lost in (never, once):
-            if lost.begin == lost.end or any(b <= lost.begin and lost.end <= e for b, e in known):
+        for lost in parts:
+            if any(b <= lost.begin and lost.end <= e for b, e in known):
                 continue
             await self.catalogue.call(partial(_put_lost, log.id, lost, now_ms))
             log.lose(lost)
+
+    async def mend(self, log: PartitionLog, offset: int) -> bool:
+        """Has the damaged journal in which ``offset`` lies taken out; False if it is in none.
+
+        Returns once the log has another place for the offset, or soon: ask again then.
+        """
+        place = log.locate(offset)
+        if not isinstance(place, InJournal) or place.journal.sealed:
+            return False
+        place.journal.damaged = True
+        self.tend()
+        changed = asyncio.Event()
+        log.subscribe(changed.set)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MEND_WAIT_S):
+                    while place.journal in log.current.journals:
+                        changed.clear()
+                        await changed.wait()
+        finally:
+            log.unsubscribe(changed.set)
+        return True
 
     async def begin_at(self, log: PartitionLog, offset: int) -> None:
         """Moves the start of an empty log to where the source turned out to begin."""
@@ -263,6 +293,8 @@ class LogStore:
         while True:
             await asyncio.sleep(_ROLL_CHECK_S)
             self.tend()
+            with suppress(StoreUnwritable):  # it is as good the next time
+                await self.mending.forget_mended()
 
     def tend(self) -> None:
         """Does what time and finished work ask for: closes journals, and joins stretches."""

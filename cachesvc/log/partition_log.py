@@ -35,6 +35,7 @@ class JournalEntry:
         index: Its chunks; None until somebody reads a journal that was sealed before this start.
         file: Open for appends; None once it is sealed.
         sealed: Whether its segment is live; it is then only kept for fast reading.
+        damaged: Whether a read found damage, so that it has to be sealed as far as it is whole.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class JournalEntry:
     index: JournalIndex | None = None
     file: JournalFile | None = None
     sealed: bool = False
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

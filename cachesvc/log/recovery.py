@@ -3,27 +3,47 @@
 Rules, per partition, with E = the end of what the manifest covers:
 
 * A journal that begins before E is sealed already; it stays as a warm journal.
-* The journal that begins at E, and those that continue it, are read and checked. The first damaged
-  or cut-off frame ends the log: what lies behind it is moved to the quarantine and the reader mines
-  it again from the source.
-* A journal that does not continue the log is moved to the quarantine.
+* The journal that begins at E, and those that continue it, are read and checked. What lies behind
+  the first damaged or cut-off frame of one is moved to the quarantine. If it was the last one, the
+  log ends there, and the reader mines the rest again. If not, there is a hole up to the next one:
+  what is before becomes a lower stretch (``stretches``), and the hole is mined afterwards.
+* A journal that overlaps the log is moved to the quarantine.
 
-The manifest may have holes: what lies before one is a lower stretch (``stretches``). A journal of a
-lower stretch continues one, or is one by itself, and is sealed now.
+The manifest may have holes too: what lies before one is a lower stretch. A journal of a lower
+stretch continues one, or is one by itself, and is sealed now.
 """
 
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cachesvc.errors import DamagedFile
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.stretches import contiguous, sealed_stretch
 from cachesvc.model import PartitionId, Segment
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store import layout
 from cachesvc.store.journal import JournalFile, JournalIndex
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The logs of one partition.
+
+    Attributes:
+        top: The one that grows with the source. Its last journal takes appends; others that are
+            not sealed have ``file is None and not sealed`` and wait for it.
+        lower: Those below it, in offset order.
+        damaged: What was found missing for damage.
+    """
+
+    top: PartitionLog
+    lower: list[PartitionLog]
+    damaged: list[OffsetRange]
 
 
 def recover_partition(
@@ -33,8 +53,8 @@ def recover_partition(
     segments: Sequence[Segment],
     journals: Sequence[Path],
     backfills: Sequence[Path] = (),
-) -> tuple[PartitionLog, list[PartitionLog]]:
-    """The logs of one partition as its files say. Blocking; cuts a torn tail.
+) -> Recovered:
+    """The logs of one partition as its files say. Blocking; cuts torn and damaged ends.
 
     Args:
         store: The store's directory.
@@ -43,38 +63,23 @@ def recover_partition(
         segments: Its part of the manifest, in offset order.
         journals: The journal files of its top log, in offset order.
         backfills: Those of its lower stretches, in offset order.
-
-    Returns:
-        The top log, and the lower stretches in offset order. The top one's last journal takes
-        appends; others that are not sealed have ``file is None and not sealed`` and wait for it.
     """
-    runs = _contiguous(segments)
+    runs = contiguous(segments)
     # Segments that end before the top log begins have a hole behind them.
     top_run = runs.pop() if runs and runs[-1][-1].end_offset >= log_start_offset else []
-    start = top_run[0].base_offset if top_run else log_start_offset
-    top = _recover_top(store, PartitionLog(partition, start), top_run, journals)
-    lower = [_sealed_stretch(partition, run) for run in runs]
+    log = PartitionLog(partition, top_run[0].base_offset if top_run else log_start_offset)
+    log.segments = top_run
+    *cut_off, top = _recover_top(store, log, journals)
+    lower = [*(sealed_stretch(partition, run) for run in runs), *cut_off]
     for path in backfills:
         _recover_backfill(store, lower, top, path)
-    return top, sorted(lower, key=lambda log: log.log_start_offset)
-
-
-def _contiguous(segments: Sequence[Segment]) -> list[list[Segment]]:
-    """Segments in offset order, cut where something is missing between two."""
-    runs: list[list[Segment]] = []
-    for segment in segments:
-        if runs and runs[-1][-1].end_offset == segment.base_offset:
-            runs[-1].append(segment)
-        else:
-            runs.append([segment])
-    return runs
-
-
-def _sealed_stretch(partition: PartitionId, run: list[Segment]) -> PartitionLog:
-    log = PartitionLog(partition, run[0].base_offset)
-    log.segments = run
-    log.log_end_offset = log.accepted_end_offset = log.sealed_end_offset
-    return log
+    lower.sort(key=lambda each: each.log_start_offset)
+    behind = [*cut_off[1:], top] if cut_off else []
+    damaged = [
+        OffsetRange(one.log_end_offset, other.log_start_offset)
+        for one, other in zip(cut_off, behind, strict=True)
+    ]
+    return Recovered(top, [each for each in lower if not each.empty], damaged)
 
 
 def _recover_backfill(
@@ -98,10 +103,8 @@ def _recover_backfill(
     before.log_end_offset = before.accepted_end_offset = end
 
 
-def _recover_top(
-    store: Path, log: PartitionLog, segments: list[Segment], journals: Sequence[Path]
-) -> PartitionLog:
-    log.segments = segments
+def _recover_top(store: Path, log: PartitionLog, journals: Sequence[Path]) -> list[PartitionLog]:
+    """The log that the journals continue; several where damage cuts it, in offset order."""
     sealed_end = log.sealed_end_offset
     bases = [layout.base_offset(path) for path in journals]
     warm = [n for n, base in enumerate(bases) if base < sealed_end]
@@ -111,19 +114,39 @@ def _recover_top(
             log.journals.append(_warm_entry(journals[n], bases[n], end))
         else:
             journals[n].unlink()
+    logs = [log]
     end = sealed_end
     opened: list[JournalFile] = []
     for path, base in list(zip(journals, bases, strict=True))[len(warm) :]:
-        if base != end:
+        if base < end:
             _quarantine(store, path, f"begins at offset {base}, the log ends at {end}")
             continue
         journal = _open(store, path, log.id)
-        if journal is not None:
-            opened.append(journal)
-            end = journal.index.end_offset
-    _enter(log, opened)
+        if journal is None:
+            continue
+        if base > end:
+            _cut_off(store, logs[-1], opened, end)
+            logs.append(PartitionLog(log.id, base))
+            opened = []
+        opened.append(journal)
+        end = journal.index.end_offset
+    _enter(logs[-1], opened)
+    logs[-1].log_end_offset = logs[-1].accepted_end_offset = end
+    return logs
+
+
+def _cut_off(store: Path, log: PartitionLog, opened: list[JournalFile], end: int) -> None:
+    """Makes what is before a hole a lower stretch, whose journals are called as such."""
+    for journal in opened:
+        journal.close()
+        if journal.index.end_offset == journal.index.base_offset:
+            journal.path.unlink()
+            continue
+        path = store / layout.backfill_path(log.id, journal.index.base_offset)
+        journal.path.rename(path)
+        journal.path = path
+        log.journals.append(_entry(journal, None))
     log.log_end_offset = log.accepted_end_offset = end
-    return log
 
 
 def _enter(log: PartitionLog, opened: list[JournalFile]) -> None:
@@ -174,7 +197,7 @@ def _open(store: Path, path: Path, partition: PartitionId) -> JournalFile | None
         return None
     if damage is not None:
         tail = journal.cut()
-        kept = _quarantine_path(store, path)
+        kept = layout.quarantine_path(store, path, time.time_ns())
         kept.write_bytes(tail)
         _log.warning(
             "cut the damaged end of a journal; the reader mines it again",
@@ -191,7 +214,7 @@ def _open(store: Path, path: Path, partition: PartitionId) -> JournalFile | None
 
 
 def _quarantine(store: Path, path: Path, why: str) -> None:
-    kept = _quarantine_path(store, path)
+    kept = layout.quarantine_path(store, path, time.time_ns())
     path.rename(kept)
     _log.warning(
         "moved a journal that does not fit to the quarantine; the reader mines its range again",
@@ -202,9 +225,3 @@ def _quarantine(store: Path, path: Path, why: str) -> None:
             "error": why,
         },
     )
-
-
-def _quarantine_path(store: Path, path: Path) -> Path:
-    directory = store / layout.QUARANTINE / path.parent.relative_to(store)
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory / f"{path.name}.{time.time_ns()}"

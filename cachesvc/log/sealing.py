@@ -8,7 +8,7 @@ several times faster than decoding Parquet. Losing one costs nothing.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from cachesvc.errors import DamagedFile, PreconditionFailed
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
-from cachesvc.model import PartitionId
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.segments import seal_journal
 
@@ -35,6 +34,7 @@ class Sealer:
         executor: Runs decoding and encoding; one thread is enough.
         warm_bytes_max: Bytes of sealed journals that stay on disk.
         logs: All partitions.
+        take_out: Takes a journal out that turns out to be damaged.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Sealer:
         executor: Executor,
         warm_bytes_max: int,
         logs: Callable[[], Iterable[PartitionLog]],
+        take_out: Callable[[PartitionLog, JournalEntry, Exception], Awaitable[None]],
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -53,7 +54,7 @@ class Sealer:
         self._warm_bytes_max = warm_bytes_max
         self._logs = logs
         self._queue: asyncio.Queue[tuple[PartitionLog, JournalEntry]] = asyncio.Queue()
-        self._damaged: set[PartitionId] = set()
+        self._take_out = take_out
 
     def add(self, log: PartitionLog, entry: JournalEntry) -> None:
         """Queues a journal that takes no more appends."""
@@ -68,8 +69,6 @@ class Sealer:
         """Seals until cancelled; a journal that was under way stays a journal."""
         while True:
             log, entry = await self._queue.get()
-            if log.id in self._damaged:
-                continue
             while not await self._seal(log, entry):  # noqa: ASYNC110 - a disk has no event
                 await asyncio.sleep(_RETRY_S)
             await self.drop_warm()
@@ -87,25 +86,10 @@ class Sealer:
                 await self._catalogue.call(
                     lambda port: port.replace_segments([], [segment], now_ms)
                 )
-        except DamagedFile as error:
-            # Nothing behind the damage is sealed, so that the manifest never has a hole. The next
-            # start cuts the log there and mines the rest again.
-            self._damaged.add(log.id)
-            _log.error(
-                "a journal is damaged and stays as it is",
-                extra={"event": "journal_damaged", "journal": str(entry.path), "error": str(error)},
-            )
-            return True
+        except (DamagedFile, FileNotFoundError) as error:
+            return await self._set_aside(log, entry, error)
         except (OSError, PreconditionFailed) as error:
-            _log.error(
-                "a journal cannot be sealed, trying again",
-                extra={
-                    "event": "seal_failed",
-                    "journal": str(entry.path),
-                    "error": str(error),
-                    "retry_s": _RETRY_S,
-                },
-            )
+            _tell_failed(entry, error)
             return False
         entry.sealed = True
         log.install([], [segment])
@@ -123,6 +107,14 @@ class Sealer:
         )
         return True
 
+    async def _set_aside(self, log: PartitionLog, entry: JournalEntry, error: Exception) -> bool:
+        try:
+            await self._take_out(log, entry, error)
+        except (OSError, PreconditionFailed) as failure:
+            _tell_failed(entry, failure)
+            return False
+        return True
+
     async def drop_warm(self) -> None:
         """Deletes the oldest warm journals beyond the budget, and those before a log's start."""
         warm = [(entry, log) for log in self._logs() for entry in log.journals if entry.sealed]
@@ -138,6 +130,18 @@ class Sealer:
         if dropped:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._executor, _unlink, dropped)
+
+
+def _tell_failed(entry: JournalEntry, error: Exception) -> None:
+    _log.error(
+        "a journal cannot be sealed, trying again",
+        extra={
+            "event": "seal_failed",
+            "journal": str(entry.path),
+            "error": str(error),
+            "retry_s": _RETRY_S,
+        },
+    )
 
 
 def _reopen(entry: JournalEntry, log: PartitionLog) -> JournalFile:

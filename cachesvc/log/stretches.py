@@ -8,11 +8,11 @@ neither overlap nor touch, but for the moment between coming up and becoming one
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import MiningState, PartitionId
+from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.model import MiningState, PartitionId, Segment
 
 
 class Stretches:
@@ -104,6 +104,22 @@ class Stretches:
             self._insert(log)
         log.notify()
 
+    def cut(self, log: PartitionLog, entry: JournalEntry, whole: list[Segment]) -> None:
+        """Takes an unsealed journal out of a log, and puts in the segments of what is whole of it.
+
+        The log keeps what is behind the first hole from its end; what is before becomes stretches
+        of their own.
+        """
+        log.journals.remove(entry)
+        runs = contiguous([*log.segments, *whole])
+        log.segments = runs.pop() if runs and runs[-1][-1].end_offset == entry.end_offset else []
+        log.log_start_offset = log.segments[0].base_offset if log.segments else entry.end_offset
+        for run in runs:
+            lower = sealed_stretch(log.id, run)
+            lower.lost, lower.ended_by = log.lost, log.ended_by
+            self._insert(lower)
+        log.notify()
+
     def drop(self, log: PartitionLog) -> None:
         """Forgets a mere place."""
         assert log.blank
@@ -125,3 +141,22 @@ class Stretches:
         stretches = self.of(partition)
         for log, above in pairwise(stretches):
             log.above = above
+
+
+def contiguous(segments: Iterable[Segment]) -> list[list[Segment]]:
+    """Segments in offset order, cut where something is missing between two."""
+    runs: list[list[Segment]] = []
+    for segment in segments:
+        if runs and runs[-1][-1].end_offset == segment.base_offset:
+            runs[-1].append(segment)
+        else:
+            runs.append([segment])
+    return runs
+
+
+def sealed_stretch(partition: PartitionId, run: list[Segment]) -> PartitionLog:
+    """A stretch that has segments only."""
+    log = PartitionLog(partition, run[0].base_offset)
+    log.segments = run
+    log.log_end_offset = log.accepted_end_offset = log.sealed_end_offset
+    return log

@@ -120,10 +120,10 @@ class LogWriter:
         index = active.file.index
         if index.end_offset == index.base_offset:
             return
-        cause = should_seal(
+        full = should_seal(
             index.file_bytes, index.record_count, active.created_ms, now_ms, self._limits
         )
-        if cause is not None:
+        if full is not None or active.damaged:
             self._close(log, active, active.file)
 
     def roll(self, log: PartitionLog) -> None:

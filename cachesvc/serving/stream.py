@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cachesvc.errors import DataLoss
+from cachesvc.errors import DamagedFile, DataLoss
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.subscriber import Subscriber
@@ -188,6 +188,12 @@ class Stream:
             await self._tell_fell_behind(log.id.topic, write)
         try:
             response = await self._next_response(cursor)
+        except DamagedFile:
+            if not await self._store.mend(log, cursor.position):
+                await write(gap(cursor, None))
+                raise
+            self._changed(cursor)
+            return
         except DataLoss:
             if log.gap_at(cursor.position) is None:
                 await write(gap(cursor, None))

@@ -27,6 +27,7 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.mining_tables import MiningTables
 from cachesvc.store.model_tables import ModelTables
 from cachesvc.store.ports import (
@@ -158,31 +159,60 @@ class DuckDBCatalogue(MiningTables):
     ) -> None:
         with self._transaction():
             self._retire(removed, now_ms)
-            for segment in added:
-                self._run(
-                    "insert_segment",
-                    *_identity(segment.partition),
-                    segment.base_offset,
-                    segment.end_offset,
-                    segment.record_count,
-                    segment.bytes,
-                    segment.min_timestamp_ms,
-                    segment.max_timestamp_ms,
-                    segment.created_ms,
-                    segment.level,
-                    segment.path,
-                    segment.reject_count,
-                    segment.rejects_path,
-                    segment.backfilled_ms,
-                )
+            self._insert(added)
 
     def expire_segments(
         self, removed: Sequence[Segment], log_starts: Mapping[PartitionId, int], now_ms: int
     ) -> None:
         with self._transaction():
             self._retire(removed, now_ms)
-            for partition, log_start_offset in log_starts.items():
-                self._run("put_partition", *_identity(partition), log_start_offset)
+            self._put_starts(log_starts)
+
+    def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
+        found: dict[PartitionId, list[OffsetRange]] = {}
+        for *identity, begin, end in self._run("list_damaged"):
+            found.setdefault(PartitionId(*identity), []).append(OffsetRange(begin, end))
+        return found
+
+    def put_damaged(
+        self,
+        partition: PartitionId,
+        holes: Sequence[OffsetRange],
+        whole: Sequence[Segment],
+        log_starts: Mapping[PartitionId, int],
+        now_ms: int,
+    ) -> None:
+        with self._transaction():
+            self._insert(whole)
+            for hole in holes:
+                self._run("put_damaged", *_identity(partition), hole.begin, hole.end, now_ms)
+            self._put_starts(log_starts)
+
+    def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
+        self._run("delete_damaged", *_identity(partition), hole.begin)
+
+    def _insert(self, segments: Sequence[Segment]) -> None:
+        for segment in segments:
+            self._run(
+                "insert_segment",
+                *_identity(segment.partition),
+                segment.base_offset,
+                segment.end_offset,
+                segment.record_count,
+                segment.bytes,
+                segment.min_timestamp_ms,
+                segment.max_timestamp_ms,
+                segment.created_ms,
+                segment.level,
+                segment.path,
+                segment.reject_count,
+                segment.rejects_path,
+                segment.backfilled_ms,
+            )
+
+    def _put_starts(self, log_starts: Mapping[PartitionId, int]) -> None:
+        for partition, log_start_offset in log_starts.items():
+            self._run("put_partition", *_identity(partition), log_start_offset)
 
     def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
         for segment in segments:

@@ -85,6 +85,13 @@ def footer_checksum(name: str) -> int | None:
     return int(match["crc"], 16) if match else None
 
 
+def quarantine_path(store: Path, path: Path, now_ns: int) -> Path:
+    """Where a damaged file of a store is kept for a look; makes the directory. Blocking."""
+    directory = store / QUARANTINE / path.parent.relative_to(store)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / f"{path.name}.{now_ns}"
+
+
 def find_journals(store: Path, suffix: str = JOURNAL_SUFFIX) -> dict[PartitionId, list[Path]]:
     """The journal files of each partition, in offset order, as absolute paths."""
     found: dict[PartitionId, list[Path]] = {}

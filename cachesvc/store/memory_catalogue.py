@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.memory_mining import MemoryMiningTables
 from cachesvc.store.memory_models import MemoryModels
 from cachesvc.store.memory_watching import MemoryAlarms, MemoryCounts
@@ -27,6 +28,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self._epochs: dict[TopicId, int] = {}
         self._lives: dict[TopicId, TopicLife] = {}
         self._lost: dict[PartitionId, dict[int, LostRange]] = {}
+        self._damaged: dict[PartitionId, dict[int, OffsetRange]] = {}
         self._segments: dict[str, Segment] = {}
         self._retired: dict[str, int] = {}
         self._subscriptions: dict[str, SubscriptionRecord] = {}
@@ -78,6 +80,29 @@ class MemoryCatalogue(MemoryMiningTables):
     ) -> None:
         self._retire(removed, now_ms)
         self._partitions.update(log_starts)
+
+    def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
+        return {partition: sorted(found.values()) for partition, found in self._damaged.items()}
+
+    def put_damaged(
+        self,
+        partition: PartitionId,
+        holes: Sequence[OffsetRange],
+        whole: Sequence[Segment],
+        log_starts: Mapping[PartitionId, int],
+        now_ms: int,
+    ) -> None:
+        self._segments.update({segment.path: segment for segment in whole})
+        known = self._damaged.setdefault(partition, {})
+        for hole in holes:
+            before = known.get(hole.begin, hole)
+            known[hole.begin] = OffsetRange(hole.begin, max(hole.end, before.end))
+        self._partitions.update(log_starts)
+
+    def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
+        self._damaged.get(partition, {}).pop(hole.begin, None)
+        if not self._damaged.get(partition):
+            self._damaged.pop(partition, None)
 
     def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
         for segment in segments:

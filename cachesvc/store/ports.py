@@ -20,6 +20,7 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.mining_ports import MiningCatalogue
 from cachesvc.store.model_port import Models
 from cachesvc.store.watching_port import Alarms, MiningCountsKept
@@ -154,6 +155,22 @@ class Catalogue(MiningCatalogue, Protocol):
         self, removed: Sequence[Segment], log_starts: Mapping[PartitionId, int], now_ms: int
     ) -> None:
         """Retires the files of ``removed`` and moves log starts up, at once."""
+
+    def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
+        """What damaged files had, and was not mended yet, in offset order."""
+
+    def put_damaged(
+        self,
+        partition: PartitionId,
+        holes: Sequence[OffsetRange],
+        whole: Sequence[Segment],
+        log_starts: Mapping[PartitionId, int],
+        now_ms: int,
+    ) -> None:
+        """Publishes what is whole of a damaged file, and notes what is not, at once."""
+
+    def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
+        """Forgets damage that is mended; nothing happens if there is none."""
 
     def list_retired(self) -> dict[str, int]:
         """Paths that the manifest named once, with the time when it stopped."""

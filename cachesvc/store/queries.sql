@@ -142,6 +142,14 @@ create table if not exists lost_ranges (
     primary key (connection, topic, incarnation, "partition", begin_offset)
 );
 
+-- What the store had in a file that was damaged, until it is mined again or known to be lost.
+create table if not exists damaged_ranges (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null, begin_offset bigint not null, end_offset bigint not null,
+    found_ms bigint not null,
+    primary key (connection, topic, incarnation, "partition", begin_offset)
+);
+
 -- name: insert_meta
 insert into meta values (?, ?);
 
@@ -178,6 +186,18 @@ from lost_ranges order by all;
 -- name: put_lost
 insert into lost_ranges values (?, ?, ?, ?, ?, ?, ?, ?)
 on conflict do update set end_offset = excluded.end_offset, cause = excluded.cause;
+
+-- name: list_damaged
+select connection, topic, incarnation, "partition", begin_offset, end_offset
+from damaged_ranges order by all;
+
+-- name: put_damaged
+insert into damaged_ranges values (?, ?, ?, ?, ?, ?, ?)
+on conflict do update set end_offset = greatest(damaged_ranges.end_offset, excluded.end_offset);
+
+-- name: delete_damaged
+delete from damaged_ranges
+where connection = ? and topic = ? and incarnation = ? and "partition" = ? and begin_offset = ?;
 
 -- name: raise_epoch
 -- Enters a topic or raises its epoch; answers the new one.

@@ -17,7 +17,7 @@ from cachesvc.errors import DamagedFile, ShuttingDown, StoreFormatUnsupported
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame
-from cachesvc.store.journal import JournalFile, read_frames
+from cachesvc.store.journal import JournalFile, JournalIndex, read_frames
 from cachesvc.store.parquet_file import open_parquet, write_parquet
 from cachesvc.store.recoding import empty_frame, frames_of
 from cachesvc.store.record_schema import (
@@ -86,6 +86,58 @@ def seal_journal(
     )
     _check_complete(store, segment, index.record_count, index.reject_count)
     return segment
+
+
+def seal_whole_parts(
+    store: Path,
+    partition: PartitionId,
+    path: Path,
+    index: JournalIndex,
+    now_ms: int,
+    *,
+    backfilled: bool = False,
+) -> list[Segment]:
+    """Writes segments of what is whole of a damaged journal, in offset order. Blocking.
+
+    Like ``seal_journal`` otherwise; the index is what was known of the journal while it was whole.
+    Chunks with damage are left out.
+    """
+    ends = [*(chunk.base_offset for chunk in index.chunks[1:]), index.end_offset]
+    runs: list[list[int]] = []
+    for number in range(len(index.chunks)):
+        if _is_whole(path, index, number):
+            if runs and runs[-1][-1] == number - 1:
+                runs[-1].append(number)
+            else:
+                runs.append([number])
+
+    def tables(run: list[int], *, records: bool) -> Iterator[pa.Table]:
+        for number in run:
+            yield _decode(read_frames(path, *index.extent(number)), records=records)
+
+    return [
+        _write_segment(
+            store,
+            partition,
+            (index.chunks[run[0]].base_offset, ends[run[-1]]),
+            tables(run, records=True),
+            tables(run, records=False),
+            now_ms=now_ms,
+            level=0,
+            backfilled_ms=now_ms if backfilled else 0,
+        )
+        for run in runs
+    ]
+
+
+def _is_whole(path: Path, index: JournalIndex, number: int) -> bool:
+    try:
+        frames = read_frames(path, *index.extent(number))
+        _decode(frames, records=True)
+        _decode(frames, records=False)
+    except (DamagedFile, FileNotFoundError):
+        return False
+    return True
 
 
 def merge_segments(

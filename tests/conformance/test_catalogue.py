@@ -16,6 +16,7 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.ports import (
     Catalogue,
     ConnectionRecord,
@@ -106,7 +107,33 @@ class TestLost:
         assert catalogue.list_lost() == {ORDERS: [longer]}
 
 
+class TestDamaged:
+    def test_publishes_what_is_whole_and_keeps_what_is_not(self, catalogue: Catalogue) -> None:
+        catalogue.put_partition(ORDERS, 0)
+        whole = segment(0, 10)
+        holes = [OffsetRange(10, 15), OffsetRange(20, 30)]
+        catalogue.put_damaged(ORDERS, holes, [whole], {ORDERS: 30}, 7)
+        catalogue.put_damaged(SECOND, [OffsetRange(1, 2)], [], {}, 8)
+        assert catalogue.list_damaged() == {ORDERS: holes, SECOND: [OffsetRange(1, 2)]}
+        assert catalogue.list_segments() == [whole]
+        assert catalogue.list_partitions() == {ORDERS: 30}
+        assert catalogue.list_mined_from() == {ORDERS: 0}
+
+    def test_forgets_what_is_mended(self, catalogue: Catalogue) -> None:
+        catalogue.put_damaged(ORDERS, [OffsetRange(10, 15)], [], {}, 7)
+        catalogue.put_damaged(ORDERS, [OffsetRange(10, 12)], [], {}, 8)
+        assert catalogue.list_damaged() == {ORDERS: [OffsetRange(10, 15)]}, "the longer one"
+        for _ in range(2):
+            catalogue.forget_damaged(ORDERS, OffsetRange(10, 15))
+            assert catalogue.list_damaged() == {}
+
+
 class TestPartitions:
+    def test_keeps_where_mining_began(self, catalogue: Catalogue) -> None:
+        catalogue.put_partition(ORDERS, 5)
+        catalogue.expire_segments([], {ORDERS: 30}, 7)
+        assert catalogue.list_mined_from() == {ORDERS: 5}
+
     def test_enters_and_moves(self, catalogue: Catalogue) -> None:
         catalogue.put_partition(SECOND, 7)
         catalogue.put_partition(ORDERS, 2**63 - 1)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from cachesvc.client import Batch, Client, Gap, GapCause, GapPolicy, Mode, Position
 from tests.faults.stage import Calls, anomalies, check_manifest, eventually, objects
 from tests.support.frames import flip_bit
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.tasks import full
-from tests.support.topics import create_topic, produce, read_all
+from tests.support.topics import create_topic, delete_records_before, produce, read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -74,3 +75,91 @@ def test_what_a_damaged_journal_had_is_mined_again(
         check_manifest(service.store, topic, truth)
     finally:
         service.stop()
+
+
+SERVED: dict[str, dict[str, object]] = {
+    # Records are read from the journal, which takes appends all the time.
+    "store": {
+        "segment_bytes_max": 1 << 30,
+        "memory_bytes_max": 65_536,
+        "chunk_cache_bytes_max": 65_536,
+    }
+}
+
+
+def _mine(service: ServiceProcess, kafka: KafkaBroker, topic: str) -> Path:
+    """Fills a topic's journal; which it is."""
+    for begin in range(0, RECORDS, 500):
+        produce(kafka.bootstrap, topic, objects(begin, begin + 500))
+        asyncio.run(full(service.address, "before", topic))
+    (journal,) = service.store.glob(f"journal/*/{topic}/*/*/*.journal")
+    return journal
+
+
+@pytest.mark.parametrize("damage", [_flip_in_the_middle, _cut, _empty])
+def test_a_journal_that_is_damaged_while_it_is_served(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    topic = topic_name("served")
+    create_topic(kafka.bootstrap, topic)
+    with (
+        ServiceProcess(tmp_path, kafka.bootstrap, SERVED) as service,
+        Calls(service.address) as calls,
+    ):
+        damage(_mine(service, kafka, topic))
+        # Whoever reads there waits until it is mined again, and misses nothing.
+        truth = read_all(kafka.bootstrap, topic)
+        assert not anomalies(truth, asyncio.run(full(service.address, "after", topic)), topic)
+        assert service.events("journal_damaged")
+        assert list(service.store.glob("quarantine/**/*.journal.*"))
+        # What follows goes on, and all of it is one again.
+        produce(kafka.bootstrap, topic, objects(RECORDS, RECORDS + 500))
+        truth = read_all(kafka.bootstrap, topic)
+        assert not anomalies(truth, asyncio.run(full(service.address, "later", topic)), topic)
+        eventually(lambda: calls.offsets(topic)[0].log_start_offset == 0, "one log")
+        service.stop()
+        check_manifest(service.store, topic, truth)
+        service.start()
+        assert not anomalies(truth, asyncio.run(full(service.address, "again", topic)), topic)
+
+
+def test_what_was_damaged_and_the_source_has_no_more_is_told(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("hurt")
+    create_topic(kafka.bootstrap, topic)
+    with ServiceProcess(tmp_path, kafka.bootstrap, SERVED) as service:
+        journal = _mine(service, kafka, topic)
+        truth = read_all(kafka.bootstrap, topic)[0]
+        delete_records_before(kafka.bootstrap, topic, {0: RECORDS - 100})
+        _flip_in_the_middle(journal)
+
+        async def run() -> tuple[list[tuple[int, bytes | None]], list[Gap]]:
+            seen: list[tuple[int, bytes | None]] = []
+            gaps: list[Gap] = []
+            async with (
+                asyncio.timeout(60),
+                Client(service.address) as client,
+                client.subscribe(
+                    "s",
+                    topics=[topic],
+                    mode=Mode.FULL,
+                    start=[Position(topic, 0, 0)],
+                    gap_policy=GapPolicy.GO_ON,
+                ) as stream,
+            ):
+                async for event in stream.events():
+                    if isinstance(event, Batch):
+                        seen += [(record.offset, record.value) for record in event]
+                    elif isinstance(event, Gap):
+                        gaps.append(event)
+            return seen, gaps
+
+        seen, (gap,) = asyncio.run(run())
+        assert gap.cause is GapCause.STORE_DAMAGED
+        lost = range(gap.begin_offset, gap.end_offset)
+        assert 0 < len(lost) < RECORDS, "what is whole of the journal is kept"
+        assert seen == [(r.offset, r.value) for r in truth if r.offset not in lost]
+        service.stop()
+        service.start()
+        assert asyncio.run(run()) == (seen, [gap])

@@ -147,7 +147,11 @@ class LogMachine(RuleBasedStateMachine):
             return
 
         def quiet() -> bool:
-            on_disk = set(layout.find_journals(self._store.path).get(ORDERS, []))
+            found = (
+                layout.find_journals(self._store.path, suffix)
+                for suffix in (layout.JOURNAL_SUFFIX, layout.BACKFILL_SUFFIX)
+            )
+            on_disk = {path for journals in found for path in journals.get(ORDERS, [])}
             waits = [e for e in self._log.journals if e.file is None and not e.sealed]
             return not waits and on_disk == {entry.path for entry in self._log.journals}
 
@@ -243,10 +247,25 @@ class LogMachine(RuleBasedStateMachine):
         assert sealed_end <= end <= self._end
         if hurt is None:
             assert end == self._end
-        self._check(self._start, end)
+            assert not self._store.stretches.below(ORDERS)
+        for log in self._store.stretches.of(ORDERS):
+            self._check_of(log, log.log_start_offset, log.log_end_offset)
         # The reader mines what was lost once more.
+        while (hole := self._store.backfill.wanted(ORDERS)) is not None:
+            (each,) = [f for f in self._frames if f.base_offset == hole.begin]
+            lower = self._store.backfill.taking(ORDERS, each.base_offset, each.end_offset)
+            self._wait(append(self._store, lower, [each]))
         lost = [each for each in self._frames if each.base_offset >= end]
         self._wait(append(self._store, self._log, lost))
+        self._join()
+
+    def _join(self) -> None:
+        """Waits until what was mined afterwards has become one with the rest."""
+        while self._store.stretches.below(ORDERS):
+            self._store.tend()
+            lower = [log for log in self._store.stretches.below(ORDERS) if log.journals]
+            self._wait(until(lambda low=lower: all(e.sealed for g in low for e in g.journals)))  # type: ignore[misc]
+        self._wait(self._store.mending.forget_mended())
         self._settle()
 
     # What has to hold
@@ -256,7 +275,10 @@ class LogMachine(RuleBasedStateMachine):
         self._check(self._start + offset % (self._end - self._start + 1), self._end)
 
     def _check(self, begin: int, end: int) -> None:
-        frames = self._wait(read_all(self._store.reader, self._log, begin))
+        self._check_of(self._log, begin, end)
+
+    def _check_of(self, log: PartitionLog, begin: int, end: int) -> None:
+        frames = self._wait(read_all(self._store.reader, log, begin))
         if begin < end:
             assert_contiguous(frames, begin, end)
         assert records_of(frames) == [row for row in self._rows if begin <= row.offset < end]

@@ -10,8 +10,9 @@ import pytest
 
 from cachesvc.errors import StoreFormatUnsupported
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.recovery import recover_partition
+from cachesvc.log.recovery import Recovered, recover_partition
 from cachesvc.model import Segment
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame, encode_frame
 from cachesvc.store.journal import JournalFile
@@ -36,8 +37,13 @@ def journal(store: Path, frames: Sequence[Frame]) -> Path:
 
 
 def recover(store: Path, segments: Sequence[Segment] = (), log_start: int = 0) -> PartitionLog:
+    return recover_all(store, segments, log_start).top
+
+
+def recover_all(store: Path, segments: Sequence[Segment] = (), log_start: int = 0) -> Recovered:
     found = layout.find_journals(store).get(ORDERS, [])
-    return recover_partition(store, ORDERS, log_start, segments, found)[0]
+    backfills = layout.find_journals(store, layout.BACKFILL_SUFFIX).get(ORDERS, [])
+    return recover_partition(store, ORDERS, log_start, segments, found, backfills)
 
 
 def shown(log: PartitionLog) -> list[tuple[int, int, str]]:
@@ -136,17 +142,25 @@ def test_a_torn_tail_is_cut_and_kept_apart(
     assert shown(recover(tmp_path)) == [(0, 15, "active")]
 
 
-def test_damage_in_the_middle_ends_the_log_there(tmp_path: Path) -> None:
+def test_damage_in_the_middle_cuts_the_log_in_two(tmp_path: Path) -> None:
     first = journal(tmp_path, full_frames(0, 20, 5))
     journal(tmp_path, full_frames(20, 30, 5))
     journal(tmp_path, full_frames(30, 40, 5))
     flip_bit(first, 8 * (first.stat().st_size // 2))
-    log = recover(tmp_path)
-    assert len(log.journals) == 1
-    end = log.log_end_offset
+    found = recover_all(tmp_path)
+    (lower,) = found.lower
+    end = lower.log_end_offset
     assert end in (5, 10)
-    assert shown(log) == [(0, end, "active")]
-    assert quarantine(tmp_path) == [f"{PLACE}/{base:020}.journal" for base in (0, 20, 30)]
+    assert shown(lower) == [(0, end, "waits")]
+    assert shown(found.top) == [(20, 30, "waits"), (30, 40, "active")]
+    assert found.damaged == [OffsetRange(end, 20)]
+    assert quarantine(tmp_path) == [f"{PLACE}/{0:020}.journal"]
+    # The catalogue was told where the top log begins now.
+    again = recover_all(tmp_path, log_start=20)
+    assert [shown(log) for log in again.lower] == [[(0, end, "waits")]]
+    assert shown(again.top) == shown(found.top)
+    # It was not: found anew.
+    assert [shown(log) for log in recover_all(tmp_path).lower] == [[(0, end, "waits")]]
 
 
 def test_a_journal_with_a_damaged_header_is_moved_away(tmp_path: Path) -> None:
@@ -159,22 +173,32 @@ def test_a_journal_with_a_damaged_header_is_moved_away(tmp_path: Path) -> None:
     assert not second.exists()
 
 
-@pytest.mark.parametrize("base", [9, 11, 1_000])
-def test_a_journal_that_does_not_continue_the_log_is_moved_away(tmp_path: Path, base: int) -> None:
+def test_a_journal_that_overlaps_the_log_is_moved_away(tmp_path: Path) -> None:
     journal(tmp_path, full_frames(0, 10, 5))
-    journal(tmp_path, full_frames(base, base + 5, 5))
+    journal(tmp_path, full_frames(9, 14, 5))
     log = recover(tmp_path)
     assert shown(log) == [(0, 10, "active")]
-    assert quarantine(tmp_path) == [f"{PLACE}/{base:020}.journal"]
+    assert quarantine(tmp_path) == [f"{PLACE}/{9:020}.journal"]
 
 
-def test_a_journal_behind_a_hole_after_the_segments_is_moved_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", [11, 1_000])
+def test_a_journal_behind_a_hole_stays_where_it_is(tmp_path: Path, base: int) -> None:
+    journal(tmp_path, full_frames(0, 10, 5))
+    journal(tmp_path, full_frames(base, base + 5, 5))
+    found = recover_all(tmp_path)
+    assert [shown(log) for log in found.lower] == [[(0, 10, "waits")]]
+    assert shown(found.top) == [(base, base + 5, "active")]
+    assert found.damaged == [OffsetRange(10, base)]
+    assert quarantine(tmp_path) == []
+
+
+def test_a_journal_behind_a_hole_after_the_segments_stays_where_it_is(tmp_path: Path) -> None:
     segment = seal(tmp_path, [full_frame(0, 10)])
     journal(tmp_path, full_frames(15, 20, 5))
-    log = recover(tmp_path, [segment])
-    assert shown(log) == [(0, 10, "warm")]
-    assert log.log_end_offset == 10
-    assert quarantine(tmp_path) == [f"{PLACE}/{15:020}.journal"]
+    found = recover_all(tmp_path, [segment])
+    assert [(log.log_start_offset, log.log_end_offset) for log in found.lower] == [(0, 10)]
+    assert shown(found.top) == [(15, 20, "active")]
+    assert found.damaged == [OffsetRange(10, 15)]
 
 
 def test_a_journal_in_the_place_of_another_offset_is_moved_away(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from cachesvc.errors import PreconditionFailed
 from cachesvc.log import sealing
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import Segment
+from cachesvc.model import GapCause, LostRange, Segment
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import journal, parquet_file, segments
 from cachesvc.store.catalogue import DuckDBCatalogue
@@ -216,31 +216,71 @@ def test_failed_attempts_leave_no_files_on_the_full_disk(
     asyncio.run(run())
 
 
-def test_a_damaged_journal_is_not_sealed_nor_what_follows_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_what_is_whole_of_a_damaged_journal_is_sealed_and_the_rest_is_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(journal, "CHUNK_BYTES", 1)  # each frame is one
+
+    def shown(store: LogStore) -> list[tuple[int, int]]:
+        return [(log.log_start_offset, log.log_end_offset) for log in store.stretches.of(ORDERS)]
+
+    async def first() -> None:
+        async with running(tmp_path, memory_bytes_max=0) as store:
+            log = await filled(store, full_frames(0, 30, 5))
+            assert log.journals[0].index is not None
+            damaged = log.journals[0].index.chunks[2]
+            flip_bit(log.journals[0].path, 8 * (damaged.file_position + 100))
+            begin_roll(store, log)
+            await append(store, log, full_frames(30, 40, 5))
+            begin_roll(store, log)
+            await until(lambda: log.sealed_end_offset == 40)
+            assert shown(store) == [(0, 10), (15, 40)]
+            assert str(store.backfill.wanted(ORDERS)) == "[10, 15)", "whoever reads there or not"
+            lower, _ = store.stretches.of(ORDERS)
+            assert records_of(await read_all(store.reader, lower, 0)) == records(0, 10)
+            assert records_of(await read_all(store.reader, log, 15)) == records(15, 40)
+        events = [record.__dict__.get("event") for record in caplog.records]
+        assert events.count("journal_damaged") == 1
+        assert len(list((tmp_path / "quarantine").rglob("*.journal.*"))) == 1
+
+    async def again() -> None:
+        async with running(tmp_path) as store:
+            assert shown(store) == [(0, 10), (15, 40)]
+            assert str(store.backfill.wanted(ORDERS)) == "[10, 15)"
+            log = store.backfill.taking(ORDERS, 10, 15)
+            await append(store, log, full_frames(10, 15, 5))
+            store.tend()
+            await until(lambda: log.sealed_end_offset == 15)
+            store.tend()
+            await store.mending.forget_mended()
+            assert shown(store) == [(0, 40)]
+            top = store.get(ORDERS)
+            assert top is not None
+            assert records_of(await read_all(store.reader, top, 0)) == records(0, 40)
+        async with running(tmp_path) as store:
+            assert not store.mending.damaged(ORDERS)
+
+    asyncio.run(first())
+    asyncio.run(again())
+
+
+def test_a_journal_that_is_gone_leaves_a_hole_with_its_cause(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path, memory_bytes_max=0) as store:
             log = await filled(store, full_frames(0, 10, 5))
-            other = await store.ensure(ORDERS.topic_id.partition(1), 0)
-            await append(store, other, full_frames(0, 10, 5))
-            path = log.journals[0].path
-            flip_bit(path, 8 * path.stat().st_size - 1)
+            log.journals[0].path.unlink()
             begin_roll(store, log)
             await append(store, log, full_frames(10, 20, 5))
-            begin_roll(store, log)
-            await roll(store, other)  # another partition's goes on
-            assert (log.segments, manifest(store)) == ([], other.segments)
-            assert segment_files(tmp_path / "log" / "main" / "orders" / "i1" / "partition=0") == 0
-        events = [record.__dict__.get("event") for record in caplog.records]
-        assert events.count("journal_damaged") == 1
-        # The next start cuts the log at the damage, and the source still has the rest.
-        async with running(tmp_path) as store:
-            log = store.all()[0]
-            assert log.log_end_offset == 5
-            await append(store, log, full_frames(5, 20, 5))
-            await roll(store, log)
-            assert records_of(await read_all(store.reader, log, 0)) == records(0, 20)
+            await until(lambda: log.log_start_offset == 10)
+            hole = store.backfill.wanted(ORDERS)
+            assert hole is not None
+            # The source does not have it either.
+            place = store.stretches.reach(ORDERS, 0)
+            await store.lose(place, 0, 10)
+            store.stretches.move(place, 10)
+            assert log.gap_at(3) == LostRange(3, 10, GapCause.STORE_DAMAGED)
+            await store.mending.forget_mended()
+            assert not store.mending.damaged(ORDERS)
 
     asyncio.run(run())
 

@@ -46,6 +46,8 @@ class GapCause(IntEnum):
     """The topic was deleted and created again."""
     SOURCE_TRUNCATED = 4
     """The source lost records that were mined already, and has others at their offsets."""
+    STORE_DAMAGED = 5
+    """The cache had the range in a file that was damaged, and the source has it no more."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self:

@@ -50,6 +50,7 @@ class GapCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CACHE_RETENTION: _ClassVar[GapCause]
     TOPIC_RECREATED: _ClassVar[GapCause]
     SOURCE_TRUNCATED: _ClassVar[GapCause]
+    STORE_DAMAGED: _ClassVar[GapCause]
 MODE_UNSPECIFIED: Mode
 INCREMENTAL: Mode
 FULL: Mode
@@ -76,6 +77,7 @@ SOURCE_RETENTION: GapCause
 CACHE_RETENTION: GapCause
 TOPIC_RECREATED: GapCause
 SOURCE_TRUNCATED: GapCause
+STORE_DAMAGED: GapCause
 
 class TopicPartition(_message.Message):
     __slots__ = ("topic", "partition", "incarnation")

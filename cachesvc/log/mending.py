@@ -1,0 +1,145 @@
+"""Takes damaged journals out while the service runs, and has what they had mined again.
+
+A journal that is damaged is closed and comes to its sealing. What of it is whole becomes segments;
+the rest becomes a hole, wanted whether somebody reads there or not, until it is mined again or the
+source turns out not to have it. What is behind the damage stays where it is.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+
+from cachesvc.log.backfill import Backfill
+from cachesvc.log.builds import Builds
+from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.stretches import Stretches
+from cachesvc.model import PartitionId
+from cachesvc.policy.coverage import Coverage, OffsetRange
+from cachesvc.store import layout
+from cachesvc.store.ports import Catalogue
+from cachesvc.store.segments import seal_whole_parts
+
+_log = logging.getLogger(__name__)
+
+
+class Mending:
+    """Damage that was found. Belongs to one event loop; ``load`` comes first.
+
+    Args:
+        store: The store's directory.
+        catalogue: Where damage is durable until it is mended.
+        builds: Is told while files are being written.
+        executor: Runs file I/O, decoding and encoding.
+        stretches: All logs.
+        backfill: Has holes mined.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        catalogue: CatalogueThread,
+        builds: Builds,
+        executor: Executor,
+        stretches: Stretches,
+        backfill: Backfill,
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._builds = builds
+        self._executor = executor
+        self._stretches = stretches
+        self._backfill = backfill
+        self._damaged: dict[PartitionId, list[OffsetRange]] = {}
+
+    def load(self) -> None:
+        """Reads what is still to be mended, once all logs are known. Blocking."""
+        for partition, ranges in self._catalogue.call_blocking(
+            lambda port: port.list_damaged()
+        ).items():
+            for part in ranges:
+                self._note(partition, part)
+
+    def note_found(self, top: PartitionLog, holes: Sequence[OffsetRange]) -> None:
+        """Notes damage that was found before the logs were entered. Blocking."""
+        now_ms = time.time_ns() // 1_000_000
+        starts = {top.id: top.log_start_offset}
+        self._catalogue.call_blocking(
+            lambda port: port.put_damaged(top.id, holes, [], starts, now_ms)
+        )
+
+    def damaged(self, partition: PartitionId) -> list[OffsetRange]:
+        """What of a partition was damaged and is not mended."""
+        return list(self._damaged.get(partition, ()))
+
+    async def take_out(self, log: PartitionLog, entry: JournalEntry, error: Exception) -> None:
+        """Takes a journal that is closed and not sealed out of its log.
+
+        Raises:
+            OSError: The disk does not take what is whole; all is as before.
+            StoreUnwritable: Likewise.
+        """
+        now_ms = time.time_ns() // 1_000_000
+        assert entry.index is not None
+        loop = asyncio.get_running_loop()
+        seal = partial(seal_whole_parts, backfilled=log.above is not None)
+        with self._builds.under_way():
+            whole = await loop.run_in_executor(
+                self._executor, seal, self._store, log.id, entry.path, entry.index, now_ms
+            )
+            kept = Coverage.of(OffsetRange(s.base_offset, s.end_offset) for s in whole)
+            holes = kept.gaps(OffsetRange(entry.base_offset, entry.end_offset))
+            starts = {log.id: entry.end_offset} if log.above is None and holes else {}
+            await self._catalogue.call(
+                lambda port: port.put_damaged(log.id, holes, whole, starts, now_ms)
+            )
+        await loop.run_in_executor(self._executor, _set_aside, self._store, entry.path)
+        log = log.current
+        self._stretches.cut(log, entry, whole)
+        for hole in holes:
+            self._note(log.id, hole)
+        _log.error(
+            "a journal is damaged; what it had is mined again",
+            extra={
+                "event": "journal_damaged",
+                "journal": str(entry.path),
+                "error": str(error),
+                "lost": ", ".join(map(str, holes)),
+            },
+        )
+
+    def _note(self, partition: PartitionId, hole: OffsetRange) -> None:
+        self._damaged.setdefault(partition, []).append(hole)
+        self._stretches.reach(partition, hole.begin)
+        self._backfill.want(hole, partition, hole.begin, hole.end)
+
+    async def forget_mended(self) -> None:
+        """Forgets damage whose range was mined again, or is lost for good."""
+        for partition in list(self._damaged):
+            for hole in self.damaged(partition):
+                if self._is_mended(partition, hole):
+                    await self._catalogue.call(partial(_forget, partition, hole))
+                    self._backfill.leave(hole, partition)
+                    self._damaged[partition].remove(hole)
+            if not self._damaged[partition]:
+                del self._damaged[partition]
+
+    def _is_mended(self, partition: PartitionId, hole: OffsetRange) -> bool:
+        *_, top = logs = self._stretches.of(partition)
+        covered = Coverage.of(OffsetRange(log.log_start_offset, log.log_end_offset) for log in logs)
+        lost = Coverage.of(OffsetRange(lost.begin, lost.end) for lost in top.lost)
+        return top.ended_by is not None or all(map(lost.contains, covered.gaps(hole)))
+
+
+def _forget(partition: PartitionId, hole: OffsetRange, port: Catalogue) -> None:
+    port.forget_damaged(partition, hole)
+
+
+def _set_aside(store: Path, path: Path) -> None:
+    with contextlib.suppress(OSError):  # gone, or left where the next start deletes it
+        path.rename(layout.quarantine_path(store, path, time.time_ns()))
