@@ -111,7 +111,7 @@ class Miner:
         for partition in changes.dropped:
             self._source.remove(partition)
         for held in changes.taken:
-            self._source.add(held.partition, held.next_offset, held.source_id)
+            self._fetch(held)
         _log.info(
             "the assignment has changed",
             extra={
@@ -186,7 +186,8 @@ class Miner:
 
     def _damaged(self, held: HeldPartition, life: int, damage: DataLoss) -> None:
         if self._holdings.holds(held, life):
-            self._go_back(held, held.next_offset, f"{damage.reason}: {damage}")
+            why = f"{damage.reason}: {damage}"
+            self._go_back(held, held.next_offset, held.leader_epoch, why)
 
     async def _send(self, held: HeldPartition, life: int, encoded: Encoded) -> bool:
         """Sends appends, as far as they still count; whether the partition goes on behind them."""
@@ -195,7 +196,7 @@ class Miner:
             if not self._holdings.holds(held, life):
                 return False
             self._window.sent(InFlight(held, life, append.end_offset, append.bytes))
-            held.next_offset = append.end_offset
+            held.next_offset, held.leader_epoch = append.end_offset, append.leader_epoch
             await self._lane.append(self._connection.name, held, append)
             if held.done:
                 self._source.pause(held.partition)
@@ -256,12 +257,16 @@ class Miner:
                 self._source.remove(partition)
         else:
             why = f"the service refuses what follows {answer.log_end_offset}: {answer.refused}"
-            self._go_back(held, answer.log_end_offset, why)
+            self._go_back(held, answer.log_end_offset, answer.leader_epoch, why)
 
-    def _go_back(self, held: HeldPartition, offset: int, why: str) -> None:
-        delay_s = held.go_back(offset, why)
+    def _fetch(self, held: HeldPartition) -> None:
+        at = held.next_offset, held.source_id, held.leader_epoch
+        self._source.add(held.partition, *at)
+
+    def _go_back(self, held: HeldPartition, offset: int, leader_epoch: int, why: str) -> None:
+        delay_s = held.go_back(offset, leader_epoch, why)
         if not delay_s:
-            self._source.add(held.partition, offset, held.source_id)
+            self._fetch(held)
             return
         _log.warning(
             "mining of a partition goes back and tries again",
@@ -277,7 +282,7 @@ class Miner:
 
     def _try_again(self, held: HeldPartition, life: int) -> None:
         if self._holdings.holds(held, life):
-            self._source.add(held.partition, held.next_offset, held.source_id)
+            self._fetch(held)
 
     async def skip_lost(self) -> None:
         """Goes on behind what the source had deleted before it was mined, and says what that is.
@@ -300,7 +305,7 @@ class Miner:
                 extra={"event": "source_gap", **_fields(held), "error": str(problem)},
             )
             if await self._send(held, held.life, Encoded([lost])) and not held.done:
-                self._source.add(held.partition, lost.end_offset, held.source_id)
+                self._fetch(held)
 
     # How things are
 

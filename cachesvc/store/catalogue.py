@@ -27,6 +27,7 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
+from cachesvc.store.epoch_tables import EpochTables
 from cachesvc.store.mining_tables import MiningTables
 from cachesvc.store.model_tables import ModelTables
 from cachesvc.store.ports import (
@@ -69,6 +70,7 @@ class DuckDBCatalogue(MiningTables):
         except StoreFormatUnsupported:
             self._connection.close()
             raise
+        self.leader_epochs = EpochTables(self._run, self._with_table)
         self.models = ModelTables(self._run, self._transaction, self._with_table)
         self.counts = CountTables(self._run, self._transaction, self._with_table)
         self.alarms = AlarmTables(self._run, self._transaction)

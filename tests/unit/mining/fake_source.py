@@ -14,6 +14,7 @@ from cachesvc.mining.source import (
     RecordColumns,
     SourcePartition,
 )
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class FakeSource:
         self.batch_records = 100
         self.large = large
         self.added: list[tuple[SourcePartition, int]] = []
+        self.epochs_added: list[int] = []
         self.paused: set[SourcePartition] = set()
         self.damaged: dict[SourcePartition, int] = {}
         self.problems: dict[SourcePartition, Problem] = {}
@@ -129,8 +131,15 @@ class FakeSource:
         finally:
             self.running = False
 
-    def add(self, partition: SourcePartition, offset: int, topic_id: str = "") -> None:
+    def add(
+        self,
+        partition: SourcePartition,
+        offset: int,
+        topic_id: str = "",
+        leader_epoch: int = UNKNOWN_EPOCH,
+    ) -> None:
         self.added.append((partition, offset))
+        self.epochs_added.append(leader_epoch)
         self.paused.discard(partition)
         self._positions[partition] = self._begins[partition] if offset == EARLIEST else offset
         self._changed.set()

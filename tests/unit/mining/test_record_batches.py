@@ -9,7 +9,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 
 from cachesvc.errors import DataLoss
-from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch_offset
+from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.source import RecordColumns, SourcePartition
 
 PARTITION = SourcePartition("orders", 0)
@@ -71,7 +71,7 @@ def chunks(
     records_max: int = 1_000,
     aborted: Sequence[tuple[int, int]] = (),
 ) -> list[RecordColumns]:
-    end = next_fetch_offset(data, fetch_offset)
+    end, _ = next_fetch(data, fetch_offset)
     return list(KafkaBatch(PARTITION, fetch_offset, end, data, aborted).chunks(records_max))
 
 
@@ -145,9 +145,9 @@ def test_a_batch_that_was_cut_off_waits_for_the_next_fetch() -> None:
 
     for length in (0, 5, 40, len(cut) - 1):
         data = whole + cut[:length]
-        assert next_fetch_offset(data, 0) == 2
+        assert next_fetch(data, 0)[0] == 2
         assert ranges(chunks(data)) == [(0, 2, [0, 1])]
-    assert next_fetch_offset(cut[:-1], 2) == 2
+    assert next_fetch(cut[:-1], 2)[0] == 2
     assert chunks(cut[:-1], 2) == []
 
 
