@@ -9,19 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.client import (
-    Batch,
-    Client,
-    DataLoss,
-    Gap,
-    GapCause,
-    GapPolicy,
-    MiningState,
-    Mode,
-    PartitionAdded,
-    Progress,
-)
+from cachesvc.client import GapCause, GapPolicy, MiningState
 from tests.faults.stage import Calls, eventually, objects
+from tests.faults.streams import Seen, read
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.topics import (
@@ -36,69 +26,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(240)]
 
 Name = Callable[[str], str]
 QUICK = {"mining": {"metadata_interval_s": 0.5}, "server": {"progress_interval_s": 0.2}}
-PATIENCE_S = 60
-
-
-class Seen:
-    """What one stream told of a topic with one partition.
-
-    Attributes:
-        records: Incarnation, offset and value of each record, in the order of delivery.
-        gaps: Incarnation, begin, end and cause of each gap.
-        lives: Incarnation and offset of each start in another life.
-        failure: What the stream ended with.
-    """
-
-    def __init__(self) -> None:
-        self.records: list[tuple[int, int, bytes | None]] = []
-        self.gaps: list[tuple[int, int, int, GapCause]] = []
-        self.lives: list[tuple[int, int]] = []
-        self.failure: DataLoss | None = None
-
-    def offsets(self, life: int = 1) -> list[int]:
-        return [offset for incarnation, offset, _ in self.records if incarnation == life]
-
-    def values(self, life: int = 1) -> list[bytes | None]:
-        return [value for incarnation, _, value in self.records if incarnation == life]
-
-
-async def read(
-    address: str,
-    topic: str,
-    count: int,
-    policy: GapPolicy = GapPolicy.STOP,
-    name: str = "task",
-    *,
-    mode: Mode = Mode.FULL_AND_INCREMENTAL,
-    commit: bool = False,
-) -> Seen:
-    """Streams until so many records have come, or the stream has failed."""
-    seen = Seen()
-    async with asyncio.timeout(PATIENCE_S), Client(address) as client:
-        try:
-            async with client.subscribe(
-                name, mode=mode, topics=[topic], gap_policy=policy
-            ) as stream:
-                async for event in stream.events():
-                    match event:
-                        case Batch():
-                            for record in event:
-                                life = event.incarnation
-                                seen.records.append((life, record.offset, record.value))
-                        case Gap():
-                            begin, end = event.begin_offset, event.end_offset
-                            seen.gaps.append((event.incarnation, begin, end, event.cause))
-                        case PartitionAdded():
-                            seen.lives.append((event.start.incarnation, event.start.offset))
-                        case Progress():
-                            pass
-                    if len(seen.records) >= count:
-                        break
-                if commit:
-                    await stream.commit()
-        except DataLoss as failure:
-            seen.failure = failure
-    return seen
 
 
 @contextmanager
