@@ -16,6 +16,7 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
+from cachesvc.policy.leader_epochs import EpochHistory
 from cachesvc.store.ports import (
     Catalogue,
     ConnectionRecord,
@@ -69,6 +70,7 @@ def test_a_new_one_is_empty(catalogue: Catalogue) -> None:
     assert catalogue.list_job_runs("", 10) == []
     assert catalogue.list_paused_jobs() == set()
     assert catalogue.list_connections() == []
+    assert catalogue.leader_epochs.list() == {}
 
 
 def test_closing_twice_is_no_error(catalogue: Catalogue) -> None:
@@ -104,6 +106,24 @@ class TestLost:
         catalogue.put_lost(ORDERS, LostRange(10, 15, GapCause.SOURCE_RETENTION), 1)
         catalogue.put_lost(ORDERS, longer, 2)
         assert catalogue.list_lost() == {ORDERS: [longer]}
+
+
+class TestLeaderEpochs:
+    def test_are_kept_partition_by_partition(self, catalogue: Catalogue) -> None:
+        long = EpochHistory(((2**62, 2**31 - 1), (2**62 + 1, -1)))
+        catalogue.leader_epochs.put({ORDERS: EpochHistory(((0, 3),)), LATER: long})
+        catalogue.leader_epochs.put({SECOND: EpochHistory()})
+        assert catalogue.leader_epochs.list() == {
+            ORDERS: EpochHistory(((0, 3),)),
+            SECOND: EpochHistory(),
+            LATER: long,
+        }
+
+    def test_are_replaced_again_and_again(self, catalogue: Catalogue) -> None:
+        for number in range(5):
+            later = EpochHistory(((0, 3), (10, number)))
+            catalogue.leader_epochs.put({ORDERS: later, SECOND: EpochHistory()})
+            assert catalogue.leader_epochs.list() == {ORDERS: later, SECOND: EpochHistory()}
 
 
 class TestPartitions:
