@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.client import GapCause, GapPolicy, MiningState
+from cachesvc.client import Batch, Client, Gap, GapCause, GapPolicy, MiningState, Mode
 from tests.faults.stage import Calls, eventually, objects
 from tests.faults.streams import Seen, read
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
+from tests.support.tasks import Delivered, full
 from tests.support.topics import (
     create_topic,
     delete_records_before,
@@ -175,3 +176,56 @@ def test_a_deleted_topic_leaves_what_is_cached_and_tells_why_it_ends(
         assert "no such topic" in state.mining_error
         late = asyncio.run(read(service.address, topic, 20, name="late"))
         assert late.offsets() == list(range(20))
+
+
+def test_a_partition_does_not_come_back_with_its_topic(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("fewer")
+    create_topic(kafka.bootstrap, topic, 3)
+    produce(kafka.bootstrap, topic, objects(0, 60, 3))
+    truth = {1: read_all(kafka.bootstrap, topic)}
+
+    async def follow(address: str) -> tuple[Delivered, dict[int, GapCause]]:
+        """All records of both lives in order, and the gaps by partition; the topic changes."""
+        seen, gaps = Delivered(), dict[int, GapCause]()
+        async with (
+            asyncio.timeout(60),
+            Client(address) as client,
+            client.subscribe(
+                "s",
+                mode=Mode.FULL_AND_INCREMENTAL,
+                topics=[topic],
+                gap_policy=GapPolicy.GO_ON,
+            ) as stream,
+        ):
+            async for event in stream.events():
+                if isinstance(event, Batch):
+                    seen.add(event)
+                    assert event.incarnation == 1 + (event.partition in gaps)
+                    if seen.count == 60:
+                        await asyncio.to_thread(_create_again_with_two, kafka, topic)
+                elif isinstance(event, Gap):
+                    assert (event.begin_offset, event.incarnation) == (20, 1)
+                    gaps[event.partition] = event.cause
+                if seen.count == 90 and len(gaps) == 3:
+                    return seen, gaps
+        raise AssertionError("the stream ended")
+
+    with serving(tmp_path, kafka) as service, Calls(service.address) as calls:
+        seen, gaps = asyncio.run(follow(service.address))
+        truth[2] = read_all(kafka.bootstrap, topic)
+        assert sorted(calls.offsets(topic)) == [0, 1]
+        fresh = asyncio.run(full(service.address, "fresh", topic)).of(topic)
+    assert gaps == dict.fromkeys(range(3), GapCause.TOPIC_RECREATED)
+    values = {n: [value for _, value in rows] for n, rows in seen.of(topic).items()}
+    assert values == {
+        n: [record.value for life in (1, 2) for record in truth[life].get(n, ())] for n in range(3)
+    }
+    assert {n: len(rows) for n, rows in fresh.items()} == {0: 15, 1: 15}
+
+
+def _create_again_with_two(kafka: KafkaBroker, topic: str) -> None:
+    delete_topic(kafka.bootstrap, topic)
+    create_topic(kafka.bootstrap, topic, 2)
+    produce(kafka.bootstrap, topic, objects(1_000, 1_030, 2))
