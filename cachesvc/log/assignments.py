@@ -343,15 +343,3 @@ class Assignments:
         for partition in partitions:
             self.report(partition, None, MiningState.SOURCE_UNREACHABLE, error)
             self.report_backfill(partition, MiningState.SOURCE_UNREACHABLE, error)
-
-
-def resume_offsets(store: LogStore, assigned: Assigned) -> Mapping[int, int]:
-    """Where mining goes on, per partition: the log's end, or -1 for the source's earliest."""
-    found: dict[int, int] = {}
-    # Behind a truncation some partitions go on where they were, and the others begin anew.
-    begun = assigned.from_earliest and not store.lives.truncated_before(assigned.topic)
-    for number in assigned.partitions:
-        log = store.get(assigned.topic.partition(number))
-        anywhere = log is None or (log.empty and begun)
-        found[number] = -1 if log is None or anywhere else log.accepted_end_offset
-    return found

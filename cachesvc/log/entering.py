@@ -3,13 +3,12 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from cachesvc.log.first_offsets import first_offsets
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.sources import Source, Sources
 from cachesvc.model import MiningStart, PartitionId, StartKind, TopicId, TopicLife
-from cachesvc.policy.lives import first_offset, life_now
+from cachesvc.policy.lives import first_offset, in_life_before, life_now
 
 
 class Entering:
@@ -100,7 +99,7 @@ class Entering:
         begins = {}
         for partition in new:
             name = partition.topic, partition.partition
-            before = self._store.get(_in_life_before(partition))
+            before = self._store.get(in_life_before(partition))
             intact = before is not None and before.id not in self._truncated
             log_end = before.accepted_end_offset if before is not None and intact else None
             cause = causes[partition.topic_id]
@@ -112,7 +111,7 @@ class Entering:
 
         What nobody has noticed yet of that truncation then shows at the next look at the source.
         """
-        before = self._store.get(_in_life_before(partition))
+        before = self._store.get(in_life_before(partition))
         if before is None or not self._store.lives.truncated_before(partition.topic_id):
             return
         if before.id not in self._truncated and before.accepted_end_offset == begin:
@@ -126,7 +125,3 @@ class Entering:
             for number in source.topics[topic]
             if self._store.get(topic_id.partition(number)) is not None
         )
-
-
-def _in_life_before(partition: PartitionId) -> PartitionId:
-    return replace(partition, incarnation=partition.incarnation - 1)

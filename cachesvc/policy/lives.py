@@ -7,7 +7,7 @@ the log's end, or other records before it.
 
 from dataclasses import replace
 
-from cachesvc.model import GapCause, TopicId, TopicLife
+from cachesvc.model import GapCause, PartitionId, TopicId, TopicLife
 
 
 def life_now(known: TopicLife, found_id: str, *, truncated: bool) -> TopicLife:
@@ -51,6 +51,11 @@ def first_offset(
         assert log_end is not None
         return log_end
     return earliest
+
+
+def in_life_before(partition: PartitionId) -> PartitionId:
+    """The same partition in the life before; there may have been none."""
+    return replace(partition, incarnation=partition.incarnation - 1)
 
 
 def next_life(topic: TopicId) -> TopicId:

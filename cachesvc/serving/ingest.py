@@ -12,10 +12,11 @@ import grpc
 
 from cachesvc.connection_config import connection_dict
 from cachesvc.errors import CacheError, InvalidRequest, PreconditionFailed, ShuttingDown, Superseded
-from cachesvc.log.assignments import Assignments, resume_offsets
+from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.readers import JoinedReader
+from cachesvc.log.resuming import resume_offsets
 from cachesvc.log.sources import Source, Sources
 from cachesvc.model import MiningState, PartitionId, TopicId
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH

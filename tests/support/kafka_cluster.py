@@ -63,11 +63,6 @@ class KafkaCluster:
         """The bootstrap addresses for librdkafka."""
         return ",".join(self.servers)
 
-    @property
-    def log_paths(self) -> list[Path]:
-        """Kafka's own logs."""
-        return [self._directory / str(node) / "broker.log" for node in NODES]
-
     def start(self) -> Self:
         """Starts all that do not run and returns once each takes part.
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from cachesvc.log.assignments import resume_offsets
+from cachesvc.log.resuming import resume_offsets
 from cachesvc.model import GapCause, MiningState, PartitionId, TopicId
 from tests.support.frames import full_frame
 from tests.unit.log.lookups import FakeLookup
@@ -55,7 +55,7 @@ async def reaches(plan: Plan, life: TopicId) -> dict[int, tuple[int, int]]:
 def test_one_partition_begins_anew_and_the_other_goes_on(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         lost(plan, FIRST.partition(0))
-        assert await reaches(plan, SECOND) == {0: (0, -1), 1: (50, 4)}
+        assert await reaches(plan, SECOND) == {0: (-1, -1), 1: (50, 4)}
         assert plan.store.lives.ended_by(FIRST) is GapCause.SOURCE_TRUNCATED
 
     play(tmp_path, test)
@@ -69,7 +69,7 @@ def test_what_shows_later_begins_anew_later(tmp_path: Path) -> None:
         assert log is not None
         await plan.store.writer.accept(log, full_frame(0, 80), 5)
         lost(plan, SECOND.partition(1))
-        assert await reaches(plan, THIRD) == {0: (80, 5), 1: (0, -1)}
+        assert await reaches(plan, THIRD) == {0: (80, 5), 1: (-1, -1)}
 
     play(tmp_path, test)
 
@@ -77,10 +77,26 @@ def test_what_shows_later_begins_anew_later(tmp_path: Path) -> None:
 def test_a_report_of_a_life_that_is_over_changes_nothing(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         lost(plan, *(FIRST.partition(number) for number in (0, 1)))
-        assert await reaches(plan, SECOND) == {0: (0, -1), 1: (0, -1)}
+        assert await reaches(plan, SECOND) == {0: (-1, -1), 1: (-1, -1)}
         lost(plan, FIRST.partition(0))
         plan.assignments.plan_again()
         await asyncio.sleep(0.05)
         assert plan.store.topic_id("main", "orders") == SECOND
+
+    play(tmp_path, test)
+
+
+def test_a_partition_that_is_new_behind_a_truncation_begins_where_the_source_does(
+    tmp_path: Path,
+) -> None:
+    async def test(plan: Plan) -> None:
+        lost(plan, FIRST.partition(0))
+        await reaches(plan, SECOND)
+        plan.lookup.topics["orders"] = (0, 1, 2)
+        await plan.sources.look(plan.source)
+        await until(lambda: plan.store.get(SECOND.partition(2)) is not None)
+        (reader,) = plan.assignments.readers("main")
+        await until(lambda: len(reader.assigned["orders"].partitions) == 3)
+        assert (await reaches(plan, SECOND))[2] == (-1, -1)
 
     play(tmp_path, test)
