@@ -317,7 +317,7 @@ class Assignments:
         if log is None or log.ended_by is not None:
             return
         if problem:
-            self._settle(partition.topic_id, problem)
+            self._settle(partition, problem)
         newly_known = high_watermark is not None and log.source.high_watermark is None
         if high_watermark is not None:
             log.source.high_watermark = max(high_watermark, log.log_end_offset)
@@ -331,25 +331,15 @@ class Assignments:
             if log.set_state(state, error):
                 log.notify()
 
-    def _settle(self, topic: TopicId, problem: str) -> None:
+    def _settle(self, partition: PartitionId, problem: str) -> None:
         """Has a topic that is no continuation of its log looked at."""
-        if problem == GapCause.SOURCE_TRUNCATED.name and self._entering.truncated(topic):
+        if problem == GapCause.SOURCE_TRUNCATED.name and self._entering.truncated(partition):
             self.plan_again()
         elif problem == GapCause.TOPIC_RECREATED.name:
-            self._sources.resolve(topic.connection).refresh_wanted.set()
+            self._sources.resolve(partition.connection).refresh_wanted.set()
 
     def unreachable(self, partitions: Iterable[PartitionId], error: str) -> None:
         """Notes that a reader cannot reach the source of these partitions."""
         for partition in partitions:
             self.report(partition, None, MiningState.SOURCE_UNREACHABLE, error)
             self.report_backfill(partition, MiningState.SOURCE_UNREACHABLE, error)
-
-
-def resume_offsets(store: LogStore, assigned: Assigned) -> Mapping[int, int]:
-    """Where mining goes on, per partition: the log's end, or -1 for the source's earliest."""
-    found: dict[int, int] = {}
-    for number in assigned.partitions:
-        log = store.get(assigned.topic.partition(number))
-        anywhere = log is None or (log.empty and assigned.from_earliest)
-        found[number] = -1 if log is None or anywhere else log.accepted_end_offset
-    return found

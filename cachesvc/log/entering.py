@@ -8,7 +8,7 @@ from cachesvc.log.first_offsets import first_offsets
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.sources import Source, Sources
 from cachesvc.model import MiningStart, PartitionId, StartKind, TopicId, TopicLife
-from cachesvc.policy.lives import first_offset, life_now
+from cachesvc.policy.lives import first_offset, in_life_before, life_now
 
 
 class Entering:
@@ -33,12 +33,12 @@ class Entering:
         self._start_of = start_of
         self._on_over = on_over
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._truncated: set[TopicId] = set()
+        self._truncated: set[PartitionId] = set()
 
-    def truncated(self, topic: TopicId) -> bool:
-        """Notes that a source ends before the log does; whether that is news."""
-        news = topic not in self._truncated
-        self._truncated.add(topic)
+    def truncated(self, partition: PartitionId) -> bool:
+        """Notes that a source has lost records that were mined; whether that is news."""
+        news = partition not in self._truncated
+        self._truncated.add(partition)
         return news
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
@@ -69,18 +69,19 @@ class Entering:
                         self._on_over(known.topic)
                     await self._store.lives.put(life)
             for partition in new:
+                await self._inherit(partition, begins[partition])
                 await self._store.ensure(partition, begins[partition])
             for life in lives:
                 if life.cause is not None:
                     self._store.end_life_before(life)
-            self._truncated.difference_update(before)
+            self._truncated = {each for each in self._truncated if each.topic_id not in before}
         if new:
             self._sources.notify()
 
     def _life(self, source: Source, topic: str) -> TopicLife:
         """The life that a topic is in now, known to the store or not."""
         known = self._store.lives.present(source.name, topic)
-        truncated = known.topic in self._truncated
+        truncated = any(each.topic_id == known.topic for each in self._truncated)
         return life_now(known, source.topic_ids.get(topic, ""), truncated=truncated)
 
     async def _begins(
@@ -98,12 +99,23 @@ class Entering:
         begins = {}
         for partition in new:
             name = partition.topic, partition.partition
-            known = TopicId(partition.connection, partition.topic, partition.incarnation - 1)
-            before = self._store.get(known.partition(partition.partition))
-            log_end = before.accepted_end_offset if before is not None else None
+            before = self._store.get(in_life_before(partition))
+            intact = before is not None and before.id not in self._truncated
+            log_end = before.accepted_end_offset if before is not None and intact else None
             cause = causes[partition.topic_id]
             begins[partition] = first_offset(cause, earliest[name], ends[name], log_end)
         return begins
+
+    async def _inherit(self, partition: PartitionId, begin: int) -> None:
+        """Lets a log that goes on behind a truncation know what was mined before it.
+
+        What nobody has noticed yet of that truncation then shows at the next look at the source.
+        """
+        before = self._store.get(in_life_before(partition))
+        if before is None or not self._store.lives.truncated_before(partition.topic_id):
+            return
+        if before.id not in self._truncated and before.accepted_end_offset == begin:
+            await self._store.epochs.inherit(partition, before.id, begin)
 
     def partitions(self, source: Source, topic: str) -> tuple[int, ...]:
         """The partitions of a topic that have a log."""

@@ -33,6 +33,10 @@ class TopicLives:
         """Why a life is over; None while it is not."""
         return self._causes.get(next_life(topic))
 
+    def truncated_before(self, topic: TopicId) -> bool:
+        """Whether a life began because the source had lost records of the one before."""
+        return self._causes.get(topic) is GapCause.SOURCE_TRUNCATED
+
     async def put(self, life: TopicLife) -> None:
         """Enters a life, or what has become known of it; durable when this returns."""
         now_ms = time.time_ns() // 1_000_000

@@ -18,6 +18,7 @@ from cachesvc.errors import PreconditionFailed, StoreLocked, StoreUnwritable
 from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.lives import TopicLives
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.mending import Mending
@@ -65,6 +66,7 @@ class LogStore:
     Attributes:
         catalogue: The manifest and everything else that is durable and small.
         lives: Which life each topic is in.
+        epochs: Which leader epochs each log was mined from.
         reader: Reads frames of any partition.
         writer: Accepts frames.
         builds: Data files that are being written.
@@ -84,6 +86,7 @@ class LogStore:
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
         self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
         self.lives = TopicLives(self.catalogue)
+        self.epochs = MinedEpochs(self.catalogue)
         self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
         self.builds = Builds()
         self.mending = Mending(
@@ -103,6 +106,7 @@ class LogStore:
             self._write_thread,
             settings.seal,
             MemoryBudget(settings.memory_bytes_max),
+            self.epochs,
             self._rolled,
         )
 
@@ -131,6 +135,7 @@ class LogStore:
 
     def _recover(self) -> None:
         self.lives.load()
+        self.epochs.load()
         starts = self.catalogue.call_blocking(lambda port: port.list_partitions())
         mined_from = self.catalogue.call_blocking(lambda port: port.list_mined_from())
         manifest: dict[PartitionId, list[Segment]] = {}

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cachesvc.errors import PreconditionFailed, ShuttingDown, StoreUnwritable
+from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 from cachesvc.policy.sealing import SealLimits, should_seal
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame
@@ -35,7 +37,7 @@ class _Work:
     log: PartitionLog
     journal: JournalFile | None
     appends: list[_Append]
-    error: OSError | None = None
+    error: OSError | StoreUnwritable | None = None
 
 
 class LogWriter:
@@ -46,6 +48,7 @@ class LogWriter:
         executor: A single thread.
         limits: When a journal is full.
         budget: Decides how many published frames stay in memory.
+        epochs: Told of every append's leader epoch.
         on_rolled: Called with a journal that takes no more appends.
     """
 
@@ -55,12 +58,14 @@ class LogWriter:
         executor: Executor,
         limits: SealLimits,
         budget: MemoryBudget,
+        epochs: MinedEpochs,
         on_rolled: Callable[[PartitionLog, JournalEntry], None],
     ) -> None:
         self._store = store
         self._executor = executor
         self._limits = limits
         self._budget = budget
+        self._epochs = epochs
         self._on_rolled = on_rolled
         self._waiting: list[_Append] = []
         self._wake = asyncio.Event()
@@ -68,8 +73,13 @@ class LogWriter:
         self.on_published: Callable[[PartitionLog, Frame], None] = lambda log, frame: None
         """Called with every frame that was published; must not wait."""
 
-    def accept(self, log: PartitionLog, frame: Frame) -> "asyncio.Future[None]":
+    def accept(
+        self, log: PartitionLog, frame: Frame, leader_epoch: int = UNKNOWN_EPOCH
+    ) -> "asyncio.Future[None]":
         """Takes a frame that begins at the log's accepted end; answers when it is published.
+
+        ``leader_epoch`` is that of the record batch in which the frame ends. It counts in the log
+        that grows with the source.
 
         Raises:
             PreconditionFailed: The frame does not begin there (``NOT_CONTIGUOUS``).
@@ -88,6 +98,8 @@ class LogWriter:
             done.set_result(None)  # nothing to write: it covers nothing
             return done
         log.accepted_end_offset = frame.end_offset
+        if log.above is None:
+            self._epochs.note(log.id, frame.base_offset, leader_epoch)
         self._waiting.append(_Append(log, frame, done))
         self._wake.set()
         return done
@@ -149,14 +161,29 @@ class LogWriter:
                 active = append.log.active
                 works[key] = _Work(append.log, active.file if active else None, [])
             works[key].appends.append(append)
+        await self._keep_epochs(list(works.values()))
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._write, list(works.values()), now_ms)
         for work in works.values():
             self._finish(work)
 
+    async def _keep_epochs(self, works: list[_Work]) -> None:
+        """What is known of a log must never be older than what it holds."""
+        unkept = self._epochs.unkept(work.log.id for work in works)
+        if not unkept:
+            return
+        try:
+            await self._epochs.keep(unkept)
+        except StoreUnwritable as error:
+            for work in works:
+                if work.log.id in unkept:
+                    work.error = error
+
     def _write(self, works: list[_Work], now_ms: int) -> None:
         """In the thread."""
         for work in works:
+            if work.error is not None:
+                continue
             try:
                 if work.journal is None:
                     base = work.appends[0].frame.base_offset
@@ -192,7 +219,7 @@ class LogWriter:
             if not append.done.done():
                 append.done.set_result(None)
 
-    def _refuse(self, work: _Work, error: OSError) -> None:
+    def _refuse(self, work: _Work, error: OSError | StoreUnwritable) -> None:
         """Fails these appends and all accepted behind them; the reader sends them again."""
         behind = [append for append in self._waiting if append.log is work.log]
         self._waiting = [append for append in self._waiting if append.log is not work.log]

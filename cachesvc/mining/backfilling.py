@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.holdings import AssignedTopic
-from cachesvc.mining.miner import ConnectionSettings, Miner
+from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import SourceReader
 from cachesvc.mining.uplink import Lane, PartitionReport
 from cachesvc.policy.pacing import rest_s

@@ -17,6 +17,7 @@ from cachesvc.errors import DataLoss
 from cachesvc.mining.json_rule import Reject, Verdict, check
 from cachesvc.mining.source import RecordColumns, SourceBatch
 from cachesvc.model import NonJsonPolicy
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 from cachesvc.store.record_schema import (
     HEADERS_TYPE,
     RECORD_SCHEMA,
@@ -45,6 +46,7 @@ class EncodedAppend:
         reject_count: Records in ``rejects``.
         rejects: Records that were turned away; empty without any.
         gap: Whether the source had deleted the range before it was mined; it has no records then.
+        leader_epoch: Of the source's leader that took the records.
     """
 
     base_offset: int
@@ -57,6 +59,7 @@ class EncodedAppend:
     reject_count: int = 0
     rejects: bytes = field(default=b"", repr=False)
     gap: bool = False
+    leader_epoch: int = UNKNOWN_EPOCH
 
     @property
     def bytes(self) -> int:
@@ -148,6 +151,7 @@ def _encode_part(part: RecordColumns, verdict: Verdict) -> EncodedAppend:
             part.end_offset,
             reject_count=len(verdict.rejects),
             rejects=rejects,
+            leader_epoch=part.leader_epoch,
         )
     timestamps = pa.array(passed.timestamps_ms, pa.int64())
     bounds = pc.min_max(timestamps)
@@ -162,6 +166,7 @@ def _encode_part(part: RecordColumns, verdict: Verdict) -> EncodedAppend:
         payload=encode_payload(pa.RecordBatch.from_arrays(columns, schema=RECORD_SCHEMA)),
         reject_count=len(verdict.rejects),
         rejects=rejects,
+        leader_epoch=part.leader_epoch,
     )
 
 

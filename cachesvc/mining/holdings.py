@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.source import SourcePartition
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class AssignedTopic:
         resume_offsets: Where to go on, per partition; -1 for the source's earliest.
         source_id: The cluster's own id of this life of it; empty where that is not known.
         end_offsets: Where to end, per partition; nowhere for those that it does not name.
+        leader_epochs: Of the record batch before each resume offset, where that is known.
     """
 
     topic: str
@@ -26,6 +28,7 @@ class AssignedTopic:
     resume_offsets: Mapping[int, int]
     source_id: str = ""
     end_offsets: Mapping[int, int] = field(default_factory=dict)
+    leader_epochs: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +46,7 @@ class HeldPartition:
         blocked: Why mining stopped at ``next_offset``; empty while it did not.
         failure: Why mining does not get on; empty while it does.
         setbacks: How often in a row it had to go back without getting on.
+        leader_epoch: Of the record batch before ``next_offset``.
     """
 
     partition: SourcePartition
@@ -55,6 +59,7 @@ class HeldPartition:
     blocked: str = ""
     failure: str = ""
     setbacks: int = 0
+    leader_epoch: int = UNKNOWN_EPOCH
     _backoff: Backoff = field(default_factory=Backoff)
 
     @property
@@ -69,12 +74,13 @@ class HeldPartition:
             self.failure = ""
             self._backoff.reset()
 
-    def go_back(self, offset: int, why: str) -> float:
+    def go_back(self, offset: int, leader_epoch: int, why: str) -> float:
         """Goes on from ``offset``, whatever is on its way; returns the seconds to wait before.
 
         The first time in a row nothing is waited for, and nothing is made of it.
         """
         self.next_offset = offset
+        self.leader_epoch = leader_epoch
         self.life += 1
         self.setbacks += 1
         if self.setbacks == 1:
@@ -145,6 +151,9 @@ class Holdings:
             for partition, (topic, offset) in wanted.items()
             if partition not in self._held
         ]
+        for held in taken:
+            epochs = wanted[held.partition][0].leader_epochs
+            held.leader_epoch = epochs.get(held.partition.number, UNKNOWN_EPOCH)
         self._held.update({held.partition: held for held in taken})
         named = {topic.topic for topic in topics}
         self._lost = {topic: epoch for topic, epoch in self._lost.items() if topic in named}

@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import msgspec
-
-from cachesvc.connection_config import KerberosConfig, SaslConfig, TlsConfig
 from cachesvc.errors import DataLoss
+from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.encode import (
     ROWS_MAX,
     Encoded,
@@ -29,37 +27,11 @@ from cachesvc.mining.source import (
 )
 from cachesvc.mining.uplink import Answer, Lane, PartitionReport, ServiceLost
 from cachesvc.mining.window import AppendWindow, InFlight
-from cachesvc.model import MiningState, NonJsonPolicy
+from cachesvc.model import MiningState
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _STALE_EPOCH = "STALE_EPOCH"
-
-
-class ConnectionSettings(msgspec.Struct, frozen=True):
-    """What the service tells a reader about its connection; unknown fields are for newer readers.
-
-    Attributes:
-        name: Of the connection.
-        bootstrap_servers: HOST:PORT each.
-        tls: Speak TLS, and how.
-        sasl: User name, and where the password is found.
-        kerberos: Principal, and where its keys are found.
-        non_json_policy: What becomes of records that are not JSON objects.
-        append_window_bytes_max: Bytes of appends that may be unacknowledged.
-        batch_records_max: Records in one append.
-        backfill_share: Of the time in which newer records are mined, what older ones may take.
-    """
-
-    name: str
-    bootstrap_servers: tuple[str, ...]
-    tls: TlsConfig | None = None
-    sasl: SaslConfig | None = None
-    kerberos: KerberosConfig | None = None
-    non_json_policy: NonJsonPolicy = NonJsonPolicy.REJECT
-    append_window_bytes_max: int = 32 << 20
-    batch_records_max: int = ROWS_MAX
-    backfill_share: float = 0.25
 
 
 async def no_rest(busy_s: float) -> None:
@@ -111,7 +83,7 @@ class Miner:
         for partition in changes.dropped:
             self._source.remove(partition)
         for held in changes.taken:
-            self._source.add(held.partition, held.next_offset, held.source_id)
+            self._fetch(held)
         _log.info(
             "the assignment has changed",
             extra={
@@ -186,7 +158,8 @@ class Miner:
 
     def _damaged(self, held: HeldPartition, life: int, damage: DataLoss) -> None:
         if self._holdings.holds(held, life):
-            self._go_back(held, held.next_offset, f"{damage.reason}: {damage}")
+            why = f"{damage.reason}: {damage}"
+            self._go_back(held, held.next_offset, held.leader_epoch, why)
 
     async def _send(self, held: HeldPartition, life: int, encoded: Encoded) -> bool:
         """Sends appends, as far as they still count; whether the partition goes on behind them."""
@@ -195,7 +168,7 @@ class Miner:
             if not self._holdings.holds(held, life):
                 return False
             self._window.sent(InFlight(held, life, append.end_offset, append.bytes))
-            held.next_offset = append.end_offset
+            held.next_offset, held.leader_epoch = append.end_offset, append.leader_epoch
             await self._lane.append(self._connection.name, held, append)
             if held.done:
                 self._source.pause(held.partition)
@@ -256,12 +229,16 @@ class Miner:
                 self._source.remove(partition)
         else:
             why = f"the service refuses what follows {answer.log_end_offset}: {answer.refused}"
-            self._go_back(held, answer.log_end_offset, why)
+            self._go_back(held, answer.log_end_offset, answer.leader_epoch, why)
 
-    def _go_back(self, held: HeldPartition, offset: int, why: str) -> None:
-        delay_s = held.go_back(offset, why)
+    def _fetch(self, held: HeldPartition) -> None:
+        at = held.next_offset, held.source_id, held.leader_epoch
+        self._source.add(held.partition, *at)
+
+    def _go_back(self, held: HeldPartition, offset: int, leader_epoch: int, why: str) -> None:
+        delay_s = held.go_back(offset, leader_epoch, why)
         if not delay_s:
-            self._source.add(held.partition, offset, held.source_id)
+            self._fetch(held)
             return
         _log.warning(
             "mining of a partition goes back and tries again",
@@ -277,7 +254,7 @@ class Miner:
 
     def _try_again(self, held: HeldPartition, life: int) -> None:
         if self._holdings.holds(held, life):
-            self._source.add(held.partition, held.next_offset, held.source_id)
+            self._fetch(held)
 
     async def skip_lost(self) -> None:
         """Goes on behind what the source had deleted before it was mined, and says what that is.
@@ -300,7 +277,7 @@ class Miner:
                 extra={"event": "source_gap", **_fields(held), "error": str(problem)},
             )
             if await self._send(held, held.life, Encoded([lost])) and not held.done:
-                self._source.add(held.partition, lost.end_offset, held.source_id)
+                self._fetch(held)
 
     # How things are
 

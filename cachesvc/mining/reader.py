@@ -23,8 +23,9 @@ import msgspec
 from cachesvc.errors import CacheError, PreconditionFailed
 from cachesvc.mining.backfilling import Backfilling
 from cachesvc.mining.backoff import Backoff
+from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.kafka import KafkaSettings, KafkaSource, security_of
-from cachesvc.mining.miner import ConnectionSettings, Miner
+from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import SourceReader
 from cachesvc.mining.uplink import ServiceLost, Uplink, connect
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from cachesvc.log.sources import SourceLookup
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 EARLIEST = -1
 """Instead of an offset: the lowest one that the source still has."""
@@ -108,6 +109,7 @@ class RecordColumns:
         keys: None where a record has no key.
         values: None for a tombstone.
         headers: In their order; None if no record has any.
+        leader_epoch: Of the source's leader that took all of them.
     """
 
     base_offset: int
@@ -118,6 +120,7 @@ class RecordColumns:
     keys: Sequence[bytes | None] = field(repr=False)
     values: Sequence[bytes | None] = field(repr=False)
     headers: Sequence[Headers] | None = field(default=None, repr=False)
+    leader_epoch: int = UNKNOWN_EPOCH
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -133,6 +136,7 @@ class RecordColumns:
             self.keys[begin:end],
             self.values[begin:end],
             None if self.headers is None else self.headers[begin:end],
+            self.leader_epoch,
         )
 
     def until(self, end_offset: int) -> "RecordColumns":
@@ -214,14 +218,22 @@ class SourceReader(Protocol):
     async def run(self) -> None:
         """Fetches until cancelled, then closes what it opened."""
 
-    def add(self, partition: SourcePartition, offset: int, topic_id: str = "") -> None:
+    def add(
+        self,
+        partition: SourcePartition,
+        offset: int,
+        topic_id: str = "",
+        leader_epoch: int = UNKNOWN_EPOCH,
+    ) -> None:
         """Fetches a partition from ``offset`` or ``EARLIEST`` on; moves one that is there already.
 
         With ``topic_id`` only from the topic that has this id at the cluster; else from the one
-        that it has when the partition is added.
+        that it has when the partition is added. With ``leader_epoch``, that of the record batch
+        before ``offset``, only from a source that still has that batch.
 
         The first batch begins exactly at ``offset``. An offset that the source does not have any
-        more, or not yet, ends in a final ``Problem``; it never jumps.
+        more, or not yet, ends in a final ``Problem``; it never jumps. So does a source that turns
+        out to have other records before the next offset than those that came from it.
         """
 
     def remove(self, partition: SourcePartition) -> None:

@@ -14,6 +14,7 @@ from cachesvc.mining.encode import EncodedAppend
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition
 from cachesvc.mining.source import SourcePartition
 from cachesvc.model import MiningState
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 from cachesvc.v1 import mining_pb2 as pb
 from cachesvc.v1 import mining_pb2_grpc
 
@@ -91,11 +92,13 @@ class Answer:
         partition: Whose append.
         log_end_offset: The log's end after it.
         refused: Why it was not appended; empty if it was.
+        leader_epoch: Of the record batch before ``log_end_offset``, as far as that is known.
     """
 
     partition: SourcePartition
     log_end_offset: int
     refused: str
+    leader_epoch: int = UNKNOWN_EPOCH
 
 
 class Lane:
@@ -131,6 +134,7 @@ class Lane:
                 rejects=append.rejects,
                 gap=append.gap,
                 backfill=self.backfill,
+                leader_epoch=None if append.leader_epoch == UNKNOWN_EPOCH else append.leader_epoch,
             ),
         )
 
@@ -138,7 +142,7 @@ class Lane:
         """Waits for the answer to the oldest append that has none yet."""
         response: pb.AppendResponse = await _read(self._call)
         partition = SourcePartition(response.topic, response.partition)
-        return Answer(partition, response.log_end_offset, response.refused)
+        return Answer(partition, response.log_end_offset, response.refused, _epoch(response))
 
 
 class Uplink:
@@ -225,8 +229,14 @@ async def connect(
 
 
 def _topic(topic: pb.AssignedTopic) -> AssignedTopic:
-    offsets = {partition.partition: partition.resume_offset for partition in topic.partitions}
-    return AssignedTopic(topic.topic, topic.incarnation, topic.epoch, offsets, topic.source_id)
+    return AssignedTopic(
+        topic.topic,
+        topic.incarnation,
+        topic.epoch,
+        {partition.partition: partition.resume_offset for partition in topic.partitions},
+        topic.source_id,
+        leader_epochs={partition.partition: _epoch(partition) for partition in topic.partitions},
+    )
 
 
 def _backfill(topic: pb.AssignedTopic) -> AssignedTopic:
@@ -239,6 +249,10 @@ def _backfill(topic: pb.AssignedTopic) -> AssignedTopic:
         topic.source_id,
         {number: part.end_offset for number, part in wanted.items()},
     )
+
+
+def _epoch(message: pb.AssignedPartition | pb.AppendResponse) -> int:
+    return message.leader_epoch if message.HasField("leader_epoch") else UNKNOWN_EPOCH
 
 
 async def _read(call: Any) -> Any:

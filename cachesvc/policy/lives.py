@@ -1,13 +1,13 @@
 """Which life of a topic a cluster has now.
 
 Invariant: an incarnation never goes back, and the next one begins only where the cluster shows that
-what it has under this name is no continuation of what was mined: another topic id, or an end before
-the log's end.
+what it has under this name is no continuation of what was mined: another topic id, an end before
+the log's end, or other records before it.
 """
 
 from dataclasses import replace
 
-from cachesvc.model import GapCause, TopicId, TopicLife
+from cachesvc.model import GapCause, PartitionId, TopicId, TopicLife
 
 
 def life_now(known: TopicLife, found_id: str, *, truncated: bool) -> TopicLife:
@@ -16,7 +16,7 @@ def life_now(known: TopicLife, found_id: str, *, truncated: bool) -> TopicLife:
     Args:
         known: The present one, as far as the store knows.
         found_id: The cluster's id of the topic; empty if it has no such ids or was not asked.
-        truncated: Whether a reader found that the source ends before the log does.
+        truncated: Whether a reader found that the source has lost records that were mined.
 
     Returns:
         ``known``, perhaps with its id learnt, or the next life with the reason for it.
@@ -43,13 +43,19 @@ def first_offset(
         cause: Why the life began; None for a topic's first one.
         earliest: The lowest offset that the source has.
         source_end: The source's end.
-        log_end: The end of the log in the life before; None without one.
+        log_end: The end of the log in the life before; None without one, or where the source is
+            known to have lost something of it.
     """
     untouched = log_end is not None and earliest <= log_end <= source_end
     if cause is GapCause.SOURCE_TRUNCATED and untouched:
         assert log_end is not None
         return log_end
     return earliest
+
+
+def in_life_before(partition: PartitionId) -> PartitionId:
+    """The same partition in the life before; there may have been none."""
+    return replace(partition, incarnation=partition.incarnation - 1)
 
 
 def next_life(topic: TopicId) -> TopicId:

@@ -12,12 +12,14 @@ import grpc
 
 from cachesvc.connection_config import connection_dict
 from cachesvc.errors import CacheError, InvalidRequest, PreconditionFailed, ShuttingDown, Superseded
-from cachesvc.log.assignments import Assignments, resume_offsets
+from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.readers import JoinedReader
+from cachesvc.log.resuming import resume_offsets
 from cachesvc.log.sources import Source, Sources
-from cachesvc.model import MiningState, TopicId
+from cachesvc.model import MiningState, PartitionId, TopicId
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 from cachesvc.serving.agents import Admission, local_only
 from cachesvc.serving.ports import Connections
 from cachesvc.serving.status import errors_as_status
@@ -142,7 +144,10 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                 source_id=assigned.source_id,
             )
             for number, offset in resume_offsets(self._store, assigned).items():
-                row = topic.partitions.add(partition=number, resume_offset=offset)
+                epoch = _leader_epoch(self._store, assigned.topic.partition(number), offset)
+                row = topic.partitions.add(
+                    partition=number, resume_offset=offset, leader_epoch=epoch
+                )
                 hole = self._store.backfill.wanted(assigned.topic.partition(number))
                 if hole is not None:
                     row.backfill.begin_offset, row.backfill.end_offset = hole.begin, hole.end
@@ -212,7 +217,8 @@ class _Appender:
             if request.gap and request.backfill and log.blank:
                 self._store.stretches.move(log, frame.end_offset)
                 frame = replace(frame, base_offset=frame.end_offset)
-            done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame)
+            epoch = request.leader_epoch if request.HasField("leader_epoch") else UNKNOWN_EPOCH
+            done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame, epoch)
             if log.complete:
                 self._assignments.plan_again()
             self._assignments.loads.count(
@@ -249,6 +255,7 @@ class _Appender:
                     partition=partition.partition,
                     log_end_offset=end,
                     refused=refused,
+                    leader_epoch=_leader_epoch(self._store, partition, end),
                 )
             )
 
@@ -258,6 +265,11 @@ class _Appender:
             return refused.log.accepted_end_offset
         growing = self._store.backfill.growing(refused.log.id)
         return refused.frame.base_offset if growing is None else growing.accepted_end_offset
+
+
+def _leader_epoch(store: LogStore, partition: PartitionId, offset: int) -> int | None:
+    epoch = store.epochs.before(partition, offset)
+    return None if epoch == UNKNOWN_EPOCH else epoch
 
 
 def frame_of(request: pb.AppendRequest) -> Frame:

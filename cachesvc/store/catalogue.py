@@ -18,16 +18,15 @@ import pyarrow as pa
 
 from cachesvc.errors import DamagedFile, StoreFormatUnsupported, StoreUnwritable
 from cachesvc.model import (
-    GapCause,
     GapPolicy,
-    LostRange,
     Mode,
     PartitionId,
     Segment,
     TopicId,
-    TopicLife,
 )
 from cachesvc.policy.coverage import OffsetRange
+from cachesvc.store.epoch_tables import EpochTables
+from cachesvc.store.life_tables import LifeTables, key_of
 from cachesvc.store.mining_tables import MiningTables
 from cachesvc.store.model_tables import ModelTables
 from cachesvc.store.ports import (
@@ -45,7 +44,7 @@ from cachesvc.store.watching_tables import AlarmTables, CountTables
 _QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
 
 
-class DuckDBCatalogue(MiningTables):
+class DuckDBCatalogue(MiningTables, LifeTables):
     """``ports.Catalogue`` in one DuckDB file; see there for the contract.
 
     Raises:
@@ -70,6 +69,7 @@ class DuckDBCatalogue(MiningTables):
         except StoreFormatUnsupported:
             self._connection.close()
             raise
+        self.leader_epochs = EpochTables(self._run, self._with_table)
         self.models = ModelTables(self._run, self._transaction, self._with_table)
         self.counts = CountTables(self._run, self._transaction, self._with_table)
         self.alarms = AlarmTables(self._run, self._transaction)
@@ -118,34 +118,11 @@ class DuckDBCatalogue(MiningTables):
 
     def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
         with self._transaction():
-            self._run("put_partition", *_identity(partition), log_start_offset)
-            self._run("put_mined_from", *_identity(partition), log_start_offset)
+            self._run("put_partition", *key_of(partition), log_start_offset)
+            self._run("put_mined_from", *key_of(partition), log_start_offset)
 
     def list_mined_from(self) -> dict[PartitionId, int]:
         return {PartitionId(*row[:4]): row[4] for row in self._run("list_mined_from")}
-
-    def list_lives(self) -> list[TopicLife]:
-        return [
-            TopicLife(TopicId(*row[:3]), row[3], GapCause(row[4]) if row[4] else None)
-            for row in self._run("list_lives")
-        ]
-
-    def put_life(self, life: TopicLife, now_ms: int) -> None:
-        topic = life.topic
-        cause = int(life.cause or 0)
-        row = (topic.connection, topic.topic, topic.incarnation, life.source_id, cause, now_ms)
-        self._run("put_life", *row)
-
-    def list_lost(self) -> dict[PartitionId, list[LostRange]]:
-        found: dict[PartitionId, list[LostRange]] = {}
-        for *identity, begin, end, cause in self._run("list_lost"):
-            lost = LostRange(begin, end, GapCause(cause))
-            found.setdefault(PartitionId(*identity), []).append(lost)
-        return found
-
-    def put_lost(self, partition: PartitionId, lost: LostRange, now_ms: int) -> None:
-        row = (*_identity(partition), lost.begin, lost.end, int(lost.cause), now_ms)
-        self._run("put_lost", *row)
 
     def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
         rows = self._run("raise_epoch", topic.connection, topic.topic, topic.incarnation, now_ms)
@@ -185,17 +162,17 @@ class DuckDBCatalogue(MiningTables):
         with self._transaction():
             self._insert(whole)
             for hole in holes:
-                self._run("put_damaged", *_identity(partition), hole.begin, hole.end, now_ms)
+                self._run("put_damaged", *key_of(partition), hole.begin, hole.end, now_ms)
             self._put_starts(log_starts)
 
     def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
-        self._run("delete_damaged", *_identity(partition), hole.begin)
+        self._run("delete_damaged", *key_of(partition), hole.begin)
 
     def _insert(self, segments: Sequence[Segment]) -> None:
         for segment in segments:
             self._run(
                 "insert_segment",
-                *_identity(segment.partition),
+                *key_of(segment.partition),
                 segment.base_offset,
                 segment.end_offset,
                 segment.record_count,
@@ -212,7 +189,7 @@ class DuckDBCatalogue(MiningTables):
 
     def _put_starts(self, log_starts: Mapping[PartitionId, int]) -> None:
         for partition, log_start_offset in log_starts.items():
-            self._run("put_partition", *_identity(partition), log_start_offset)
+            self._run("put_partition", *key_of(partition), log_start_offset)
 
     def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
         for segment in segments:
@@ -396,7 +373,3 @@ def _failures() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise StoreUnwritable(f"the catalogue cannot be used: {error}") from error
-
-
-def _identity(partition: PartitionId) -> tuple[str, str, int, int]:
-    return partition.connection, partition.topic, partition.incarnation, partition.partition

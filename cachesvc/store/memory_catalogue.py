@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
 from cachesvc.policy.coverage import OffsetRange
+from cachesvc.policy.leader_epochs import EpochHistory
 from cachesvc.store.memory_mining import MemoryMiningTables
 from cachesvc.store.memory_models import MemoryModels
 from cachesvc.store.memory_watching import MemoryAlarms, MemoryCounts
@@ -36,6 +37,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self._runs: list[JobRunRecord] = []
         self._paused: set[str] = set()
         self._connections: dict[str, ConnectionRecord] = {}
+        self.leader_epochs = MemoryEpochs()
         self.models = MemoryModels()
         self.counts = MemoryCounts()
         self.alarms = MemoryAlarms()
@@ -185,3 +187,16 @@ class MemoryCatalogue(MemoryMiningTables):
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+class MemoryEpochs:
+    """``ports.LeaderEpochs`` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._histories: dict[PartitionId, EpochHistory] = {}
+
+    def list(self) -> dict[PartitionId, EpochHistory]:
+        return dict(sorted(self._histories.items()))
+
+    def put(self, histories: Mapping[PartitionId, EpochHistory]) -> None:
+        self._histories.update(histories)

@@ -21,6 +21,7 @@ from cachesvc.model import (
     TopicLife,
 )
 from cachesvc.policy.coverage import OffsetRange
+from cachesvc.policy.leader_epochs import EpochHistory
 from cachesvc.store.mining_ports import MiningCatalogue
 from cachesvc.store.model_port import Models
 from cachesvc.store.watching_port import Alarms, MiningCountsKept
@@ -104,8 +105,22 @@ class ConnectionRecord:
     updated_ms: int
 
 
+class LeaderEpochs(Protocol):
+    """Which leader epochs of the source each log was mined from."""
+
+    def list(self) -> dict[PartitionId, EpochHistory]:
+        """Of every partition of which something is known."""
+
+    def put(self, histories: Mapping[PartitionId, EpochHistory]) -> None:
+        """Enters or replaces what is known of some partitions, at once."""
+
+
 class Catalogue(MiningCatalogue, Protocol):
     """Manifest, epochs, subscriptions, positions, connections, jobs, mining, models and alarms."""
+
+    @property
+    def leader_epochs(self) -> LeaderEpochs:
+        """What is kept of the leader epochs of partitions."""
 
     @property
     def models(self) -> Models:

@@ -141,6 +141,14 @@ create table if not exists lost_ranges (
     cause integer not null, found_ms bigint not null,
     primary key (connection, topic, incarnation, "partition", begin_offset)
 );
+-- Which leader epochs of the source each log was mined from.
+create table if not exists leader_epochs (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null,
+    -- Offset of the first append of each epoch, rising, and the epochs; -1 for an unknown one.
+    offsets bigint[] not null, epochs integer[] not null,
+    primary key (connection, topic, incarnation, "partition")
+);
 
 -- What the store had in a file that was damaged, until it is mined again or known to be lost.
 create table if not exists damaged_ranges (
@@ -198,6 +206,15 @@ on conflict do update set end_offset = greatest(damaged_ranges.end_offset, exclu
 -- name: delete_damaged
 delete from damaged_ranges
 where connection = ? and topic = ? and incarnation = ? and "partition" = ? and begin_offset = ?;
+
+-- name: list_leader_epochs
+select connection, topic, incarnation, "partition", offsets, epochs from leader_epochs
+order by all;
+
+-- name: put_leader_epochs
+-- Upserts the rows of the registered Arrow table `new_leader_epochs`.
+insert into leader_epochs select * from new_leader_epochs
+on conflict do update set offsets = excluded.offsets, epochs = excluded.epochs;
 
 -- name: raise_epoch
 -- Enters a topic or raises its epoch; answers the new one.

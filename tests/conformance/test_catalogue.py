@@ -17,6 +17,7 @@ from cachesvc.model import (
     TopicLife,
 )
 from cachesvc.policy.coverage import OffsetRange
+from cachesvc.policy.leader_epochs import EpochHistory
 from cachesvc.store.ports import (
     Catalogue,
     ConnectionRecord,
@@ -70,6 +71,7 @@ def test_a_new_one_is_empty(catalogue: Catalogue) -> None:
     assert catalogue.list_job_runs("", 10) == []
     assert catalogue.list_paused_jobs() == set()
     assert catalogue.list_connections() == []
+    assert catalogue.leader_epochs.list() == {}
 
 
 def test_closing_twice_is_no_error(catalogue: Catalogue) -> None:
@@ -126,6 +128,24 @@ class TestDamaged:
         for _ in range(2):
             catalogue.forget_damaged(ORDERS, OffsetRange(10, 15))
             assert catalogue.list_damaged() == {}
+
+
+class TestLeaderEpochs:
+    def test_are_kept_partition_by_partition(self, catalogue: Catalogue) -> None:
+        long = EpochHistory(((2**62, 2**31 - 1), (2**62 + 1, -1)))
+        catalogue.leader_epochs.put({ORDERS: EpochHistory(((0, 3),)), LATER: long})
+        catalogue.leader_epochs.put({SECOND: EpochHistory()})
+        assert catalogue.leader_epochs.list() == {
+            ORDERS: EpochHistory(((0, 3),)),
+            SECOND: EpochHistory(),
+            LATER: long,
+        }
+
+    def test_are_replaced_again_and_again(self, catalogue: Catalogue) -> None:
+        for number in range(5):
+            later = EpochHistory(((0, 3), (10, number)))
+            catalogue.leader_epochs.put({ORDERS: later, SECOND: EpochHistory()})
+            assert catalogue.leader_epochs.list() == {ORDERS: later, SECOND: EpochHistory()}
 
 
 class TestPartitions:

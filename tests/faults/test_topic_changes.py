@@ -9,21 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.client import (
-    Batch,
-    Client,
-    DataLoss,
-    Gap,
-    GapCause,
-    GapPolicy,
-    MiningState,
-    Mode,
-    PartitionAdded,
-    Progress,
-)
+from cachesvc.client import Batch, Client, Gap, GapCause, GapPolicy, MiningState, Mode
 from tests.faults.stage import Calls, eventually, objects
+from tests.faults.streams import Seen, read
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
+from tests.support.tasks import Delivered, full
 from tests.support.topics import (
     create_topic,
     delete_records_before,
@@ -36,69 +27,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(240)]
 
 Name = Callable[[str], str]
 QUICK = {"mining": {"metadata_interval_s": 0.5}, "server": {"progress_interval_s": 0.2}}
-PATIENCE_S = 60
-
-
-class Seen:
-    """What one stream told of a topic with one partition.
-
-    Attributes:
-        records: Incarnation, offset and value of each record, in the order of delivery.
-        gaps: Incarnation, begin, end and cause of each gap.
-        lives: Incarnation and offset of each start in another life.
-        failure: What the stream ended with.
-    """
-
-    def __init__(self) -> None:
-        self.records: list[tuple[int, int, bytes | None]] = []
-        self.gaps: list[tuple[int, int, int, GapCause]] = []
-        self.lives: list[tuple[int, int]] = []
-        self.failure: DataLoss | None = None
-
-    def offsets(self, life: int = 1) -> list[int]:
-        return [offset for incarnation, offset, _ in self.records if incarnation == life]
-
-    def values(self, life: int = 1) -> list[bytes | None]:
-        return [value for incarnation, _, value in self.records if incarnation == life]
-
-
-async def read(
-    address: str,
-    topic: str,
-    count: int,
-    policy: GapPolicy = GapPolicy.STOP,
-    name: str = "task",
-    *,
-    mode: Mode = Mode.FULL_AND_INCREMENTAL,
-    commit: bool = False,
-) -> Seen:
-    """Streams until so many records have come, or the stream has failed."""
-    seen = Seen()
-    async with asyncio.timeout(PATIENCE_S), Client(address) as client:
-        try:
-            async with client.subscribe(
-                name, mode=mode, topics=[topic], gap_policy=policy
-            ) as stream:
-                async for event in stream.events():
-                    match event:
-                        case Batch():
-                            for record in event:
-                                life = event.incarnation
-                                seen.records.append((life, record.offset, record.value))
-                        case Gap():
-                            begin, end = event.begin_offset, event.end_offset
-                            seen.gaps.append((event.incarnation, begin, end, event.cause))
-                        case PartitionAdded():
-                            seen.lives.append((event.start.incarnation, event.start.offset))
-                        case Progress():
-                            pass
-                    if len(seen.records) >= count:
-                        break
-                if commit:
-                    await stream.commit()
-        except DataLoss as failure:
-            seen.failure = failure
-    return seen
 
 
 @contextmanager
@@ -248,3 +176,56 @@ def test_a_deleted_topic_leaves_what_is_cached_and_tells_why_it_ends(
         assert "no such topic" in state.mining_error
         late = asyncio.run(read(service.address, topic, 20, name="late"))
         assert late.offsets() == list(range(20))
+
+
+def test_a_partition_does_not_come_back_with_its_topic(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("fewer")
+    create_topic(kafka.bootstrap, topic, 3)
+    produce(kafka.bootstrap, topic, objects(0, 60, 3))
+    truth = {1: read_all(kafka.bootstrap, topic)}
+
+    async def follow(address: str) -> tuple[Delivered, dict[int, GapCause]]:
+        """All records of both lives in order, and the gaps by partition; the topic changes."""
+        seen, gaps = Delivered(), dict[int, GapCause]()
+        async with (
+            asyncio.timeout(60),
+            Client(address) as client,
+            client.subscribe(
+                "s",
+                mode=Mode.FULL_AND_INCREMENTAL,
+                topics=[topic],
+                gap_policy=GapPolicy.GO_ON,
+            ) as stream,
+        ):
+            async for event in stream.events():
+                if isinstance(event, Batch):
+                    seen.add(event)
+                    assert event.incarnation == 1 + (event.partition in gaps)
+                    if seen.count == 60:
+                        await asyncio.to_thread(_create_again_with_two, kafka, topic)
+                elif isinstance(event, Gap):
+                    assert (event.begin_offset, event.incarnation) == (20, 1)
+                    gaps[event.partition] = event.cause
+                if seen.count == 90 and len(gaps) == 3:
+                    return seen, gaps
+        raise AssertionError("the stream ended")
+
+    with serving(tmp_path, kafka) as service, Calls(service.address) as calls:
+        seen, gaps = asyncio.run(follow(service.address))
+        truth[2] = read_all(kafka.bootstrap, topic)
+        assert sorted(calls.offsets(topic)) == [0, 1]
+        fresh = asyncio.run(full(service.address, "fresh", topic)).of(topic)
+    assert gaps == dict.fromkeys(range(3), GapCause.TOPIC_RECREATED)
+    values = {n: [value for _, value in rows] for n, rows in seen.of(topic).items()}
+    assert values == {
+        n: [record.value for life in (1, 2) for record in truth[life].get(n, ())] for n in range(3)
+    }
+    assert {n: len(rows) for n, rows in fresh.items()} == {0: 15, 1: 15}
+
+
+def _create_again_with_two(kafka: KafkaBroker, topic: str) -> None:
+    delete_topic(kafka.bootstrap, topic)
+    create_topic(kafka.bootstrap, topic, 2)
+    produce(kafka.bootstrap, topic, objects(1_000, 1_030, 2))

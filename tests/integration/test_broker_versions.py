@@ -12,6 +12,8 @@ from cachesvc.client import Batch, CaughtUp, Client, DataLoss, Mode
 from cachesvc.connection_config import parse_connection
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
 from cachesvc.mining.kafka.checks import examine
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
 from tests.faults.stage import Calls, eventually
 from tests.support.kafka_broker import KafkaBroker
@@ -177,3 +179,36 @@ def test_the_connection_test_of_an_older_broker(old_kafka: KafkaBroker, topic_na
         assert found[check].status is CheckStatus.PASSED, found
     clock = CheckStatus.PASSED if _has_ids(old_kafka) else CheckStatus.SKIPPED
     assert found[Check.CLOCK].status is clock, found
+
+
+def test_leader_epochs_of_an_older_broker(
+    old_kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("epochs")
+    create_topic(old_kafka.bootstrap, topic)
+    produce(old_kafka.bootstrap, topic, _objects(0, 10))
+
+    async def ask(epoch: int | None = None) -> tuple[int, tuple[int, int, int]]:
+        """The leader's epoch, and what it says about one."""
+        cluster = Cluster(KafkaSettings(bootstrap_servers=(old_kafka.bootstrap,)))
+        try:
+            found = (await cluster.metadata([topic])).topics[topic]
+            own, partition = found.leader_epochs[0], SourcePartition(topic, 0)
+            asked = {partition: (own, own if epoch is None else epoch)}
+            return own, (await cluster.epoch_ends(found.leaders[0], asked))[partition]
+        finally:
+            await cluster.close()
+
+    with ServiceProcess(tmp_path, old_kafka.bootstrap) as service, Calls(service.address) as calls:
+        assert asyncio.run(full(service.address, "s", topic)).count == 10
+        first, end = asyncio.run(ask())
+        assert end == (0, first, 10)
+        old_kafka.stop()
+        old_kafka.start()
+        produce(old_kafka.bootstrap, topic, _objects(10, 30))
+        second, end = asyncio.run(ask(first))
+        # Without KRaft a broker that is alone stays the leader that it was.
+        assert (second > first) == _has_ids(old_kafka)
+        assert end == (0, first, 10 if second > first else 30)
+        eventually(lambda: calls.offsets(topic)[0].log_end_offset == 30, "mining to go on")
+        assert calls.offsets(topic)[0].incarnation == 1

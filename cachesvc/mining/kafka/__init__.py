@@ -1,9 +1,10 @@
 """Kafka as a source, on aiokafka's connections, requests and record decoder.
 
-Layers, lowest first: ``topic_metadata`` (a request that aiokafka lacks), ``security``
-(TLS and authentication; ``failures`` says what is wrong with them), ``cluster`` (connections
-to brokers), ``record_batches`` (what a fetch brought, decoded), ``fetch_state`` (what is known of a
-partition), ``fetcher`` (the ``SourceReader``) and ``catalogue`` (the ``SourceCatalogue``).
+Layers, lowest first: ``topic_metadata`` and ``leader_epochs`` (requests that aiokafka lacks),
+``security`` (TLS and authentication; ``failures`` says what is wrong with them), ``cluster``
+(connections to brokers), ``record_batches`` (what a fetch brought, decoded), ``fetch_state`` (what
+is known of a partition), ``survey`` (what has to be asked), ``fetcher`` (the ``SourceReader``) and
+``catalogue`` (the ``SourceCatalogue``).
 
 ``AIOKafkaConsumer`` is not used: it makes an object per record that nobody looks at, which costs as
 much as decoding; it forgets all positions and all prefetched data whenever the set of partitions

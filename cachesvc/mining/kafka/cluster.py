@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from aiokafka import errors
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 from cachesvc.mining.kafka.failures import Attempt, connect_failure
+from cachesvc.mining.kafka.leader_epochs import EpochEndsRequest
 from cachesvc.mining.kafka.refusals import Refusals
 from cachesvc.mining.kafka.security import PLAINTEXT, Security, open_broker
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadataRequest, parse_metadata
@@ -27,6 +29,8 @@ LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
 
 _CLOSE_TIMEOUT_S = 2.0
+# aiokafka does not know them.
+_ERROR_NAMES = {74: "FencedLeaderEpoch", 75: "UnknownLeaderEpoch"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,10 @@ class Channel(Enum):
 
     CONTROL = "control"
     FETCH = "fetch"
+
+
+class RequestUnknown(SourceUnreachable):
+    """The broker does not speak the request, and does not mind having been asked."""
 
 
 class Cluster:
@@ -140,6 +148,28 @@ class Cluster:
             for number, error_code, *found in partitions
         }
 
+    async def epoch_ends(
+        self, node: int, asked: Mapping[SourcePartition, tuple[int, int]]
+    ) -> dict[SourcePartition, tuple[int, int, int]]:
+        """Error code, epoch and its end per partition, asked of the node that leads them all.
+
+        The epoch is the newest one in the leader's log that is not after the one asked about, -1 if
+        there is none.
+
+        Args:
+            node: The leader.
+            asked: Its own epoch, and the one that is asked about.
+
+        Raises:
+            RequestUnknown: The broker does not tell.
+        """
+        response = await self.send(node, Channel.CONTROL, EpochEndsRequest(asked))
+        return {
+            SourcePartition(topic, number): (error_code, epoch, end_offset)
+            for topic, partitions in response.topics
+            for error_code, number, epoch, end_offset in partitions
+        }
+
     async def close(self) -> None:
         """Closes all connections. Idempotent."""
         connections, self._connections = self._connections, {}
@@ -151,7 +181,9 @@ class Cluster:
         connection = await self._connect(host, port, channel)
         try:
             answer = await connection.send(request)
-        except (KafkaError, OSError, TimeoutError, NotImplementedError) as error:
+        except (IncompatibleBrokerVersion, NotImplementedError) as error:
+            raise RequestUnknown(f"{host}:{port}: {error}") from error
+        except (KafkaError, OSError, TimeoutError) as error:
             connection.close()
             proven = (host, port) in self._proven or self.settings.security.mechanism is not None
             if isinstance(error, KafkaConnectionError) and not proven:
@@ -185,6 +217,11 @@ class Cluster:
             self._refusals.forget(host, port)
             self._connections[key] = connection
             return connection
+
+
+def error_name(error_code: int) -> str:
+    """What Kafka calls an error."""
+    return _ERROR_NAMES.get(error_code) or str(errors.for_code(error_code).__name__)
 
 
 def _none_of(failures: Sequence[SourceUnreachable]) -> SourceUnreachable:

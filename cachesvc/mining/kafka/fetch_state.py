@@ -10,6 +10,7 @@ from cachesvc.mining.source import (
     ProblemReason,
     SourcePartition,
 )
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH, continues
 
 UNKNOWN_TOPIC_OR_PARTITION = 3
 _TOPIC_AUTHORIZATION_FAILED = 29
@@ -33,6 +34,9 @@ class FetchState:
         high_watermark: The last stable offset; None until told.
         watermark_s: When that was, on the monotonic clock.
         problem: Why it is not being fetched.
+        epoch: Leader epoch of the record batch before ``offset``.
+        leader_epoch: Of the present leader.
+        proven_epoch: Of the last leader whose log is known to continue what was fetched.
     """
 
     partition: SourcePartition
@@ -48,6 +52,9 @@ class FetchState:
     high_watermark: int | None = None
     watermark_s: float = float("-inf")
     problem: Problem | None = None
+    epoch: int = UNKNOWN_EPOCH
+    leader_epoch: int = UNKNOWN_EPOCH
+    proven_epoch: int = UNKNOWN_EPOCH
     _nothing_yet: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,13 +68,20 @@ class FetchState:
     @property
     def fetchable(self) -> bool:
         """Whether a fetch may be sent, if its leader is known."""
-        waiting = self.suspect or self.out_of_range or self.in_flight or self.buffered is not None
-        return self.offset >= 0 and not (waiting or self.paused or self.given_up)
+        waiting = self.unsettled or self.in_flight or self.buffered is not None
+        return not (waiting or self.paused or self.given_up)
+
+    @property
+    def unproven(self) -> bool:
+        """Whether another leader than before may have other records before ``offset``."""
+        known = self.epoch, self.proven_epoch, UNKNOWN_EPOCH
+        return self.epoch != UNKNOWN_EPOCH and self.leader_epoch not in known
 
     @property
     def unsettled(self) -> bool:
         """Whether something has to be asked before it can be fetched."""
-        return (self.suspect or self.out_of_range or self.offset < 0) and not self.given_up
+        open_question = self.suspect or self.out_of_range or self.unproven or self.offset < 0
+        return open_question and not self.given_up
 
     @property
     def status(self) -> PartitionStatus:
@@ -98,6 +112,7 @@ class FetchState:
     def buffer(self, batch: KafkaBatch, turn: int) -> None:
         """Takes what a fetch brought."""
         self.buffered, self.offset, self.served = batch, batch.end_offset, turn
+        self.epoch = batch.leader_epoch
         self._nothing_yet = False
 
     def refuse(self, error_code: int, name: str) -> None:
@@ -119,6 +134,22 @@ class FetchState:
             self.fail(ProblemReason.TOPIC_RECREATED, detail)
         else:
             self.suspect = False
+
+    def prove(self, leader_epoch: int) -> None:
+        """The leader of that epoch has what was fetched, or nobody can tell."""
+        self.proven_epoch = leader_epoch
+
+    def compare(self, leader_epoch: int, found_epoch: int, end_offset: int) -> None:
+        """The leader of ``leader_epoch`` says where the epoch ends, or the one before it."""
+        if continues(self.epoch, self.offset, found_epoch, end_offset):
+            self.prove(leader_epoch)
+            return
+        detail = (
+            f"what was mined up to {self.offset} under leader epoch {self.epoch} is not what the"
+            f" source has now: its leader of epoch {leader_epoch} knows epoch {found_epoch} up to"
+            f" {end_offset}; it lost records, or the topic was deleted and created again"
+        )
+        self.fail(ProblemReason.SOURCE_TRUNCATED, detail)
 
     def locate(self, earliest: int, end: int) -> None:
         """The source has ``[earliest, end)``: begins, goes on, or gives up. Never jumps."""

@@ -8,17 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import errors
-from aiokafka.protocol.fetch import FetchRequest
-
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.backoff import Backoff
-from cachesvc.mining.kafka.cluster import READ_COMMITTED, Channel, Cluster, KafkaSettings
+from cachesvc.mining.kafka.cluster import (
+    READ_COMMITTED,
+    Channel,
+    Cluster,
+    KafkaSettings,
+    error_name,
+)
 from cachesvc.mining.kafka.failures import told
 from cachesvc.mining.kafka.fetch_state import FetchState
-from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch_offset
+from cachesvc.mining.kafka.leader_epochs import FencedFetchRequest
+from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.kafka.survey import Survey
 from cachesvc.mining.source import POLL_BYTES_MAX, PartitionStatus, ProblemReason, SourcePartition
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 _NO_ERROR = 0
 _OFFSET_OUT_OF_RANGE = 1
@@ -38,13 +43,13 @@ class _Fetch:
 
     Attributes:
         node: The broker.
-        asked: States with the offset that is asked for.
+        asked: States with the offset that is asked for, and the epoch of their leader.
         bytes_max: For the whole answer.
         wait_s: How long the broker may wait for records.
     """
 
     node: int
-    asked: Sequence[tuple[FetchState, int]]
+    asked: Sequence[tuple[FetchState, int, int]]
     bytes_max: int
     wait_s: float
 
@@ -81,10 +86,17 @@ class KafkaSource:
         finally:
             await self._cluster.close()
 
-    def add(self, partition: SourcePartition, offset: int, topic_id: str = "") -> None:
+    def add(
+        self,
+        partition: SourcePartition,
+        offset: int,
+        topic_id: str = "",
+        leader_epoch: int = UNKNOWN_EPOCH,
+    ) -> None:
         """See ``SourceReader``. A partition that moves stays in the same life of its topic."""
         before = self._forget(partition)
         state = FetchState(partition, offset, self._settings.partition_bytes_max)
+        state.epoch = leader_epoch
         if before is not None and not before.given_up:
             state.topic_id = before.topic_id
             state.high_watermark = before.high_watermark
@@ -168,7 +180,7 @@ class KafkaSource:
             self._changed.clear()
             for fetch in list(self._due()):
                 self._fetching.add(fetch.node)
-                for state, _ in fetch.asked:
+                for state, *_ in fetch.asked:
                     state.in_flight = True
                 tasks.create_task(self._fetch(fetch))
 
@@ -193,18 +205,18 @@ class KafkaSource:
                 continue
             # Whoever waited longest comes first: that one gets its data however large it is.
             states.sort(key=lambda state: state.served)
-            asked = [(state, state.offset) for state in states]
+            asked = [(state, state.offset, state.leader_epoch) for state in states]
             wait_s = 0.0 if ahead else self._settings.fetch_wait_s
             yield _Fetch(node, asked, budget - ahead, wait_s)
 
     async def _fetch(self, fetch: _Fetch) -> None:
         by_topic: dict[str, list[tuple[int, int, int]]] = {}
-        for state, offset in fetch.asked:
+        for state, offset, _ in fetch.asked:
             topic, number = state.partition
             by_topic.setdefault(topic, []).append((number, offset, state.bytes_max))
-        request = FetchRequest(
-            int(fetch.wait_s * 1000), 1, fetch.bytes_max, READ_COMMITTED, list(by_topic.items())
-        )
+        epochs = {state.partition: leader_epoch for state, _, leader_epoch in fetch.asked}
+        wait_ms, topics = int(fetch.wait_s * 1000), list(by_topic.items())
+        request = FencedFetchRequest(epochs, wait_ms, 1, fetch.bytes_max, READ_COMMITTED, topics)
         backoff = self._backoffs[fetch.node]
         began_s = time.monotonic()
         try:
@@ -216,24 +228,24 @@ class KafkaSource:
             elif brought_bytes < _SMALL_FETCH_BYTES:
                 await asyncio.sleep(began_s + _SMALL_FETCH_SPACING_S - time.monotonic())
         except SourceUnreachable as error:
-            for state, _ in fetch.asked:
+            for state, *_ in fetch.asked:
                 state.fail(ProblemReason.SOURCE_UNREACHABLE, told(error))
             self._survey_wanted.set()
             await asyncio.sleep(backoff.next())
         finally:
-            for state, _ in fetch.asked:
+            for state, *_ in fetch.asked:
                 state.in_flight = False
             self._fetching.discard(fetch.node)
             self._changed.set()
 
     def _accept(self, fetch: _Fetch, response: Any) -> int:
         """Hands an answer to its states; how many bytes of records or holes it brought."""
-        asked = {state.partition: (state, offset) for state, offset in fetch.asked}
+        asked = {each[0].partition: each for each in fetch.asked}
         self._turn += 1
         brought_bytes = 0
         for topic, partitions in response.topics:
             for number, error_code, high_watermark, *rest in partitions:
-                state, offset = asked[SourcePartition(topic, number)]
+                state, offset, leader_epoch = asked[SourcePartition(topic, number)]
                 current = self._states.get(state.partition) is state
                 if not current or state.paused or state.given_up:
                     continue
@@ -246,6 +258,7 @@ class KafkaSource:
                     self._survey_wanted.set()
                     continue
                 state.works()
+                state.prove(leader_epoch)
                 data = rest[-1] or b""
                 if self._take(state, offset, data, aborted or ()):
                     brought_bytes += len(data)
@@ -255,13 +268,13 @@ class KafkaSource:
         if error_code == _OFFSET_OUT_OF_RANGE:
             state.out_of_range = True
         else:
-            state.refuse(error_code, errors.for_code(error_code).__name__)
+            state.refuse(error_code, error_name(error_code))
         self._survey_wanted.set()
 
     def _take(self, state: FetchState, offset: int, data: bytes, aborted: Any) -> bool:
-        end = next_fetch_offset(data, offset)
+        end, epoch = next_fetch(data, offset)
         if end > offset:
-            batch = KafkaBatch(state.partition, offset, end, data, tuple(aborted))
+            batch = KafkaBatch(state.partition, offset, end, data, tuple(aborted), epoch)
             state.buffer(batch, self._turn)
             state.bytes_max = self._settings.partition_bytes_max
             self._ready.append(state)

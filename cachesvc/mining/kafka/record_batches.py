@@ -17,6 +17,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from cachesvc.errors import DataLoss
 from cachesvc.mining.source import ProblemReason, RecordColumns, SourcePartition
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 # Base offset, length of what follows, partition leader epoch, magic; since magic 2 also CRC,
 # attributes and the last offset relative to the first one.
@@ -28,21 +29,31 @@ _LENGTH_END = 12
 _CHUNK_BYTES_MAX = 1 << 20
 
 
-def next_fetch_offset(data: bytes, fetch_offset: int) -> int:
+def next_fetch(data: bytes, fetch_offset: int) -> tuple[int, int]:
     """Where the next fetch has to begin: behind the last complete record batch in ``data``.
 
-    Reads headers only. Equal to ``fetch_offset`` if there is no complete batch.
+    Reads headers only. ``fetch_offset`` itself if there is no complete batch.
+
+    Returns:
+        The offset, and the leader epoch of that batch, as far as it has one.
     """
-    position, end = 0, fetch_offset
+    position, end, epoch = 0, fetch_offset, UNKNOWN_EPOCH
     while position + _HEADER_V2.size <= len(data):
-        base_offset, length, _, magic = _HEADER.unpack_from(data, position)
+        base_offset, length, *_, magic = _HEADER.unpack_from(data, position)
         if position + _LENGTH_END + length > len(data):
             break
+        epoch = _leader_epoch(data, position)
         # A compressed batch of the old formats carries the offset of its last record.
         last = _HEADER_V2.unpack_from(data, position)[-1] if magic >= 2 else 0
         end = max(end, base_offset + last + 1)
         position += _LENGTH_END + length
-    return end
+    return end, epoch
+
+
+def _leader_epoch(data: bytes, position: int) -> int:
+    """That of the record batch at ``position``. The old formats have their checksum there."""
+    _, _, epoch, magic = _HEADER.unpack_from(data, position)
+    return epoch if magic >= 2 else UNKNOWN_EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,7 @@ class KafkaBatch:
         end_offset: Where the next one begins.
         data: Record batches; the first may begin before ``base_offset``, the last be cut off.
         aborted: Producer id and first offset of the aborted transactions that reach into it.
+        leader_epoch: Of its last complete record batch.
     """
 
     partition: SourcePartition
@@ -62,6 +74,7 @@ class KafkaBatch:
     end_offset: int
     data: bytes = field(repr=False)
     aborted: Sequence[tuple[int, int]] = ()
+    leader_epoch: int = UNKNOWN_EPOCH
 
     @property
     def encoded_bytes(self) -> int:
@@ -85,8 +98,12 @@ class KafkaBatch:
 
     def _chunks(self, records_max: int) -> Iterator[RecordColumns]:
         transactions = _AbortedTransactions(self.aborted)
-        chunk = _Chunk(self.base_offset)
-        for batch, size in self._record_batches():
+        chunk = _Chunk(self.base_offset, self.leader_epoch)
+        for batch, size, epoch in self._record_batches():
+            if epoch != chunk.leader_epoch and chunk.covers_something:
+                yield chunk.columns()
+                chunk = _Chunk(chunk.end_offset, epoch)
+            chunk.leader_epoch = epoch
             if not transactions.hides(batch):
                 # `chain` stands between, for the decoder can neither be taken up again by `iter`
                 # nor be asked once more after its end.
@@ -97,18 +114,18 @@ class KafkaBatch:
                     chunk.add(part)
                     if len(chunk.records) >= records_max:
                         yield chunk.columns()
-                        chunk = _Chunk(chunk.end_offset)
+                        chunk = _Chunk(chunk.end_offset, epoch)
             chunk.end_offset = max(chunk.end_offset, batch.next_offset)
             chunk.compressed_bytes += size
             if chunk.compressed_bytes >= _CHUNK_BYTES_MAX and chunk.covers_something:
                 yield chunk.columns()
-                chunk = _Chunk(chunk.end_offset)
+                chunk = _Chunk(chunk.end_offset, epoch)
         chunk.end_offset = max(chunk.end_offset, self.end_offset)
         if chunk.covers_something:
             yield chunk.columns()
 
-    def _record_batches(self) -> Iterator[tuple[Any, int]]:
-        """Complete batches of good checksum, with the size of each."""
+    def _record_batches(self) -> Iterator[tuple[Any, int, int]]:
+        """Complete batches of good checksum, with the size and the leader epoch of each."""
         records = MemoryRecords(self.data)
         position = 0
         while records.has_next():
@@ -116,8 +133,9 @@ class KafkaBatch:
             if not batch.validate_crc():
                 raise ValueError(f"checksum of the batch at offset {batch.base_offset} is wrong")
             size = _LENGTH_END + _HEADER.unpack_from(self.data, position)[1]
+            epoch = _leader_epoch(self.data, position)
             position += size
-            yield batch, size
+            yield batch, size, epoch
 
 
 class _AbortedTransactions:
@@ -147,9 +165,10 @@ class _AbortedTransactions:
 class _Chunk:
     """Records on their way into columns."""
 
-    def __init__(self, base_offset: int) -> None:
+    def __init__(self, base_offset: int, leader_epoch: int) -> None:
         self.base_offset = base_offset
         self.end_offset = base_offset
+        self.leader_epoch = leader_epoch
         self.compressed_bytes = 0
         self.records: list[Any] = []
 
@@ -180,6 +199,7 @@ class _Chunk:
             [record.key for record in records],
             [record.value for record in records],
             headers if any(headers) else None,
+            self.leader_epoch,
         )
 
 

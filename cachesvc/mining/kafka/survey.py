@@ -4,18 +4,19 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from aiokafka import errors
-
 from cachesvc.mining.kafka.cluster import (
     EARLIEST_TIMESTAMP,
     LATEST_TIMESTAMP,
     READ_COMMITTED,
     READ_UNCOMMITTED,
     Cluster,
+    RequestUnknown,
+    error_name,
 )
 from cachesvc.mining.kafka.fetch_state import UNKNOWN_TOPIC_OR_PARTITION, FetchState
 from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.mining.source import ProblemReason, SourcePartition
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 
 class Survey:
@@ -53,6 +54,7 @@ class Survey:
         for state in states:
             self._identify(state, metadata)
         await self._locate(state for state in states if state.offset < 0 or state.out_of_range)
+        await self._compare(state for state in states if state.unproven)
         oldest_s = time.monotonic() - self._watermark_age_s_max
         await self._watermarks(state for state in states if state.watermark_s < oldest_s)
 
@@ -62,9 +64,10 @@ class Survey:
         if topic is not None and not error_code and state.partition.number not in topic.leaders:
             error_code = UNKNOWN_TOPIC_OR_PARTITION
         if topic is None or error_code:
-            state.refuse(error_code, _name(error_code))
+            state.refuse(error_code, error_name(error_code))
             return
         state.identify(topic.topic_id)
+        state.leader_epoch = topic.leader_epochs.get(state.partition.number, UNKNOWN_EPOCH)
         if state.partition not in self.leaders:
             state.fail(ProblemReason.SOURCE_ERROR, "it has no leader at the moment")
             state.suspect = True
@@ -79,6 +82,23 @@ class Survey:
             for state in led:
                 if state.partition in earliest and state.partition in end:
                     state.locate(earliest[state.partition], end[state.partition])
+
+    async def _compare(self, states: Iterable[FetchState]) -> None:
+        """Nothing is fetched from a leader before it has shown that it continues the log."""
+        for leader, led in self._by_leader(states).items():
+            asked = {state.partition: (state.leader_epoch, state.epoch) for state in led}
+            try:
+                answers = await self._cluster.epoch_ends(leader, asked)
+            except RequestUnknown:
+                for state in led:
+                    state.prove(state.leader_epoch)
+                continue
+            for state in led:
+                error_code, found_epoch, end_offset = answers[state.partition]
+                if error_code:
+                    state.refuse(error_code, error_name(error_code))
+                elif asked[state.partition] == (state.leader_epoch, state.epoch):
+                    state.compare(state.leader_epoch, found_epoch, end_offset)
 
     async def _watermarks(self, states: Iterable[FetchState]) -> None:
         for leader, led in self._by_leader(states).items():
@@ -97,7 +117,7 @@ class Survey:
         for state in states:
             error_code, offset = answers[state.partition]
             if error_code:
-                state.refuse(error_code, _name(error_code))
+                state.refuse(error_code, error_name(error_code))
             else:
                 found[state.partition] = offset
         return found
@@ -108,7 +128,3 @@ class Survey:
             if not state.suspect and not state.given_up:
                 led[self.leaders[state.partition]].append(state)
         return led
-
-
-def _name(error_code: int) -> str:
-    return str(errors.for_code(error_code).__name__)

@@ -1,8 +1,9 @@
-"""Kafka's Metadata request with topic ids, and without creating what it asks for.
+"""Kafka's Metadata request with leader epochs and topic ids, without creating what it asks for.
 
-aiokafka 0.14 speaks versions up to 5 of it and lets brokers create missing topics. Version 10
-(Kafka 2.8) adds the id that tells a topic from a later one of the same name. The layouts are those
-of Kafka's MetadataRequest.json and MetadataResponse.json.
+aiokafka 0.14 speaks versions up to 5 of it and lets brokers create missing topics. Version 7
+(Kafka 2.1) adds the epoch of each partition's leader, version 10 (Kafka 2.8) the id that tells a
+topic from a later one of the same name. The layouts are those of Kafka's MetadataRequest.json and
+MetadataResponse.json.
 """
 
 import uuid
@@ -15,16 +16,21 @@ from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest_v4, MetadataRequest_v5
 from aiokafka.protocol.types import (
+    Array,
     Boolean,
     CompactArray,
     CompactString,
     Int16,
     Int32,
     Schema,
+    String,
     TaggedFields,
 )
 
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
+
 _API_KEY = 3
+_VERSION_WITH_EPOCHS = 7
 _VERSION_WITH_IDS = 10
 _RIGHTS_NOT_TOLD = -(1 << 31)
 
@@ -37,6 +43,52 @@ class _Uuid(AbstractType):
     @classmethod
     def decode(cls, data: BytesIO) -> uuid.UUID:
         return uuid.UUID(bytes=data.read(16))
+
+
+class _MetadataResponse_v7(Response):  # noqa: N801
+    API_KEY = _API_KEY
+    API_VERSION = _VERSION_WITH_EPOCHS
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            Array(
+                ("node_id", Int32),
+                ("host", String("utf-8")),
+                ("port", Int32),
+                ("rack", String("utf-8")),
+            ),
+        ),
+        ("cluster_id", String("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("name", String("utf-8")),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    Array(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", Array(Int32)),
+                        ("isr", Array(Int32)),
+                        ("offline_replicas", Array(Int32)),
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+class _MetadataRequest_v7(RequestStruct):  # noqa: N801
+    API_KEY = _API_KEY
+    API_VERSION = _VERSION_WITH_EPOCHS
+    RESPONSE_TYPE = _MetadataResponse_v7
+    SCHEMA = MetadataRequest_v5.SCHEMA
 
 
 class _MetadataResponse_v10(Response):  # noqa: N801
@@ -102,7 +154,9 @@ class _MetadataRequest_v10(RequestStruct):  # noqa: N801
     )
 
 
-class TopicMetadataRequest(Request[MetadataRequest_v4 | MetadataRequest_v5 | _MetadataRequest_v10]):
+class TopicMetadataRequest(
+    Request[MetadataRequest_v4 | MetadataRequest_v5 | _MetadataRequest_v7 | _MetadataRequest_v10]
+):
     """Asks for some topics, or for all with None. Creates none.
 
     Args:
@@ -136,6 +190,7 @@ class TopicMetadata:
         is_internal: Whether it is one of Kafka's own.
         leaders: The leading node per partition; -1 where there is none at the moment.
         rights: Bit n stands for Kafka's operation number n; None unless asked for and told.
+        leader_epochs: The epoch of each leader; empty where the cluster does not tell them.
     """
 
     error_code: int
@@ -143,6 +198,7 @@ class TopicMetadata:
     is_internal: bool
     leaders: Mapping[int, int]
     rights: int | None = None
+    leader_epochs: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +217,20 @@ class Metadata:
 def parse_metadata(response: Any) -> Metadata:
     """What a response of any version says."""
     with_ids = response.API_VERSION >= _VERSION_WITH_IDS
+    with_epochs = response.API_VERSION >= _VERSION_WITH_EPOCHS
     brokers = {node: (host, port) for node, host, port, *_ in response.brokers}
     topics = {}
     for error_code, name, *rest in response.topics:
         topic_id = rest.pop(0) if with_ids else uuid.UUID(int=0)
         is_internal, partitions, *more = rest
         leaders = {number: leader for _, number, leader, *_ in partitions}
+        epochs = {number: epoch for _, number, _, epoch, *_ in partitions} if with_epochs else {}
         topics[name] = TopicMetadata(
             error_code,
             str(topic_id) if topic_id.int else "",
             is_internal,
             leaders,
             more[0] if with_ids and more[0] != _RIGHTS_NOT_TOLD else None,
+            {number: epoch for number, epoch in epochs.items() if epoch != UNKNOWN_EPOCH},
         )
     return Metadata(brokers, topics)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cachesvc.errors import NotFound, PreconditionFailed, SourceUnreachable, Superseded
-from cachesvc.log.assignments import resume_offsets
 from cachesvc.log.readers import Assigned
+from cachesvc.log.resuming import resume_offsets
 from cachesvc.model import MiningState, TopicId
 from cachesvc.store.catalogue import DuckDBCatalogue
 from tests.support.frames import ORDERS, full_frame

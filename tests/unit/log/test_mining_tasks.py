@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cachesvc.errors import InvalidRequest, NotFound, PreconditionFailed
-from cachesvc.log.assignments import resume_offsets
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.resuming import resume_offsets
 from cachesvc.log.subscriptions import SubscriptionWish
 from cachesvc.model import MiningStart, MiningState, Mode, StartKind
 from cachesvc.policy.mining_task import TaskState, TopicState

@@ -24,6 +24,7 @@ class FakeLog:
     """What was appended to one partition."""
 
     end_offset: int = -1
+    leader_epoch: int | None = None
     appends: list[pb.AppendRequest] = field(default_factory=list)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -108,8 +109,12 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         for name, (epoch, numbers) in self.topics.items():
             topic = response.topics.add(topic=name, incarnation=1, epoch=epoch)
             for number in numbers:
-                offset = self.logs[name, number].end_offset
-                topic.partitions.add(partition=number, resume_offset=offset)
+                log = self.logs[name, number]
+                topic.partitions.add(
+                    partition=number,
+                    resume_offset=log.end_offset,
+                    leader_epoch=log.leader_epoch,
+                )
         return response
 
     # Mining
@@ -173,6 +178,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
             partition=append.partition,
             log_end_offset=log.end_offset,
             refused=refused,
+            leader_epoch=log.leader_epoch,
         )
 
 

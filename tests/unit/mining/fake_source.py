@@ -14,6 +14,7 @@ from cachesvc.mining.source import (
     RecordColumns,
     SourcePartition,
 )
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,10 @@ class FakeRecord:
 
 
 def columns(
-    records: Sequence[FakeRecord], base_offset: int | None = None, end_offset: int | None = None
+    records: Sequence[FakeRecord],
+    base_offset: int | None = None,
+    end_offset: int | None = None,
+    leader_epoch: int = UNKNOWN_EPOCH,
 ) -> RecordColumns:
     """Records as columns; without bounds the range ends where they do."""
     offsets = [record.offset for record in records]
@@ -37,6 +41,7 @@ def columns(
         [0] * len(records),
         [record.key for record in records],
         [record.value for record in records],
+        leader_epoch=leader_epoch,
     )
 
 
@@ -50,6 +55,7 @@ class FakeBatch:
     records: Sequence[FakeRecord]
     damaged_at: int | None = None
     encoded_bytes: int = 0
+    leader_epoch: int = UNKNOWN_EPOCH
 
     def chunks(self, records_max: int) -> Iterator[RecordColumns]:
         base, rest = self.base_offset, list(self.records)
@@ -58,7 +64,7 @@ class FakeBatch:
             if self.damaged_at is not None and part[-1].offset >= self.damaged_at:
                 raise DataLoss("these bytes are damaged", reason="SOURCE_DAMAGED")
             end = rest[0].offset if rest else self.end_offset
-            yield columns(part, base, end)
+            yield columns(part, base, end, self.leader_epoch)
             base = end
         if base < self.end_offset:
             yield columns((), base, self.end_offset)
@@ -73,8 +79,10 @@ class FakeSource:
     def __init__(self, *, large: bool = False) -> None:
         self.error = ""
         self.batch_records = 100
+        self.leader_epoch = UNKNOWN_EPOCH
         self.large = large
         self.added: list[tuple[SourcePartition, int]] = []
+        self.epochs_added: list[int] = []
         self.paused: set[SourcePartition] = set()
         self.damaged: dict[SourcePartition, int] = {}
         self.problems: dict[SourcePartition, Problem] = {}
@@ -129,8 +137,15 @@ class FakeSource:
         finally:
             self.running = False
 
-    def add(self, partition: SourcePartition, offset: int, topic_id: str = "") -> None:
+    def add(
+        self,
+        partition: SourcePartition,
+        offset: int,
+        topic_id: str = "",
+        leader_epoch: int = UNKNOWN_EPOCH,
+    ) -> None:
         self.added.append((partition, offset))
+        self.epochs_added.append(leader_epoch)
         self.paused.discard(partition)
         self._positions[partition] = self._begins[partition] if offset == EARLIEST else offset
         self._changed.set()
@@ -164,7 +179,8 @@ class FakeSource:
         # The next partition comes first the next time.
         self._positions[partition] = self._positions.pop(partition)
         size = POLL_BYTES_MAX + 1 if self.large else 100
-        return FakeBatch(partition, position, end, batch, self.damaged.get(partition), size)
+        damaged = self.damaged.get(partition)
+        return FakeBatch(partition, position, end, batch, damaged, size, self.leader_epoch)
 
     def status(self, partition: SourcePartition) -> PartitionStatus:
         assert partition in self._positions

@@ -14,8 +14,8 @@ def state(offset: int = 10, *, known: bool = True) -> FetchState:
     return made
 
 
-def batch(begin: int, end: int) -> KafkaBatch:
-    return KafkaBatch(PARTITION, begin, end, b"")
+def batch(begin: int, end: int, epoch: int = -1) -> KafkaBatch:
+    return KafkaBatch(PARTITION, begin, end, b"", leader_epoch=epoch)
 
 
 def reason(of: FetchState) -> ProblemReason | None:
@@ -179,3 +179,53 @@ def test_what_keeps_a_partition_from_being_fetched() -> None:
     one.buffer(batch(10, 12), 3)
     assert not one.fetchable
     assert (one.offset, one.served) == (12, 3)
+
+
+def test_a_leader_of_another_epoch_has_to_prove_itself() -> None:
+    begun = state()
+    begun.leader_epoch = 2
+    begun.buffer(batch(10, 12, 1), 1)
+    begun.prove(2)
+    begun.buffered = None
+    assert begun.fetchable
+
+    begun.leader_epoch = 3
+    assert (begun.unproven, begun.unsettled, begun.fetchable) == (True, True, False)
+    begun.compare(3, 1, 12)
+
+    assert (begun.unproven, begun.fetchable, begun.problem) == (False, True, None)
+
+
+@pytest.mark.parametrize(("found_epoch", "end"), [(1, 11), (0, 50), (-1, -1)])
+def test_a_leader_that_has_other_records_is_given_up(found_epoch: int, end: int) -> None:
+    begun = state()
+    begun.buffer(batch(10, 12, 1), 1)
+    begun.leader_epoch = 3
+
+    begun.compare(3, found_epoch, end)
+
+    assert reason(begun) is ProblemReason.SOURCE_TRUNCATED
+    assert begun.buffered is None
+    assert not begun.unsettled
+
+
+def test_what_comes_from_the_leader_before_has_to_be_compared_again() -> None:
+    begun = state()
+    begun.epoch, begun.leader_epoch = 1, 2
+    begun.prove(2)
+    # A fetch was on its way while its successor was asked.
+    begun.leader_epoch = 3
+    begun.compare(3, 1, 10)
+    begun.buffer(batch(10, 12, 2), 1)
+    begun.prove(2)
+
+    assert begun.unproven
+
+
+@pytest.mark.parametrize(("epoch", "leader_epoch"), [(-1, 5), (5, 5), (5, -1)])
+def test_nothing_has_to_be_proven_without_another_epoch(epoch: int, leader_epoch: int) -> None:
+    fine = state()
+    fine.epoch, fine.leader_epoch = epoch, leader_epoch
+
+    assert not fine.unproven
+    assert fine.fetchable

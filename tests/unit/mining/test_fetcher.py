@@ -9,7 +9,7 @@ import pytest
 
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka import fetcher
-from cachesvc.mining.kafka.cluster import Channel, KafkaSettings
+from cachesvc.mining.kafka.cluster import Channel, KafkaSettings, RequestUnknown
 from cachesvc.mining.kafka.fetcher import KafkaSource
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadata
 from cachesvc.mining.source import POLL_BYTES_MAX, ProblemReason, SourcePartition
@@ -34,6 +34,9 @@ class FakeCluster:
         self.ids = {"a": "id-a", "b": "id-b"}
         self.error: SourceUnreachable | None = None
         self.ends = 0
+        self.epochs = {"a": {0: 0, 1: 0}, "b": {0: 0}}
+        self.epoch_ends_known: dict[SourcePartition, tuple[int, int, int]] | None = {}
+        self.compared: list[tuple[int, dict[SourcePartition, tuple[int, int]]]] = []
         self.fetches: asyncio.Queue[tuple[int, Any, asyncio.Future[Any]]] = asyncio.Queue()
         self.closed = False
 
@@ -43,7 +46,9 @@ class FakeCluster:
         return Metadata(
             {1: ("h", 1), 2: ("h", 2)},
             {
-                name: TopicMetadata(0, self.ids[name], False, self.leaders[name])
+                name: TopicMetadata(
+                    0, self.ids[name], False, self.leaders[name], None, self.epochs[name]
+                )
                 if name in self.leaders
                 else TopicMetadata(3, "", False, {})
                 for name in topics
@@ -55,6 +60,12 @@ class FakeCluster:
             partition: (0, 0 if timestamp == -2 else self.ends)
             for partition, timestamp in timestamps.items()
         }
+
+    async def epoch_ends(self, node: int, asked: Any) -> Any:
+        self.compared.append((node, dict(asked)))
+        if self.epoch_ends_known is None:
+            raise RequestUnknown("h:1: it does not speak this")
+        return {partition: self.epoch_ends_known[partition] for partition in asked}
 
     async def send(self, node: int, channel: Channel, request: Any) -> Any:
         assert channel is Channel.FETCH
@@ -85,6 +96,15 @@ class Fetch:
     def __init__(self, request: Any, answered: "asyncio.Future[Any]") -> None:
         self.request = request
         self._answered = answered
+
+    @property
+    def epochs(self) -> dict[tuple[str, int], int]:
+        """The epoch that the leader has to have."""
+        return {
+            (topic, partition[0]): partition[1]
+            for topic, partitions in self.request.topics
+            for partition in partitions
+        }
 
     @property
     def asked(self) -> list[tuple[str, int, int]]:
@@ -334,5 +354,83 @@ def test_a_paused_partition_keeps_its_watermark_up_to_date(
         cluster.ends = 9
         await until(lambda: source.status(A0).high_watermark == 9)
         assert cluster.fetches.empty()
+
+    play(monkeypatch, scenario)
+
+
+def test_a_new_leader_is_asked_for_the_end_of_the_epoch_before_it_is_fetched_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(source: KafkaSource, cluster: FakeCluster) -> None:
+        source.add(A0, 0)
+        first = await cluster.fetch(1)
+        assert first.epochs == {("a", 0): 0}
+        first.answer({("a", 0): record_batch(0, [b"{}"], epoch=0)})
+        await source.poll()
+        again = await cluster.fetch(1)
+        cluster.leaders["a"][0], cluster.epochs["a"][0] = 2, 4
+        cluster.epoch_ends_known = {A0: (0, 0, 1)}
+        assert cluster.compared == []
+        again.answer({}, error_code=6)
+
+        moved = await cluster.fetch(2)
+
+        assert cluster.compared == [(2, {A0: (4, 0)})]
+        assert (moved.asked, moved.epochs) == ([("a", 0, 1)], {("a", 0): 4})
+
+    play(monkeypatch, scenario)
+
+
+def test_nothing_is_fetched_from_a_leader_that_has_other_records(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(source: KafkaSource, cluster: FakeCluster) -> None:
+        cluster.epochs["a"][0] = 9
+        cluster.epoch_ends_known = {A0: (0, 7, 49)}
+        source.add(A0, 50, leader_epoch=7)
+        source.add(B0, 0)
+        await cluster.fetch(2)
+
+        await until(lambda: source.status(A0).problem is not None)
+
+        problem = source.status(A0).problem
+        assert problem is not None
+        assert problem.reason is ProblemReason.SOURCE_TRUNCATED
+        assert "up to 50 under leader epoch 7" in problem.detail
+        await asyncio.sleep(0.1)
+        assert cluster.fetches.empty()
+
+    play(monkeypatch, scenario)
+
+
+def test_a_leader_that_has_moved_on_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(source: KafkaSource, cluster: FakeCluster) -> None:
+        cluster.epochs["a"][0] = 8
+        cluster.epoch_ends_known = {A0: (74, -1, -1)}
+        source.add(A0, 50, leader_epoch=7)
+        await until(lambda: source.status(A0).problem is not None)
+        problem = source.status(A0).problem
+        assert problem is not None
+        assert not problem.reason.final
+        assert "FencedLeaderEpoch" in problem.detail
+
+        cluster.epochs["a"][0] = 9
+        cluster.epoch_ends_known = {A0: (0, 7, 50)}
+
+        assert (await cluster.fetch(1)).epochs == {("a", 0): 9}
+
+    play(monkeypatch, scenario)
+
+
+def test_brokers_that_cannot_tell_are_fetched_from_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(source: KafkaSource, cluster: FakeCluster) -> None:
+        cluster.epochs["a"][0] = 8
+        cluster.epoch_ends_known = None
+        source.add(A0, 50, leader_epoch=7)
+
+        assert (await cluster.fetch(1)).asked == [("a", 0, 50)]
+        assert len(cluster.compared) == 1
 
     play(monkeypatch, scenario)

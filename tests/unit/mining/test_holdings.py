@@ -84,7 +84,7 @@ def test_going_back_makes_a_new_life() -> None:
     holdings.assign([topic("a", 1, p0=10)])
     partition = held(holdings, "a", 0)
 
-    assert partition.go_back(4, "why") == 0
+    assert partition.go_back(4, 5, "why") == 0
 
     assert partition.next_offset == 4
     assert holdings.holds(partition, 1)
@@ -95,7 +95,7 @@ def test_going_back_makes_a_new_life() -> None:
 def test_going_back_again_and_again_takes_longer_and_is_a_failure() -> None:
     partition = HeldPartition(SourcePartition("a", 0), 1, 1, 0)
 
-    delays = [partition.go_back(0, "why") for _ in range(20)]
+    delays = [partition.go_back(0, 5, "why") for _ in range(20)]
 
     assert delays[0] == 0
     assert 0 < delays[1] < 0.2
@@ -105,4 +105,4 @@ def test_going_back_again_and_again_takes_longer_and_is_a_failure() -> None:
     partition.get_on()
 
     assert partition.failure == ""
-    assert partition.go_back(0, "why") == 0
+    assert partition.go_back(0, 5, "why") == 0

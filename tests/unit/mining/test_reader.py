@@ -293,3 +293,47 @@ def test_reports_what_the_source_says(tmp_path: Path) -> None:
         await until(lambda: service.state("a", 0) is MiningState.MINING)
 
     play(tmp_path, scenario)
+
+
+def test_leader_epochs_come_with_assignments_and_go_with_appends(tmp_path: Path) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        log = service.logs["a", 0]
+        log.end_offset, log.leader_epoch = 5, 7
+        source.leader_epoch = 8
+        source.write("a", 0, *values(0, 10))
+        source.write("b", 0, *values(0, 10))
+        service.assign({"a": (1, [0]), "b": (1, [0])})
+        await until(lambda: log.end_offset == 10 and service.logs["b", 0].end_offset == 10)
+
+        assert dict(zip(source.added, source.epochs_added, strict=True)) == {
+            (SourcePartition("a", 0), 5): 7,
+            (SourcePartition("b", 0), EARLIEST): -1,
+        }
+        assert [append.leader_epoch for append in log.appends] == [8]
+
+        # What was refused comes again, from where the service says what it has.
+        log.end_offset, log.leader_epoch = 7, 4
+        source.write("a", 0, *values(10, 20))
+        await until(lambda: log.end_offset == 20)
+        assert source.added[-1] == (SourcePartition("a", 0), 7)
+        assert source.epochs_added[-1] == 4
+
+    play(tmp_path, scenario)
+
+
+def test_behind_a_gap_the_leader_epoch_is_not_known(tmp_path: Path) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        partition = SourcePartition("a", 0)
+        log = service.logs["a", 0]
+        log.end_offset, log.leader_epoch = 5, 7
+        reason = ProblemReason.SOURCE_RETENTION
+        source.problems[partition] = Problem(reason, "deleted", resume_offset=30)
+        service.assign({"a": (1, [0])})
+        await until(lambda: log.end_offset == 30)
+        await until(lambda: source.added[-1] == (partition, 30))
+
+        assert source.epochs_added == [7, -1]
+        assert log.appends[0].gap
+        assert not log.appends[0].HasField("leader_epoch")
+
+    play(tmp_path, scenario)

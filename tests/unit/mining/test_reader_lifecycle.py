@@ -14,7 +14,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from cachesvc.errors import PreconditionFailed
-from cachesvc.mining.miner import ConnectionSettings
+from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.v1 import mining_pb2 as pb
 from tests.unit.mining.fake_service import FakeService, until
 from tests.unit.mining.fake_source import FakeSource

@@ -9,7 +9,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 
 from cachesvc.errors import DataLoss
-from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch_offset
+from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.source import RecordColumns, SourcePartition
 
 PARTITION = SourcePartition("orders", 0)
@@ -26,6 +26,7 @@ def record_batch(
     producer: int = NO_PRODUCER,
     compression: int = ZSTD,
     headers: Sequence[Any] = (),
+    epoch: int = -1,
 ) -> bytes:
     """One batch as a broker stores it, at ``first``; ``end`` leaves a hole behind its records."""
     builder = DefaultRecordBatchBuilder(
@@ -34,7 +35,8 @@ def record_batch(
     for index, value in enumerate(values):
         offset = index if offsets is None else offsets[index] - first
         builder.append(offset, 1_000 + index, b"k%d" % index, value, list(headers))
-    return placed(bytes(builder.build()), first, None if end is None else end - first - 1)
+    made = placed(bytes(builder.build()), first, None if end is None else end - first - 1)
+    return made[:12] + struct.pack(">i", epoch) + made[16:]
 
 
 def placed(batch: bytes, first: int, last_delta: int | None = None, control: bool = False) -> bytes:
@@ -71,7 +73,7 @@ def chunks(
     records_max: int = 1_000,
     aborted: Sequence[tuple[int, int]] = (),
 ) -> list[RecordColumns]:
-    end = next_fetch_offset(data, fetch_offset)
+    end, _ = next_fetch(data, fetch_offset)
     return list(KafkaBatch(PARTITION, fetch_offset, end, data, aborted).chunks(records_max))
 
 
@@ -105,6 +107,34 @@ def test_batches_are_joined_up_to_the_limit_and_split_at_it() -> None:
         (10, 15, list(range(10, 15))),
     ]
     assert len(chunks(data, records_max=1)) == 15
+
+
+def test_no_chunk_has_records_of_two_leaders() -> None:
+    data = b"".join(
+        record_batch(first, [b"{}"] * 5, epoch=epoch)
+        for first, epoch in ((0, 3), (5, 3), (10, 7), (15, 8))
+    )
+
+    found = chunks(data, records_max=8)
+
+    assert [(chunk.end_offset, chunk.leader_epoch) for chunk in found] == [
+        (8, 3),
+        (10, 3),
+        (15, 7),
+        (20, 8),
+    ]
+    assert next_fetch(data, 0) == (20, 8)
+    assert next_fetch(data[:-1], 0) == (15, 7)
+
+
+def test_the_old_formats_have_no_leader_epoch() -> None:
+    builder = LegacyRecordBatchBuilder(1, 0, 1 << 20)
+    builder.append(0, 1_000, b"k", b"{}")
+    data = bytes(builder.build())
+
+    (chunk,) = chunks(data)
+
+    assert (chunk.leader_epoch, next_fetch(data, 0)) == (-1, (1, -1))
 
 
 def test_dense_offsets_are_a_range() -> None:
@@ -145,9 +175,9 @@ def test_a_batch_that_was_cut_off_waits_for_the_next_fetch() -> None:
 
     for length in (0, 5, 40, len(cut) - 1):
         data = whole + cut[:length]
-        assert next_fetch_offset(data, 0) == 2
+        assert next_fetch(data, 0)[0] == 2
         assert ranges(chunks(data)) == [(0, 2, [0, 1])]
-    assert next_fetch_offset(cut[:-1], 2) == 2
+    assert next_fetch(cut[:-1], 2)[0] == 2
     assert chunks(cut[:-1], 2) == []
 
 

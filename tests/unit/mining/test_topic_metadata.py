@@ -10,6 +10,7 @@ from cachesvc.mining.kafka.topic_metadata import (
     parse_metadata,
 )
 
+KAFKA_2_0 = {3: (0, 6)}
 KAFKA_2_3 = {3: (0, 8)}
 KAFKA_4 = {3: (0, 13)}
 TOPIC_ID = uuid.UUID("12345678-1234-5678-1234-567812345678")
@@ -38,12 +39,13 @@ def test_brokers_with_ids() -> None:
     found = parse_metadata(answer(KAFKA_4, [with_ids(0, "orders", TOPIC_ID)]))
 
     assert found.brokers == {1: ("host", 9092)}
-    assert found.topics == {"orders": TopicMetadata(0, str(TOPIC_ID), False, {0: 1, 1: -1}, 0)}
+    expected = TopicMetadata(0, str(TOPIC_ID), False, {0: 1, 1: -1}, 0, {0: 5, 1: 5})
+    assert found.topics == {"orders": expected}
 
 
 def test_brokers_without_ids() -> None:
     topics: list[tuple[Any, ...]] = [
-        (0, "orders", True, [(0, 0, 1, [1], [1], [])]),
+        (0, "orders", True, [(0, 0, 1, 7, [1], [1], []), (0, 1, 1, -1, [1], [1], [])]),
         (3, "gone", False, []),
     ]
 
@@ -51,9 +53,15 @@ def test_brokers_without_ids() -> None:
 
     assert found.brokers == {1: ("host", 9092)}
     assert found.topics == {
-        "orders": TopicMetadata(0, "", True, {0: 1}),
+        "orders": TopicMetadata(0, "", True, {0: 1, 1: 1}, None, {0: 7}),
         "gone": TopicMetadata(3, "", False, {}),
     }
+
+
+def test_brokers_without_leader_epochs() -> None:
+    found = parse_metadata(answer(KAFKA_2_0, [(0, "orders", True, [(0, 0, 1, [1], [1], [])])]))
+
+    assert found.topics == {"orders": TopicMetadata(0, "", True, {0: 1})}
 
 
 def test_a_topic_that_does_not_exist_has_no_id() -> None:
@@ -62,7 +70,7 @@ def test_a_topic_that_does_not_exist_has_no_id() -> None:
     assert found.topics["gone"] == TopicMetadata(3, "", False, {}, 0)
 
 
-@pytest.mark.parametrize(("versions", "spoken"), [(KAFKA_2_3, 5), (KAFKA_4, 10)])
+@pytest.mark.parametrize(("versions", "spoken"), [(KAFKA_2_0, 5), (KAFKA_2_3, 7), (KAFKA_4, 10)])
 def test_never_asks_to_create_a_topic(versions: Any, spoken: int) -> None:
     for topics in (None, [], ["orders"]):
         request = TopicMetadataRequest(topics).prepare(versions)

@@ -10,7 +10,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka.cluster import EARLIEST_TIMESTAMP, READ_COMMITTED, Channel, Cluster
-from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch_offset
+from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadata
 from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.connection_checks import Finding, enumerated, failed, passed
@@ -115,7 +115,7 @@ async def _fetch(
 
 
 def _first(partition: SourcePartition, offset: int, data: bytes) -> str | None:
-    batch = KafkaBatch(partition, offset, next_fetch_offset(data, offset), data)
+    batch = KafkaBatch(partition, offset, next_fetch(data, offset)[0], data)
     for chunk in batch.chunks(1):
         if len(chunk):
             return f"a record of {partition} at offset {chunk.offsets[0]}"

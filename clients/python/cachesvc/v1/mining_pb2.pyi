@@ -66,14 +66,16 @@ class AssignedTopic(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[AssignedPartition, _Mapping]]] = ..., source_id: _Optional[str] = ...) -> None: ...
 
 class AssignedPartition(_message.Message):
-    __slots__ = ("partition", "resume_offset", "backfill")
+    __slots__ = ("partition", "resume_offset", "backfill", "leader_epoch")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     RESUME_OFFSET_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_FIELD_NUMBER: _ClassVar[int]
+    LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     partition: int
     resume_offset: int
     backfill: Backfill
-    def __init__(self, partition: _Optional[int] = ..., resume_offset: _Optional[int] = ..., backfill: _Optional[_Union[Backfill, _Mapping]] = ...) -> None: ...
+    leader_epoch: int
+    def __init__(self, partition: _Optional[int] = ..., resume_offset: _Optional[int] = ..., backfill: _Optional[_Union[Backfill, _Mapping]] = ..., leader_epoch: _Optional[int] = ...) -> None: ...
 
 class Backfill(_message.Message):
     __slots__ = ("begin_offset", "end_offset")
@@ -84,7 +86,7 @@ class Backfill(_message.Message):
     def __init__(self, begin_offset: _Optional[int] = ..., end_offset: _Optional[int] = ...) -> None: ...
 
 class AppendRequest(_message.Message):
-    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects", "first_offset", "gap", "backfill")
+    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects", "first_offset", "gap", "backfill", "leader_epoch")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +103,7 @@ class AppendRequest(_message.Message):
     FIRST_OFFSET_FIELD_NUMBER: _ClassVar[int]
     GAP_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_FIELD_NUMBER: _ClassVar[int]
+    LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     connection: str
     topic: str
     partition: int
@@ -117,16 +120,19 @@ class AppendRequest(_message.Message):
     first_offset: int
     gap: bool
     backfill: bool
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ..., gap: _Optional[bool] = ..., backfill: _Optional[bool] = ...) -> None: ...
+    leader_epoch: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ..., gap: _Optional[bool] = ..., backfill: _Optional[bool] = ..., leader_epoch: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
-    __slots__ = ("topic", "partition", "log_end_offset", "refused")
+    __slots__ = ("topic", "partition", "log_end_offset", "refused", "leader_epoch")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     LOG_END_OFFSET_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     log_end_offset: int
     refused: str
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
+    leader_epoch: int
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., refused: _Optional[str] = ..., leader_epoch: _Optional[int] = ...) -> None: ...

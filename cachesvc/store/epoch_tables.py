@@ -1,0 +1,58 @@
+"""The catalogue's table of leader epochs, on DuckDB."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from cachesvc.model import PartitionId
+from cachesvc.policy.leader_epochs import EpochHistory
+
+_SCHEMA = pa.schema(
+    [
+        ("connection", pa.string()),
+        ("topic", pa.string()),
+        ("incarnation", pa.int32()),
+        ("partition", pa.int32()),
+        ("offsets", pa.list_(pa.int64())),
+        ("epochs", pa.list_(pa.int32())),
+    ]
+)
+
+
+class EpochTables:
+    """``ports.LeaderEpochs``.
+
+    Args:
+        run: Runs a statement by name and returns its rows.
+        with_table: Runs a statement that reads a registered Arrow table.
+    """
+
+    def __init__(
+        self,
+        run: Callable[..., list[tuple[Any, ...]]],
+        with_table: Callable[[str, pa.Table, str], None],
+    ) -> None:
+        self._run = run
+        self._with_table = with_table
+
+    def list(self) -> dict[PartitionId, EpochHistory]:
+        return {
+            PartitionId(*identity): EpochHistory(tuple(zip(offsets, epochs, strict=True)))
+            for *identity, offsets, epochs in self._run("list_leader_epochs")
+        }
+
+    def put(self, histories: Mapping[PartitionId, EpochHistory]) -> None:
+        rows = [
+            {
+                "connection": partition.connection,
+                "topic": partition.topic,
+                "incarnation": partition.incarnation,
+                "partition": partition.partition,
+                "offsets": [offset for offset, _ in history.starts],
+                "epochs": [epoch for _, epoch in history.starts],
+            }
+            for partition, history in histories.items()
+        ]
+        table = pa.Table.from_pylist(rows, _SCHEMA)
+        self._with_table("new_leader_epochs", table, "put_leader_epochs")

@@ -1,0 +1,86 @@
+"""What a task is told when its topic changes, as plain values."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cachesvc.client import (
+    Batch,
+    Client,
+    DataLoss,
+    Gap,
+    GapCause,
+    GapPolicy,
+    Mode,
+    PartitionAdded,
+    Progress,
+)
+
+PATIENCE_S = 60
+
+
+class Seen:
+    """What one stream told of one partition.
+
+    Attributes:
+        records: Incarnation, offset and value of each record, in the order of delivery.
+        gaps: Incarnation, begin, end and cause of each gap.
+        lives: Incarnation and offset of each start in another life.
+        failure: What the stream ended with.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[tuple[int, int, bytes | None]] = []
+        self.gaps: list[tuple[int, int, int, GapCause]] = []
+        self.lives: list[tuple[int, int]] = []
+        self.failure: DataLoss | None = None
+
+    def offsets(self, life: int = 1) -> list[int]:
+        return [offset for incarnation, offset, _ in self.records if incarnation == life]
+
+    def values(self, life: int = 1) -> list[bytes | None]:
+        return [value for incarnation, _, value in self.records if incarnation == life]
+
+
+async def read(
+    address: str,
+    topic: str,
+    count: int,
+    policy: GapPolicy = GapPolicy.STOP,
+    name: str = "task",
+    *,
+    mode: Mode = Mode.FULL_AND_INCREMENTAL,
+    commit: bool = False,
+    partition: int = 0,
+) -> Seen:
+    """Streams until so many records of a partition have come, or the stream has failed."""
+    seen = Seen()
+    async with asyncio.timeout(PATIENCE_S), Client(address) as client:
+        try:
+            async with client.subscribe(
+                name, mode=mode, topics=[topic], gap_policy=policy
+            ) as stream:
+                async for event in stream.events():
+                    match event:
+                        case Batch() | Gap() if event.partition != partition:
+                            continue
+                        case PartitionAdded() if event.start.partition != partition:
+                            continue
+                        case Batch():
+                            for record in event:
+                                life = event.incarnation
+                                seen.records.append((life, record.offset, record.value))
+                        case Gap():
+                            begin, end = event.begin_offset, event.end_offset
+                            seen.gaps.append((event.incarnation, begin, end, event.cause))
+                        case PartitionAdded():
+                            seen.lives.append((event.start.incarnation, event.start.offset))
+                        case Progress():
+                            pass
+                    if len(seen.records) >= count:
+                        break
+                if commit:
+                    await stream.commit()
+        except DataLoss as failure:
+            seen.failure = failure
+    return seen
