@@ -186,6 +186,7 @@ class MiningAdmin:
                     self._tasks.shown(connection, name),
                     owners.get(name, ("", 0)),
                     self._assignments.loads.counts.get(topic_id),
+                    self._assignments.loads.bytes_per_s(topic_id),
                     self._watch.activity(topic_id, found),
                 )
             )

@@ -73,9 +73,8 @@ class OverviewAdmin:
         )
 
     def _bytes_per_s(self, reader: JoinedReader) -> float:
-        counts = self._assignments.loads.counts
-        topics = [assigned.topic for assigned in reader.assigned.values()]
-        return sum(counts[topic].bytes_per_s for topic in topics if topic in counts)
+        loads = self._assignments.loads
+        return sum(loads.bytes_per_s(assigned.topic) for assigned in reader.assigned.values())
 
     async def ListTopics(
         self, request: pb.ListTopicsRequest, context: Context
