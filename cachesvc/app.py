@@ -23,6 +23,7 @@ from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore, LogStoreSettings
+from cachesvc.log.matching import TopicMatching
 from cachesvc.log.mining import Mining
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
@@ -101,6 +102,7 @@ class _Service:
     def __init__(self, config: Config, store: LogStore) -> None:
         self._config = config
         self._store = store
+        self._matching = TopicMatching(topic_matcher)
         self._stopping = asyncio.Event()
         self._stopping_since_s = 0.0
 
@@ -120,7 +122,7 @@ class _Service:
             sources,
             lambda: subscriptions,
             config.mining.reader_timeout_s,
-            topic_matcher,
+            self._matching,
             mining,
         )
         subscriptions = Subscriptions(store.catalogue, assignments.plan_again)
@@ -269,7 +271,7 @@ class _Service:
                 JobAdmin(jobs),
                 MiningAdmin(store, sources, assignments, mining, watch),
                 ModelAdmin(store, sources),
-                WatchAdmin(store, sources, assignments, subscriptions, watch),
+                WatchAdmin(store, sources, assignments, subscriptions, watch, self._matching),
                 AlarmAdmin(store.catalogue, sources),
             ],
             MiningServicer(store, sources, assignments, connections, self._reader_settings()),
