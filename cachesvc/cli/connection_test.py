@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.app import examine_connection
+from cachesvc.app.connections import examine_connection
 from cachesvc.cli.failure import NOT_FOUND, CommandFailed
 from cachesvc.cli.options import Address, AsJson, CaFile, common
 from cachesvc.cli.render import as_dict, show_json
