@@ -6,7 +6,7 @@ from pathlib import Path
 from cachesvc.config import Config
 from cachesvc.connection_config import ConnectionConfig
 from cachesvc.log.sources import Source
-from cachesvc.mining.connections import ConnectionWork
+from cachesvc.mining.connection_work import ConnectionWork
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, security_of
 from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess

@@ -90,6 +90,7 @@ async def build(config: Config, store: LogStore) -> Parts:
     )
     await connections.load()
     assignments.on_silent = connections.replace_reader
+    assignments.on_needed = connections.start_readers
     connections.on_deleted = mining.forget
     watch = MiningWatch(store.catalogue)
     store.writer.on_published = watch.published

@@ -67,6 +67,8 @@ class Assignments:
         self.loads = mining.loads
         self.on_silent: Callable[[int], None] = lambda pid: None
         """Called with the process id of a reader of this machine that has gone silent."""
+        self.on_needed: Callable[[str], None] = lambda connection: None
+        """Called with the name of a connection of which something is to be mined."""
         sources.subscribe(self.plan_again)
         store.backfill.on_change = self.plan_again
         mining.on_change(self.plan_again)
@@ -200,6 +202,8 @@ class Assignments:
         now_ms = time.time_ns() // 1_000_000
         self._tasks.look(source.name, self._uses(source, now_ms), now_ms)
         needed = self._tasks.to_be_mined(source.name) & source.topics.keys()
+        if needed:
+            self.on_needed(source.name)
         try:
             await self.enter(source, needed)
         except SourceUnreachable as error:
