@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
 from cachesvc.cli.connection_test import run_test
-from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
-from cachesvc.cli.overview import CONNECTION_COLUMNS
-from cachesvc.cli.render import as_dict, show_facts, show_json, show_table
-from cachesvc.cli.service import Service
+from cachesvc.cli.options import Common
+from cachesvc.cli.overview import connections, show_connections
+from cachesvc.cli.render import show_facts
 from cachesvc.cli.units import show_time
 from cachesvc.connection_config import (
     ConnectionConfig,
@@ -26,11 +26,10 @@ from cachesvc.v1.connections_pb2 import (
     CreateConnectionRequest,
     DeleteConnectionRequest,
     GetConnectionRequest,
-    ListConnectionsRequest,
     UpdateConnectionRequest,
 )
 
-connection_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+connection_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 File = Annotated[
@@ -72,127 +71,76 @@ Unset = Annotated[
 ]
 
 
-@connection_app.callback()
-def connection(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@connection_app.callback(invoke_without_command=True)
+@talks_to_service
+def connection(settings: Common) -> None:
     """List Kafka clusters; show, create, update, delete or test one."""
-    common(ctx, address, ca_file, as_json)
-
-
-@connection_app.command("list")
-def list_connections(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the Kafka clusters, and whether they can be reached."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        response = service.call(service.admin.ListConnections, ListConnectionsRequest())
-    if settings.as_json:
-        show_json([as_dict(connection) for connection in response.connections])
-    else:
-        show_table(response.connections, CONNECTION_COLUMNS, "no connections")
+    show_connections(settings)
 
 
 @connection_app.command("show")
-def show_connection(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def show_connection(settings: Common, name: Name) -> None:
     """Show one connection with all its settings; secrets are not among them."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        found = _get(service, name)
-    _show(settings, found)
+    answer = ask(settings, GetConnectionRequest(name=name))
+    show_one(settings, answer.connection, _show)
 
 
 @connection_app.command("create")
+@talks_to_service
 def create_connection(
-    ctx: typer.Context,
+    settings: Common,
     name: Name,
     kafka: Kafka = None,
     topics: Topics = None,
     file: File = None,
     set_: Set = None,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Make a connection that survives a restart of the service.
 
     Paths are those of the service's machine; relative ones are made absolute here. A secret is
     never given: name an environment variable of the service, or a file, that holds it.
     """
-    settings = common(ctx, address, ca_file, as_json)
     tree = _from_file(file, name) if file is not None else {"name": name}
     config = _changed(tree, kafka, topics, set_ or (), ())
-    with Service(settings) as service:
-        request = CreateConnectionRequest(connection=message_of(config))
-        response = service.call(service.admin.CreateConnection, request)
-    _show(settings, response.connection)
+    answer = ask(settings, CreateConnectionRequest(connection=message_of(config)))
+    show_one(settings, answer.connection, _show)
 
 
 @connection_app.command("update")
+@talks_to_service
 def update_connection(
-    ctx: typer.Context,
+    settings: Common,
     name: Name,
     kafka: Kafka = None,
     topics: Topics = None,
     file: File = None,
     set_: Set = None,
     unset: Unset = None,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Change some settings of a connection, or with --file all of them.
 
     Its readers are restarted; other connections and running streams are left alone.
     """
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        tree = _from_file(file, name) if file is not None else settings_of(_get(service, name))
-        config = _changed(tree, kafka, topics, set_ or (), unset or ())
-        request = UpdateConnectionRequest(connection=message_of(config))
-        response = service.call(service.admin.UpdateConnection, request)
-    _show(settings, response.connection)
+    if file is not None:
+        tree = _from_file(file, name)
+    else:
+        tree = settings_of(ask(settings, GetConnectionRequest(name=name)).connection)
+    config = _changed(tree, kafka, topics, set_ or (), unset or ())
+    answer = ask(settings, UpdateConnectionRequest(connection=message_of(config)))
+    show_one(settings, answer.connection, _show)
 
 
 @connection_app.command("delete")
-def delete_connection(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def delete_connection(settings: Common, name: Name) -> None:
     """Forget a connection that no subscription uses; what is cached of it stays for a while."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        service.call(service.admin.DeleteConnection, DeleteConnectionRequest(name=name))
-    if settings.as_json:
-        show_json({"deleted": name})
-    else:
-        typer.echo(f"deleted {name}")
+    ask(settings, DeleteConnectionRequest(name=name))
+    show_done(settings, {"deleted": name}, f"deleted {name}")
 
 
+connection_app.command("list")(connections)
 connection_app.command("test")(run_test)
-
-
-def _get(service: Service, name: str) -> Connection:
-    found: Connection = service.call(
-        service.admin.GetConnection, GetConnectionRequest(name=name)
-    ).connection
-    return found
 
 
 def _from_file(file: Path, name: str) -> dict[str, Any]:
@@ -257,10 +205,7 @@ def _place(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     return inner, name
 
 
-def _show(settings: Common, found: Connection) -> None:
-    if settings.as_json:
-        show_json(as_dict(found))
-        return
+def _show(found: Connection) -> None:
     facts = [("reachable", "yes" if found.reachable else f"no: {found.error}")]
     facts += [("in the file", "yes" if found.in_file else "no")]
     if not found.in_file:
