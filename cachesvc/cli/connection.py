@@ -18,6 +18,7 @@ from cachesvc.connection_config import (
     connection_dict,
     make_paths_absolute,
     parse_connection,
+    setting_paths_of_connection,
 )
 from cachesvc.errors import InvalidConfig
 from cachesvc.serving.connection_messages import message_of, settings_of
@@ -28,6 +29,7 @@ from cachesvc.v1.connections_pb2 import (
     GetConnectionRequest,
     UpdateConnectionRequest,
 )
+from cachesvc.validation import unknown_setting
 
 connection_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -102,7 +104,7 @@ def create_connection(
     never given: name an environment variable of the service, or a file, that holds it.
     """
     tree = _from_file(file, name) if file is not None else {"name": name}
-    config = _changed(tree, kafka, topics, set_ or (), ())
+    config = _changed(tree, str(file or "settings"), kafka, topics, set_ or ())
     answer = ask(settings, CreateConnectionRequest(connection=message_of(config)))
     show_one(settings, answer.connection, _show)
 
@@ -126,7 +128,9 @@ def update_connection(
         tree = _from_file(file, name)
     else:
         tree = settings_of(ask(settings, GetConnectionRequest(name=name)).connection)
-    config = _changed(tree, kafka, topics, set_ or (), unset or ())
+    for path in unset or ():
+        _unset(tree, path)
+    config = _changed(tree, str(file or "settings"), kafka, topics, set_ or ())
     answer = ask(settings, UpdateConnectionRequest(connection=message_of(config)))
     show_one(settings, answer.connection, _show)
 
@@ -160,28 +164,42 @@ def _from_file(file: Path, name: str) -> dict[str, Any]:
     raise InvalidConfig(f"{file}: it has no [[connections]] with name = {name!r}; add it there")
 
 
+def _unset(tree: dict[str, Any], path: str) -> None:
+    """Takes a setting or a table out.
+
+    Raises:
+        InvalidConfig: There is none of that name.
+    """
+    if path == "name":
+        raise InvalidConfig("--unset name: a connection keeps its name; make another one")
+    table, _, name = path.rpartition(".")
+    known = setting_paths_of_connection("")
+    if path not in {*known, *(each.partition(".")[0] for each in known)}:
+        raise unknown_setting("--unset", table, name, known)
+    inner = tree.get(table) if table else tree
+    if isinstance(inner, dict):
+        inner.pop(name, None)
+
+
 def _changed(
     tree: dict[str, Any],
+    source: str,
     kafka: str | None,
     topics: str | None,
     settings: Sequence[str],
-    unset: Sequence[str],
 ) -> ConnectionConfig:
-    """The connection with what flags say of it.
+    """The connection with what flags say of it; ``source`` is what the rest comes from.
 
     Raises:
         InvalidConfig: A flag or a setting is wrong.
     """
-    for path in unset:
-        table, name = _place(tree, path)
-        table.pop(name, None)
     given = [("bootstrap_servers", kafka), ("topic_expression", topics), *_parsed(settings)]
     for path, value in given:
         if value is not None:
             table, name = _place(tree, path)
             table[name] = value.split(",") if path == "bootstrap_servers" else value
     make_paths_absolute(tree, Path.cwd())
-    return parse_connection(tree, "settings", strict=False)
+    return parse_connection(tree, source, "", strict=False)
 
 
 def _parsed(settings: Sequence[str]) -> Iterator[tuple[str, str]]:
