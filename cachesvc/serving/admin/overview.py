@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import grpc
 
-from cachesvc.errors import NotFound
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
@@ -16,6 +15,7 @@ from cachesvc.log.sources import Source, Sources
 from cachesvc.model import TopicId
 from cachesvc.serving.admin import views
 from cachesvc.serving.admin.limits import checked_limit
+from cachesvc.serving.admin.topics import unknown_topic
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.v1 import admin_pb2 as pb
@@ -87,7 +87,7 @@ class OverviewAdmin:
                 if request.topic in ("", topic)
             ]
             if request.topic and not found:
-                raise _unknown_topic(request.topic)
+                raise unknown_topic(request.topic)
             return pb.ListTopicsResponse(topics=found)
 
     def _topics(self, source: Source) -> list[str]:
@@ -147,16 +147,8 @@ class OverviewAdmin:
             return cached
         found = [log for log in cached if log.id.topic == topic]
         if not found and not any(topic in source.topics for source in self._chosen(connection)):
-            raise _unknown_topic(topic)
+            raise unknown_topic(topic)
         return found
-
-
-def _unknown_topic(topic: str) -> NotFound:
-    return NotFound(
-        f"there is no topic {topic!r}; `cachesvc topics` lists those there are",
-        reason="UNKNOWN_TOPIC",
-        metadata={"topic": topic},
-    )
 
 
 def _pages(rows: Iterable[T]) -> Iterable[list[T]]:
