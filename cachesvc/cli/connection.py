@@ -10,7 +10,7 @@ import typer
 from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
 from cachesvc.cli.connection_test import run_test
 from cachesvc.cli.options import Common
-from cachesvc.cli.overview import connections, show_connections
+from cachesvc.cli.overview import connections, reachable, show_connections
 from cachesvc.cli.render import show_facts
 from cachesvc.cli.units import show_time
 from cachesvc.connection_config import (
@@ -83,7 +83,7 @@ def connection(settings: Common) -> None:
 @connection_app.command("show")
 @talks_to_service
 def show_connection(settings: Common, name: Name) -> None:
-    """Show one connection with all its settings; secrets are not among them."""
+    """Show one connection with all its settings."""
     answer = ask(settings, GetConnectionRequest(name=name))
     show_one(settings, answer.connection, _show)
 
@@ -98,7 +98,7 @@ def create_connection(
     file: File = None,
     set_: Set = None,
 ) -> None:
-    """Make a connection that survives a restart of the service.
+    """Make a connection; it survives a restart.
 
     Paths are those of the service's machine; relative ones are made absolute here. A secret is
     never given: name an environment variable of the service, or a file, that holds it.
@@ -120,7 +120,7 @@ def update_connection(
     set_: Set = None,
     unset: Unset = None,
 ) -> None:
-    """Change some settings of a connection, or with --file all of them.
+    """Change settings of a connection; with --file all of them.
 
     Its readers are restarted; other connections and running streams are left alone.
     """
@@ -138,7 +138,10 @@ def update_connection(
 @connection_app.command("delete")
 @talks_to_service
 def delete_connection(settings: Common, name: Name) -> None:
-    """Forget a connection that no subscription uses; what is cached of it stays for a while."""
+    """Forget a connection that no subscription uses.
+
+    What is cached of it stays until retention takes it.
+    """
     ask(settings, DeleteConnectionRequest(name=name))
     show_done(settings, {"deleted": name}, f"deleted {name}")
 
@@ -224,7 +227,8 @@ def _place(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
 
 
 def _show(found: Connection) -> None:
-    facts = [("reachable", "yes" if found.reachable else f"no: {found.error}")]
+    state = f"no: {found.error}" if found.error else reachable(found)
+    facts = [("reachable", state)]
     facts += [("in the file", "yes" if found.in_file else "no")]
     if not found.in_file:
         facts += [("created", show_time(found.created_ms))]
@@ -241,4 +245,4 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
         elif value is not None:
             shown = ", ".join(value) if isinstance(value, list | tuple) else value
             yes_no = {True: "yes", False: "no"}
-            yield f"{prefix}{name}", yes_no[value] if isinstance(value, bool) else str(shown)
+            yield f"{prefix}{name}", yes_no[value] if isinstance(value, bool) else str(shown or "-")

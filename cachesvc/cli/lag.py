@@ -117,8 +117,8 @@ _COLUMNS = (
         number=True,
     ),
     Column("lag", lambda row: show_count(row.lag_records), number=True),
-    Column("size", lambda row: show_bytes(row.lag_bytes), number=True),
-    Column("age", lambda row: show_duration(row.lag_seconds), number=True),
+    Column("lag bytes", lambda row: show_bytes(row.lag_bytes), number=True),
+    Column("lag time", lambda row: show_duration(row.lag_seconds), number=True),
     Column("mining lag", lambda row: show_count(row.mining_lag_records), number=True),
     Column("connected", lambda row: "yes" if row.connected else "no"),
 )

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
-from cachesvc.cli.failure import USAGE, CommandFailed
+from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
 from cachesvc.cli.mining_tables import show_task, show_tasks, show_transitions
 from cachesvc.cli.options import Common, InConnection
 from cachesvc.cli.overview import readers
@@ -65,8 +65,8 @@ def show(settings: Common, connection: Connection) -> None:
     """Show one task with its settings and topics."""
     tasks = _tasks(settings, connection)
     if not tasks:
-        what = f"connection {connection} is not mined; its task appears with a subscription"
-        raise CommandFailed(what)
+        what = f"connection {connection!r} has no mining task"
+        raise CommandFailed(what, advice="the first subscription makes it", code=NOT_FOUND)
     show_one(settings, tasks[0], show_task)
 
 
@@ -127,6 +127,9 @@ def edit(
     ] = None,
 ) -> None:
     """Change a task that is stopped."""
+    if name is None and retention_days is None and start is None:
+        advice = "give --name, --retention-days or --start"
+        raise CommandFailed("nothing is to be changed", advice=advice, code=USAGE)
     request = EditMiningTaskRequest(
         connection=connection,
         name=name,

@@ -35,6 +35,13 @@ def show_connections(settings: Common) -> None:
     show_all(settings, response.connections, CONNECTION_COLUMNS, "no connections")
 
 
+def reachable(connection: Connection) -> str:
+    """Whether the last look at a cluster worked, as far as there was one."""
+    if connection.reachable:
+        return "yes"
+    return "no" if connection.error else "not known yet"
+
+
 def _security(connection: Connection) -> str:
     parts = ["TLS"] if connection.HasField("tls") else []
     if connection.HasField("sasl"):
@@ -50,7 +57,7 @@ _READER_COLUMNS = (
     Column("pid", lambda r: str(r.pid), number=True),
     Column("host", lambda r: r.host or "-"),
     Column("joined", lambda r: show_time(r.joined_ms)),
-    Column("per second", lambda r: show_bytes(round(r.bytes_per_second)), number=True),
+    Column("bytes/s", lambda r: show_bytes(round(r.bytes_per_second)), number=True),
     Column("topics", lambda r: ", ".join(r.topics) or "-"),
 )
 CONNECTION_COLUMNS = (
@@ -61,6 +68,6 @@ CONNECTION_COLUMNS = (
     Column("non-JSON", lambda c: enum_name(NonJsonPolicy, c.non_json_policy)),
     Column("caching", lambda c: "on" if c.log_caching else "off"),
     Column("security", _security),
-    Column("reachable", lambda c: "yes" if c.reachable else "no"),
+    Column("reachable", reachable),
     Column("error", lambda c: c.error),
 )

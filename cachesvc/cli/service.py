@@ -31,7 +31,6 @@ _EXIT_CODES = {
 }
 # What to do in terms of this command line; else the service's message has to be enough.
 _ADVICE = {
-    "CONNECTION_REQUIRED": "give --connection",
     "SOURCE_UNREACHABLE": "`cachesvc connections` shows which clusters answer",
     "UNKNOWN_SUBSCRIPTION": "`cachesvc subscriptions` lists them",
 }

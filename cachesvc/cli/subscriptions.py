@@ -129,8 +129,8 @@ _SUBSCRIPTION_COLUMNS = (
     Column("mode", lambda s: enum_name(Mode, s.mode)),
     Column("connected", lambda s: "yes" if s.connected else "no"),
     Column("lag", lambda s: show_count(s.lag.records), number=True),
-    Column("size", lambda s: show_bytes(s.lag.bytes), number=True),
-    Column("age", lambda s: show_duration(s.lag.seconds), number=True),
+    Column("lag bytes", lambda s: show_bytes(s.lag.bytes), number=True),
+    Column("lag time", lambda s: show_duration(s.lag.seconds), number=True),
     Column("committed", lambda s: show_time(s.committed_ms)),
 )
 _PARTITION_COLUMNS = (
@@ -139,6 +139,6 @@ _PARTITION_COLUMNS = (
     Column("incarnation", lambda p: str(p.position.incarnation), number=True),
     Column("position", lambda p: str(p.position.offset), number=True),
     Column("lag", lambda p: show_count(p.lag.records), number=True),
-    Column("size", lambda p: show_bytes(p.lag.bytes), number=True),
-    Column("age", lambda p: show_duration(p.lag.seconds), number=True),
+    Column("lag bytes", lambda p: show_bytes(p.lag.bytes), number=True),
+    Column("lag time", lambda p: show_duration(p.lag.seconds), number=True),
 )

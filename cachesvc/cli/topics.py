@@ -94,7 +94,7 @@ _TOPIC_COLUMNS = (
     Column("topic", lambda t: t.name),
     Column("needed", lambda t: _yes_no(t.needed)),
     Column("state", _state),
-    Column("partitions", lambda t: show_count(len(t.partitions)), number=True),
+    Column("partitions", lambda t: show_count(len(t.partitions) or None), number=True),
     Column("mining lag", lambda t: show_count(_topic_lag(t)), number=True),
     Column("segments", lambda t: show_count(t.segment_count), number=True),
     Column("size", lambda t: show_bytes(t.segment_bytes), number=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -47,7 +48,7 @@ def test_show(run: Run, answering: FakeService) -> None:
         "non_json_policy": "reject",
         "log_caching": "yes",
         "store": "default",
-        "agent": "",
+        "agent": "-",
         "model_load_time": "02:00",
         "tls.ca_file": "/etc/ca.pem",
         "tls.check_hostname": "yes",
@@ -63,6 +64,24 @@ def test_show(run: Run, answering: FakeService) -> None:
     as_json = json.loads(run("connection", "show", "orders", "--json").stdout)
     assert as_json["sasl"]["password_env"] == "PASSWORD"
     assert answering.requests[0] == pb.GetConnectionRequest(name="orders")
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [({}, "not known yet"), ({"error": "no route"}, "no: no route"), ({"reachable": True}, "yes")],
+)
+def test_show_reachability(
+    run: Run, service: FakeService, state: dict[str, Any], shown: str
+) -> None:
+    message = message_of(CONFIG, **state)
+    service.answer("GetConnection", pb.GetConnectionResponse(connection=message))
+    service.answer("ListConnections", pb.ListConnectionsResponse(connections=[message]))
+    lines = run("connection", "show", "orders").stdout.splitlines()
+    assert [line.split(":", 1)[1].strip() for line in lines if line.startswith("reach")] == [shown]
+    listed = run("connection")
+    assert listed.exit_code == 0
+    assert f"  {shown.partition(':')[0]}" in listed.stdout
+    assert listed.stdout == run("connection", "list").stdout == run("connections").stdout
 
 
 def test_create_from_flags(
