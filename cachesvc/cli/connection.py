@@ -80,6 +80,9 @@ def connection(settings: Common) -> None:
     show_connections(settings)
 
 
+connection_app.command("list")(connections)
+
+
 @connection_app.command("show")
 @talks_to_service
 def show_connection(settings: Common, name: Name) -> None:
@@ -146,7 +149,6 @@ def delete_connection(settings: Common, name: Name) -> None:
     show_done(settings, {"deleted": name}, f"deleted {name}")
 
 
-connection_app.command("list")(connections)
 connection_app.command("test")(run_test)
 
 
