@@ -1,7 +1,7 @@
 """What operators look at: configuration, connections, readers, topics, files."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import grpc
@@ -80,24 +80,28 @@ class OverviewAdmin:
         self, request: pb.ListTopicsRequest, context: Context
     ) -> pb.ListTopicsResponse:
         async with errors_as_status(context):
+            logs: dict[TopicId, list[PartitionLog]] = {}
+            for log in self._store.all():
+                logs.setdefault(log.id.topic_id, []).append(log)
             found = [
-                self._topic(source, topic)
+                topic
                 for source in self._chosen(request.connection)
-                for topic in self._topics(source)
-                if request.topic in ("", topic)
+                for topic in self._topics(source, request.topic, logs)
             ]
             if request.topic and not found:
                 raise unknown_topic(request.topic)
             return pb.ListTopicsResponse(topics=found)
 
-    def _topics(self, source: Source) -> list[str]:
-        cached = {log.id.topic for log in self._store.all() if log.id.connection == source.name}
-        return sorted(cached | set(source.topics))
-
-    def _topic(self, source: Source, topic: str) -> pb.Topic:
-        logs = self._store.of_topic(self._store.topic_id(source.name, topic))
-        needed = topic in self._assignments.needed(source)
-        return views.topic(TopicId(source.name, topic), logs, needed=needed)
+    def _topics(
+        self, source: Source, named: str, logs: Mapping[TopicId, list[PartitionLog]]
+    ) -> Iterator[pb.Topic]:
+        """The topics of a connection, or the one that is named, ordered by name."""
+        needed = self._assignments.needed(source)
+        cached = {topic.topic for topic in logs if topic.connection == source.name}
+        for name in sorted(cached | set(source.topics)):
+            if named in ("", name):
+                topic = self._store.topic_id(source.name, name)
+                yield views.topic(topic, logs.get(topic, []), needed=name in needed)
 
     async def ListSegments(
         self, request: pb.ListSegmentsRequest, context: Context
