@@ -18,16 +18,49 @@ from cachesvc.errors import InvalidConfig, InvalidRequest
 from cachesvc.model import NonJsonPolicy
 from cachesvc.policy.addresses import is_loopback, parse_address
 from cachesvc.policy.topics import check_expression
-from cachesvc.validation import located_error, setting_error, setting_paths
+from cachesvc.validation import inside, located_error, setting_error, setting_paths
 
-NAME_RULE = "a name has 1 to 64 of A-Z, a-z, 0-9, _ and -"
 DEFAULT_STORE = "default"
 
-Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
-# Neither empty nor with a control character.
-Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f]{1,256}\Z")]
-FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]{1,4096}\Z")]
-Variable = Annotated[str, Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]{0,255}\Z")]
+# The descriptions end in messages: what to give instead of what does not fit.
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9_-]{1,64}\Z",
+        description="a name of 1 to 64 of A-Z, a-z, 0-9, _ and -",
+    ),
+]
+Text = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[^\x00-\x1f\x7f]{1,256}\Z",
+        description="1 to 256 characters, none of them a control character",
+    ),
+]
+FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]{1,4096}\Z", description="the path of a file")]
+Variable = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z_][A-Za-z0-9_]{0,255}\Z",
+        description="the name of an environment variable, never the secret itself",
+    ),
+]
+ServiceName = Annotated[
+    str,
+    Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z", description="1 to 64 of A-Z, a-z, 0-9, ., _ and -"),
+]
+Agent = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9._-]{0,128}\Z",
+        description="a reader's name, up to 128 of A-Z, a-z, 0-9, ., _ and -",
+    ),
+]
+TimeOfDay = Annotated[
+    str,
+    Meta(pattern=r"\A([01][0-9]|2[0-3]):[0-5][0-9]\Z", description="HH:MM, from 00:00 to 23:59"),
+]
+Addresses = Annotated[tuple[str, ...], Meta(min_length=1, description="one or more HOST:PORT")]
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Acks = Literal["none", "leader", "majority", "all"]
@@ -75,7 +108,7 @@ class KerberosConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Realms and their servers; None: the system's configuration.
     krb5_file: FilePath | None = None
     # The first part of the brokers' own principals.
-    service_name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")] = "kafka"
+    service_name: ServiceName = "kafka"
 
 
 class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +128,7 @@ class ConnectionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Whether topics are read from the cluster, written to it, or both.
     type: Literal["source", "target", "both"] = "source"
     # HOST:PORT each, at least one; an IPv6 host in brackets.
-    bootstrap_servers: Annotated[tuple[str, ...], Meta(min_length=1)]
+    bootstrap_servers: Addresses
     # RE2 expression of at most 256 characters that has to match a topic's whole name.
     topic_expression: str = ".*"
     # "reject" keeps a record that is not a JSON object apart and goes on; "stop" stops mining that
@@ -106,9 +139,9 @@ class ConnectionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The store that takes what is mined; there is "default" only.
     store: str = DEFAULT_STORE
     # The reader that mines the topics; empty: the service spreads them.
-    agent: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{0,128}\Z")] = ""
+    agent: Agent = ""
     # When models are loaded anew each day, from 10,000 of them on: HH:MM, the service's local time.
-    model_load_time: Annotated[str, Meta(pattern=r"\A([01][0-9]|2[0-3]):[0-5][0-9]\Z")] = "02:00"
+    model_load_time: TimeOfDay = "02:00"
     tls: TlsConfig | None = None
     sasl: SaslConfig | None = None
     kerberos: KerberosConfig | None = None
@@ -138,23 +171,20 @@ def parse_connection(
         connection = msgspec.convert(tree, ConnectionConfig, strict=strict)
     except msgspec.ValidationError as error:
         paths = setting_paths_of_connection(field)
-        raise located_error(error, source, lambda _: paths, connection_advice, field) from error
+        raise located_error(
+            error, source, ConnectionConfig, lambda _: paths, connection_advice, field
+        ) from error
     check_connection(connection, source, field)
     return connection
 
 
 def setting_paths_of_connection(field: str) -> list[str]:
     """The paths of all settings of a connection whose own path is ``field``."""
-    return [path for path, _ in setting_paths(ConnectionConfig, f"{field}.")]
+    return [path for path, _ in setting_paths(ConnectionConfig, f"{field}." if field else "")]
 
 
 def connection_advice(field: str) -> str:
-    """What to do about a wrong value of a connection's setting."""
-    name = field.rpartition(".")[2]
-    if name == "name":
-        return NAME_RULE
-    if name in ("password_env", "key_password_env"):
-        return "give the name of an environment variable, never the secret itself"
+    """What to do about a wrong value of a connection's setting whose type does not say it."""
     return "see docs/configuration.md"
 
 
@@ -164,13 +194,13 @@ def check_connection(connection: ConnectionConfig, source: str, field: str) -> N
     Args:
         connection: What to check.
         source: Where it comes from, for messages: a file, a variable, a call.
-        field: The path of the connection, such as ``connections[0]``.
+        field: The path of the connection, such as ``connections[0]``; may be empty.
 
     Raises:
         InvalidConfig: A field is wrong; the message names the source, the field and what to do.
     """
     for number, server in enumerate(connection.bootstrap_servers):
-        name = f"{field}.bootstrap_servers[{number}]"
+        name = inside(field, f"bootstrap_servers[{number}]")
         try:
             parse_address(server, port_min=1)
         except InvalidConfig as error:
@@ -178,10 +208,12 @@ def check_connection(connection: ConnectionConfig, source: str, field: str) -> N
     try:
         check_expression(connection.topic_expression)
     except InvalidRequest as error:
-        advice = "RE2 syntax has neither look-around nor back-references"
-        raise setting_error(source, f"{field}.topic_expression", str(error), advice) from error
+        place, advice = inside(field, "topic_expression"), "give an RE2 expression"
+        if "position" in error.metadata:
+            advice += ", which has neither look-arounds nor back-references"
+        raise setting_error(source, place, str(error), advice) from error
     for name, problem, advice in _contradictions(connection):
-        raise setting_error(source, f"{field}.{name}", problem, advice)
+        raise setting_error(source, inside(field, name), problem, advice)
 
 
 def _contradictions(connection: ConnectionConfig) -> Iterator[tuple[str, str, str]]:

@@ -7,6 +7,7 @@
     ├── PreconditionFailed       the state of things forbids it for now
     │   ├── StoreLocked          another process owns the store
     │   ├── StoreUnwritable      the disk does not take it; try again
+    │   ├── StoreUnreadable      the disk does not give it; try again
     │   └── StoreFormatUnsupported  the store was written by a newer version
     ├── Superseded               somebody newer has taken this role; stop
     ├── DataLoss                 a range that neither the cache nor the source can give
@@ -82,6 +83,13 @@ class StoreUnwritable(PreconditionFailed):
 
     retriable = True
     default_reason = "STORE_WRITE_FAILED"
+
+
+class StoreUnreadable(PreconditionFailed):
+    """A file of the store is there and the system does not let it be read; it may do so later."""
+
+    retriable = True
+    default_reason = "STORE_READ_FAILED"
 
 
 class StoreFormatUnsupported(PreconditionFailed):

@@ -4,34 +4,28 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.command import ask, show_all, talks_to_service
 from cachesvc.cli.failure import ALARMS_STAND
-from cachesvc.cli.options import Address, AsJson, CaFile, InConnection, common
-from cachesvc.cli.render import Column, as_dict, enum_name, show_json, show_table
-from cachesvc.cli.service import Service
+from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.render import Column, enum_name
 from cachesvc.cli.units import show_time
 from cachesvc.v1.alarms_pb2 import Alarm, AlarmKind, ListAlarmsRequest, ListAlarmsResponse
 
 
+@talks_to_service
 def alarms(
-    ctx: typer.Context,
+    settings: Common,
     past: Annotated[bool, typer.Option("--all", help="Also those that were cleared.")] = False,
     limit: Annotated[
         int, typer.Option(min=1, max=100_000, metavar="N", help="At most this many.")
     ] = 1_000,
     connection: InConnection = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List alarms that stand; the exit code is 6 if there are any, and 0 if there are none."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListAlarmsRequest(connection=connection, past=past, limit=limit)
-        response: ListAlarmsResponse = service.call(service.admin.ListAlarms, request)
-    if settings.as_json:
-        show_json([as_dict(alarm) for alarm in response.alarms])
-    else:
-        show_table(response.alarms, _COLUMNS, "no alarms")
+    response: ListAlarmsResponse = ask(
+        settings, ListAlarmsRequest(connection=connection, past=past, limit=limit)
+    )
+    show_all(settings, response.alarms, _COLUMNS, "no alarms")
     if any(not alarm.HasField("cleared_ms") for alarm in response.alarms):
         raise typer.Exit(ALARMS_STAND)
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cachesvc.cli.options import Address, AsJson, CaFile, common
+from cachesvc.cli.command import ask, talks_to_service
+from cachesvc.cli.options import Common
 from cachesvc.cli.render import show_json
-from cachesvc.cli.service import Service
 from cachesvc.cli.service_options import ConfigFile, Kafka, Store, Topics
 from cachesvc.cli.settings import Overrides, load_config
 from cachesvc.config import effective_config
@@ -24,8 +24,9 @@ def config() -> None:
 
 
 @config_app.command("show")
+@talks_to_service
 def show_config(
-    ctx: typer.Context,
+    settings: Common,
     config_file: ConfigFile = None,
     kafka: Kafka = None,
     topics: Topics = None,
@@ -33,18 +34,13 @@ def show_config(
     of_service: Annotated[
         bool, typer.Option("--service", help="That of the running service instead.")
     ] = False,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show the settings that `cachesvc serve` would start with here, defaults included.
 
     They are checked as serve would, printed as TOML, and secrets are masked.
     """
-    settings = common(ctx, address, ca_file, as_json)
     if of_service:
-        with Service(settings) as service:
-            response: GetConfigResponse = service.call(service.admin.GetConfig, GetConfigRequest())
+        response: GetConfigResponse = ask(settings, GetConfigRequest())
         effective = msgspec.json.decode(response.config_json, type=dict[str, Any])
     else:
         overrides = Overrides(kafka=kafka, topics=topics, store=store)

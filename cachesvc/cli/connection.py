@@ -7,17 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
 from cachesvc.cli.connection_test import run_test
-from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
-from cachesvc.cli.overview import CONNECTION_COLUMNS
-from cachesvc.cli.render import as_dict, show_facts, show_json, show_table
-from cachesvc.cli.service import Service
+from cachesvc.cli.options import Common
+from cachesvc.cli.overview import connections, reachable, show_connections
+from cachesvc.cli.render import show_facts
 from cachesvc.cli.units import show_time
 from cachesvc.connection_config import (
     ConnectionConfig,
     connection_dict,
     make_paths_absolute,
     parse_connection,
+    setting_paths_of_connection,
 )
 from cachesvc.errors import InvalidConfig
 from cachesvc.serving.connection_messages import message_of, settings_of
@@ -26,11 +27,11 @@ from cachesvc.v1.connections_pb2 import (
     CreateConnectionRequest,
     DeleteConnectionRequest,
     GetConnectionRequest,
-    ListConnectionsRequest,
     UpdateConnectionRequest,
 )
+from cachesvc.validation import unknown_setting
 
-connection_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+connection_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 File = Annotated[
@@ -72,127 +73,83 @@ Unset = Annotated[
 ]
 
 
-@connection_app.callback()
-def connection(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@connection_app.callback(invoke_without_command=True)
+@talks_to_service
+def connection(settings: Common) -> None:
     """List Kafka clusters; show, create, update, delete or test one."""
-    common(ctx, address, ca_file, as_json)
+    show_connections(settings)
 
 
-@connection_app.command("list")
-def list_connections(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the Kafka clusters, and whether they can be reached."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        response = service.call(service.admin.ListConnections, ListConnectionsRequest())
-    if settings.as_json:
-        show_json([as_dict(connection) for connection in response.connections])
-    else:
-        show_table(response.connections, CONNECTION_COLUMNS, "no connections")
+connection_app.command("list")(connections)
 
 
 @connection_app.command("show")
-def show_connection(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show one connection with all its settings; secrets are not among them."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        found = _get(service, name)
-    _show(settings, found)
+@talks_to_service
+def show_connection(settings: Common, name: Name) -> None:
+    """Show one connection with all its settings."""
+    answer = ask(settings, GetConnectionRequest(name=name))
+    show_one(settings, answer.connection, _show)
 
 
 @connection_app.command("create")
+@talks_to_service
 def create_connection(
-    ctx: typer.Context,
+    settings: Common,
     name: Name,
     kafka: Kafka = None,
     topics: Topics = None,
     file: File = None,
     set_: Set = None,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Make a connection that survives a restart of the service.
+    """Make a connection; it survives a restart.
 
     Paths are those of the service's machine; relative ones are made absolute here. A secret is
     never given: name an environment variable of the service, or a file, that holds it.
     """
-    settings = common(ctx, address, ca_file, as_json)
     tree = _from_file(file, name) if file is not None else {"name": name}
-    config = _changed(tree, kafka, topics, set_ or (), ())
-    with Service(settings) as service:
-        request = CreateConnectionRequest(connection=message_of(config))
-        response = service.call(service.admin.CreateConnection, request)
-    _show(settings, response.connection)
+    config = _changed(tree, str(file or "settings"), kafka, topics, set_ or ())
+    answer = ask(settings, CreateConnectionRequest(connection=message_of(config)))
+    show_one(settings, answer.connection, _show)
 
 
 @connection_app.command("update")
+@talks_to_service
 def update_connection(
-    ctx: typer.Context,
+    settings: Common,
     name: Name,
     kafka: Kafka = None,
     topics: Topics = None,
     file: File = None,
     set_: Set = None,
     unset: Unset = None,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Change some settings of a connection, or with --file all of them.
+    """Change settings of a connection; with --file all of them.
 
     Its readers are restarted; other connections and running streams are left alone.
     """
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        tree = _from_file(file, name) if file is not None else settings_of(_get(service, name))
-        config = _changed(tree, kafka, topics, set_ or (), unset or ())
-        request = UpdateConnectionRequest(connection=message_of(config))
-        response = service.call(service.admin.UpdateConnection, request)
-    _show(settings, response.connection)
+    if file is not None:
+        tree = _from_file(file, name)
+    else:
+        tree = settings_of(ask(settings, GetConnectionRequest(name=name)).connection)
+    for path in unset or ():
+        _unset(tree, path)
+    config = _changed(tree, str(file or "settings"), kafka, topics, set_ or ())
+    answer = ask(settings, UpdateConnectionRequest(connection=message_of(config)))
+    show_one(settings, answer.connection, _show)
 
 
 @connection_app.command("delete")
-def delete_connection(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Forget a connection that no subscription uses; what is cached of it stays for a while."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        service.call(service.admin.DeleteConnection, DeleteConnectionRequest(name=name))
-    if settings.as_json:
-        show_json({"deleted": name})
-    else:
-        typer.echo(f"deleted {name}")
+@talks_to_service
+def delete_connection(settings: Common, name: Name) -> None:
+    """Forget a connection that no subscription uses.
+
+    What is cached of it stays until retention takes it.
+    """
+    ask(settings, DeleteConnectionRequest(name=name))
+    show_done(settings, {"deleted": name}, f"deleted {name}")
 
 
 connection_app.command("test")(run_test)
-
-
-def _get(service: Service, name: str) -> Connection:
-    found: Connection = service.call(
-        service.admin.GetConnection, GetConnectionRequest(name=name)
-    ).connection
-    return found
 
 
 def _from_file(file: Path, name: str) -> dict[str, Any]:
@@ -212,28 +169,42 @@ def _from_file(file: Path, name: str) -> dict[str, Any]:
     raise InvalidConfig(f"{file}: it has no [[connections]] with name = {name!r}; add it there")
 
 
+def _unset(tree: dict[str, Any], path: str) -> None:
+    """Takes a setting or a table out.
+
+    Raises:
+        InvalidConfig: There is none of that name.
+    """
+    if path == "name":
+        raise InvalidConfig("--unset name: a connection keeps its name; make another one")
+    table, _, name = path.rpartition(".")
+    known = setting_paths_of_connection("")
+    if path not in {*known, *(each.partition(".")[0] for each in known)}:
+        raise unknown_setting("--unset", table, name, known)
+    inner = tree.get(table) if table else tree
+    if isinstance(inner, dict):
+        inner.pop(name, None)
+
+
 def _changed(
     tree: dict[str, Any],
+    source: str,
     kafka: str | None,
     topics: str | None,
     settings: Sequence[str],
-    unset: Sequence[str],
 ) -> ConnectionConfig:
-    """The connection with what flags say of it.
+    """The connection with what flags say of it; ``source`` is what the rest comes from.
 
     Raises:
         InvalidConfig: A flag or a setting is wrong.
     """
-    for path in unset:
-        table, name = _place(tree, path)
-        table.pop(name, None)
     given = [("bootstrap_servers", kafka), ("topic_expression", topics), *_parsed(settings)]
     for path, value in given:
         if value is not None:
             table, name = _place(tree, path)
             table[name] = value.split(",") if path == "bootstrap_servers" else value
     make_paths_absolute(tree, Path.cwd())
-    return parse_connection(tree, "settings", strict=False)
+    return parse_connection(tree, source, "", strict=False)
 
 
 def _parsed(settings: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -257,11 +228,9 @@ def _place(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     return inner, name
 
 
-def _show(settings: Common, found: Connection) -> None:
-    if settings.as_json:
-        show_json(as_dict(found))
-        return
-    facts = [("reachable", "yes" if found.reachable else f"no: {found.error}")]
+def _show(found: Connection) -> None:
+    state = f"no: {found.error}" if found.error else reachable(found)
+    facts = [("reachable", state)]
     facts += [("in the file", "yes" if found.in_file else "no")]
     if not found.in_file:
         facts += [("created", show_time(found.created_ms))]
@@ -278,4 +247,4 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
         elif value is not None:
             shown = ", ".join(value) if isinstance(value, list | tuple) else value
             yes_no = {True: "yes", False: "no"}
-            yield f"{prefix}{name}", yes_no[value] if isinstance(value, bool) else str(shown)
+            yield f"{prefix}{name}", yes_no[value] if isinstance(value, bool) else str(shown or "-")

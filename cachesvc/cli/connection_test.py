@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.app import examine_connection
+from cachesvc.app.connections import examine_connection
+from cachesvc.cli.command import talks_to_service
 from cachesvc.cli.failure import NOT_FOUND, CommandFailed
-from cachesvc.cli.options import Address, AsJson, CaFile, common
+from cachesvc.cli.options import Common
 from cachesvc.cli.render import as_dict, show_json
 from cachesvc.cli.service import Service
 from cachesvc.cli.settings import Overrides, load_config
@@ -30,8 +31,9 @@ _MARKS = {CHECK_PASSED: "✓", CHECK_WARNING: "!", CHECK_FAILED: "✗", CHECK_SK
 _NAME_WIDTH = 14
 
 
+@talks_to_service
 def run_test(
-    ctx: typer.Context,
+    settings: Common,
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="The connection; not needed for the only one.")
     ] = "",
@@ -47,22 +49,18 @@ def run_test(
         float,
         typer.Option("--timeout", min=0.1, max=300, metavar="S", help="Seconds for the test."),
     ] = 10.0,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Test a connection step by step; exit code 1 if a check fails.
 
     Writes nothing to the cluster. ✓ passed, ! works but see the hint, ✗ failed, – skipped.
     """
-    settings = common(ctx, address, ca_file, as_json)
     report = _Report(settings.as_json)
     if config_file is not None:
         asyncio.run(_examine_here(_named(config_file, name), timeout_s, report))
     else:
         with Service(settings) as service:
             request = TestConnectionRequest(name=name, timeout_s=timeout_s)
-            for answer in service.stream(service.admin.TestConnection, request):
+            for answer in service.stream(request):
                 report.add(answer.check)
     report.end()
 

@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cachesvc.cli.command import ask, show_all, show_one, talks_to_service
 from cachesvc.cli.failure import CommandFailed
-from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
-from cachesvc.cli.render import Column, as_dict, show_facts, show_json, show_table
+from cachesvc.cli.options import Common
+from cachesvc.cli.render import Column, show_facts, show_table
 from cachesvc.cli.service import Service
 from cachesvc.cli.units import printable, show_count, show_duration, show_time
 from cachesvc.v1.admin_pb2 import (
@@ -32,93 +33,52 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.")]
 
 
 @jobs_app.callback(invoke_without_command=True)
-def list_jobs(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def list_jobs(settings: Common) -> None:
     """List scheduled jobs; run, pause or resume one; show past runs."""
-    settings = common(ctx, address, ca_file, as_json)
-    if ctx.invoked_subcommand is not None:
-        return
-    with Service(settings) as service:
-        response: ListJobsResponse = service.call(service.admin.ListJobs, ListJobsRequest())
-    _show_jobs(list(response.jobs), settings)
+    response: ListJobsResponse = ask(settings, ListJobsRequest())
+    show_all(settings, response.jobs, _JOB_COLUMNS, "no jobs")
 
 
 @jobs_app.command("run")
-def run_job(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def run_job(settings: Common, name: Name) -> None:
     """Run a job now and wait for its end; it goes on in the service if this command is stopped."""
-    settings = common(ctx, address, ca_file, as_json)
     with Service(settings) as service:
-        run = _follow(name, service.stream(service.admin.RunJob, RunJobRequest(name=name)))
-    if settings.as_json:
-        show_json(as_dict(run))
-    else:
-        took = show_duration((run.ended_ms - run.started_ms) / 1000)
-        counts = [(key, show_count(count)) for key, count in sorted(run.counts.items())]
-        show_facts([("job", run.name), ("took", took), *counts])
+        run = _follow(name, service.stream(RunJobRequest(name=name)))
+    show_one(settings, run, _show_run)
     if not run.succeeded:
         raise CommandFailed(f"job {name} failed: {run.error}")
 
 
 @jobs_app.command("pause")
-def pause_job(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def pause_job(settings: Common, name: Name) -> None:
     """Stop a job's schedule; a run under way goes on."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        answer = service.call(service.admin.PauseJob, PauseJobRequest(name=name))
-    _show_job(answer.job, settings)
+    answer = ask(settings, PauseJobRequest(name=name))
+    show_one(settings, answer.job, _show_job)
 
 
 @jobs_app.command("resume")
-def resume_job(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def resume_job(settings: Common, name: Name) -> None:
     """Put a paused job back on its schedule."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        answer = service.call(service.admin.ResumeJob, ResumeJobRequest(name=name))
-    _show_job(answer.job, settings)
+    answer = ask(settings, ResumeJobRequest(name=name))
+    show_one(settings, answer.job, _show_job)
 
 
 @jobs_app.command("history")
+@talks_to_service
 def job_history(
-    ctx: typer.Context,
+    settings: Common,
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only of this job.")] = "",
     limit: Annotated[
         int, typer.Option(min=1, max=1_000_000, metavar="N", help="At most this many.")
     ] = 100,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List past runs, the newest first."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListJobRunsRequest(name=name, limit=limit)
-        response: ListJobRunsResponse = service.call(service.admin.ListJobRuns, request)
-    if settings.as_json:
-        show_json([as_dict(run) for run in response.runs])
-    else:
-        show_table(response.runs, _RUN_COLUMNS, "no runs")
+    response: ListJobRunsResponse = ask(settings, ListJobRunsRequest(name=name, limit=limit))
+    show_all(settings, response.runs, _RUN_COLUMNS, "no runs")
 
 
 def _follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:
@@ -143,18 +103,14 @@ def _follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:
     raise CommandFailed(f"the service ended the report on job {name} before the job ended")
 
 
-def _show_jobs(jobs: list[Job], settings: Common) -> None:
-    if settings.as_json:
-        show_json([as_dict(job) for job in jobs])
-    else:
-        show_table(jobs, _JOB_COLUMNS, "no jobs")
+def _show_job(job: Job) -> None:
+    show_table([job], _JOB_COLUMNS, "")
 
 
-def _show_job(job: Job, settings: Common) -> None:
-    if settings.as_json:
-        show_json(as_dict(job))
-    else:
-        show_table([job], _JOB_COLUMNS, "")
+def _show_run(run: JobRun) -> None:
+    took = show_duration((run.ended_ms - run.started_ms) / 1000)
+    counts = [(key, show_count(count)) for key, count in sorted(run.counts.items())]
+    show_facts([("job", run.name), ("took", took), *counts])
 
 
 def _state(job: Job) -> str:

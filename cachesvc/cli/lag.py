@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.cli.options import Address, AsJson, CaFile, InConnection, common
+from cachesvc.cli.command import talks_to_service
+from cachesvc.cli.options import Common, InConnection
 from cachesvc.cli.render import Column, show_json, show_table
 from cachesvc.cli.service import Service
 from cachesvc.cli.topics import mining_lag
@@ -45,30 +46,25 @@ class PartitionLag:
     mining_lag_records: int | None
 
 
+@talks_to_service
 def lag(
-    ctx: typer.Context,
+    settings: Common,
     subscription: Annotated[
         str,
         typer.Option(metavar="NAME", help="Only of this subscription.", show_default=False),
     ] = "",
     connection: InConnection = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """How far every subscription is behind, connected or not, per partition.
 
     The lag is in records (offsets, holes included), bytes and time against the log's end; the
     mining lag is how far the log itself is behind its source.
     """
-    settings = common(ctx, address, ca_file, as_json)
     with Service(settings) as service:
-        listed: ListSubscriptionsResponse = service.call(
-            service.log_cache.ListSubscriptions, ListSubscriptionsRequest(connection=connection)
+        listed: ListSubscriptionsResponse = service.ask(
+            ListSubscriptionsRequest(connection=connection)
         )
-        topics: ListTopicsResponse = service.call(
-            service.admin.ListTopics, ListTopicsRequest(connection=connection)
-        )
+        topics: ListTopicsResponse = service.ask(ListTopicsRequest(connection=connection))
     wanted = [s for s in listed.subscriptions if subscription in ("", s.name)]
     rows = list(partition_lags(wanted, _offsets(topics.topics)))
     if settings.as_json:
@@ -121,8 +117,8 @@ _COLUMNS = (
         number=True,
     ),
     Column("lag", lambda row: show_count(row.lag_records), number=True),
-    Column("size", lambda row: show_bytes(row.lag_bytes), number=True),
-    Column("age", lambda row: show_duration(row.lag_seconds), number=True),
+    Column("lag bytes", lambda row: show_bytes(row.lag_bytes), number=True),
+    Column("lag time", lambda row: show_duration(row.lag_seconds), number=True),
     Column("mining lag", lambda row: show_count(row.mining_lag_records), number=True),
     Column("connected", lambda row: "yes" if row.connected else "no"),
 )

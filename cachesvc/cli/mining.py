@@ -3,14 +3,13 @@
 from typing import Annotated
 
 import typer
-from google.protobuf.message import Message
 
-from cachesvc.cli.failure import USAGE, CommandFailed
+from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
+from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
 from cachesvc.cli.mining_tables import show_task, show_tasks, show_transitions
-from cachesvc.cli.options import Address, AsJson, CaFile, Common, InConnection, common
+from cachesvc.cli.options import Common, InConnection
 from cachesvc.cli.overview import readers
 from cachesvc.cli.render import as_dict, show_json
-from cachesvc.cli.service import Service
 from cachesvc.cli.units import parse_time_ms
 from cachesvc.cli.watching import watch
 from cachesvc.v1.mining_tasks_pb2 import (
@@ -46,21 +45,13 @@ OneTopic = Annotated[
 
 
 @mining_app.callback(invoke_without_command=True)
-def list_tasks(
-    ctx: typer.Context,
-    connection: InConnection = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def list_tasks(settings: Common, connection: InConnection = "") -> None:
     """What is mined, by whom and how far behind the source; stop, start or edit it.
 
     There is one task per connection; it appears with the first subscription. Counts are since the
     service started.
     """
-    settings = common(ctx, address, ca_file, as_json)
-    if ctx.invoked_subcommand is not None:
-        return
     tasks = _tasks(settings, connection)
     if settings.as_json:
         show_json([as_dict(task) for task in tasks])
@@ -69,78 +60,55 @@ def list_tasks(
 
 
 @mining_app.command("show")
-def show(
-    ctx: typer.Context,
-    connection: Connection,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def show(settings: Common, connection: Connection) -> None:
     """Show one task with its settings and topics."""
-    settings = common(ctx, address, ca_file, as_json)
     tasks = _tasks(settings, connection)
     if not tasks:
-        what = f"connection {connection} is not mined; its task appears with a subscription"
-        raise CommandFailed(what)
-    _show(tasks[0], settings)
+        what = f"connection {connection!r} has no mining task"
+        raise CommandFailed(what, advice="the first subscription makes it", code=NOT_FOUND)
+    show_one(settings, tasks[0], show_task)
 
 
 @mining_app.command("stop")
+@talks_to_service
 def stop(
-    ctx: typer.Context,
+    settings: Common,
     connection: Connection,
     topic: OneTopic = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Stop a task, or a topic of it, until it is started again; restarts do not start it.
 
     Subscribers are given what is cached, are told, and wait.
     """
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        answer = (
-            service.call(
-                service.admin.StopMinedTopic,
-                StopMinedTopicRequest(connection=connection, topic=topic),
-            )
-            if topic
-            else service.call(
-                service.admin.StopMiningTask, StopMiningTaskRequest(connection=connection)
-            )
-        )
-    _show(answer.task, settings)
+    request = (
+        StopMinedTopicRequest(connection=connection, topic=topic)
+        if topic
+        else StopMiningTaskRequest(connection=connection)
+    )
+    show_one(settings, ask(settings, request).task, show_task)
 
 
 @mining_app.command("start")
+@talks_to_service
 def start(
-    ctx: typer.Context,
+    settings: Common,
     connection: Connection,
     topic: OneTopic = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Start a task, or a topic of it, that was stopped."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        answer = (
-            service.call(
-                service.admin.StartMinedTopic,
-                StartMinedTopicRequest(connection=connection, topic=topic),
-            )
-            if topic
-            else service.call(
-                service.admin.StartMiningTask, StartMiningTaskRequest(connection=connection)
-            )
-        )
-    _show(answer.task, settings)
+    request = (
+        StartMinedTopicRequest(connection=connection, topic=topic)
+        if topic
+        else StartMiningTaskRequest(connection=connection)
+    )
+    show_one(settings, ask(settings, request).task, show_task)
 
 
 @mining_app.command("edit")
+@talks_to_service
 def edit(
-    ctx: typer.Context,
+    settings: Common,
     connection: Connection,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Call the task so.")] = None,
     retention_days: Annotated[
@@ -157,42 +125,33 @@ def edit(
             "or milliseconds since the epoch.",
         ),
     ] = None,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Change a task that is stopped."""
-    settings = common(ctx, address, ca_file, as_json)
+    if name is None and retention_days is None and start is None:
+        advice = "give --name, --retention-days or --start"
+        raise CommandFailed("nothing is to be changed", advice=advice, code=USAGE)
     request = EditMiningTaskRequest(
         connection=connection,
         name=name,
         retention_days=retention_days,
         start=None if start is None else _parse_start(start),
     )
-    with Service(settings) as service:
-        answer = service.call(service.admin.EditMiningTask, request)
-    _show(answer.task, settings)
+    show_one(settings, ask(settings, request).task, show_task)
 
 
 @mining_app.command("history")
+@talks_to_service
 def history(
-    ctx: typer.Context,
+    settings: Common,
     connection: Connection,
     topic: OneTopic = "",
     limit: Annotated[
         int, typer.Option(min=1, max=100_000, metavar="N", help="At most this many.")
     ] = 100,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List past changes of state with their causes, the newest first."""
-    settings = common(ctx, address, ca_file, as_json)
     request = ListMiningTransitionsRequest(connection=connection, topic=topic, limit=limit)
-    with Service(settings) as service:
-        response: ListMiningTransitionsResponse = service.call(
-            service.admin.ListMiningTransitions, request
-        )
+    response: ListMiningTransitionsResponse = ask(settings, request)
     if settings.as_json:
         show_json([as_dict(each) for each in response.transitions])
     else:
@@ -200,8 +159,9 @@ def history(
 
 
 @mining_app.command("pin")
+@talks_to_service
 def pin(
-    ctx: typer.Context,
+    settings: Common,
     connection: Connection,
     topic: Topic,
     reader: Annotated[str, typer.Argument(metavar="READER", help="The reader's name.")],
@@ -209,54 +169,29 @@ def pin(
         bool,
         typer.Option("--strict", help="While that reader is away, no other mines the topic."),
     ] = False,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Have a topic mined by one reader, until it is unpinned."""
     request = PinTopicRequest(connection=connection, topic=topic, reader=reader, strict=strict)
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        service.call(service.admin.PinTopic, request)
-    _done(request, settings, f"topic {topic} is pinned to reader {reader}")
+    ask(settings, request)
+    show_done(settings, as_dict(request), f"topic {topic} is pinned to reader {reader}")
 
 
 @mining_app.command("unpin")
+@talks_to_service
 def unpin(
-    ctx: typer.Context,
+    settings: Common,
     connection: Connection,
     topic: Topic,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Have a topic given to readers automatically again."""
     request = UnpinTopicRequest(connection=connection, topic=topic)
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        service.call(service.admin.UnpinTopic, request)
-    _done(request, settings, f"topic {topic} is pinned no more")
+    ask(settings, request)
+    show_done(settings, as_dict(request), f"topic {topic} is pinned no more")
 
 
 def _tasks(settings: Common, connection: str) -> list[MiningTask]:
-    with Service(settings) as service:
-        request = ListMiningTasksRequest(connection=connection)
-        response: ListMiningTasksResponse = service.call(service.admin.ListMiningTasks, request)
+    response: ListMiningTasksResponse = ask(settings, ListMiningTasksRequest(connection=connection))
     return list(response.tasks)
-
-
-def _show(task: MiningTask, settings: Common) -> None:
-    if settings.as_json:
-        show_json(as_dict(task))
-    else:
-        show_task(task)
-
-
-def _done(request: Message, settings: Common, what: str) -> None:
-    if settings.as_json:
-        show_json(as_dict(request))
-    else:
-        typer.echo(what)
 
 
 def _parse_start(text: str) -> MiningStart:

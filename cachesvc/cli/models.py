@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.cli.options import Address, AsJson, CaFile, InConnection, common
-from cachesvc.cli.render import Column, as_dict, enum_name, show_facts, show_json, show_table
-from cachesvc.cli.service import Service
+from cachesvc.cli.command import ask, ask_all, show_all, show_one, talks_to_service
+from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.render import Column, enum_name, show_facts, show_table
 from cachesvc.cli.units import printable, show_count, show_time
 from cachesvc.v1.models_pb2 import (
     DescribeModelRequest,
@@ -25,50 +25,31 @@ _NAME_WIDTH_MAX = 60
 
 
 @models_app.callback(invoke_without_command=True)
-def list_models(
-    ctx: typer.Context,
-    connection: InConnection = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def list_models(settings: Common, connection: InConnection = "") -> None:
     """List models of topics, or show one.
 
     A model says which fields the JSON objects of a topic have. The job `models` infers them from
     what was mined.
     """
-    settings = common(ctx, address, ca_file, as_json)
-    if ctx.invoked_subcommand is not None:
-        return
-    with Service(settings) as service:
-        request = ListModelsRequest(connection=connection)
-        pages = service.stream(service.admin.ListModels, request)
-        models = [model for page in pages for model in page.models]
-    if settings.as_json:
-        show_json([as_dict(model) for model in models])
-    else:
-        nothing = "no models yet; `cachesvc jobs run models` infers them now"
-        show_table(models, _MODEL_COLUMNS, nothing)
+    pages = ask_all(settings, ListModelsRequest(connection=connection))
+    models = [model for page in pages for model in page.models]
+    nothing = "no models yet; `cachesvc jobs run models` infers them now"
+    show_all(settings, models, _MODEL_COLUMNS, nothing)
 
 
 @models_app.command("show")
+@talks_to_service
 def show_model(
-    ctx: typer.Context,
+    settings: Common,
     topic: Annotated[str, typer.Argument(metavar="TOPIC")],
     connection: InConnection = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show the model of a topic: its fields as a tree, and what has changed."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = DescribeModelRequest(connection=connection, topic=topic)
-        response: DescribeModelResponse = service.call(service.admin.DescribeModel, request)
-    if settings.as_json:
-        show_json(as_dict(response.model))
-    else:
-        _show(response.model)
+    response: DescribeModelResponse = ask(
+        settings, DescribeModelRequest(connection=connection, topic=topic)
+    )
+    show_one(settings, response.model, _show)
 
 
 def _show(model: Model) -> None:

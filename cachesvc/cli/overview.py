@@ -1,10 +1,8 @@
 """``cachesvc readers`` and ``connections``: where records come from."""
 
-import typer
-
-from cachesvc.cli.options import Address, AsJson, CaFile, common
-from cachesvc.cli.render import Column, as_dict, enum_name, show_json, show_table
-from cachesvc.cli.service import Service
+from cachesvc.cli.command import ask, show_all, talks_to_service
+from cachesvc.cli.options import Common
+from cachesvc.cli.render import Column, enum_name
 from cachesvc.cli.units import show_bytes, show_time
 from cachesvc.v1.admin_pb2 import (
     ListReadersRequest,
@@ -18,38 +16,30 @@ from cachesvc.v1.connections_pb2 import (
 )
 
 
-def readers(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def readers(settings: Common) -> None:
     """List reader processes that have joined, with the topics assigned to them."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListReadersRequest()
-        response: ListReadersResponse = service.call(service.admin.ListReaders, request)
-    if settings.as_json:
-        show_json([as_dict(reader) for reader in response.readers])
-    else:
-        show_table(response.readers, _READER_COLUMNS, "no reader has joined")
+    response: ListReadersResponse = ask(settings, ListReadersRequest())
+    show_all(settings, response.readers, _READER_COLUMNS, "no reader has joined")
 
 
-def connections(
-    ctx: typer.Context,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the configured Kafka clusters, and whether they can be reached."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListConnectionsRequest()
-        response: ListConnectionsResponse = service.call(service.admin.ListConnections, request)
-    if settings.as_json:
-        show_json([as_dict(connection) for connection in response.connections])
-    else:
-        show_table(response.connections, CONNECTION_COLUMNS, "no connections")
+@talks_to_service
+def connections(settings: Common) -> None:
+    """List the Kafka clusters, and whether they can be reached."""
+    show_connections(settings)
+
+
+def show_connections(settings: Common) -> None:
+    """Prints them."""
+    response: ListConnectionsResponse = ask(settings, ListConnectionsRequest())
+    show_all(settings, response.connections, CONNECTION_COLUMNS, "no connections")
+
+
+def reachable(connection: Connection) -> str:
+    """Whether the last look at a cluster worked, as far as there was one."""
+    if connection.reachable:
+        return "yes"
+    return "no" if connection.error else "not known yet"
 
 
 def _security(connection: Connection) -> str:
@@ -67,7 +57,7 @@ _READER_COLUMNS = (
     Column("pid", lambda r: str(r.pid), number=True),
     Column("host", lambda r: r.host or "-"),
     Column("joined", lambda r: show_time(r.joined_ms)),
-    Column("per second", lambda r: show_bytes(round(r.bytes_per_second)), number=True),
+    Column("bytes/s", lambda r: show_bytes(round(r.bytes_per_second)), number=True),
     Column("topics", lambda r: ", ".join(r.topics) or "-"),
 )
 CONNECTION_COLUMNS = (
@@ -78,6 +68,6 @@ CONNECTION_COLUMNS = (
     Column("non-JSON", lambda c: enum_name(NonJsonPolicy, c.non_json_policy)),
     Column("caching", lambda c: "on" if c.log_caching else "off"),
     Column("security", _security),
-    Column("reachable", lambda c: "yes" if c.reachable else "no"),
+    Column("reachable", reachable),
     Column("error", lambda c: c.error),
 )

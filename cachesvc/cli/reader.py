@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cachesvc.app import run_reader
+from cachesvc.app.reader import run_reader
 from cachesvc.cli.options import check_address
 from cachesvc.cli.service_options import LogFormat, LogLevel
 from cachesvc.config import LogConfig

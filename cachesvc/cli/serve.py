@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from cachesvc.app import run_service
+from cachesvc.app.service import run_service
 from cachesvc.cli.service_options import (
     ConfigFile,
     Insecure,

@@ -31,7 +31,6 @@ _EXIT_CODES = {
 }
 # What to do in terms of this command line; else the service's message has to be enough.
 _ADVICE = {
-    "CONNECTION_REQUIRED": "give --connection",
     "SOURCE_UNREACHABLE": "`cachesvc connections` shows which clusters answer",
     "UNKNOWN_SUBSCRIPTION": "`cachesvc subscriptions` lists them",
 }
@@ -47,8 +46,8 @@ class Service:
         self._address = settings.address
         self._tls = settings.ca_file is not None
         self._channel = _channel(settings)
-        self.admin: Any = admin_pb2_grpc.AdminStub(self._channel)
-        self.log_cache: Any = log_cache_pb2_grpc.LogCacheStub(self._channel)
+        self._admin: Any = admin_pb2_grpc.AdminStub(self._channel)
+        self._log_cache: Any = log_cache_pb2_grpc.LogCacheStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -63,25 +62,35 @@ class Service:
         if isinstance(error, grpc.RpcError):
             raise self._failure(error) from error
 
-    def call(self, method: Callable[..., Any], request: Message) -> Any:
-        """The answer to a unary call; waits 30 seconds at most."""
-        return method(request, timeout=CALL_TIMEOUT_S)
+    def ask(self, request: Message) -> Any:
+        """The answer to a unary call; waits 30 seconds at most.
 
-    def settle(self, method: Callable[..., Any], request: Message) -> bool:
+        A request says by its own name which call it is for, here and below.
+        """
+        return self._method(request)(request, timeout=CALL_TIMEOUT_S)
+
+    def settle(self, request: Message) -> bool:
         """Makes a call that tidies up; whether its aim is reached, for what is gone need not go."""
         try:
-            self.call(method, request)
+            self.ask(request)
         except grpc.RpcError as error:
             return bool(error.code() is grpc.StatusCode.NOT_FOUND)
         return True
 
-    def stream(self, method: Callable[..., Any], request: Message) -> Generator[Any, None, None]:
+    def stream(self, request: Message) -> Generator[Any, None, None]:
         """The answers of a streaming call, for as long as it lasts; closing it cancels the call."""
-        call = method(request)
+        call = self._method(request)(request)
         try:
             yield from call
         finally:
             call.cancel()
+
+    def _method(self, request: Message) -> Callable[..., Any]:
+        name = request.DESCRIPTOR.name.removesuffix("Request")
+        found: Callable[..., Any] = getattr(self._admin, name, None) or getattr(
+            self._log_cache, name
+        )
+        return found
 
     def _failure(self, error: grpc.RpcError) -> CommandFailed:
         code, details = error.code(), error.details() or ""

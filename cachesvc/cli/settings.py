@@ -172,7 +172,7 @@ def _convert(tree: dict[str, Any], source: str, *, strict: bool) -> Config:
     try:
         config = msgspec.convert(tree, Config, strict=strict)
     except msgspec.ValidationError as error:
-        raise located_error(error, source, _known, _advice) from error
+        raise located_error(error, source, Config, _known, _advice) from error
     check_fields(config, source)
     return config
 

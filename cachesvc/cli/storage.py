@@ -1,12 +1,12 @@
 """``cachesvc segments``, ``journals`` and ``rejects``: what lies in the store."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cachesvc.cli.options import Address, AsJson, CaFile, InConnection, OfTopic, common
-from cachesvc.cli.render import Column, as_dict, enum_name, show_json, show_table
-from cachesvc.cli.service import Service
+from cachesvc.cli.command import ask, ask_all, show_all, talks_to_service
+from cachesvc.cli.options import Common, InConnection, OfTopic
+from cachesvc.cli.render import Column, enum_name
 from cachesvc.cli.units import show_bytes, show_count, show_time
 from cachesvc.v1.admin_pb2 import (
     JournalState,
@@ -19,67 +19,47 @@ from cachesvc.v1.admin_pb2 import (
 _VALUE_CHARACTERS_MAX = 60
 
 
+@talks_to_service
 def segments(
-    ctx: typer.Context,
+    settings: Common,
     connection: InConnection = "",
     topic: OfTopic = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List segments (Parquet files), by topic, partition and base offset.
 
     Paths are below the store's directory; any tool that knows Parquet may read the files.
     """
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListSegmentsRequest(connection=connection, topic=topic)
-        answers = service.stream(service.admin.ListSegments, request)
-        found = [segment for answer in answers for segment in answer.segments]
-    _show(found, _SEGMENT_COLUMNS, "no segments", settings.as_json)
+    answers = ask_all(settings, ListSegmentsRequest(connection=connection, topic=topic))
+    found = [segment for answer in answers for segment in answer.segments]
+    show_all(settings, found, _SEGMENT_COLUMNS, "no segments")
 
 
+@talks_to_service
 def journals(
-    ctx: typer.Context,
+    settings: Common,
     connection: InConnection = "",
     topic: OfTopic = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List journals: ACTIVE takes appends, SEALING becomes a segment, WARM is kept for speed."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListJournalsRequest(connection=connection, topic=topic)
-        response: ListJournalsResponse = service.call(service.admin.ListJournals, request)
-    _show(list(response.journals), _JOURNAL_COLUMNS, "no journals", settings.as_json)
+    response: ListJournalsResponse = ask(
+        settings, ListJournalsRequest(connection=connection, topic=topic)
+    )
+    show_all(settings, response.journals, _JOURNAL_COLUMNS, "no journals")
 
 
+@talks_to_service
 def rejects(
-    ctx: typer.Context,
+    settings: Common,
     connection: InConnection = "",
     topic: OfTopic = "",
     limit: Annotated[
         int, typer.Option(min=1, max=1_000_000, metavar="N", help="At most this many.")
     ] = 1_000,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """List records that the JSON rule turned away, with the reason."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListRejectsRequest(connection=connection, topic=topic, limit=limit)
-        answers = service.stream(service.admin.ListRejects, request)
-        found = [reject for answer in answers for reject in answer.rejects]
-    _show(found, _REJECT_COLUMNS, "no rejects", settings.as_json)
-
-
-def _show(found: list[Any], columns: tuple[Column, ...], nothing: str, as_json: bool) -> None:
-    if as_json:
-        show_json([as_dict(item) for item in found])
-    else:
-        show_table(found, columns, nothing)
+    request = ListRejectsRequest(connection=connection, topic=topic, limit=limit)
+    found = [reject for answer in ask_all(settings, request) for reject in answer.rejects]
+    show_all(settings, found, _REJECT_COLUMNS, "no rejects")
 
 
 def _begin(value: bytes) -> str:

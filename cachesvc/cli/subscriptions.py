@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.command import ask, show_all, show_done, show_one, talks_to_service
 from cachesvc.cli.failure import USAGE, CommandFailed
-from cachesvc.cli.options import Address, AsJson, CaFile, InConnection, common
-from cachesvc.cli.render import Column, as_dict, enum_name, show_facts, show_json, show_table
-from cachesvc.cli.service import Service
+from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.render import Column, enum_name, show_facts, show_table
 from cachesvc.cli.starts import parse_positions, parse_start
 from cachesvc.cli.units import show_bytes, show_count, show_duration, show_time
 from cachesvc.v1.log_cache_pb2 import (
@@ -29,47 +29,27 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription's na
 
 
 @subscriptions_app.callback(invoke_without_command=True)
-def list_subscriptions(
-    ctx: typer.Context,
-    connection: InConnection = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def list_subscriptions(settings: Common, connection: InConnection = "") -> None:
     """List subscriptions; show, reset or delete one."""
-    settings = common(ctx, address, ca_file, as_json)
-    if ctx.invoked_subcommand is not None:
-        return
-    with Service(settings) as service:
-        request = ListSubscriptionsRequest(connection=connection)
-        response: ListSubscriptionsResponse = service.call(
-            service.log_cache.ListSubscriptions, request
-        )
-    if settings.as_json:
-        show_json([as_dict(subscription) for subscription in response.subscriptions])
-    else:
-        show_table(response.subscriptions, _SUBSCRIPTION_COLUMNS, "no subscriptions")
+    response: ListSubscriptionsResponse = ask(
+        settings, ListSubscriptionsRequest(connection=connection)
+    )
+    show_all(settings, response.subscriptions, _SUBSCRIPTION_COLUMNS, "no subscriptions")
 
 
 @subscriptions_app.command("show")
-def show_subscription(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def show_subscription(settings: Common, name: Name) -> None:
     """Show one subscription with its positions and lag."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = GetSubscriptionRequest(subscription=name)
-        response: GetSubscriptionResponse = service.call(service.log_cache.GetSubscription, request)
-    _show(response.subscription, settings.as_json)
+    response: GetSubscriptionResponse = ask(settings, GetSubscriptionRequest(subscription=name))
+    show_one(settings, response.subscription, _show)
 
 
 @subscriptions_app.command("reset")
+@talks_to_service
 def reset_subscription(
-    ctx: typer.Context,
+    settings: Common,
     name: Name,
     to: Annotated[
         str | None,
@@ -88,42 +68,24 @@ def reset_subscription(
     forget_full_sync: Annotated[
         bool, typer.Option("--forget-full-sync", help="Forget that a full sync was done.")
     ] = False,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Replace the stored positions of a subscription; a live subscriber is told and ends.
 
     Without --to and --position they are dropped: the next stream starts as its mode says.
     """
-    settings = common(ctx, address, ca_file, as_json)
     request = ResetSubscriptionRequest(
         subscription=name, start=_start(to, position), forget_full_sync=forget_full_sync
     )
-    with Service(settings) as service:
-        response: ResetSubscriptionResponse = service.call(
-            service.log_cache.ResetSubscription, request
-        )
-    _show(response.subscription, settings.as_json)
+    response: ResetSubscriptionResponse = ask(settings, request)
+    show_one(settings, response.subscription, _show)
 
 
 @subscriptions_app.command("delete")
-def delete_subscription(
-    ctx: typer.Context,
-    name: Name,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def delete_subscription(settings: Common, name: Name) -> None:
     """Forget a subscription and its positions; a live subscriber is told and ends."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = DeleteSubscriptionRequest(subscription=name)
-        service.call(service.log_cache.DeleteSubscription, request)
-    if settings.as_json:
-        show_json({"deleted": name})
-    else:
-        typer.echo(f"deleted {name}")
+    ask(settings, DeleteSubscriptionRequest(subscription=name))
+    show_done(settings, {"deleted": name}, f"deleted {name}")
 
 
 def _start(to: str | None, positions: list[str] | None) -> Start | None:
@@ -135,10 +97,7 @@ def _start(to: str | None, positions: list[str] | None) -> Start | None:
     return None if to is None else parse_start(to, "--to")
 
 
-def _show(subscription: Subscription, as_json: bool) -> None:
-    if as_json:
-        show_json(as_dict(subscription))
-        return
+def _show(subscription: Subscription) -> None:
     lag = subscription.lag
     size, age = show_bytes(lag.bytes), show_duration(lag.seconds)
     show_facts(
@@ -170,8 +129,8 @@ _SUBSCRIPTION_COLUMNS = (
     Column("mode", lambda s: enum_name(Mode, s.mode)),
     Column("connected", lambda s: "yes" if s.connected else "no"),
     Column("lag", lambda s: show_count(s.lag.records), number=True),
-    Column("size", lambda s: show_bytes(s.lag.bytes), number=True),
-    Column("age", lambda s: show_duration(s.lag.seconds), number=True),
+    Column("lag bytes", lambda s: show_bytes(s.lag.bytes), number=True),
+    Column("lag time", lambda s: show_duration(s.lag.seconds), number=True),
     Column("committed", lambda s: show_time(s.committed_ms)),
 )
 _PARTITION_COLUMNS = (
@@ -180,6 +139,6 @@ _PARTITION_COLUMNS = (
     Column("incarnation", lambda p: str(p.position.incarnation), number=True),
     Column("position", lambda p: str(p.position.offset), number=True),
     Column("lag", lambda p: show_count(p.lag.records), number=True),
-    Column("size", lambda p: show_bytes(p.lag.bytes), number=True),
-    Column("age", lambda p: show_duration(p.lag.seconds), number=True),
+    Column("lag bytes", lambda p: show_bytes(p.lag.bytes), number=True),
+    Column("lag time", lambda p: show_duration(p.lag.seconds), number=True),
 )

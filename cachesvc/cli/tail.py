@@ -14,7 +14,8 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
-from cachesvc.cli.options import Address, AsJson, CaFile, common
+from cachesvc.cli.command import talks_to_service
+from cachesvc.cli.options import Common
 from cachesvc.cli.render import bytes_fields, enum_name
 from cachesvc.cli.service import Service
 from cachesvc.cli.starts import parse_start
@@ -48,8 +49,9 @@ _TROUBLED = (
 )
 
 
+@talks_to_service
 def tail(
-    ctx: typer.Context,
+    settings: Common,
     topic: Annotated[str, typer.Argument(metavar="TOPIC")],
     connection: Annotated[
         str,
@@ -71,15 +73,11 @@ def tail(
     count_max: Annotated[
         int | None, typer.Option("--max", min=1, metavar="N", help="End after N records.")
     ] = None,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Print the records of a topic as they come: partition/offset, time, key and value.
 
     With --json one object a line; the value is in it as it is.
     """
-    settings = common(ctx, address, ca_file, as_json)
     request = SubscribeRequest(
         subscription=f"tail-{secrets.token_hex(6)}",
         connection=connection,
@@ -88,7 +86,7 @@ def tail(
         start=parse_start(start or ("latest" if follow else "earliest"), "--from"),
         encoding=Encoding.RECORDS,
     )
-    line = json_line if as_json else text_line
+    line = json_line if settings.as_json else text_line
     with _ended_by_sigterm(), Service(settings) as service:
         if not follow:
             end = _log_end(service, connection, topic)
@@ -177,7 +175,7 @@ def _gap_text(gap: Gap) -> str:
 def _log_end(service: Service, connection: str, topic: str) -> Positions:
     """The log's end of every partition that has something cached."""
     request = ListOffsetsRequest(connection=connection, topic=topic)
-    response: ListOffsetsResponse = service.call(service.log_cache.ListOffsets, request)
+    response: ListOffsetsResponse = service.ask(request)
     return Positions(
         positions=[
             Position(
@@ -196,7 +194,7 @@ def _log_end(service: Service, connection: str, topic: str) -> Positions:
 def _events(service: Service, request: SubscribeRequest) -> Iterator[Iterator[SubscribeResponse]]:
     """A stream whose subscription is deleted at the end, however the block is left."""
     began = False
-    stream = service.stream(service.log_cache.Subscribe, request)
+    stream = service.stream(request)
 
     def noting_that_it_began() -> Iterator[SubscribeResponse]:
         nonlocal began
@@ -210,7 +208,7 @@ def _events(service: Service, request: SubscribeRequest) -> Iterator[Iterator[Su
         stream.close()
         name = request.subscription
         delete = DeleteSubscriptionRequest(subscription=name)
-        if not service.settle(service.log_cache.DeleteSubscription, delete) and began:
+        if not service.settle(delete) and began:
             advice = f"`cachesvc subscriptions delete {name}` removes it"
             typer.echo(f"subscription {name} is left behind; {advice}", err=True)
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.command import ask, show_all, show_one, talks_to_service
 from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
-from cachesvc.cli.options import Address, AsJson, CaFile, InConnection, common
-from cachesvc.cli.render import Column, as_dict, enum_name, show_facts, show_json, show_table
-from cachesvc.cli.service import Service
+from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.render import Column, enum_name, show_facts, show_table
 from cachesvc.cli.units import show_bytes, show_count
 from cachesvc.v1.admin_pb2 import ListTopicsRequest, ListTopicsResponse, Topic
 from cachesvc.v1.log_cache_pb2 import MiningState, PartitionOffsets
@@ -16,47 +16,31 @@ topics_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @topics_app.callback(invoke_without_command=True)
-def list_topics(
-    ctx: typer.Context,
-    connection: InConnection = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
-) -> None:
+@talks_to_service
+def list_topics(settings: Common, connection: InConnection = "") -> None:
     """List topics, or show one.
 
     A topic is needed while a subscription wants it, and only then mined.
     """
-    settings = common(ctx, address, ca_file, as_json)
-    if ctx.invoked_subcommand is not None:
-        return
-    with Service(settings) as service:
-        request = ListTopicsRequest(connection=connection)
-        response: ListTopicsResponse = service.call(service.admin.ListTopics, request)
-    if settings.as_json:
-        show_json([as_dict(topic) for topic in response.topics])
-    else:
-        show_table(response.topics, _TOPIC_COLUMNS, "no topics")
+    response: ListTopicsResponse = ask(settings, ListTopicsRequest(connection=connection))
+    show_all(settings, response.topics, _TOPIC_COLUMNS, "no topics")
 
 
 @topics_app.command("show")
+@talks_to_service
 def show_topic(
-    ctx: typer.Context,
+    settings: Common,
     topic: Annotated[str, typer.Argument(metavar="TOPIC")],
     connection: InConnection = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show one topic and its partitions."""
-    settings = common(ctx, address, ca_file, as_json)
-    with Service(settings) as service:
-        request = ListTopicsRequest(connection=connection, topic=topic)
-        response: ListTopicsResponse = service.call(service.admin.ListTopics, request)
-    found = _the_one(list(response.topics), topic)
-    if settings.as_json:
-        show_json(as_dict(found))
-        return
+    response: ListTopicsResponse = ask(
+        settings, ListTopicsRequest(connection=connection, topic=topic)
+    )
+    show_one(settings, _the_one(list(response.topics), topic), _show)
+
+
+def _show(found: Topic) -> None:
     show_facts(
         [
             ("topic", found.name),
@@ -110,7 +94,7 @@ _TOPIC_COLUMNS = (
     Column("topic", lambda t: t.name),
     Column("needed", lambda t: _yes_no(t.needed)),
     Column("state", _state),
-    Column("partitions", lambda t: show_count(len(t.partitions)), number=True),
+    Column("partitions", lambda t: show_count(len(t.partitions) or None), number=True),
     Column("mining lag", lambda t: show_count(_topic_lag(t)), number=True),
     Column("segments", lambda t: show_count(t.segment_count), number=True),
     Column("size", lambda t: show_bytes(t.segment_bytes), number=True),

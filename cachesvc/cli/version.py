@@ -6,27 +6,23 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.cli.options import Address, AsJson, CaFile, common
+from cachesvc.cli.command import ask, talks_to_service
+from cachesvc.cli.options import Common
 from cachesvc.cli.render import show_facts, show_json
-from cachesvc.cli.service import Service
 from cachesvc.v1.admin_pb2 import GetConfigRequest, GetConfigResponse
 
 
+@talks_to_service
 def version(
-    ctx: typer.Context,
+    settings: Common,
     of_service: Annotated[
         bool, typer.Option("--service", help="Also ask the service for its version.")
     ] = False,
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show the version of this command, and with --service of the service and its store."""
-    settings = common(ctx, address, ca_file, as_json)
     facts: dict[str, str | int] = {"version": _installed_version()}
     if of_service:
-        with Service(settings) as service:
-            response: GetConfigResponse = service.call(service.admin.GetConfig, GetConfigRequest())
+        response: GetConfigResponse = ask(settings, GetConfigRequest())
         facts["service_version"] = response.version
         facts["store_format_version"] = response.store_format_version
     if settings.as_json:

@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cachesvc.cli.options import Address, AsJson, CaFile, InConnection, OfTopic, common
+from cachesvc.cli.command import talks_to_service
+from cachesvc.cli.options import Common, InConnection, OfTopic
 from cachesvc.cli.render import Column, as_dict, enum_name, show_table
 from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_bytes, show_count, show_duration, show_time
@@ -45,8 +46,9 @@ class _Snapshot:
                 known.topics.extend(task.topics)
 
 
+@talks_to_service
 def watch(
-    ctx: typer.Context,
+    settings: Common,
     count: Annotated[
         int, typer.Option("--count", min=0, metavar="N", help="End after N snapshots; 0: never.")
     ] = 0,
@@ -55,19 +57,15 @@ def watch(
     ] = 2.0,
     connection: InConnection = "",
     topic: OfTopic = "",
-    address: Address = None,
-    ca_file: CaFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Watch what is mined: rates, lag, totals and today's counts, until Ctrl-C.
 
     Rates are averages over about 10 seconds; with --json those over a minute are there as well, and
     each snapshot is one line.
     """
-    settings = common(ctx, address, ca_file, as_json)
     request = WatchMiningRequest(connection=connection, topic=topic, interval_s=interval_s)
     with Service(settings) as service:
-        snapshots = _whole(service.stream(service.admin.WatchMining, request))
+        snapshots = _whole(service.stream(request))
         for number, snapshot in enumerate(snapshots, start=1):
             if settings.as_json:
                 _print_json(snapshot)
@@ -126,12 +124,13 @@ _COLUMNS = (
     Column("connection", lambda r: r.connection),
     Column("topic", lambda r: r.topic.topic if r.topic else "(all)"),
     Column("records/s", lambda r: f"{r.activity.records_per_s_10s:,.0f}", number=True),
-    Column("per s", lambda r: show_bytes(round(r.activity.bytes_per_s_10s)), number=True),
+    Column("bytes/s", lambda r: show_bytes(round(r.activity.bytes_per_s_10s)), number=True),
     Column("lag", _lag, number=True),
     Column("lag bytes", lambda r: show_bytes(r.activity.lag_bytes), number=True),
     Column("lag time", lambda r: show_duration(r.activity.lag_s), number=True),
     Column("today", lambda r: show_count(r.activity.records_today), number=True),
     Column("total", lambda r: show_count(r.activity.records_total), number=True),
+    Column("first record", lambda r: show_time(r.activity.first_record_ms)),
     Column("last record", lambda r: show_time(r.activity.last_record_ms)),
     Column("used by", lambda r: ", ".join(r.topic.subscriptions) if r.topic else ""),
     Column("state", _state),

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cachesvc.errors import PreconditionFailed, SourceUnreachable, Superseded
 from cachesvc.log.entering import Entering
@@ -37,7 +37,7 @@ class Assignments:
         sources: What topics there are.
         subscriptions: What topics are wanted.
         reader_timeout_s: A reader not heard of for this long loses its topics.
-        matcher: Makes a test for topic names from a topic expression.
+        matching: The topics of a connection that a topic expression means.
         mining: Which topics are mined, which are pinned, and how much comes of each.
     """
 
@@ -47,14 +47,14 @@ class Assignments:
         sources: Sources,
         subscriptions: Callable[[], Subscriptions],
         reader_timeout_s: float,
-        matcher: Callable[[str], Callable[[str], bool]],
+        matching: Callable[[Source, str], Sequence[str]],
         mining: Mining,
     ) -> None:
         self._store = store
         self._sources = sources
         self._subscriptions = subscriptions
         self._reader_timeout_s = reader_timeout_s
-        self._matcher = matcher
+        self._matching = matching
         self._tasks = mining.tasks
         self._pins = mining.pins
         self._readers: dict[str, list[JoinedReader]] = {}
@@ -67,6 +67,8 @@ class Assignments:
         self.loads = mining.loads
         self.on_silent: Callable[[int], None] = lambda pid: None
         """Called with the process id of a reader of this machine that has gone silent."""
+        self.on_needed: Callable[[str], None] = lambda connection: None
+        """Called with the name of a connection of which something is to be mined."""
         sources.subscribe(self.plan_again)
         store.backfill.on_change = self.plan_again
         mining.on_change(self.plan_again)
@@ -79,7 +81,7 @@ class Assignments:
 
     def _uses(self, source: Source, now_ms: int) -> dict[str, Use]:
         subscriptions = self._subscriptions().all() if source.mined else []
-        return uses_of(source, subscriptions, self._matcher, now_ms)
+        return uses_of(source, subscriptions, self._matching, now_ms)
 
     def plan_again(self) -> None:
         """Has the assignment looked at again soon."""
@@ -200,6 +202,8 @@ class Assignments:
         now_ms = time.time_ns() // 1_000_000
         self._tasks.look(source.name, self._uses(source, now_ms), now_ms)
         needed = self._tasks.to_be_mined(source.name) & source.topics.keys()
+        if needed:
+            self.on_needed(source.name)
         try:
             await self.enter(source, needed)
         except SourceUnreachable as error:

@@ -1,12 +1,12 @@
 """What was mined of each topic, and how much of late."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cachesvc.model import TopicId
-from cachesvc.policy.rates import decayed_rate
+from cachesvc.policy.throughput import Rate
 
-_RATE_S = 1.0
+_WINDOW_S = 60.0
 
 
 @dataclass(slots=True)
@@ -16,13 +16,7 @@ class MiningCounts:
     records: int = 0
     bytes: int = 0
     rejects: int = 0
-    bytes_per_s: float = 0.0
-    _rated_bytes: int = 0
-
-    def rate(self, elapsed_s: float) -> None:
-        """Follows with ``bytes_per_s`` what has come since the last call."""
-        self.bytes_per_s = decayed_rate(self.bytes_per_s, self.bytes - self._rated_bytes, elapsed_s)
-        self._rated_bytes = self.bytes
+    rate: Rate = field(default_factory=lambda: Rate(_WINDOW_S))
 
 
 class Loads:
@@ -34,7 +28,7 @@ class Loads:
 
     def __init__(self, rebalance_interval_s: float) -> None:
         self._rebalance_interval_s = rebalance_interval_s
-        self._rated_s = self._weighed_s = time.monotonic()
+        self._weighed_s = time.monotonic()
         self._weights: dict[TopicId, float] = {}
         self.counts: dict[TopicId, MiningCounts] = {}
 
@@ -44,16 +38,18 @@ class Loads:
         counts.records += records
         counts.bytes += size
         counts.rejects += rejects
+        counts.rate.add(size, time.monotonic())
+
+    def bytes_per_s(self, topic: TopicId) -> float:
+        """What comes of a topic now; 0 where nothing has come yet."""
+        counts = self.counts.get(topic)
+        return 0.0 if counts is None else counts.rate.per_s(time.monotonic())
 
     def weigh(self) -> None:
-        """Brings rates, and from time to time weights, up to date."""
+        """Brings weights up to date from time to time."""
         now_s = time.monotonic()
-        if now_s - self._rated_s >= _RATE_S:
-            for counts in self.counts.values():
-                counts.rate(now_s - self._rated_s)
-            self._rated_s = now_s
         if now_s - self._weighed_s >= self._rebalance_interval_s:
-            self._weights = {topic: counts.bytes_per_s for topic, counts in self.counts.items()}
+            self._weights = {topic: self.bytes_per_s(topic) for topic in self.counts}
             self._weighed_s = now_s
 
     def weight(self, topic: TopicId) -> float:

@@ -214,13 +214,15 @@ class LogStore:
     def end_life_before(self, life: TopicLife) -> None:
         """Tells the logs of a topic's earlier lives, and their subscribers, that these are over."""
         topic = life.topic
-        for log in self.all():
+        for log in self._logs.values():
             known = log.id.topic_id
             same = (known.connection, known.topic) == (topic.connection, topic.topic)
             if same and known.incarnation < topic.incarnation:
+                cause = self.lives.ended_by(known)
                 for each in self.stretches.of(log.id):
-                    each.ended_by = self.lives.ended_by(known)
-                    each.notify()
+                    if each.ended_by is not cause:
+                        each.ended_by = cause
+                        each.notify()
 
     async def lose(self, log: PartitionLog, begin: int, end: int) -> None:
         """Notes that the source has ``[begin, end)`` no more; durable on return."""

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from cachesvc.errors import DamagedFile, DataLoss
+from cachesvc.errors import DamagedFile, DataLoss, StoreUnreadable
 from cachesvc.log.partition_log import (
     InJournal,
     InMemory,
@@ -69,6 +69,7 @@ class LogReader:
         Raises:
             DataLoss: The offset is below the log's start.
             DamagedFile: What lies there fails its checksum, and no other file has it.
+            StoreUnreadable: The system does not let it be read.
         """
         while True:
             place = log.locate(offset)
@@ -101,7 +102,7 @@ class LogReader:
             task.add_done_callback(self._prefetches.discard)
 
     async def _prefetch(self, log: PartitionLog, offset: int) -> None:
-        with contextlib.suppress(DataLoss, OSError):  # whoever reads it is told
+        with contextlib.suppress(DataLoss, StoreUnreadable):  # whoever reads it is told
             await self.read(log, offset)
 
     async def offset_at(self, log: PartitionLog, timestamp_ms: int) -> int | None:
@@ -121,10 +122,23 @@ class LogReader:
         return await self.run(recoding.slice_frame, frame, begin, end)
 
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        """Runs blocking work beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, function, *arguments
-        )
+        """Runs blocking work beside the event loop.
+
+        Raises:
+            FileNotFoundError: A file is gone.
+            StoreUnreadable: The system refuses a file that is there.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, function, *arguments)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            path = next((each for each in arguments if isinstance(each, Path)), self._store)
+            raise StoreUnreadable(
+                f"{path} cannot be read: {error.strerror or error}; try again",
+                metadata={"path": path},
+            ) from error
 
     async def _journal_chunk(self, log: PartitionLog, entry: JournalEntry, offset: int) -> Chunk:
         index = entry.index

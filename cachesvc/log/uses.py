@@ -1,6 +1,6 @@
 """Which topics subscriptions want, and when they last used them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from cachesvc.log.mining_tasks import Use
 from cachesvc.log.sources import Source
@@ -11,12 +11,18 @@ from cachesvc.store.ports import SubscriptionRecord
 def uses_of(
     source: Source,
     subscriptions: Iterable[Subscription],
-    matcher: Callable[[str], Callable[[str], bool]],
+    matching: Callable[[Source, str], Sequence[str]],
     now_ms: int,
 ) -> dict[str, Use]:
     """The last use of every topic of a connection that a subscription wants and the cluster has.
 
     A subscription uses its topics while it has a stream, and when it commits.
+
+    Args:
+        source: The connection.
+        subscriptions: Of any connection.
+        matching: The topics of a connection that an expression means.
+        now_ms: The time.
     """
     found: list[tuple[Use, SubscriptionRecord]] = []
     for subscription in subscriptions:
@@ -29,6 +35,6 @@ def uses_of(
     for use, record in sorted(found, key=lambda each: each[0].used_ms):
         names: Iterable[str] = record.topics
         if record.topic_expression:
-            names = filter(matcher(record.topic_expression), source.topics)
+            names = matching(source, record.topic_expression)
         uses.update(dict.fromkeys((name for name in names if name in source.topics), use))
     return uses

@@ -16,39 +16,13 @@ from cachesvc.connection_config import ConnectionConfig, connection_dict, parse_
 from cachesvc.errors import InvalidConfig, PreconditionFailed, ShuttingDown
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.sources import Source, Sources
+from cachesvc.mining.connection_work import ConnectionWork
 from cachesvc.mining.supervisor import ReaderProcess
-from cachesvc.mining.watch import watch
 from cachesvc.model import PartitionId
 from cachesvc.store.ports import ConnectionRecord
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class ConnectionWork:
-    """What runs for one connection: looks at its cluster, and the local readers.
-
-    Args:
-        source: The connection as the log sees it.
-        readers: Processes that are kept running.
-    """
-
-    def __init__(self, source: Source, readers: Sequence[ReaderProcess]) -> None:
-        self.source = source
-        self.readers = readers
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self, tasks: asyncio.TaskGroup, sources: Sources, look_interval_s: float) -> None:
-        """Runs until stopped, or until the group ends."""
-        self._tasks = [tasks.create_task(watch(sources, self.source, look_interval_s))]
-        self._tasks += [tasks.create_task(reader.run()) for reader in self.readers]
-
-    async def stop(self) -> None:
-        """Ends it, readers cleanly in bounded time. Idempotent."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.source.lookup.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +158,16 @@ class Connections:
     def _readers(self) -> list[ReaderProcess]:
         return [reader for each in self._all.values() for reader in each.work.readers]
 
+    def start_readers(self, name: str) -> None:
+        """Starts the local readers of a connection of which something is to be mined. Idempotent.
+
+        They are kept from then on, for the next topic is likely to come. A connection of which
+        nothing is wanted costs no process.
+        """
+        known, ending = self._all.get(name), self._started.is_set() and self._tasks is None
+        if known is not None and not ending:
+            known.work.start_readers()
+
     def replace_reader(self, pid: int) -> None:
         """Kills the local reader process of that id, if there is one; another one is started."""
         for reader in self._readers():
@@ -256,6 +240,8 @@ class Connections:
         if before is not None:
             await before.work.stop()
         known = self._enter(config, record)
+        if before is not None and before.work.reading:
+            known.work.start_readers()
         self._dismiss(config.name)
         known.work.start(self._group(), self._sources, self._look_interval_s)
         _log.info(

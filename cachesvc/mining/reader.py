@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cachesvc.errors import CacheError, PreconditionFailed
+from cachesvc.errors import CacheError, NotFound, PreconditionFailed
 from cachesvc.mining.backfilling import Backfilling
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.connection_settings import ConnectionSettings
@@ -115,6 +115,7 @@ async def run_reader(
     all that its process does. Ends cleanly: what is on its way is given ``flush_timeout_s``.
 
     Raises:
+        NotFound: The service has no such connection, or has it no more.
         PreconditionFailed: The service does not let it in, or speaks another protocol.
     """
     thresholds = gc.get_threshold()
@@ -157,7 +158,7 @@ async def _membership(
 ) -> CacheError | None:
     """Joins and mines; returns why that ended, None when asked to stop."""
     lost: CacheError | None = None
-    refused: PreconditionFailed | None = None
+    refused: CacheError | None = None
     try:
         async with connect(settings.service, settings.roots, settings.token) as uplink:
             await _mine(settings, make_sources, uplink, stopping)
@@ -165,8 +166,8 @@ async def _membership(
         pass
     except* ServiceLost as group:
         lost = _first(group, ServiceLost)
-    except* PreconditionFailed as group:
-        refused = _first(group, PreconditionFailed)
+    except* (PreconditionFailed, NotFound) as group:
+        refused = _first(group, CacheError)
     if refused is not None:
         raise refused
     return lost

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from cachesvc.errors import CacheError, PreconditionFailed
+from cachesvc.errors import CacheError, NotFound, PreconditionFailed
 from cachesvc.mining.encode import EncodedAppend
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition
 from cachesvc.mining.source import SourcePartition
@@ -280,6 +280,8 @@ def _lost(code: grpc.StatusCode, details: str | None, metadata: Any) -> CacheErr
     reason = _reason(metadata)
     if reason in _FINAL:
         return PreconditionFailed(text, reason=reason)
+    if reason == "UNKNOWN_CONNECTION":
+        return NotFound(text, reason=reason)
     return ServiceLost(text, metadata={"code": code.name})
 
 

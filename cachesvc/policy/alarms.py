@@ -174,7 +174,7 @@ def conditions(facts: Facts, thresholds: Thresholds) -> dict[AlarmKey, Condition
             found[key] = Condition(f"the mining task has failed: {task.cause}")
     for connection, error in facts.unreachable.items():
         key = AlarmKey(AlarmKind.SOURCE_UNREACHABLE, connection)
-        found[key] = Condition(f"the cluster does not answer: {error}")
+        found[key] = Condition(f"the cluster cannot be used: {error}")
     lags: dict[tuple[str, str], tuple[int, float]] = {}
     for mined in facts.mining:
         _about_state(mined, found)

@@ -14,7 +14,7 @@ from cachesvc.model import NonJsonPolicy
 from cachesvc.v1 import connections_pb2 as pb
 from cachesvc.validation import setting_error
 
-_SOURCE, _FIELD = "request", "connection"
+_SOURCE = "request"
 _POLICIES = {NonJsonPolicy.REJECT.value: pb.REJECT, NonJsonPolicy.STOP.value: pb.STOP}
 _STATE_FIELDS = frozenset(
     {"reachable", "error", "error_reason", "in_file", "created_ms", "updated_ms"}
@@ -47,17 +47,17 @@ def settings_of(message: pb.Connection) -> dict[str, Any]:
     return settings
 
 
-def connection_of(message: pb.Connection) -> ConnectionConfig:
-    """The connection that a request means.
+def connection_of(message: pb.Connection, field: str = "connection") -> ConnectionConfig:
+    """The connection that a request means; ``field`` is the one that has it.
 
     Raises:
         InvalidConfig: A setting is missing or wrong, or a path is relative: it would be to a
             directory that the caller does not know.
     """
-    config = parse_connection(settings_of(message), _SOURCE, _FIELD)
+    config = parse_connection(settings_of(message), _SOURCE, field)
     for path in relative_paths(config):
         problem, advice = "is a relative path", "give an absolute one, on the service's machine"
-        raise setting_error(_SOURCE, f"{_FIELD}.{path}", problem, advice)
+        raise setting_error(_SOURCE, f"{field}.{path}", problem, advice)
     return config
 
 

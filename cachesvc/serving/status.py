@@ -27,6 +27,7 @@ _CODES: tuple[tuple[type[errors.CacheError], int], ...] = (
     (errors.InvalidRequest, code_pb2.INVALID_ARGUMENT),
     (errors.NotFound, code_pb2.NOT_FOUND),
     (errors.StoreUnwritable, code_pb2.UNAVAILABLE),
+    (errors.StoreUnreadable, code_pb2.UNAVAILABLE),
     (errors.PreconditionFailed, code_pb2.FAILED_PRECONDITION),
     (errors.Superseded, code_pb2.ABORTED),
     (errors.DataLoss, code_pb2.DATA_LOSS),

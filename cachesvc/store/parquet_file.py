@@ -122,18 +122,18 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     ends the process over some kinds of damage to it.
 
     Raises:
-        DamagedFile: The footer's checksum does not hold, or what is read within the context cannot
-            be read.
-        FileNotFoundError: It is gone.
+        DamagedFile: The footer's checksum does not hold, or what is read within the context makes
+            no sense.
+        OSError: The system does not let it be read; FileNotFoundError where it is gone.
     """
     try:
         if crc32c(_read_footer(path)) != layout.footer_checksum(path.name):
             raise DamagedFile(f"{path}: the checksum of the footer does not hold")
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
-    except FileNotFoundError:
-        raise
     except DECODING_ERRORS as error:
+        if isinstance(error, OSError) and error.errno:  # Arrow's own for bad bytes have none
+            raise
         raise DamagedFile(f"{path}: {error}") from error
 
 

@@ -113,6 +113,7 @@ def test_ctrl_c_reaches_readers_as_well(
         with Calls(service.address) as calls:
             following = _subscribe(calls, "following", topic)
             assert next(following).HasField("started")
+            eventually(calls.readers, "its reader to join")
             readers = service.reader_pids()
             for pid in (*readers, service.pid):
                 os.kill(pid, signal.SIGINT)

@@ -113,7 +113,7 @@ def test_a_name_that_does_not_resolve() -> None:
 def test_a_port_where_nothing_listens() -> None:
     port = free_ports(1)[0]
     found = examined(plain("closed", f"{HOST}:{port}"))
-    expect_broken(found, Check.PORT, "PORT_CLOSED", f"{HOST}:{port}: ")
+    expect_broken(found, Check.PORT, "PORT_CLOSED", f"{HOST}:{port}: {HOST}: Connection refused")
 
 
 def test_one_address_of_two_is_enough(kafka: KafkaBroker, topic: str) -> None:

@@ -123,9 +123,10 @@ def test_one_is_made_changed_and_deleted_while_another_flows_on(
         made = create(calls, "second", kafka.bootstrap, topic_expression="theirs.*")
         assert not made.in_file and made.created_ms == made.updated_ms
         assert (made.type, made.store, made.log_caching) == ("source", "default", True)
-        first = reader_pid(calls, "second")
+        assert service.reader_pids() == [undisturbed], "nothing of it is wanted yet"
         truth = read_all(kafka.bootstrap, theirs)
         assert not anomalies(truth, read_full(service, "second", "one", theirs), theirs)
+        first = reader_pid(calls, "second")
         eventually(lambda: get(calls, "second").reachable, "the second one to be reached")
 
         made.non_json_policy = pb.STOP
@@ -206,7 +207,7 @@ def test_nothing_is_mined_without_log_caching(
     assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LOG_CACHING_OFF")
     _, reason, _ = refusal(subscribe(calls, "s", "target", topic))
     assert reason == "CONNECTION_NOT_A_SOURCE"
-    reader_pid(calls, "default")
+    assert read_full(service, "default", "other", topic).count == 100
     assert [reader.connection for reader in calls.readers().values()] == ["default"]
 
     made.log_caching = True
@@ -217,3 +218,33 @@ def test_nothing_is_mined_without_log_caching(
     eventually(lambda: len(service.reader_pids()) == 1, "its reader to end")
     _, reason, _ = refusal(subscribe(calls, "s", "off", topic))
     assert reason == "LOG_CACHING_OFF"
+
+
+def test_connections_of_which_nothing_is_wanted_cost_no_process(
+    kafka: KafkaBroker, tmp_path: Path, topic_name: Name
+) -> None:
+    topic = topic_name("wanted")
+    create_topic(kafka.bootstrap, topic)
+    produce(kafka.bootstrap, topic, objects(0, 100))
+    more = [{"name": f"c{number}", "bootstrap_servers": [kafka.bootstrap]} for number in range(19)]
+    with (
+        ServiceProcess(tmp_path, kafka.bootstrap, connections=more) as service,
+        Calls(service.address) as calls,
+    ):
+        listed = pb.ListConnectionsRequest()
+        eventually(
+            lambda: all(
+                found.reachable
+                for found in calls.admin.ListConnections(listed, timeout=CALL_S).connections
+            ),
+            "every cluster to have been looked at",
+        )
+        assert service.reader_pids() == []
+        for number, name in enumerate(("default", "c7"), start=1):
+            seen = asyncio.run(full(service.address, f"task-{name}", topic, connection=name))
+            assert seen.count == 100
+            assert len(service.reader_pids()) == number
+        service.kill()
+        service.start()
+        eventually(lambda: set(calls.readers()) == {"default-0", "c7-0"}, "those that are needed")
+        assert len(service.reader_pids()) == 2

@@ -39,6 +39,9 @@ def test_models_of_flights(kafka: KafkaBroker, topic_name: Name, tmp_path: Path)
         missing = pb.DescribeModelRequest(topic=topic)
         code, reason, _ = refusal(lambda: calls.admin.DescribeModel(missing, timeout=30))
         assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_MODEL")
+        unknown = pb.DescribeModelRequest(topic="no-such-topic")
+        code, reason, _ = refusal(lambda: calls.admin.DescribeModel(unknown, timeout=30))
+        assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC")
         counts = calls.run_job("models")
         assert counts["records_seen"] == FLIGHTS
         model = calls.admin.DescribeModel(missing, timeout=30).model

@@ -76,7 +76,8 @@ def test_what_is_left_out_gets_its_default() -> None:
 @pytest.mark.parametrize(
     ("message", "field"),
     [
-        (pb.Connection(), "connection"),
+        pytest.param(pb.Connection(), "connection.name", id="nothing"),
+        (pb.Connection(name="a"), "connection.bootstrap_servers"),
         (pb.Connection(name="a b", bootstrap_servers=["b:1"]), "connection.name"),
         (
             pb.Connection(

@@ -54,7 +54,7 @@ class ConnectionTestAdmin:
 
     def _meant(self, request: pb.TestConnectionRequest) -> ConnectionConfig:
         if request.HasField("settings"):
-            return connection_of(request.settings)
+            return connection_of(request.settings, "settings")
         return self._find(request.name)
 
 

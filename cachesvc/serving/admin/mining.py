@@ -17,6 +17,7 @@ from cachesvc.model import MiningStart, StartKind
 from cachesvc.policy.topics import check_topic_name
 from cachesvc.serving.admin import mining_views
 from cachesvc.serving.admin.limits import checked_limit
+from cachesvc.serving.admin.topics import check_known
 from cachesvc.serving.convert import timestamp
 from cachesvc.serving.status import errors_as_status
 from cachesvc.v1 import mining_tasks_pb2 as pb
@@ -143,7 +144,8 @@ class MiningAdmin:
             connection = self._connection(request.connection)
             if request.topic not in self._pins.of(connection):
                 raise NotFound(
-                    f"topic {request.topic!r} is not pinned to a reader",
+                    f"topic {request.topic!r} is not pinned to a reader; `cachesvc mining show` "
+                    "tells which are",
                     reason="UNKNOWN_PIN",
                     metadata={"connection": connection, "topic": request.topic},
                 )
@@ -154,15 +156,7 @@ class MiningAdmin:
         return self._sources.resolve(name).name
 
     def _check_topic(self, connection: str, topic: str) -> None:
-        known = topic in self._sources.resolve(connection).topics or any(
-            log.id.topic == topic and log.id.connection == connection for log in self._store.all()
-        )
-        if not known:
-            raise NotFound(
-                f"there is no topic {topic!r}; `cachesvc topics` lists those there are",
-                reason="UNKNOWN_TOPIC",
-                metadata={"connection": connection, "topic": topic},
-            )
+        check_known(self._sources, self._store, connection, topic)
 
     def _view(self, task: MiningTask) -> pb.MiningTask:
         connection = task.record.connection
@@ -186,6 +180,7 @@ class MiningAdmin:
                     self._tasks.shown(connection, name),
                     owners.get(name, ("", 0)),
                     self._assignments.loads.counts.get(topic_id),
+                    self._assignments.loads.bytes_per_s(topic_id),
                     self._watch.activity(topic_id, found),
                 )
             )

@@ -55,6 +55,7 @@ def topic(
     shown: tuple[MiningState, str],
     owner: tuple[str, int],
     counts: MiningCounts | None,
+    bytes_per_s: float,
     activity: Activity,
 ) -> pb.MinedTopic:
     """A topic of a task; ``owner`` is its reader and that one's epoch."""
@@ -75,7 +76,7 @@ def topic(
         since_ms=record.since_ms,
         joined_ms=record.joined_ms,
         used_ms=record.used_ms,
-        bytes_per_second=counts.bytes_per_s,
+        bytes_per_second=bytes_per_s,
         activity=activity_message(activity),
     )
 

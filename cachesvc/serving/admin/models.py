@@ -9,6 +9,7 @@ from cachesvc.errors import NotFound
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.sources import Sources
 from cachesvc.policy.models import ELEMENT, Field, Path, path_text
+from cachesvc.serving.admin.topics import check_known
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.model_port import ModelRecord, ModelSummary, NotedChange
 from cachesvc.v1 import models_pb2 as pb
@@ -61,6 +62,7 @@ class ModelAdmin:
                 lambda port: (port.models.get(topic), port.models.changes(topic))
             )
             if record is None:
+                check_known(self._sources, self._store, connection, request.topic)
                 raise NotFound(
                     f"there is no model of topic {request.topic!r}: none of its records were "
                     "looked at yet; `cachesvc jobs run models` does that now",

@@ -1,12 +1,11 @@
 """What operators look at: configuration, connections, readers, topics, files."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import grpc
 
-from cachesvc.errors import NotFound
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
@@ -16,6 +15,7 @@ from cachesvc.log.sources import Source, Sources
 from cachesvc.model import TopicId
 from cachesvc.serving.admin import views
 from cachesvc.serving.admin.limits import checked_limit
+from cachesvc.serving.admin.topics import unknown_topic
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.v1 import admin_pb2 as pb
@@ -73,32 +73,35 @@ class OverviewAdmin:
         )
 
     def _bytes_per_s(self, reader: JoinedReader) -> float:
-        counts = self._assignments.loads.counts
-        topics = [assigned.topic for assigned in reader.assigned.values()]
-        return sum(counts[topic].bytes_per_s for topic in topics if topic in counts)
+        loads = self._assignments.loads
+        return sum(loads.bytes_per_s(assigned.topic) for assigned in reader.assigned.values())
 
     async def ListTopics(
         self, request: pb.ListTopicsRequest, context: Context
     ) -> pb.ListTopicsResponse:
         async with errors_as_status(context):
+            logs: dict[TopicId, list[PartitionLog]] = {}
+            for log in self._store.all():
+                logs.setdefault(log.id.topic_id, []).append(log)
             found = [
-                self._topic(source, topic)
+                topic
                 for source in self._chosen(request.connection)
-                for topic in self._topics(source)
-                if request.topic in ("", topic)
+                for topic in self._topics(source, request.topic, logs)
             ]
             if request.topic and not found:
-                raise _unknown_topic(request.topic)
+                raise unknown_topic(request.topic)
             return pb.ListTopicsResponse(topics=found)
 
-    def _topics(self, source: Source) -> list[str]:
-        cached = {log.id.topic for log in self._store.all() if log.id.connection == source.name}
-        return sorted(cached | set(source.topics))
-
-    def _topic(self, source: Source, topic: str) -> pb.Topic:
-        logs = self._store.of_topic(self._store.topic_id(source.name, topic))
-        needed = topic in self._assignments.needed(source)
-        return views.topic(TopicId(source.name, topic), logs, needed=needed)
+    def _topics(
+        self, source: Source, named: str, logs: Mapping[TopicId, list[PartitionLog]]
+    ) -> Iterator[pb.Topic]:
+        """The topics of a connection, or the one that is named, ordered by name."""
+        needed = self._assignments.needed(source)
+        cached = {topic.topic for topic in logs if topic.connection == source.name}
+        for name in sorted(cached | set(source.topics)):
+            if named in ("", name):
+                topic = self._store.topic_id(source.name, name)
+                yield views.topic(topic, logs.get(topic, []), needed=name in needed)
 
     async def ListSegments(
         self, request: pb.ListSegmentsRequest, context: Context
@@ -148,16 +151,8 @@ class OverviewAdmin:
             return cached
         found = [log for log in cached if log.id.topic == topic]
         if not found and not any(topic in source.topics for source in self._chosen(connection)):
-            raise _unknown_topic(topic)
+            raise unknown_topic(topic)
         return found
-
-
-def _unknown_topic(topic: str) -> NotFound:
-    return NotFound(
-        f"there is no topic {topic!r}; `cachesvc topics` lists those there are",
-        reason="UNKNOWN_TOPIC",
-        metadata={"topic": topic},
-    )
 
 
 def _pages(rows: Iterable[T]) -> Iterable[list[T]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -14,7 +14,6 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.log.watching import Activity, MiningWatch
-from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.admin import views
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store import layout
@@ -34,6 +33,7 @@ class WatchAdmin:
         assignments: What is to be mined.
         subscriptions: Who wants what.
         watch: What is mined.
+        matching: The topics of a connection that a topic expression means.
     """
 
     def __init__(
@@ -43,12 +43,14 @@ class WatchAdmin:
         assignments: Assignments,
         subscriptions: Subscriptions,
         watch: MiningWatch,
+        matching: Callable[[Source, str], Sequence[str]],
     ) -> None:
         self._store = store
         self._sources = sources
         self._assignments = assignments
         self._subscriptions = subscriptions
         self._watch = watch
+        self._matching = matching
 
     async def WatchMining(
         self, request: pb.WatchMiningRequest, context: Context
@@ -107,7 +109,7 @@ class WatchAdmin:
                 continue
             names: Iterable[str] = record.topics
             if record.topic_expression:
-                names = filter(topic_matcher(record.topic_expression), source.topics)
+                names = self._matching(source, record.topic_expression)
             for name in names:
                 found.setdefault(name, []).append(record.name)
         return found

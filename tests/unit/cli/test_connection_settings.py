@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -47,7 +48,7 @@ def test_show(run: Run, answering: FakeService) -> None:
         "non_json_policy": "reject",
         "log_caching": "yes",
         "store": "default",
-        "agent": "",
+        "agent": "-",
         "model_load_time": "02:00",
         "tls.ca_file": "/etc/ca.pem",
         "tls.check_hostname": "yes",
@@ -63,6 +64,24 @@ def test_show(run: Run, answering: FakeService) -> None:
     as_json = json.loads(run("connection", "show", "orders", "--json").stdout)
     assert as_json["sasl"]["password_env"] == "PASSWORD"
     assert answering.requests[0] == pb.GetConnectionRequest(name="orders")
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [({}, "not known yet"), ({"error": "no route"}, "no: no route"), ({"reachable": True}, "yes")],
+)
+def test_show_reachability(
+    run: Run, service: FakeService, state: dict[str, Any], shown: str
+) -> None:
+    message = message_of(CONFIG, **state)
+    service.answer("GetConnection", pb.GetConnectionResponse(connection=message))
+    service.answer("ListConnections", pb.ListConnectionsResponse(connections=[message]))
+    lines = run("connection", "show", "orders").stdout.splitlines()
+    assert [line.split(":", 1)[1].strip() for line in lines if line.startswith("reach")] == [shown]
+    listed = run("connection")
+    assert listed.exit_code == 0
+    assert f"  {shown.partition(':')[0]}" in listed.stdout
+    assert listed.stdout == run("connection", "list").stdout == run("connections").stdout
 
 
 def test_create_from_flags(
@@ -133,18 +152,63 @@ def test_delete(run: Run, service: FakeService) -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("agnt", "--unset: agnt: no such setting; did you mean agent?"),
+        ("tls.nothing", "--unset: tls.nothing: no such setting"),
+        ("name", "a connection keeps its name"),
+        ("bootstrap_servers", "bootstrap_servers: is missing"),
+    ],
+)
+def test_what_cannot_be_unset(run: Run, answering: FakeService, setting: str, message: str) -> None:
+    result = run("connection", "update", "orders", "--unset", setting)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert answering.seen(pb.UpdateConnectionRequest) == []
+
+
+def test_what_is_not_there_may_be_unset(run: Run, answering: FakeService) -> None:
+    result = run("connection", "update", "orders", "--unset", "kerberos.krb5_file")
+    assert result.exit_code == 0, result.output
+    assert not answering.seen(pb.UpdateConnectionRequest)[0].connection.HasField("kerberos")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "settings: connection: object missing required field `bootstrap_servers`"),
-        (("--kafka", "b"), "settings: connection.bootstrap_servers[0]: 'b' is not HOST:PORT"),
+        ((), "settings: bootstrap_servers: is missing; give one or more HOST:PORT"),
+        (("--kafka", "b"), "settings: bootstrap_servers[0]: 'b' is not HOST:PORT"),
         (("--kafka", "b:1", "--set", "tls"), "--set 'tls': give SETTING=VALUE"),
         (("--kafka", "b:1", "--set", "name=x"), "--set name: a connection keeps its name"),
-        (("--kafka", "b:1", "--set", "agnt=x"), "did you mean connection.agent?"),
-        (("--kafka", "b:1", "--set", "type.x=y"), "connection.type: "),
+        (
+            ("--kafka", "b:1", "--set", "agnt=x"),
+            "agnt: no such setting; did you mean agent?",
+        ),
+        (("--kafka", "b:1", "--set", "type.x=y"), "settings: type: "),
         (("--kafka", "b:1", "--set", "name.x=y"), "name.x: name is no table"),
-        (("--kafka", "b:1", "--set", "log_caching=maybe"), "connection.log_caching: "),
-        (("--kafka", "b:1", "--set", "sasl.username=u"), "connection.sasl: object missing"),
+        (
+            ("--kafka", "b:1", "--set", "log_caching=maybe"),
+            "log_caching: expected `bool`, got",
+        ),
+        (
+            ("--kafka", "b:1", "--set", "sasl.username=u"),
+            "sasl.mechanism: is missing; give one of",
+        ),
         (("--file", "absent.toml"), "absent.toml: cannot be read"),
+        (
+            ("--kafka", "b:1", "--topics", ""),
+            "not 0; give an RE2 expression\n",
+        ),
+        (("--kafka", "b:1", "--topics", "(?=a)"), "RE2 expression, which has neither look-arounds"),
+        (
+            ("--kafka", "b:1", "--set", "agent=a b"),
+            "agent: is not as it has to be; give a",
+        ),
+        (("--kafka", "b:1", "--set", "model_load_time=24:00"), "; give HH:MM, from 00:00 to 23:59"),
+        (
+            ("--kafka", "b:1", "--set", "tls=yes"),
+            "tls: expected `object | null`, got",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_before_it_is_sent(

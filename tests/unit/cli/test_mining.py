@@ -81,7 +81,16 @@ def test_shows_a_task(run: Run, service: FakeService) -> None:
     for part in ("the shop", "STOPPED", "1.5 days", "now", TIME, "orders"):
         assert part in text
     service.answer("ListMiningTasks", pb.ListMiningTasksResponse())
-    assert run("mining", "show", "shop").exit_code == 1
+    absent = run("mining", "show", "shop")
+    assert absent.exit_code == 4
+    assert "connection 'shop' has no mining task; the first subscription makes it" in absent.stderr
+
+
+def test_an_edit_that_changes_nothing(run: Run, service: FakeService) -> None:
+    result = run("mining", "edit", "shop")
+    assert result.exit_code == 2
+    assert "give --name, --retention-days or --start" in result.stderr
+    assert service.requests == []
 
 
 def test_a_task_without_topics_has_a_line(run: Run, service: FakeService) -> None:

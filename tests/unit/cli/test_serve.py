@@ -15,7 +15,7 @@ from tests.unit.cli.conftest import Run
 
 
 class App(types.ModuleType):
-    """Stands for `cachesvc.app`: notes what it is asked to run."""
+    """Stands for `cachesvc.app.service` and `.reader`: notes what it is asked to run."""
 
     def __init__(self) -> None:
         super().__init__("cachesvc.app")
@@ -39,7 +39,8 @@ class App(types.ModuleType):
 def app(monkeypatch: pytest.MonkeyPatch, logging_put_back: None) -> Iterator[App]:
     fake = App()
     commands = ("cachesvc.cli.serve", "cachesvc.cli.reader")
-    monkeypatch.setitem(sys.modules, "cachesvc.app", fake)
+    for name in ("cachesvc.app.service", "cachesvc.app.reader"):
+        monkeypatch.setitem(sys.modules, name, fake)
     for name in commands:
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield fake

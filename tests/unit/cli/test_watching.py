@@ -37,7 +37,7 @@ def test_watch(run: Run, service: FakeService) -> None:
     service.answer("WatchMining", part("orders", complete=False), part("items"), part("orders"))
     first, second = run("mining", "watch", "--connection", "main").stdout.split("\n\n")
     rows = [" ".join(line.split()) for line in first.splitlines()[1:]]
-    figures = f"1.5 KiB 7.5 s 6,000 5,000,000 {TIME}"
+    figures = f"1.5 KiB 7.5 s 6,000 5,000,000 - {TIME}"
     assert rows == [
         f"main orders 1,234 2.0 KiB 50 {figures} a, b MINING",
         f"main items 1,234 2.0 KiB 50 {figures} a, b MINING",

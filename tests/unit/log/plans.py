@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.matching import TopicMatching
 from cachesvc.log.mining import Mining
 from cachesvc.log.readers import JoinedReader
 from cachesvc.log.sources import Source, Sources
@@ -36,7 +37,12 @@ class Plan:
         self.mining = Mining.open(store.catalogue, idle_s, 0.1)
         self.tasks, self.commands = self.mining.tasks, self.mining.commands
         self.assignments = Assignments(
-            store, self.sources, lambda: self.subscriptions, TIMEOUT_S, topic_matcher, self.mining
+            store,
+            self.sources,
+            lambda: self.subscriptions,
+            TIMEOUT_S,
+            TopicMatching(topic_matcher),
+            self.mining,
         )
         self.silent: list[int] = []
         self.assignments.on_silent = self.silent.append

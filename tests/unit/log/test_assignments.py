@@ -111,6 +111,24 @@ def test_nothing_is_needed_of_a_connection_that_is_not_mined(tmp_path: Path) -> 
     in_plan(tmp_path, FakeLookup(orders=1), test)
 
 
+def test_who_starts_readers_is_told_of_what_is_to_be_mined(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        told: list[str] = []
+        plan.assignments.on_needed = told.append
+        await plan.commands.stop("main")
+        await plan.want("orders")
+        await until(lambda: "orders" in plan.tasks.get("main").topics)
+        await asyncio.sleep(0)
+        assert told == [], "its task is stopped"
+        await plan.commands.start("main")
+        await until(lambda: bool(told))
+        assert set(told) == {"main"}
+        plan.join("one")
+        await plan.settled("orders")
+
+    in_plan(tmp_path, FakeLookup(orders=1), test)
+
+
 def test_every_change_of_hands_raises_the_epoch(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         await plan.want("orders")

@@ -16,7 +16,8 @@ from cachesvc.errors import (
     StoreLocked,
 )
 from cachesvc.log.log_store import LogStore
-from cachesvc.model import TopicId
+from cachesvc.model import GapCause, TopicId, TopicLife
+from cachesvc.policy.lives import next_life
 from cachesvc.store import layout
 from cachesvc.store.segments import merge_segments
 from tests.support.frames import (
@@ -216,5 +217,21 @@ def test_a_merge_goes_unnoticed_by_readers(tmp_path: Path) -> None:
             (log,) = store.all()
             assert len(log.segments) == 2
             assert records_of(await read_all(store.reader, log, 0)) == records(0, 30)
+
+    asyncio.run(run())
+
+
+def test_only_logs_whose_life_ends_now_are_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await filled(store, full_frames(0, 10, 5))
+            told: list[None] = []
+            log.subscribe(lambda: told.append(None))
+            second = TopicLife(next_life(log.id.topic_id), "", GapCause.TOPIC_RECREATED)
+            await store.lives.put(second)
+            for _ in range(3):  # as every plan does
+                store.end_life_before(second)
+            assert log.ended_by is GapCause.TOPIC_RECREATED
+            assert len(told) == 1
 
     asyncio.run(run())

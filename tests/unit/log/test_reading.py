@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.errors import DamagedFile, DataLoss
+from cachesvc.errors import DamagedFile, DataLoss, StoreUnreadable
 from cachesvc.log import reading
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
@@ -273,5 +273,26 @@ def test_rejects_are_told_in_offset_order(tmp_path: Path) -> None:
             (tmp_path / log.segments[0].rejects_path).unlink()
             rows = [row async for page in read_rejects(store, log) for row in page]
             assert [row["offset"] for row in rows] == [25, 31, 42, 49]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("offset", [0, 70])  # in a segment, in the active journal
+def test_what_the_system_does_not_let_read_is_no_damage(tmp_path: Path, offset: int) -> None:
+    async def run() -> None:
+        async with running(tmp_path, **ON_DISK) as store:
+            log = await in_every_place(store)
+            active = log.active
+            assert active is not None
+            path = active.path if offset else store.path / log.segments[0].path
+            hidden = path.rename(path.with_suffix(".hidden"))
+            path.mkdir()
+            with pytest.raises(StoreUnreadable, match="Is a directory; try again") as refused:
+                await store.reader.read(log, offset)
+            assert refused.value.reason == "STORE_READ_FAILED"
+            assert refused.value.metadata == {"path": str(path)}
+            path.rmdir()
+            hidden.rename(path)
+            assert (await store.reader.read(log, offset))[0].base_offset <= offset
 
     asyncio.run(run())

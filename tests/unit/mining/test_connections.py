@@ -14,7 +14,8 @@ from cachesvc.connection_config import ConnectionConfig, parse_connection
 from cachesvc.errors import CacheError, NotFound, PreconditionFailed, ShuttingDown
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.sources import Source, Sources
-from cachesvc.mining.connections import Connections, ConnectionWork
+from cachesvc.mining.connection_work import ConnectionWork
+from cachesvc.mining.connections import Connections
 from cachesvc.mining.supervisor import ReaderProcess
 from cachesvc.model import PartitionId
 from cachesvc.policy.topics import topic_matcher
@@ -50,6 +51,7 @@ class Stage:
         works: What was made to run, in order.
         users: Subscriptions by connection.
         dismissed: Connections whose readers have to join again.
+        idle: Connections of which nothing is to be mined.
     """
 
     def __init__(self, *in_file: ConnectionConfig, port: MemoryCatalogue | None = None) -> None:
@@ -59,6 +61,7 @@ class Stage:
         self.works: list[ConnectionWork] = []
         self.users: dict[str, list[str]] = {}
         self.dismissed: list[str] = []
+        self.idle: set[str] = set()
         self.cached = [PartitionId("spare", "cached", 1, 3)]
         self.connections = Connections(
             in_file,
@@ -70,6 +73,12 @@ class Stage:
             lambda: self.cached,
             look_interval_s=60,
         )
+        self.sources.subscribe(self._plan)
+
+    def _plan(self) -> None:
+        for source in self.sources.all():
+            if source.name not in self.idle:
+                self.connections.start_readers(source.name)
 
     def _work(self, config: ConnectionConfig) -> ConnectionWork:
         source = Source(
@@ -151,6 +160,35 @@ def test_those_of_the_file_run_and_are_read_only() -> None:
         assert stage.port.list_connections() == []
 
     play(stage, scenario)
+    assert stage.running == []
+
+
+def test_readers_start_when_something_is_to_be_mined_and_are_kept() -> None:
+    stage = Stage(MAIN, SPARE)
+    stage.idle = {"main", "spare"}
+
+    async def scenario(connections: Connections) -> None:
+        assert [each.source.known for each in connections.all()] == [True, True]
+        assert stage.running == []
+        await connections.create(connection("third"))
+        await connections.update(connection("third", topic_expression="i.*"))
+        for _ in range(2):
+            connections.start_readers("spare")
+            connections.start_readers("unknown")
+            await settle()
+            assert stage.running == ["spare:101", "third:103"]
+        stage.idle.add("third")
+        await connections.update(connection("third"))
+        await settle()
+        assert stage.running == ["spare:101", "third:104"], "kept over a change of settings"
+        await connections.delete("third")
+        stage.works[-1].start_readers()
+        await settle()
+        assert stage.running == ["spare:101"], "none of a connection that is gone"
+
+    play(stage, scenario)
+    assert stage.running == []
+    stage.connections.start_readers("main")
     assert stage.running == []
 
 

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from cachesvc.errors import PreconditionFailed
+from cachesvc.errors import CacheError, NotFound, PreconditionFailed
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.v1 import mining_pb2 as pb
 from tests.unit.mining.fake_service import FakeService, until
@@ -64,23 +64,32 @@ def test_a_service_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     play(tmp_path, scenario, retry_s_max=0.2)
 
 
-def test_another_protocol_version_ends_the_process(tmp_path: Path) -> None:
-    class Newer(FakeService):
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, "VERSION_MISMATCH", PreconditionFailed),
+        (grpc.StatusCode.NOT_FOUND, "UNKNOWN_CONNECTION", NotFound),
+    ],
+)
+def test_what_will_not_change_ends_the_process(
+    tmp_path: Path, code: grpc.StatusCode, reason: str, kind: type[CacheError]
+) -> None:
+    class Refusing(FakeService):
         async def Join(self, requests: Any, context: Any) -> None:  # noqa: N802
             await anext(aiter(requests))
-            status = status_pb2.Status(code=9, message="run both from the same version")
-            status.details.add().Pack(error_details_pb2.ErrorInfo(reason="VERSION_MISMATCH"))
+            status = status_pb2.Status(code=code.value[0], message="this is why")
+            status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason))
             context.set_trailing_metadata(
                 (("grpc-status-details-bin", status.SerializeToString()),)
             )
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, status.message)
+            await context.abort(code, status.message)
 
     async def scenario(_: FakeService, __: FakeSource, reader: asyncio.Task[None]) -> None:
-        with pytest.raises(PreconditionFailed, match="same version") as raised:
+        with pytest.raises(kind, match="this is why") as raised:
             await asyncio.wait_for(reader, 5)
-        assert raised.value.reason == "VERSION_MISMATCH"
+        assert raised.value.reason == reason
 
-    play(tmp_path, scenario, service=Newer, expected=True)
+    play(tmp_path, scenario, service=Refusing, expected=True)
 
 
 def test_settings_that_make_no_sense_are_asked_for_again(tmp_path: Path) -> None:

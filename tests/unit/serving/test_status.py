@@ -19,6 +19,7 @@ CODES: dict[type[errors.CacheError], int] = {
     errors.PreconditionFailed: code_pb2.FAILED_PRECONDITION,
     errors.StoreLocked: code_pb2.FAILED_PRECONDITION,
     errors.StoreUnwritable: code_pb2.UNAVAILABLE,
+    errors.StoreUnreadable: code_pb2.UNAVAILABLE,
     errors.StoreFormatUnsupported: code_pb2.FAILED_PRECONDITION,
     errors.Superseded: code_pb2.ABORTED,
     errors.DataLoss: code_pb2.DATA_LOSS,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Sequence
 
@@ -38,7 +39,7 @@ async def check_port(addresses: Sequence[str], port: int, limit_s: float) -> Fin
             hint = "look for a firewall in between, and whether the address is right"
             problems.append(failed(f"{address} does not answer", hint, reason="PORT_SILENT"))
         except OSError as error:
-            problem = error.strerror or type(error).__name__
+            problem = os.strerror(error.errno) if error.errno else type(error).__name__
             hint = "check the port, and whether the broker runs and listens on that address"
             problems.append(failed(f"{address}: {problem}", hint, reason="PORT_CLOSED"))
         else:

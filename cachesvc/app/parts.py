@@ -1,0 +1,138 @@
+"""The parts of a service process, built and told of each other; nothing runs yet."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cachesvc.alarms.facts import Observed
+from cachesvc.alarms.tasks import alarm_tasks
+from cachesvc.app.connections import ConnectionWorks
+from cachesvc.config import Config
+from cachesvc.errors import NotFound
+from cachesvc.jobs.compact import Compact
+from cachesvc.jobs.expire import Expire
+from cachesvc.jobs.models import LOAD_TIME, RefreshModels
+from cachesvc.jobs.scheduler import JobScheduler
+from cachesvc.jobs.sweep import Sweep
+from cachesvc.log.assignments import Assignments
+from cachesvc.log.log_store import LogStore, LogStoreSettings
+from cachesvc.log.matching import TopicMatching
+from cachesvc.log.mining import Mining
+from cachesvc.log.sources import Sources
+from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.log.watching import MiningWatch
+from cachesvc.mining.connections import Connections
+from cachesvc.policy.sealing import SealLimits
+from cachesvc.policy.topics import topic_matcher
+from cachesvc.serving.server import socket_path
+
+
+def open_store(config: Config) -> LogStore:
+    """The store that the settings name; see ``LogStore.open``. Blocking."""
+    store = config.store
+    return LogStore.open(
+        LogStoreSettings(
+            Path(store.path),
+            store.memory_bytes_max,
+            store.chunk_cache_bytes_max,
+            store.warm_bytes_max,
+            SealLimits(
+                store.segment_bytes_max,
+                store.segment_records_max,
+                int(store.segment_age_s_max * 1000),
+            ),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service has, beside what it listens on."""
+
+    config: Config
+    store: LogStore
+    sources: Sources
+    matching: TopicMatching
+    mining: Mining
+    assignments: Assignments
+    subscriptions: Subscriptions
+    connections: Connections
+    watch: MiningWatch
+    alarms: Sequence[Callable[[], Coroutine[None, None, None]]]
+    jobs: JobScheduler
+
+
+async def build(config: Config, store: LogStore) -> Parts:
+    """Builds them within the event loop that they belong to, and loads what is durable."""
+    sources = Sources([])
+    mining = Mining.open(
+        store.catalogue, config.mining.idle_topic_s, config.mining.rebalance_interval_s
+    )
+    matching = TopicMatching(topic_matcher)
+    assignments = Assignments(
+        store,
+        sources,
+        lambda: subscriptions,
+        config.mining.reader_timeout_s,
+        matching,
+        mining,
+    )
+    subscriptions = Subscriptions(store.catalogue, assignments.plan_again)
+    connections = Connections(
+        config.connections,
+        store.catalogue,
+        sources,
+        ConnectionWorks(config, socket_path(store.path)),
+        subscriptions.using,
+        assignments.dismiss,
+        lambda: (log.id for log in store.present()),
+        config.mining.metadata_interval_s,
+    )
+    await connections.load()
+    assignments.on_silent = connections.replace_reader
+    assignments.on_needed = connections.start_readers
+    connections.on_deleted = mining.forget
+    watch = MiningWatch(store.catalogue)
+    store.writer.on_published = watch.published
+    observed = Observed(store, sources, subscriptions, mining.tasks, config.retention.age_s)
+    return Parts(
+        config,
+        store,
+        sources,
+        matching,
+        mining,
+        assignments,
+        subscriptions,
+        connections,
+        watch,
+        alarm_tasks(config.alarms, store.catalogue, observed),
+        _jobs(config, store, connections, mining),
+    )
+
+
+def _jobs(
+    config: Config, store: LogStore, connections: Connections, mining: Mining
+) -> JobScheduler:
+    jobs = config.jobs
+    models, load_time = jobs.models, _load_time_of(connections)
+    return JobScheduler(
+        store.catalogue,
+        [
+            Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target),
+            Expire(store, jobs.expire.interval_s, config.retention.age_s, mining.tasks.retention_s),
+            Sweep(store, jobs.sweep.interval_s, jobs.sweep.grace_s),
+            RefreshModels(store, models.interval_s, models.records_max, load_time),
+        ],
+    )
+
+
+def _load_time_of(connections: Connections) -> Callable[[str], str]:
+    """When models of a connection with many are refreshed; one that was deleted has the default."""
+
+    def of(name: str) -> str:
+        try:
+            return connections.get(name).config.model_load_time
+        except NotFound:
+            return LOAD_TIME
+
+    return of

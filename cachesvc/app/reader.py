@@ -1,0 +1,17 @@
+"""A reader process."""
+
+import asyncio
+
+from cachesvc.mining.reader import ReaderSettings
+from cachesvc.mining.reader import run_reader as reader_process
+
+
+def run_reader(settings: ReaderSettings) -> int:
+    """Runs a reader process until it is told to end; returns the process's exit code.
+
+    Raises:
+        NotFound: The service has no such connection.
+        PreconditionFailed: The service does not let it in, or speaks another protocol.
+    """
+    asyncio.run(reader_process(settings))
+    return 0

@@ -1,0 +1,94 @@
+"""What a service listens on: for tasks and operators, and for readers."""
+
+import json
+import os
+from importlib.metadata import PackageNotFoundError, version
+
+from cachesvc.app.connections import examine_connection
+from cachesvc.app.parts import Parts
+from cachesvc.config import Config, effective_config
+from cachesvc.serving.admin.alarms import AlarmAdmin
+from cachesvc.serving.admin.connection_tests import ConnectionTestAdmin
+from cachesvc.serving.admin.connections import ConnectionAdmin
+from cachesvc.serving.admin.jobs import JobAdmin
+from cachesvc.serving.admin.mining import MiningAdmin
+from cachesvc.serving.admin.models import ModelAdmin
+from cachesvc.serving.admin.overview import OverviewAdmin
+from cachesvc.serving.admin.watching import WatchAdmin
+from cachesvc.serving.agents import AgentServer, TokenHolders, read_join_token
+from cachesvc.serving.batches import Batches
+from cachesvc.serving.ingest import MiningServicer
+from cachesvc.serving.log_cache import LogCacheServicer
+from cachesvc.serving.server import Listen, Server, read_key_pair, socket_path
+
+
+def make_server(parts: Parts) -> Server:
+    """What tasks, operators and readers of this machine call."""
+    config, store, sources = parts.config, parts.store, parts.sources
+    assignments, connections = parts.assignments, parts.connections
+    subscriptions, mining, watch = parts.subscriptions, parts.mining, parts.watch
+    certificate, key = read_key_pair(config.server.tls_certificate_file, config.server.tls_key_file)
+    return Server(
+        Listen(config.server.listen, certificate, key, socket_path(store.path)),
+        LogCacheServicer(
+            store,
+            sources,
+            subscriptions,
+            assignments,
+            Batches(store.reader, config.store.chunk_cache_bytes_max),
+            config.server.progress_interval_s,
+        ),
+        [
+            OverviewAdmin(
+                store,
+                sources,
+                assignments,
+                json.dumps(effective_config(config)),
+                software_version(),
+            ),
+            ConnectionAdmin(connections),
+            ConnectionTestAdmin(
+                lambda name: connections.get(sources.resolve(name).name).config, examine_connection
+            ),
+            JobAdmin(parts.jobs),
+            MiningAdmin(store, sources, assignments, mining, watch),
+            ModelAdmin(store, sources),
+            WatchAdmin(store, sources, assignments, subscriptions, watch, parts.matching),
+            AlarmAdmin(store.catalogue, sources),
+        ],
+        MiningServicer(store, sources, assignments, connections, _reader_settings(config)),
+    )
+
+
+def make_agent_server(parts: Parts) -> AgentServer | None:
+    """What readers of other machines join on, if it is configured."""
+    mining, server = parts.config.mining, parts.config.server
+    if mining.listen is None:
+        return None
+    token = read_join_token(mining.join_token_env, mining.join_token_file, os.environ)
+    key_pair = read_key_pair(server.tls_certificate_file, server.tls_key_file)
+    servicer = MiningServicer(
+        parts.store,
+        parts.sources,
+        parts.assignments,
+        parts.connections,
+        _reader_settings(parts.config),
+        TokenHolders(token),
+    )
+    return AgentServer(mining.listen, *key_pair, servicer)
+
+
+def software_version() -> str:
+    """Of the installed distribution."""
+    try:
+        return version("cachesvc")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _reader_settings(config: Config) -> dict[str, float]:
+    return {
+        "append_window_bytes_max": config.mining.append_window_bytes_max,
+        "batch_records_max": config.mining.batch_records_max,
+        "backfill_share": config.mining.backfill_share,
+    }

@@ -1,0 +1,80 @@
+"""The frame of every command that talks to a service: its options, the call, JSON or a table."""
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import typer
+from google.protobuf.message import Message
+
+from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
+from cachesvc.cli.render import Column, as_dict, show_json, show_table
+from cachesvc.cli.service import Service
+
+M = TypeVar("M", bound=Message)
+_KIND = inspect.Parameter.KEYWORD_ONLY
+_CONTEXT = inspect.Parameter("ctx", _KIND, annotation=typer.Context)
+_COMMON = (
+    inspect.Parameter("address", _KIND, default=None, annotation=Address),
+    inspect.Parameter("ca_file", _KIND, default=None, annotation=CaFile),
+    inspect.Parameter("as_json", _KIND, default=False, annotation=AsJson),
+)
+
+
+def talks_to_service(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that all have; what they say is its first argument.
+
+    A group hands them on to its subcommand, and does its own work only where none is given.
+    """
+    _, *own = inspect.signature(command).parameters.values()
+
+    def frame(
+        ctx: typer.Context, address: Address, ca_file: CaFile, as_json: AsJson, **given: Any
+    ) -> None:
+        settings = common(ctx, address, ca_file, as_json)
+        if ctx.invoked_subcommand is None:
+            command(settings, **given)
+
+    parameters = [_CONTEXT, *(each.replace(kind=_KIND) for each in own), *_COMMON]
+    frame.__name__, frame.__doc__ = command.__name__, command.__doc__
+    frame.__annotations__ = {each.name: each.annotation for each in parameters}
+    frame.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return frame
+
+
+def ask(settings: Common, request: Message) -> Any:
+    """The answer of the service to one request; see ``Service.ask``."""
+    with Service(settings) as service:
+        return service.ask(request)
+
+
+def ask_all(settings: Common, request: Message) -> list[Any]:
+    """All answers to a request whose stream ends by itself."""
+    with Service(settings) as service:
+        return list(service.stream(request))
+
+
+def show_all(
+    settings: Common, found: Iterable[Message], columns: Sequence[Column], nothing: str
+) -> None:
+    """Prints messages as an array, or as a table, or ``nothing`` on stderr instead of that."""
+    if settings.as_json:
+        show_json([as_dict(each) for each in found])
+    else:
+        show_table(found, columns, nothing)
+
+
+def show_one(settings: Common, found: M, show: Callable[[M], None]) -> None:
+    """Prints a message as an object, or as ``show`` does."""
+    if settings.as_json:
+        show_json(as_dict(found))
+    else:
+        show(found)
+
+
+def show_done(settings: Common, fields: dict[str, Any], what: str) -> None:
+    """Prints what was done, as fields or in words."""
+    if settings.as_json:
+        show_json(fields)
+    else:
+        typer.echo(what)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+from cachesvc.log.assignments import Assignments
+from cachesvc.log.sources import Source, Sources
+from cachesvc.model import GapCause, TopicId, TopicLife
+from cachesvc.policy.lives import next_life
+from cachesvc.serving.admin.overview import OverviewAdmin
+from cachesvc.v1 import admin_pb2 as pb
+from tests.support.frames import ORDERS, full_frames
+from tests.unit.log.lookups import FakeLookup, source
+from tests.unit.log.running import append, filled, running
+
+
+class _Needed:
+    """Stands for the assignments; counts how often it is asked."""
+
+    def __init__(self, *topics: str) -> None:
+        self._topics = set(topics)
+        self.asked = 0
+
+    def needed(self, source: Source) -> set[str]:
+        self.asked += 1
+        return self._topics if source.name == ORDERS.connection else set()
+
+
+def test_topics_in_their_present_life(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            await filled(store, full_frames(0, 20, 5))
+            second = next_life(ORDERS.topic_id)
+            await store.lives.put(TopicLife(second, "", GapCause.TOPIC_RECREATED))
+            await append(store, await store.ensure(second.partition(0), 0), full_frames(0, 5, 5))
+            await store.ensure(TopicId(ORDERS.connection, "gone").partition(0), 0)
+            sources = Sources(
+                [
+                    source(FakeLookup(orders=1, items=1), ORDERS.connection),
+                    source(FakeLookup(), "b"),
+                ]
+            )
+            needed = _Needed("orders")
+            overview = OverviewAdmin(store, sources, cast(Assignments, needed), "{}", "1")
+
+            async def topics(**request: str) -> list[tuple[Any, ...]]:
+                asked = pb.ListTopicsRequest(**request)
+                answer = await overview.ListTopics(asked, cast(Any, None))
+                return [
+                    (t.name, t.incarnation, t.needed, [p.log_end_offset for p in t.partitions])
+                    for t in answer.topics
+                ]
+
+            everything = [
+                ("gone", 1, False, [0]),
+                ("items", 1, False, []),
+                ("orders", 2, True, [5]),
+            ]
+            assert await topics() == everything
+            assert needed.asked == 2, "once for each connection, however many topics it has"
+            assert await topics(topic="orders") == [("orders", 2, True, [5])]
+            assert await topics(connection="b") == []
+
+    asyncio.run(run())
