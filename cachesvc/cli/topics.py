@@ -10,7 +10,7 @@ from cachesvc.cli.options import Common, InConnection
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
 from cachesvc.cli.units import show_bytes, show_count
 from cachesvc.v1.admin_pb2 import ListTopicsRequest, ListTopicsResponse, Topic
-from cachesvc.v1.log_cache_pb2 import MiningState, PartitionOffsets
+from cachesvc.v1.log_cache_pb2 import MiningState, OffsetRange, PartitionOffsets
 
 topics_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -85,6 +85,10 @@ def _state(topic: Topic) -> str:
     return f"{state}: {topic.mining_error}" if topic.mining_error else state
 
 
+def _range(found: OffsetRange) -> str:
+    return f"{found.begin_offset} to {found.end_offset}"
+
+
 def _yes_no(value: bool) -> str:
     return "yes" if value else "no"
 
@@ -104,6 +108,8 @@ _TOPIC_COLUMNS = (
 _PARTITION_COLUMNS = (
     Column("partition", lambda p: str(p.partition), number=True),
     Column("log start", lambda p: str(p.log_start_offset), number=True),
+    Column("older ranges", lambda p: ", ".join(map(_range, p.older)) or "-"),
+    Column("backfill", lambda p: _range(p.backfill) if p.HasField("backfill") else "-"),
     Column("log end", lambda p: str(p.log_end_offset), number=True),
     Column(
         "source end",
@@ -112,5 +118,5 @@ _PARTITION_COLUMNS = (
     ),
     Column("mining lag", lambda p: show_count(mining_lag(p)), number=True),
     Column("state", lambda p: enum_name(MiningState, p.mining_state)),
-    Column("error", lambda p: p.mining_error),
+    Column("error", lambda p: p.mining_error or p.backfill_error),
 )

@@ -80,7 +80,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
             source = self._sources.resolve(request.connection)
             logs = await self._logs(source, request.topic)
             for log in logs:
-                offsets = views.partition_offsets(log)
+                offsets = views.partition_offsets(log, self._store)
                 if request.HasField("timestamp_ms"):
                     at = convert.timestamp("timestamp_ms", request.timestamp_ms)
                     found = await self._store.reader.offset_at(log, at)

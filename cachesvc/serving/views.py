@@ -4,11 +4,15 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.subscriptions import Subscription
 from cachesvc.model import PartitionId
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.v1 import log_cache_pb2 as pb
 
 
-def partition_offsets(log: PartitionLog) -> pb.PartitionOffsets:
-    """Where a partition's log begins and ends, and what mining does."""
+def partition_offsets(log: PartitionLog, store: LogStore) -> pb.PartitionOffsets:
+    """Where a partition's log begins and ends, what there is below it, and what mining does."""
+    below = [each for each in store.stretches.below(log.id) if not each.blank]
+    growing = store.backfill.growing(log.id)
+    wanted = store.backfill.wanted(log.id)
     return pb.PartitionOffsets(
         topic=log.id.topic,
         partition=log.id.partition,
@@ -18,7 +22,14 @@ def partition_offsets(log: PartitionLog) -> pb.PartitionOffsets:
         source_high_watermark=log.source.high_watermark,
         mining_state=int(log.source.state),  # type: ignore[arg-type]
         mining_error=log.source.error,
+        older=[_range(OffsetRange(each.log_start_offset, each.log_end_offset)) for each in below],
+        backfill=_range(wanted) if wanted is not None else None,
+        backfill_error=growing.source.error if growing is not None else "",
     )
+
+
+def _range(found: OffsetRange) -> pb.OffsetRange:
+    return pb.OffsetRange(begin_offset=found.begin, end_offset=found.end)
 
 
 def subscription(found: Subscription, store: LogStore) -> pb.Subscription:

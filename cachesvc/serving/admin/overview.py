@@ -101,7 +101,7 @@ class OverviewAdmin:
         for name in sorted(cached | set(source.topics)):
             if named in ("", name):
                 topic = self._store.topic_id(source.name, name)
-                yield views.topic(topic, logs.get(topic, []), needed=name in needed)
+                yield views.topic(topic, logs.get(topic, []), self._store, needed=name in needed)
 
     async def ListSegments(
         self, request: pb.ListSegmentsRequest, context: Context
@@ -146,7 +146,7 @@ class OverviewAdmin:
 
     def _logs(self, connection: str, topic: str) -> list[PartitionLog]:
         names = {source.name for source in self._chosen(connection)}
-        cached = [log for log in self._store.all() if log.id.connection in names]
+        cached = [log for log in self._store.every() if log.id.connection in names]
         if not topic:
             return cached
         found = [log for log in cached if log.id.topic == topic]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import JournalEntry, PartitionLog
 from cachesvc.log.readers import JoinedReader
 from cachesvc.model import MiningState, PartitionId, Segment, TopicId
@@ -46,11 +47,14 @@ def topic_state(logs: Sequence[PartitionLog], *, needed: bool) -> tuple[MiningSt
     return MiningState.STARTING if needed else MiningState.IDLE, ""
 
 
-def topic(topic_id: TopicId, logs: Sequence[PartitionLog], *, needed: bool) -> pb.Topic:
+def topic(
+    topic_id: TopicId, logs: Sequence[PartitionLog], store: LogStore, *, needed: bool
+) -> pb.Topic:
     """A topic and what is cached of it."""
     state, error = topic_state(logs, needed=needed)
-    segments = [segment for log in logs for segment in log.segments]
-    journals = [entry for log in logs for entry in log.journals]
+    all_logs = [each for log in logs for each in store.stretches.of(log.id)]
+    segments = [segment for log in all_logs for segment in log.segments]
+    journals = [entry for log in all_logs for entry in log.journals]
     open_journals = [entry for entry in journals if not entry.sealed]
     return pb.Topic(
         connection=topic_id.connection,
@@ -59,7 +63,7 @@ def topic(topic_id: TopicId, logs: Sequence[PartitionLog], *, needed: bool) -> p
         needed=needed,
         mining_state=int(state),  # type: ignore[arg-type]
         mining_error=error,
-        partitions=[partition_offsets(log) for log in logs],
+        partitions=[partition_offsets(log, store) for log in logs],
         segment_count=len(segments),
         segment_bytes=sum(segment.bytes for segment in segments),
         journal_bytes=sum(entry.bytes for entry in journals),

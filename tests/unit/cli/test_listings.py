@@ -50,11 +50,26 @@ def test_one_topic(run: Run, service: FakeService) -> None:
     assert "connection:  main" in result.stdout
     table = lines(result.stdout.partition("\n\n")[2])
     assert table[1:] == [
-        ["0", "10", "110", "120", "10", "MINING"],
-        ["1", "10", "110", "-", "-", "MINING"],
+        ["0", "10", "-", "-", "110", "120", "10", "MINING"],
+        ["1", "10", "-", "-", "110", "-", "-", "MINING"],
     ]
     assert service.requests == [admin.ListTopicsRequest(topic="orders")]
     assert json.loads(run("topics", "show", "orders", "--json").stdout)["name"] == "orders"
+
+
+def test_what_is_cached_below_the_log_and_what_is_mined_of_it(
+    run: Run, service: FakeService
+) -> None:
+    found = topic()
+    for begin, end in ((0, 3), (5, 6)):
+        found.partitions[0].older.add(begin_offset=begin, end_offset=end)
+    found.partitions[0].backfill.CopyFrom(log_cache.OffsetRange(begin_offset=3, end_offset=5))
+    found.partitions[0].backfill_error = "no broker answers"
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[found]))
+    result = run("topics", "show", "orders")
+    assert "0 to 3, 5 to 6" in result.stdout
+    assert "3 to 5" in result.stdout
+    assert "no broker answers" in result.stdout
 
 
 def test_a_topic_of_several_connections_wants_one_named(run: Run, service: FakeService) -> None:

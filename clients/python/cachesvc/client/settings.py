@@ -42,7 +42,7 @@ class GapPolicy(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Earliest:
-    """Start at the log start of each partition."""
+    """Start at the lowest offset of each partition that the cache or the source has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class PartitionOffsets(msgspec.Struct, frozen=True):
         topic: Kafka's topic name.
         partition: Its number.
         incarnation: Which life of a topic of that name.
-        log_start_offset: The lowest offset still cached.
+        log_start_offset: The lowest offset from which on everything is cached.
         log_end_offset: The next offset the cache will accept.
         source_high_watermark: Kafka's last readable offset + 1; None while it was not asked yet.
         offset_at_timestamp: The first cached offset whose timestamp is not before the one asked

@@ -324,7 +324,7 @@ class ListOffsetsResponse(_message.Message):
     def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionOffsets, _Mapping]]] = ...) -> None: ...
 
 class PartitionOffsets(_message.Message):
-    __slots__ = ("topic", "partition", "incarnation", "log_start_offset", "log_end_offset", "source_high_watermark", "offset_at_timestamp", "mining_state", "mining_error")
+    __slots__ = ("topic", "partition", "incarnation", "log_start_offset", "log_end_offset", "source_high_watermark", "offset_at_timestamp", "mining_state", "mining_error", "older", "backfill", "backfill_error")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -334,6 +334,9 @@ class PartitionOffsets(_message.Message):
     OFFSET_AT_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     MINING_STATE_FIELD_NUMBER: _ClassVar[int]
     MINING_ERROR_FIELD_NUMBER: _ClassVar[int]
+    OLDER_FIELD_NUMBER: _ClassVar[int]
+    BACKFILL_FIELD_NUMBER: _ClassVar[int]
+    BACKFILL_ERROR_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     incarnation: int
@@ -343,7 +346,18 @@ class PartitionOffsets(_message.Message):
     offset_at_timestamp: int
     mining_state: MiningState
     mining_error: str
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., offset_at_timestamp: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ...) -> None: ...
+    older: _containers.RepeatedCompositeFieldContainer[OffsetRange]
+    backfill: OffsetRange
+    backfill_error: str
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., offset_at_timestamp: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ..., older: _Optional[_Iterable[_Union[OffsetRange, _Mapping]]] = ..., backfill: _Optional[_Union[OffsetRange, _Mapping]] = ..., backfill_error: _Optional[str] = ...) -> None: ...
+
+class OffsetRange(_message.Message):
+    __slots__ = ("begin_offset", "end_offset")
+    BEGIN_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    begin_offset: int
+    end_offset: int
+    def __init__(self, begin_offset: _Optional[int] = ..., end_offset: _Optional[int] = ...) -> None: ...
 
 class Subscription(_message.Message):
     __slots__ = ("name", "connection", "topics", "topic_expression", "mode", "epoch", "connected", "full_sync_done", "created_ms", "committed_ms", "partitions", "lag", "gap_policy")
