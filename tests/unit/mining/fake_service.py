@@ -49,6 +49,8 @@ class FakeService(mining_pb2_grpc.MiningServicer):
 
     Attributes:
         logs: What was appended, by topic and partition.
+        older: Ranges to be mined beside the tail, by topic and partition.
+        backfills: What was appended of them.
         topics: What is assigned: topic to epoch and partitions.
         held: While set, appends are accepted but not answered.
         refuse: Answers an append with a reason instead, if it returns one.
@@ -69,12 +71,15 @@ class FakeService(mining_pb2_grpc.MiningServicer):
             **settings,
         }
         self.logs: defaultdict[tuple[str, int], FakeLog] = defaultdict(FakeLog)
+        self.older: dict[tuple[str, int], tuple[int, int]] = {}
+        self.backfills: defaultdict[tuple[str, int], FakeLog] = defaultdict(FakeLog)
         self.topics: dict[str, tuple[int, Sequence[int]]] = {}
         self.answering = asyncio.Event()
         self.answering.set()
         self.refuse: Callable[[pb.AppendRequest], str] = lambda append: ""
         self.joins: list[pb.JoinRequest] = []
         self.reports: dict[tuple[str, int], pb.PartitionReport] = {}
+        self.backfill_reports: dict[tuple[str, int], pb.PartitionReport] = {}
         self.source_error = ""
         self.refused: list[str] = []
         self._joined: list[asyncio.Queue[pb.JoinResponse]] = []
@@ -110,11 +115,15 @@ class FakeService(mining_pb2_grpc.MiningServicer):
             topic = response.topics.add(topic=name, incarnation=1, epoch=epoch)
             for number in numbers:
                 log = self.logs[name, number]
-                topic.partitions.add(
+                row = topic.partitions.add(
                     partition=number,
                     resume_offset=log.end_offset,
                     leader_epoch=log.leader_epoch,
                 )
+                if (name, number) in self.older:
+                    row.backfill.begin_offset, row.backfill.end_offset = self.older[name, number]
+                    begin = row.backfill.begin_offset
+                    self.backfills.setdefault((name, number), FakeLog(begin))
         return response
 
     # Mining
@@ -142,7 +151,10 @@ class FakeService(mining_pb2_grpc.MiningServicer):
     async def _listen(self, requests: AsyncIterator[pb.JoinRequest]) -> None:
         async for request in requests:
             self.source_error = request.source_error
-            self.reports = {(r.topic, r.partition): r for r in request.partitions}
+            tail = [report for report in request.partitions if not report.backfill]
+            older = [report for report in request.partitions if report.backfill]
+            self.reports = {(r.topic, r.partition): r for r in tail}
+            self.backfill_reports = {(r.topic, r.partition): r for r in older}
 
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Any) -> None:  # noqa: N802
         answers: asyncio.Queue[pb.AppendResponse] = asyncio.Queue()
@@ -160,7 +172,8 @@ class FakeService(mining_pb2_grpc.MiningServicer):
             await context.write(answer)
 
     def _take(self, append: pb.AppendRequest) -> pb.AppendResponse:
-        log = self.logs[append.topic, append.partition]
+        logs = self.backfills if append.backfill else self.logs
+        log = logs[append.topic, append.partition]
         refused = self.refuse(append)
         epoch, _ = self.topics.get(append.topic, (0, ()))
         if not refused and append.epoch != epoch:

@@ -78,6 +78,8 @@ class FakeSource:
 
     def __init__(self, *, large: bool = False) -> None:
         self.error = ""
+        self.older: FakeSource | None = None
+        """What the same reader mines older ranges from."""
         self.batch_records = 100
         self.leader_epoch = UNKNOWN_EPOCH
         self.large = large

@@ -44,6 +44,7 @@ def play(
 
     async def stage() -> None:
         fake, source = service(), FakeSource(large=large)
+        source.older = FakeSource(large=large)
         async with serving(fake, tmp_path) as address:
             reader = asyncio.ensure_future(
                 run_reader(
@@ -53,7 +54,10 @@ def play(
                         connection="default",
                         **{"report_interval_s": 0.02, "flush_timeout_s": 0.3, **settings},
                     ),
-                    MakeSources(lambda connection: source.begin_again()),
+                    MakeSources(
+                        lambda connection: source.begin_again(),
+                        lambda connection: (source.older or source).begin_again(),
+                    ),
                 )
             )
             try:
