@@ -4,8 +4,6 @@ The process that opens it owns the directory until it ends.
 """
 
 import asyncio
-import fcntl
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from cachesvc.errors import PreconditionFailed, StoreLocked, StoreUnwritable
+from cachesvc.errors import StoreUnwritable
 from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
@@ -22,10 +20,12 @@ from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.lives import TopicLives
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.mending import Mending
-from cachesvc.log.partition_log import InJournal, JournalEntry, PartitionLog
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.places import InJournal, JournalEntry
 from cachesvc.log.reading import LogReader
 from cachesvc.log.recovery import recover_partition
 from cachesvc.log.sealing import Sealer
+from cachesvc.log.store_lock import lock_directory
 from cachesvc.log.stretches import Stretches
 from cachesvc.log.writer import LogWriter
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
@@ -120,7 +120,7 @@ class LogStore:
             DamagedFile: The catalogue cannot be read.
             PreconditionFailed: The directory cannot be made or written.
         """
-        lock = _lock_directory(settings.path)
+        lock = lock_directory(settings.path)
         try:
             store = cls(settings, lock)
         except BaseException:
@@ -330,30 +330,3 @@ class LogStore:
 
 def _put_lost(partition: PartitionId, lost: LostRange, now_ms: int, port: Catalogue) -> None:
     port.put_lost(partition, lost, now_ms)
-
-
-def _lock_directory(path: Path) -> IO[str]:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / layout.LOCK).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise PreconditionFailed(
-            f"the store {path} cannot be used: {error}; name a directory that this user may write",
-            reason="STORE_UNUSABLE",
-            metadata={"path": path},
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        lock.close()
-        raise StoreLocked(
-            f"the store {path} is in use by process {owner}; end that service first, or name "
-            "another directory",
-            metadata={"path": path, "pid": owner},
-        ) from error
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock

@@ -17,7 +17,8 @@ from pathlib import Path
 from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.places import JournalEntry
 from cachesvc.log.stretches import Stretches
 from cachesvc.model import PartitionId
 from cachesvc.policy.coverage import Coverage, OffsetRange

@@ -12,65 +12,14 @@ Invariants:
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from cachesvc.errors import DataLoss
+from cachesvc.log.places import InJournal, InMemory, InSegment, JournalEntry, Place
+from cachesvc.log.recent_frames import RecentFrames
 from cachesvc.model import GapCause, LostRange, MiningState, PartitionId, Segment
 from cachesvc.store.frames import Frame
-from cachesvc.store.journal import JournalFile, JournalIndex
-
-
-@dataclass(slots=True)
-class JournalEntry:
-    """A journal of the partition.
-
-    Attributes:
-        path: The file.
-        base_offset: Begin of its range.
-        end_offset: End of its range; follows the appends while it is active.
-        bytes: Size of the file; follows the appends while it is active.
-        created_ms: When it was begun.
-        index: Its chunks; None until somebody reads a journal that was sealed before this start.
-        file: Open for appends; None once it is sealed.
-        sealed: Whether its segment is live; it is then only kept for fast reading.
-        damaged: Whether a read found damage, so that it has to be sealed as far as it is whole.
-    """
-
-    path: Path
-    base_offset: int
-    end_offset: int
-    bytes: int
-    created_ms: int
-    index: JournalIndex | None = None
-    file: JournalFile | None = None
-    sealed: bool = False
-    damaged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class InMemory:
-    """The frames that begin with the one that covers the offset."""
-
-    frames: list[Frame]
-
-
-@dataclass(frozen=True, slots=True)
-class InJournal:
-    """The offset lies in this journal."""
-
-    journal: JournalEntry
-
-
-@dataclass(frozen=True, slots=True)
-class InSegment:
-    """The offset lies in this segment."""
-
-    segment: Segment
-
-
-Place = InMemory | InJournal | InSegment
 
 
 @dataclass(slots=True)
@@ -294,52 +243,6 @@ class PartitionLog:
         """Whether reading at ``offset`` needs no disk; true at the log's end."""
         return offset >= self.log_end_offset or self.recent.covers(offset)
 
-    def bytes_behind(self, offset: int) -> int:
-        """Estimate of the encoded bytes between ``offset`` and the log's end."""
-        total = 0
-        covered = self.log_end_offset
-        for entry in reversed(self.journals):
-            if entry.end_offset <= offset:
-                return total
-            before = entry.index.bytes_before(offset) if entry.index else 0
-            total += entry.bytes - (before if entry.base_offset < offset else 0)
-            covered = entry.base_offset
-        for segment in reversed(self.segments):
-            if segment.end_offset <= offset:
-                break
-            end = min(segment.end_offset, covered)
-            span = segment.end_offset - segment.base_offset
-            if end > max(segment.base_offset, offset):
-                part = end - max(segment.base_offset, offset)
-                total += segment.bytes * part // max(1, span)
-        return total
-
-    def timestamp_at(self, offset: int) -> int | None:
-        """About when the record at ``offset`` was made; None where nobody knows without reading."""
-        if offset >= self.log_end_offset:
-            return None
-        frames = self.recent.since(offset)
-        if frames:
-            return frames[0].min_timestamp_ms or None
-        for entry in reversed(self.journals):
-            if entry.base_offset <= offset < entry.end_offset and entry.index is not None:
-                chunks = entry.index.chunks
-                return (
-                    chunks[entry.index.locate(offset)].min_timestamp_ms or None if chunks else None
-                )
-        found = bisect_right(self.segments, offset, key=lambda segment: segment.base_offset) - 1
-        return self.segments[found].min_timestamp_ms or None if found >= 0 else None
-
-    @property
-    def newest_timestamp_ms(self) -> int | None:
-        """The largest timestamp of the newest cached records; None in an empty log."""
-        newest = max((frame.max_timestamp_ms for frame in self.recent.tail(16)), default=0)
-        for entry in reversed(self.journals[-1:]):
-            newest = max(newest, entry.index.max_timestamp_ms if entry.index else 0)
-        if not newest and self.segments:
-            newest = self.segments[-1].max_timestamp_ms
-        return newest or None
-
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Calls ``listener`` when the log's ends or its mining state change; it must not wait."""
         self._listeners.add(listener)
@@ -352,69 +255,3 @@ class PartitionLog:
         """Tells everybody who listens."""
         for listener in self._listeners:
             listener()
-
-
-_DROPPED = Frame(0, 0, 0, 0, 0, 0, 0, b"")
-"""Stands where a frame was, so that its bytes are free at once."""
-
-
-@dataclass(slots=True)
-class RecentFrames:
-    """The newest frames of a partition, contiguous, oldest first."""
-
-    _frames: list[Frame] = field(default_factory=list)
-    _bases: list[int] = field(default_factory=list)
-    _dropped: int = 0
-
-    def add(self, frame: Frame) -> None:
-        """Enters the newest frame."""
-        self._frames.append(frame)
-        self._bases.append(frame.base_offset)
-
-    def drop_oldest(self) -> Frame:
-        """Removes the oldest frame; amortised constant time."""
-        frame = self._frames[self._dropped]
-        self._frames[self._dropped] = _DROPPED
-        self._dropped += 1
-        if self._dropped > 64 and self._dropped * 2 > len(self._frames):
-            del self._frames[: self._dropped], self._bases[: self._dropped]
-            self._dropped = 0
-        return frame
-
-    def covers(self, offset: int) -> bool:
-        """Whether the frame that covers ``offset`` is here."""
-        return self._dropped < len(self._bases) and offset >= self._bases[self._dropped]
-
-    def since(self, offset: int, limit: int = 256) -> list[Frame]:
-        """At most ``limit`` frames from the one that covers ``offset`` on; empty if it is not."""
-        if not self.covers(offset):
-            return []
-        first = bisect_right(self._bases, offset, lo=self._dropped) - 1
-        if offset >= self._frames[first].end_offset:
-            return []
-        return self._frames[first : first + limit]
-
-    def tail(self, count: int) -> Iterator[Frame]:
-        """The newest ``count`` frames."""
-        return iter(self._frames[max(self._dropped, len(self._frames) - count) :])
-
-    def __len__(self) -> int:
-        return len(self._frames) - self._dropped
-
-
-def first_candidate(log: PartitionLog, timestamp_ms: int) -> int:
-    """An offset from which to look for the first record at or after ``timestamp_ms``.
-
-    Everything before it is older, as far as sizes kept in memory can tell; timestamps need not rise
-    with offsets, so this looks for the first file whose largest timestamp is not before it.
-    """
-    for segment in log.segments:
-        if segment.max_timestamp_ms >= timestamp_ms and segment.end_offset > log.log_start_offset:
-            return max(segment.base_offset, log.log_start_offset)
-    for entry in log.journals:
-        if entry.end_offset <= log.sealed_end_offset or entry.index is None:
-            continue
-        found = [n for n, t in enumerate(entry.index.max_timestamps_ms) if t >= timestamp_ms]
-        if found:
-            return max(entry.index.chunks[found[0]].base_offset, log.log_start_offset)
-    return log.log_end_offset

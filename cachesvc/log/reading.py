@@ -14,13 +14,9 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from cachesvc.errors import DamagedFile, DataLoss, StoreUnreadable
-from cachesvc.log.partition_log import (
-    InJournal,
-    InMemory,
-    JournalEntry,
-    PartitionLog,
-    first_candidate,
-)
+from cachesvc.log.estimates import first_candidate
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.places import InJournal, InMemory, JournalEntry
 from cachesvc.log.shared_cache import SharedCache
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import recoding, segments

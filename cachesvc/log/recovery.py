@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cachesvc.errors import DamagedFile
-from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.places import JournalEntry
 from cachesvc.log.stretches import contiguous, sealed_stretch
 from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange

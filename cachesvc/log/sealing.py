@@ -16,7 +16,8 @@ from pathlib import Path
 from cachesvc.errors import DamagedFile, PreconditionFailed
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.places import JournalEntry
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.segments import seal_journal
 

@@ -11,7 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.places import JournalEntry
 from cachesvc.model import MiningState, PartitionId, Segment
 
 

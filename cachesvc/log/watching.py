@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cachesvc.errors import PreconditionFailed
 from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.estimates import bytes_behind, newest_timestamp_ms, timestamp_at
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import TopicId
 from cachesvc.policy.throughput import Counts, Meter, Tally
@@ -83,8 +84,8 @@ class MiningWatch:
         meter = self._meters.get(topic) or Meter()
         counts = self._counts.get(topic, Counts())
         lags = [log.mining_lag for log in logs if log.mining_lag is not None]
-        firsts = [log.timestamp_at(log.log_start_offset) for log in logs]
-        lasts = [log.newest_timestamp_ms for log in logs]
+        firsts = [timestamp_at(log, log.log_start_offset) for log in logs]
+        lasts = [newest_timestamp_ms(log) for log in logs]
         return Activity(
             meter.records_10s.per_s(now_s),
             meter.bytes_10s.per_s(now_s),
@@ -125,7 +126,7 @@ def mining_lag_s(log: PartitionLog, now_ms: int) -> float | None:
     """Age of the newest record of a partition that is behind; None where that is not known."""
     if not log.mining_lag:
         return None if log.mining_lag is None else 0.0
-    newest = log.newest_timestamp_ms
+    newest = newest_timestamp_ms(log)
     return None if newest is None else max(0.0, (now_ms - newest) / 1000)
 
 
@@ -134,4 +135,4 @@ def mining_lag_bytes(log: PartitionLog) -> int:
     span = log.log_end_offset - log.log_start_offset
     if not log.mining_lag or not span:
         return 0
-    return log.bytes_behind(log.log_start_offset) * log.mining_lag // span
+    return bytes_behind(log, log.log_start_offset) * log.mining_lag // span

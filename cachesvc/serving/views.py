@@ -1,5 +1,6 @@
 """Messages that show the state of logs and subscriptions."""
 
+from cachesvc.log.estimates import bytes_behind, newest_timestamp_ms, timestamp_at
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.subscriptions import Subscription
@@ -64,11 +65,11 @@ def lag(log: PartitionLog, offset: int) -> pb.Lag:
     records = max(0, log.log_end_offset - offset)
     if not records:
         return pb.Lag()
-    newest, next_read = log.newest_timestamp_ms, log.timestamp_at(offset)
+    newest, next_read = newest_timestamp_ms(log), timestamp_at(log, offset)
     seconds = 0.0
     if newest is not None and next_read is not None:
         seconds = max(0.0, (newest - next_read) / 1000)
-    return pb.Lag(records=records, bytes=log.bytes_behind(offset), seconds=seconds)
+    return pb.Lag(records=records, bytes=bytes_behind(log, offset), seconds=seconds)
 
 
 def _position(partition: PartitionId, offset: int) -> pb.Position:

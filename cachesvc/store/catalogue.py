@@ -7,7 +7,7 @@ those of tables that are a subject of their own beside it.
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -21,12 +21,10 @@ from cachesvc.model import (
     GapPolicy,
     Mode,
     PartitionId,
-    Segment,
-    TopicId,
 )
-from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.epoch_tables import EpochTables
-from cachesvc.store.life_tables import LifeTables, key_of
+from cachesvc.store.life_tables import LifeTables
+from cachesvc.store.manifest_tables import ManifestTables
 from cachesvc.store.mining_tables import MiningTables
 from cachesvc.store.model_tables import ModelTables
 from cachesvc.store.ports import (
@@ -37,14 +35,13 @@ from cachesvc.store.ports import (
     SubscriptionRecord,
 )
 from cachesvc.store.record_schema import FORMAT_VERSION
-from cachesvc.store.segments import data_paths
 from cachesvc.store.statements import load_statements
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
 _QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
 
 
-class DuckDBCatalogue(MiningTables, LifeTables):
+class DuckDBCatalogue(ManifestTables, MiningTables, LifeTables):
     """``ports.Catalogue`` in one DuckDB file; see there for the contract.
 
     Raises:
@@ -110,100 +107,6 @@ class DuckDBCatalogue(MiningTables, LifeTables):
             raise
         with _failures():
             self._connection.commit()
-
-    # Manifest
-
-    def list_partitions(self) -> dict[PartitionId, int]:
-        return {PartitionId(*row[:4]): row[4] for row in self._run("list_partitions")}
-
-    def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
-        with self._transaction():
-            self._run("put_partition", *key_of(partition), log_start_offset)
-            self._run("put_mined_from", *key_of(partition), log_start_offset)
-
-    def list_mined_from(self) -> dict[PartitionId, int]:
-        return {PartitionId(*row[:4]): row[4] for row in self._run("list_mined_from")}
-
-    def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
-        rows = self._run("raise_epoch", topic.connection, topic.topic, topic.incarnation, now_ms)
-        return int(rows[0][0])
-
-    def list_segments(self) -> list[Segment]:
-        return [Segment(PartitionId(*row[:4]), *row[4:]) for row in self._run("list_segments")]
-
-    def replace_segments(
-        self, removed: Sequence[Segment], added: Sequence[Segment], now_ms: int
-    ) -> None:
-        with self._transaction():
-            self._retire(removed, now_ms)
-            self._insert(added)
-
-    def expire_segments(
-        self, removed: Sequence[Segment], log_starts: Mapping[PartitionId, int], now_ms: int
-    ) -> None:
-        with self._transaction():
-            self._retire(removed, now_ms)
-            self._put_starts(log_starts)
-
-    def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
-        found: dict[PartitionId, list[OffsetRange]] = {}
-        for *identity, begin, end in self._run("list_damaged"):
-            found.setdefault(PartitionId(*identity), []).append(OffsetRange(begin, end))
-        return found
-
-    def put_damaged(
-        self,
-        partition: PartitionId,
-        holes: Sequence[OffsetRange],
-        whole: Sequence[Segment],
-        log_starts: Mapping[PartitionId, int],
-        now_ms: int,
-    ) -> None:
-        with self._transaction():
-            self._insert(whole)
-            for hole in holes:
-                self._run("put_damaged", *key_of(partition), hole.begin, hole.end, now_ms)
-            self._put_starts(log_starts)
-
-    def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
-        self._run("delete_damaged", *key_of(partition), hole.begin)
-
-    def _insert(self, segments: Sequence[Segment]) -> None:
-        for segment in segments:
-            self._run(
-                "insert_segment",
-                *key_of(segment.partition),
-                segment.base_offset,
-                segment.end_offset,
-                segment.record_count,
-                segment.bytes,
-                segment.min_timestamp_ms,
-                segment.max_timestamp_ms,
-                segment.created_ms,
-                segment.level,
-                segment.path,
-                segment.reject_count,
-                segment.rejects_path,
-                segment.backfilled_ms,
-            )
-
-    def _put_starts(self, log_starts: Mapping[PartitionId, int]) -> None:
-        for partition, log_start_offset in log_starts.items():
-            self._run("put_partition", *key_of(partition), log_start_offset)
-
-    def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
-        for segment in segments:
-            self._run("delete_segment", segment.path)
-            for path in data_paths(segment):
-                self._run("insert_retired", path.as_posix(), now_ms)
-
-    def list_retired(self) -> dict[str, int]:
-        return dict(self._run("list_retired"))
-
-    def forget_retired(self, paths: Iterable[str]) -> None:
-        with self._transaction():
-            for path in paths:
-                self._run("delete_retired", path)
 
     # Subscriptions
 

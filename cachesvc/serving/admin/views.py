@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.partition_log import JournalEntry, PartitionLog
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.places import JournalEntry
 from cachesvc.log.readers import JoinedReader
 from cachesvc.model import MiningState, PartitionId, Segment, TopicId
 from cachesvc.serving.ports import JobProgress, JobState

@@ -9,14 +9,9 @@ from pathlib import Path
 import pytest
 
 from cachesvc.errors import DataLoss
-from cachesvc.log.partition_log import (
-    InJournal,
-    InMemory,
-    InSegment,
-    JournalEntry,
-    PartitionLog,
-    first_candidate,
-)
+from cachesvc.log.estimates import bytes_behind, first_candidate, newest_timestamp_ms, timestamp_at
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.places import InJournal, InMemory, InSegment, JournalEntry
 from cachesvc.model import Segment
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, JournalIndex
@@ -127,18 +122,18 @@ def test_an_empty_log_may_begin_anywhere() -> None:
 def test_bytes_behind_are_those_of_the_files_behind() -> None:
     open_ = entry([full_frame(20, 40)])
     log = log_of([segment(0, 10, 1_000), segment(10, 20, 3_000)], [open_])
-    assert log.bytes_behind(40) == 0
-    assert log.bytes_behind(20) == open_.bytes
-    assert log.bytes_behind(10) == 3_000 + open_.bytes
-    assert log.bytes_behind(15) == 1_500 + open_.bytes
-    assert log.bytes_behind(0) == 4_000 + open_.bytes
+    assert bytes_behind(log, 40) == 0
+    assert bytes_behind(log, 20) == open_.bytes
+    assert bytes_behind(log, 10) == 3_000 + open_.bytes
+    assert bytes_behind(log, 15) == 1_500 + open_.bytes
+    assert bytes_behind(log, 0) == 4_000 + open_.bytes
 
 
 def test_bytes_behind_count_a_range_once_where_two_files_have_it() -> None:
     warm = entry([full_frame(10, 20)], sealed=True)
     log = log_of([segment(0, 10, 1_000), segment(10, 20, 3_000)], [warm])
-    assert log.bytes_behind(10) == warm.bytes
-    assert log.bytes_behind(0) == 1_000 + warm.bytes
+    assert bytes_behind(log, 10) == warm.bytes
+    assert bytes_behind(log, 0) == 1_000 + warm.bytes
 
 
 def test_bytes_behind_never_rise_with_the_offset() -> None:
@@ -146,7 +141,7 @@ def test_bytes_behind_never_rise_with_the_offset() -> None:
     log = log_of(
         [segment(0, 10, 999), segment(10, 20, 777)], [unknown, entry(full_frames(20, 60, 3))]
     )
-    behind = [log.bytes_behind(offset) for offset in range(61)]
+    behind = [bytes_behind(log, offset) for offset in range(61)]
     assert behind == sorted(behind, reverse=True)
     assert behind[-1] == 0
 
@@ -154,25 +149,25 @@ def test_bytes_behind_never_rise_with_the_offset() -> None:
 def test_tells_about_when_a_record_was_made() -> None:
     frames = full_frames(30, 40, 5)
     log = log_of([segment(0, 10), segment(10, 20)], [entry(full_frames(20, 40, 5))], frames[1:])
-    assert log.timestamp_at(0) == log.timestamp_at(9) == NOW_MS
-    assert log.timestamp_at(10) == NOW_MS + 10
-    assert log.timestamp_at(22) == NOW_MS + 20  # the chunk's begin
-    assert log.timestamp_at(37) == NOW_MS + 35
-    assert log.timestamp_at(40) is None
-    assert log.newest_timestamp_ms == NOW_MS + 39
+    assert timestamp_at(log, 0) == timestamp_at(log, 9) == NOW_MS
+    assert timestamp_at(log, 10) == NOW_MS + 10
+    assert timestamp_at(log, 22) == NOW_MS + 20  # the chunk's begin
+    assert timestamp_at(log, 37) == NOW_MS + 35
+    assert timestamp_at(log, 40) is None
+    assert newest_timestamp_ms(log) == NOW_MS + 39
 
 
 def test_nobody_knows_when_an_empty_log_was_written() -> None:
     log = PartitionLog(ORDERS, 7)
-    assert log.timestamp_at(7) is None
-    assert log.newest_timestamp_ms is None
+    assert timestamp_at(log, 7) is None
+    assert newest_timestamp_ms(log) is None
 
 
 def test_the_newest_time_comes_from_wherever_there_is_one() -> None:
-    assert log_of([segment(0, 10)], []).newest_timestamp_ms == NOW_MS + 9
-    assert log_of([], [entry([full_frame(0, 10)])]).newest_timestamp_ms == NOW_MS + 9
+    assert newest_timestamp_ms(log_of([segment(0, 10)], [])) == NOW_MS + 9
+    assert newest_timestamp_ms(log_of([], [entry([full_frame(0, 10)])])) == NOW_MS + 9
     unknown = entry([full_frame(0, 10)], sealed=True, known=False)
-    assert log_of([segment(0, 10)], [unknown]).newest_timestamp_ms == NOW_MS + 9
+    assert newest_timestamp_ms(log_of([segment(0, 10)], [unknown])) == NOW_MS + 9
 
 
 def test_looks_for_a_time_in_the_first_file_that_may_have_it() -> None:

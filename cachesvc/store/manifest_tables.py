@@ -1,0 +1,113 @@
+"""The part of the DuckDB catalogue that keeps partitions, the manifest and what is damaged."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from cachesvc.model import PartitionId, Segment, TopicId
+from cachesvc.policy.coverage import OffsetRange
+from cachesvc.store.life_tables import key_of
+from cachesvc.store.segments import data_paths
+
+
+class ManifestTables:
+    """Statements on partitions and segments, for a catalogue that can run statements."""
+
+    @abstractmethod
+    def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]: ...
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[None]: ...
+
+    def list_partitions(self) -> dict[PartitionId, int]:
+        return {PartitionId(*row[:4]): row[4] for row in self._run("list_partitions")}
+
+    def put_partition(self, partition: PartitionId, log_start_offset: int) -> None:
+        with self._transaction():
+            self._run("put_partition", *key_of(partition), log_start_offset)
+            self._run("put_mined_from", *key_of(partition), log_start_offset)
+
+    def list_mined_from(self) -> dict[PartitionId, int]:
+        return {PartitionId(*row[:4]): row[4] for row in self._run("list_mined_from")}
+
+    def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
+        rows = self._run("raise_epoch", topic.connection, topic.topic, topic.incarnation, now_ms)
+        return int(rows[0][0])
+
+    def list_segments(self) -> list[Segment]:
+        return [Segment(PartitionId(*row[:4]), *row[4:]) for row in self._run("list_segments")]
+
+    def replace_segments(
+        self, removed: Sequence[Segment], added: Sequence[Segment], now_ms: int
+    ) -> None:
+        with self._transaction():
+            self._retire(removed, now_ms)
+            self._insert(added)
+
+    def expire_segments(
+        self, removed: Sequence[Segment], log_starts: Mapping[PartitionId, int], now_ms: int
+    ) -> None:
+        with self._transaction():
+            self._retire(removed, now_ms)
+            self._put_starts(log_starts)
+
+    def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
+        found: dict[PartitionId, list[OffsetRange]] = {}
+        for *identity, begin, end in self._run("list_damaged"):
+            found.setdefault(PartitionId(*identity), []).append(OffsetRange(begin, end))
+        return found
+
+    def put_damaged(
+        self,
+        partition: PartitionId,
+        holes: Sequence[OffsetRange],
+        whole: Sequence[Segment],
+        log_starts: Mapping[PartitionId, int],
+        now_ms: int,
+    ) -> None:
+        with self._transaction():
+            self._insert(whole)
+            for hole in holes:
+                self._run("put_damaged", *key_of(partition), hole.begin, hole.end, now_ms)
+            self._put_starts(log_starts)
+
+    def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
+        self._run("delete_damaged", *key_of(partition), hole.begin)
+
+    def _insert(self, segments: Sequence[Segment]) -> None:
+        for segment in segments:
+            self._run(
+                "insert_segment",
+                *key_of(segment.partition),
+                segment.base_offset,
+                segment.end_offset,
+                segment.record_count,
+                segment.bytes,
+                segment.min_timestamp_ms,
+                segment.max_timestamp_ms,
+                segment.created_ms,
+                segment.level,
+                segment.path,
+                segment.reject_count,
+                segment.rejects_path,
+                segment.backfilled_ms,
+            )
+
+    def _put_starts(self, log_starts: Mapping[PartitionId, int]) -> None:
+        for partition, log_start_offset in log_starts.items():
+            self._run("put_partition", *key_of(partition), log_start_offset)
+
+    def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
+        for segment in segments:
+            self._run("delete_segment", segment.path)
+            for path in data_paths(segment):
+                self._run("insert_retired", path.as_posix(), now_ms)
+
+    def list_retired(self) -> dict[str, int]:
+        return dict(self._run("list_retired"))
+
+    def forget_retired(self, paths: Iterable[str]) -> None:
+        with self._transaction():
+            for path in paths:
+                self._run("delete_retired", path)
