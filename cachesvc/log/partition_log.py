@@ -65,13 +65,18 @@ class PartitionLog:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has ever been mined, so that the log may still begin anywhere."""
+        """Whether nothing is cached."""
         return self.log_end_offset == self.log_start_offset and not (self.segments or self.journals)
 
     @property
     def blank(self) -> bool:
         """Whether it is a mere place, of which nothing was mined and nothing is on its way."""
         return self.empty and self.accepted_end_offset == self.log_start_offset
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing of the partition was ever mined, so that it may begin anywhere."""
+        return self.blank and self.above is None and self.log_start_offset == self.mined_from
 
     @property
     def next(self) -> "PartitionLog | None":

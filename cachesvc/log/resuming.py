@@ -14,7 +14,7 @@ def resume_offsets(store: LogStore, assigned: Assigned) -> Mapping[int, int]:
     for number in assigned.partitions:
         log = store.get(assigned.topic.partition(number))
         anywhere = log is None or (
-            log.empty and assigned.from_earliest and not _goes_on(store, log)
+            log.untouched and assigned.from_earliest and not _goes_on(store, log)
         )
         found[number] = -1 if log is None or anywhere else log.accepted_end_offset
     return found

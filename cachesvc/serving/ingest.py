@@ -209,8 +209,7 @@ class _Appender:
             self._assignments.check_epoch(topic, request.epoch)
             if request.backfill:
                 log = self._store.backfill.taking(log.id, frame.base_offset, frame.end_offset)
-            untouched = log.empty and log.accepted_end_offset == log.log_end_offset
-            if log.above is None and untouched and frame.base_offset > log.log_start_offset:
+            if log.untouched and frame.base_offset > log.log_start_offset:
                 await self._store.begin_at(log, frame.base_offset)
             if request.gap and frame.base_offset == log.accepted_end_offset:
                 await self._store.lose(log, frame.base_offset, frame.end_offset)

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import GapCause, LostRange
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame
@@ -98,6 +99,28 @@ def test_places_are_taken_over_moved_and_forgotten(tmp_path: Path) -> None:
             await append(store, backfill.taking(ORDERS, 40, 60), [part(40, 60)])
             assert high.joined is low
             assert low.reaches(50)
+
+    asyncio.run(run())
+
+
+def state(log: PartitionLog) -> tuple[str, ...]:
+    return tuple(word for word in ("blank", "untouched") if getattr(log, word))
+
+
+def test_a_log_of_which_nothing_is_left_may_not_begin_anywhere(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 10)
+            assert state(log) == ("blank", "untouched")
+            await append(store, log, [part(10, 20)])
+            await roll(store, log)
+            await store.expire(log, log.segments, 20)
+            await until(lambda: log.blank)
+            assert state(log) == ("blank",)
+        async with running(tmp_path) as store:
+            found = store.get(ORDERS)
+            assert found is not None
+            assert state(found) == ("blank",)
 
     asyncio.run(run())
 
