@@ -112,7 +112,10 @@ def test_leaders_move_under_load(cluster: KafkaCluster, topic_name: Name, tmp_pa
     async def run(address: str, calls: Calls) -> None:
         task = asyncio.create_task(until(address, "live", topic, ends, timeout_s=200))
         await asyncio.to_thread(move, calls)
-        ends.update({n: end for n, (_, end) in watermarks(cluster.bootstrap, topic).items()})
+        # One record more in each, so that there is a batch that reaches the end.
+        found = watermarks(cluster.bootstrap, topic)
+        ends.update({number: end + 1 for number, (_, end) in found.items()})
+        produce(cluster.bootstrap, topic, objects(0, 2, partitions=2))
         live = await task
         truth = await asyncio.to_thread(read_all, cluster.bootstrap, topic)
         late = await full(address, "late", topic)
