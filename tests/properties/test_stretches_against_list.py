@@ -256,7 +256,7 @@ def test_what_is_mined_afterwards_is_what_the_source_has(monkeypatch: pytest.Mon
     run_state_machine_as_test(
         StretchMachine,
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=30,
             deadline=None,
             phases=[Phase.reuse, Phase.generate],
