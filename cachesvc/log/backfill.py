@@ -60,9 +60,15 @@ class Backfill:
             self.on_change()
 
     def wanted(self, partition: PartitionId) -> OffsetRange | None:
-        """What has to be mined next: of the lowest hole that somebody wants, what is left."""
+        """What has to be mined next: of the lowest hole that somebody wants, what is wanted."""
         log = self.growing(partition)
-        return None if log is None else _hole(log)
+        if log is None:
+            return None
+        hole = _hole(log)
+        wants = self._wants.get(partition, {}).values()
+        ends = [want.end for want in wants if want.needs(hole)]
+        furthest = max((hole.end if end is None else end for end in ends), default=hole.end)
+        return OffsetRange(hole.begin, min(hole.end, furthest))
 
     def growing(self, partition: PartitionId) -> PartitionLog | None:
         """The log that takes what has to be mined next."""

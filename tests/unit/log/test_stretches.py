@@ -103,6 +103,25 @@ def test_places_are_taken_over_moved_and_forgotten(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_no_more_is_mined_than_somebody_wants(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            await filled(store, [part(100, 110)], begin=100)
+            store.stretches.reach(ORDERS, 10)
+            store.backfill.want("bounded", ORDERS, 10, 30)
+            assert str(store.backfill.wanted(ORDERS)) == "[10, 30)"
+            store.backfill.want("longer", ORDERS, 10, 200)
+            assert str(store.backfill.wanted(ORDERS)) == "[10, 100)"
+            store.backfill.leave("longer", ORDERS)
+            log = store.backfill.taking(ORDERS, 10, 30)
+            await append(store, log, [part(10, 30)])
+            assert store.backfill.wanted(ORDERS) is None
+            store.backfill.want("unbounded", ORDERS, 20)
+            assert str(store.backfill.wanted(ORDERS)) == "[30, 100)"
+
+    asyncio.run(run())
+
+
 def state(log: PartitionLog) -> tuple[str, ...]:
     return tuple(word for word in ("blank", "untouched") if getattr(log, word))
 
