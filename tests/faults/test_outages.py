@@ -187,6 +187,7 @@ def test_a_broker_that_is_killed_is_seen_and_missed_until_it_is_back(
             # What cannot be answered without the source is refused for now, and says so.
             refused = (grpc.StatusCode.UNAVAILABLE, "SOURCE_UNREACHABLE")
             assert [(code, reason) for code, reason, _ in await refusals] == [refused] * 2
+            eventually(lambda: _connection(calls).error, "the reason why")
             await asyncio.to_thread(broker.start)
             await asyncio.to_thread(produce, broker.bootstrap, topic, objects(3_000, 3_500))
             await task.until(lambda task: task.seen.count == 3_500, "what came afterwards")
@@ -200,7 +201,6 @@ def test_a_broker_that_is_killed_is_seen_and_missed_until_it_is_back(
             service.stop()
             service.start()
             assert not _connection(calls).reachable
-            eventually(lambda: _connection(calls).error, "the reason why")
             tasks.append(asyncio.run(starting(calls)))
         truth = read_all(broker.bootstrap, topic)
         for task in tasks[:-1]:
