@@ -36,7 +36,7 @@ class Compact:
         """See ``Job.run``."""
         plans = [
             (log, plan)
-            for log in self._store.every()
+            for log in self._store.in_order()
             for plan in plan_compaction(log.segments, self._segment_bytes_target)
         ]
         counts: Counter[str] = Counter(

@@ -37,7 +37,7 @@ class Expire:
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``."""
         counts: Counter[str] = Counter(segments_expired=0, records_expired=0, bytes_expired=0)
-        logs = self._store.every()
+        logs = self._store.in_order()
         for done, log in enumerate(logs):
             progress(done, len(logs), f"{log.id.topic}/{log.id.partition}")
             age_s = self._age_s_of(log.id.connection) or self._age_s

@@ -183,7 +183,11 @@ class LogStore:
         return [self._logs[partition] for partition in sorted(self._logs)]
 
     def every(self) -> list[PartitionLog]:
-        """Every log, those below holes included, ordered by partition and offset."""
+        """Every log, those below holes included, in no order."""
+        return [*self._logs.values(), *self.stretches.all_below()]
+
+    def in_order(self) -> list[PartitionLog]:
+        """The same, ordered by partition and offset."""
         return [log for top in self.all() for log in self.stretches.of(top.id)]
 
     def topic_id(self, connection: str, topic: str) -> TopicId:

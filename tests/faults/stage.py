@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -209,6 +211,17 @@ class HandStartedReader:
         self.process.wait()
         if kind is not None:
             print(self.log_path.read_text(errors="replace")[-4_000:])
+
+
+def kill_something(service: ServiceProcess, chance: random.Random) -> None:
+    """Kills the readers of a service, or the service, which is started again."""
+    if chance.random() < 0.5:
+        for pid in service.reader_pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    else:
+        service.kill()
+        service.start()
 
 
 def check_manifest(store: Path, topic: str, truth: Mapping[int, Iterable[BrokerRecord]]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.client import Client, ClientError, Mode, Position, StreamSettings
-from tests.faults.stage import Calls, check_manifest, eventually, objects
+from tests.faults.stage import Calls, check_manifest, eventually, kill_something, objects
 from tests.support.checker import Delivery, Observation, Restart, check
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -77,16 +76,6 @@ def _forgets(service: ServiceProcess, topic: str, end: int) -> bool:
         return {row.log_start_offset for row in calls.offsets(topic).values()} == {end}
 
 
-def _kill_something(service: ServiceProcess, chance: random.Random) -> None:
-    if chance.random() < 0.5:
-        for pid in service.reader_pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    else:
-        service.kill()
-        service.start()
-
-
 def test_nothing_is_lost_or_repeated_when_processes_are_killed_in_a_backfill(
     kafka: KafkaBroker,
     kafka_proxy: TcpProxy,
@@ -110,7 +99,7 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed_in_a_backfill(
         for _ in range(ROUNDS):
             await asyncio.sleep(chance.random())
             in_time += not all(task.done() for task in running)
-            await asyncio.to_thread(_kill_something, service, chance)
+            await asyncio.to_thread(kill_something, service, chance)
         kafka_proxy.delay(0)
         async with asyncio.timeout(90):
             await asyncio.gather(*running)

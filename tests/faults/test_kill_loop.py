@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cachesvc.client import Client, ClientError, Mode, StreamSettings
+from tests.faults.stage import kill_something
 from tests.support.checker import Delivery, Observation, Restart, check
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -101,16 +101,6 @@ def _producing(bootstrap: str, topic: str, chance: random.Random) -> Iterator[No
         thread.join()
 
 
-def _kill_something(service: ServiceProcess, chance: random.Random) -> None:
-    if chance.random() < 0.5:
-        for pid in service.reader_pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    else:
-        service.kill()
-        service.start()
-
-
 def test_nothing_is_lost_or_repeated_when_processes_are_killed(
     kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -136,7 +126,7 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed(
         with _producing(kafka.bootstrap, topic, random.Random(seed)):
             for _ in range(ROUNDS):
                 await asyncio.sleep(chance.random() * 1.5)
-                await asyncio.to_thread(_kill_something, service, chance)
+                await asyncio.to_thread(kill_something, service, chance)
         truth = await asyncio.to_thread(read_all, kafka.bootstrap, topic)
         ends = {n: rows[-1].offset + 1 for n, rows in truth.items()}
         async with asyncio.timeout(60):

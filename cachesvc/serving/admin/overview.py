@@ -146,7 +146,7 @@ class OverviewAdmin:
 
     def _logs(self, connection: str, topic: str) -> list[PartitionLog]:
         names = {source.name for source in self._chosen(connection)}
-        cached = [log for log in self._store.every() if log.id.connection in names]
+        cached = [log for log in self._store.in_order() if log.id.connection in names]
         if not topic:
             return cached
         found = [log for log in cached if log.id.topic == topic]
