@@ -216,9 +216,10 @@ class _Appender:
             if request.gap and request.backfill and log.blank:
                 self._store.stretches.move(log, frame.end_offset)
                 frame = replace(frame, base_offset=frame.end_offset)
+            was_place = request.backfill and log.blank
             epoch = request.leader_epoch if request.HasField("leader_epoch") else UNKNOWN_EPOCH
             done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame, epoch)
-            if log.complete:
+            if log.complete or was_place:  # something else may be the lowest that is missing
                 self._assignments.plan_again()
             self._assignments.loads.count(
                 topic, frame.record_count, frame.encoded_bytes, frame.reject_count

@@ -72,7 +72,7 @@ def gap(cursor: Cursor, lost: LostRange | None) -> bytes:
 
 _CAUSES = {
     GapCause.SOURCE_RETENTION: "the source deleted them before they were mined",
-    GapCause.CACHE_RETENTION: "they are no longer cached",
+    GapCause.CACHE_RETENTION: "they are no longer cached, nor at the source",
     GapCause.TOPIC_RECREATED: "the topic was deleted and created again",
     GapCause.SOURCE_TRUNCATED: "the source lost records that were mined and has others there",
     GapCause.STORE_DAMAGED: "the cache's file was damaged and the source has them no more",

@@ -41,7 +41,7 @@ class GapCause(IntEnum):
     SOURCE_RETENTION = 1
     """The source deleted the range before it was mined."""
     CACHE_RETENTION = 2
-    """The cache's retention passed the position."""
+    """The cache had the range and its retention took it; the source has it no more."""
     TOPIC_RECREATED = 3
     """The topic was deleted and created again."""
     SOURCE_TRUNCATED = 4
