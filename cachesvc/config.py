@@ -82,6 +82,8 @@ class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     batch_records_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
     # Seconds between looks for new topics and partitions. 0.1 to 86,400.
     metadata_interval_s: Interval = 10.0
+    # Seconds that the service goes on asking brokers that are away before it says so. 0.5 to 300.
+    answer_timeout_s: Annotated[float, Meta(ge=0.5, le=300)] = 10.0
     # Seconds after which a reader that was not heard of loses its topics. Readers report every
     # second, so: 2 to 3,600.
     reader_timeout_s: Annotated[float, Meta(ge=2, le=3_600)] = 10.0

@@ -35,7 +35,7 @@ class ConnectionWorks:
 
     def __call__(self, connection: ConnectionConfig) -> ConnectionWork:
         """What runs for a connection: local readers only where they may mine something."""
-        source = _source(connection)
+        source = _source(connection, self._config.mining.answer_timeout_s)
         count = self._config.mining.readers if source.mined else 0
         names = [f"{source.name}-{number}" for number in range(count)]
         may = [name for name in names if connection.agent in ("", name)]
@@ -60,7 +60,7 @@ class ConnectionWorks:
         return ReaderProcess(ReaderCommand(connection, name, arguments))
 
 
-def _source(connection: ConnectionConfig) -> Source:
+def _source(connection: ConnectionConfig, answer_timeout_s: float) -> Source:
     return Source(
         connection.name,
         connection.bootstrap_servers,
@@ -68,7 +68,9 @@ def _source(connection: ConnectionConfig) -> Source:
         connection.non_json_policy,
         KafkaCatalogue(
             KafkaSettings(
-                bootstrap_servers=connection.bootstrap_servers, security=security_of(connection)
+                bootstrap_servers=connection.bootstrap_servers,
+                security=security_of(connection),
+                answer_timeout_s=answer_timeout_s,
             )
         ),
         topic_matcher(connection.topic_expression),

@@ -142,7 +142,8 @@ def test_a_broker_that_is_killed_is_seen_and_missed_until_it_is_back(
     broker, topic = fresh_kafka, topic_name("outage")
     create_topic(broker.bootstrap, topic)
     produce(broker.bootstrap, topic, objects(0, 2_000))
-    service = ServiceProcess(tmp_path, broker.bootstrap).start()
+    settings = {"mining": {"answer_timeout_s": 2}}
+    service = ServiceProcess(tmp_path, broker.bootstrap, settings).start()
     whole = log_cache.SubscribeRequest(subscription="full", topics=[topic], mode=log_cache.FULL)
     unknown = log_cache.SubscribeRequest(
         subscription="unknown", topics=["never-heard-of"], mode=log_cache.INCREMENTAL

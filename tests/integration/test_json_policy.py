@@ -137,7 +137,10 @@ def test_the_other_policy_stops_the_partition_at_the_record(
                 offsets = calls.offsets(topic)
                 assert offsets[0].mining_state == log_cache_pb2.BLOCKED
                 assert offsets[0].log_end_offset == stopped
-                assert offsets[1].mining_state == log_cache_pb2.MINING
+                eventually(
+                    lambda: calls.offsets(topic)[1].mining_state == log_cache_pb2.MINING,  # noqa: B023
+                    "the other partition to be mined",
+                )
                 assert calls.topic(topic).mining_error == error
             # The other partition goes on.
             produce(kafka.bootstrap, topic, objects(0, 5), partition=1)

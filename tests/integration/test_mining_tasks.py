@@ -179,7 +179,8 @@ def test_a_topic_that_nobody_uses_is_paused_and_comes_back(
         Calls(service.address) as calls,
     ):
         asyncio.run(full(service.address, "comes-back", topic, commit=True))
-        assert topics_of(calls) == {topic: pb.TOPIC_MINING}, "gone is not idle yet"
+        # Gone is not idle yet.
+        eventually(lambda: topics_of(calls) == {topic: pb.TOPIC_MINING}, "the reader's report")
         eventually(lambda: topics_of(calls) == {topic: pb.TOPIC_PAUSED_IDLE}, "the pause")
         eventually(lambda: not calls.readers()["default-0"].topics, "its reader to let go of it")
         assert calls.topic(topic).mining_state == log_cache.PAUSED
