@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable
 
+from cachesvc.errors import PreconditionFailed
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.model import PartitionId
-from cachesvc.policy.leader_epochs import EpochHistory
+from cachesvc.model import GapCause, PartitionId
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH, EpochHistory
 
 _NOTHING = EpochHistory()
 
@@ -32,6 +33,24 @@ class MinedEpochs:
     def before(self, partition: PartitionId, offset: int) -> int:
         """The epoch of what was mined last before ``offset``; ``UNKNOWN_EPOCH`` if not known."""
         return self._noted.get(partition, _NOTHING).before(offset)
+
+    def check_older(self, partition: PartitionId, epoch: int) -> None:
+        """Checks that records of ``epoch`` may lie before some that were mined.
+
+        Epochs rise along a log, and whoever leads after an unclean election has a higher one than
+        all leaders whose records are mined. So what it has where something is missing is not what
+        was there.
+
+        Raises:
+            PreconditionFailed: ``SOURCE_TRUNCATED``: all that was mined is of earlier epochs.
+        """
+        newest = self._noted.get(partition, _NOTHING).newest
+        if UNKNOWN_EPOCH < newest < epoch:
+            raise PreconditionFailed(
+                f"{partition}: what the source has before records of leader epoch {newest} is of"
+                f" epoch {epoch}: it has lost what was there",
+                reason=GapCause.SOURCE_TRUNCATED.name,
+            )
 
     def note(self, partition: PartitionId, offset: int, epoch: int) -> None:
         """Notes the epoch of the append that begins at ``offset``."""

@@ -175,16 +175,21 @@ class PartitionLog:
         if (lost := self.lost_at(offset)) is not None:
             return lost
         if offset < self.log_start_offset:
-            return LostRange(offset, self.log_start_offset, GapCause.CACHE_RETENTION)
+            return self._missing(offset, self.log_start_offset)
         if self.ended_by is not None and self.ceiling is not None:
-            return (
-                LostRange(offset, self.ceiling, GapCause.CACHE_RETENTION)
-                if self.accepted_end_offset <= offset < self.ceiling
-                else None
-            )
+            in_hole = self.accepted_end_offset <= offset < self.ceiling
+            return self._missing(offset, self.ceiling) if in_hole else None
         if self.ended_by is not None and offset >= self.accepted_end_offset:
             return LostRange(offset, max(offset, self.source.high_watermark or 0), self.ended_by)
         return None
+
+    def _missing(self, offset: int, end: int) -> LostRange:
+        """The first part of what is missing up to ``end`` that has one cause."""
+        mined_from = self.top.mined_from
+        if self.ended_by is not None and offset < mined_from:
+            # It was never cached, and was not mined afterwards before its life was over.
+            return LostRange(offset, min(end, mined_from), self.ended_by)
+        return LostRange(offset, end, GapCause.CACHE_RETENTION)
 
     def lost_at(self, offset: int) -> LostRange | None:
         """What is known to be lost from ``offset`` on, if that one is."""

@@ -46,6 +46,11 @@ class EpochHistory:
                 return epoch
         return UNKNOWN_EPOCH
 
+    @property
+    def newest(self) -> int:
+        """The highest epoch that anything was mined of; unknown where nothing was."""
+        return max((epoch for _, epoch in self.starts), default=UNKNOWN_EPOCH)
+
     def then(self, offset: int, epoch: int) -> "EpochHistory":
         """The history with an append at ``offset``; what it had from there on did not come about.
 

@@ -205,9 +205,12 @@ class _Appender:
                 reason="UNKNOWN_PARTITION",
             )
         frame = frame_of(request)
+        epoch = request.leader_epoch if request.HasField("leader_epoch") else UNKNOWN_EPOCH
         try:
             self._assignments.check_epoch(topic, request.epoch)
             if request.backfill:
+                if not log.untouched:
+                    self._store.epochs.check_older(log.id, epoch)
                 log = self._store.backfill.taking(log.id, frame.base_offset, frame.end_offset)
             if log.untouched and frame.base_offset > log.log_start_offset:
                 await self._store.begin_at(log, frame.base_offset)
@@ -217,7 +220,6 @@ class _Appender:
                 self._store.stretches.move(log, frame.end_offset)
                 frame = replace(frame, base_offset=frame.end_offset)
             was_place = request.backfill and log.blank
-            epoch = request.leader_epoch if request.HasField("leader_epoch") else UNKNOWN_EPOCH
             done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame, epoch)
             if log.complete or was_place:  # something else may be the lowest that is missing
                 self._assignments.plan_again()
@@ -249,13 +251,15 @@ class _Appender:
                     refused = error.reason
             end = self._go_on_at(pending) if refused else pending.frame.end_offset
             partition = pending.log.id
+            # Known of what the tail has mined; what is behind another part of a hole is not.
+            known = None if pending.backfill else _leader_epoch(self._store, partition, end)
             await self._context.write(
                 pb.AppendResponse(
                     topic=partition.topic,
                     partition=partition.partition,
                     log_end_offset=end,
                     refused=refused,
-                    leader_epoch=_leader_epoch(self._store, partition, end),
+                    leader_epoch=known,
                 )
             )
 

@@ -52,8 +52,12 @@ async def read(
     mode: Mode = Mode.FULL_AND_INCREMENTAL,
     commit: bool = False,
     partition: int = 0,
+    last: tuple[int, int] | None = None,
 ) -> Seen:
-    """Streams until so many records of a partition have come, or the stream has failed."""
+    """Streams until so many records of a partition have come, or the stream has failed.
+
+    Or until ``last``, an incarnation and an offset, has come.
+    """
     seen = Seen()
     async with asyncio.timeout(PATIENCE_S), Client(address) as client:
         try:
@@ -78,6 +82,8 @@ async def read(
                         case Progress():
                             pass
                     if len(seen.records) >= count:
+                        break
+                    if last is not None and seen.records and seen.records[-1][:2] >= last:
                         break
                 if commit:
                     await stream.commit()

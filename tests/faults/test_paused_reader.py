@@ -187,8 +187,17 @@ class _Impostor:
         while not self.epoch:
             self.epoch = next((t.epoch for t in next(self.join).topics if t.topic == topic), 0)
 
-    def append(self, rows: list[BrokerRecord]) -> pb.AppendResponse:
-        """Appends what the broker has; the service's answer."""
+    def wanted(self) -> tuple[int, int]:
+        """The first hole that somebody wants, once somebody does."""
+        for response in self.join:
+            for topic in response.topics:
+                for partition in topic.partitions:
+                    if partition.HasField("backfill"):
+                        return partition.backfill.begin_offset, partition.backfill.end_offset
+        raise AssertionError("the service has ended the call")
+
+    def append(self, rows: list[BrokerRecord], **others: Any) -> pb.AppendResponse:
+        """Appends what the broker has, with other fields as given; the service's answer."""
         columns = [Record(r.offset, (r.value or b"").decode(), r.key, r.timestamp_ms) for r in rows]
         request = pb.AppendRequest(
             connection="default",
@@ -202,6 +211,7 @@ class _Impostor:
             min_timestamp_ms=rows[0].timestamp_ms,
             max_timestamp_ms=rows[-1].timestamp_ms,
             payload=encode_payload(record_batch(columns)),
+            **others,
         )
         self._appending.put(request)
         answer: pb.AppendResponse = next(self.answers)
@@ -247,6 +257,42 @@ def test_an_append_under_an_old_epoch_is_refused_wherever_it_fits(
                 eventually(lambda: _mined(calls, topic) == 40, "the next reader to go on")
                 late = impostor.append(rows[10:20])
                 assert (late.refused, late.log_end_offset) == ("STALE_EPOCH", 40)
+        finally:
+            impostor.close()
+        _check_whole(service, kafka.bootstrap, topic)
+
+
+def test_older_records_of_a_later_leader_epoch_are_refused(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    """They are what the source has after an election that has lost what was there."""
+    topic = topic_name("hole")
+    create_topic(kafka.bootstrap, topic)
+    produce(kafka.bootstrap, topic, objects(0, 30))
+    rows = read_all(kafka.bootstrap, topic)[0]
+    with (
+        ServiceProcess(tmp_path, kafka.bootstrap, {"mining": {"readers": 0}}) as service,
+        Calls(service.address) as calls,
+        Calls(f"unix:{socket_path(service.store)}") as local,
+        _needed(calls, topic),
+    ):
+        impostor = _Impostor(local.mining, topic)
+        try:
+            # Mining begins at 20, and a subscriber wants what is before.
+            assert not impostor.append(rows[20:], leader_epoch=3).refused
+            whole = log_cache.SubscribeRequest(
+                subscription="whole", topics=[topic], mode=log_cache.FULL
+            )
+            stream = calls.log_cache.Subscribe(whole, timeout=60)
+            assert next(stream).WhichOneof("event") == "started"
+            assert impostor.wanted() == (0, 20)
+            later = impostor.append(rows[:10], leader_epoch=4, backfill=True)
+            assert (later.refused, later.log_end_offset) == ("SOURCE_TRUNCATED", 0)
+            for part, epoch in ((rows[:10], 1), (rows[10:20], 3)):
+                taken = impostor.append(part, leader_epoch=epoch, backfill=True)
+                assert (taken.refused, taken.HasField("leader_epoch")) == ("", False)
+            events = list(stream)
+            assert sum(event.batch.record_count for event in events) == 30
         finally:
             impostor.close()
         _check_whole(service, kafka.bootstrap, topic)

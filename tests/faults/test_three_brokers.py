@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from cachesvc.client import GapCause, GapPolicy
-from tests.faults.stage import Calls, anomalies, check_manifest, eventually, objects
-from tests.faults.streams import read
+from cachesvc.v1 import mining_tasks_pb2 as pb
+from cachesvc.v1.log_cache_pb2 import INCREMENTAL, SubscribeRequest
+from tests.faults.stage import CALL_S, Calls, anomalies, check_manifest, eventually, objects
+from tests.faults.streams import Seen, read
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.service import ServiceProcess
 from tests.support.tasks import full, until
@@ -241,6 +243,63 @@ def test_a_leader_from_before_comes_back(
             (120, GapCause.SOURCE_TRUNCATED)
         ]
         assert seen.values(2) == old
+
+
+def test_an_older_range_is_not_mined_of_another_life(
+    cluster: KafkaCluster, topic_name: Name, tmp_path: Path
+) -> None:
+    """Somebody wants it while nobody has noticed yet that the source has other records there."""
+    topic = topic_name("older")
+    cluster.create_topic(topic, [[2, 3]], UNCLEAN)
+    produce(cluster.bootstrap, topic, objects(0, 50))
+    cluster.stop_broker(3)
+    cluster.await_in_sync(topic, [2])
+    produce(cluster.bootstrap, topic, objects(50, 150))
+    with serving(tmp_path, cluster) as service, Calls(service.address) as calls:
+        _mines_from_now_on(service, calls, cluster, topic_name("other"))
+        needs = SubscribeRequest(subscription="tail", topics=[topic], mode=INCREMENTAL)
+        tail = calls.log_cache.Subscribe(needs)
+        assert next(tail).HasField("started")
+        produce(cluster.bootstrap, topic, objects(150, 170))
+        _mined(calls, topic, [170])
+        assert [of.log_start_offset for of in calls.offsets(topic).values()] == [150]
+        old = [record.value for record in read_all(cluster.bootstrap, topic)[0]]
+
+        async def whole() -> Seen:
+            with _away(service, "paused"):
+                await asyncio.to_thread(cluster.kill_broker, 2)
+                await asyncio.to_thread(cluster.start_broker, 3)
+                await asyncio.to_thread(cluster.await_leader, topic, 3)
+                await asyncio.to_thread(produce, cluster.bootstrap, topic, objects(1_000, 1_200))
+                reading = asyncio.create_task(
+                    read(service.address, topic, EVERYTHING, GapPolicy.GO_ON, last=(2, 249))
+                )
+                await asyncio.sleep(1)
+                assert not reading.done()
+            return await reading
+
+        seen = asyncio.run(whole())
+        tail.cancel()
+        new = [record.value for record in read_all(cluster.bootstrap, topic)[0]]
+        assert (len(old), len(new)) == (170, 250)
+        for life, truth in ((1, old), (2, new)):
+            assert seen.values(life) == [truth[offset] for offset in seen.offsets(life)]
+        assert seen.offsets(2) == list(range(250))
+        # Up to 50 both lives are the same, so that may have been mined of the first one.
+        assert seen.offsets(1) in ([*range(50), *range(150, 170)], [*range(150, 170)])
+        assert {cause for *_, cause in seen.gaps} == {GapCause.SOURCE_TRUNCATED}
+
+
+def _mines_from_now_on(
+    service: ServiceProcess, calls: Calls, cluster: KafkaCluster, other: str
+) -> None:
+    """Topics that join are mined from their end, not from their beginning."""
+    cluster.create_topic(other, [[1]])
+    asyncio.run(full(service.address, other, other))
+    calls.admin.StopMiningTask(pb.StopMiningTaskRequest(), timeout=CALL_S)
+    edit = pb.EditMiningTaskRequest(start=pb.MiningStart(now=True))
+    calls.admin.EditMiningTask(edit, timeout=CALL_S)
+    calls.admin.StartMiningTask(pb.StartMiningTaskRequest(), timeout=CALL_S)
 
 
 def test_a_partition_that_lost_nothing_goes_on_without_a_gap(

@@ -138,7 +138,7 @@ def test_the_other_policy_stops_the_partition_at_the_record(
                 assert offsets[0].mining_state == log_cache_pb2.BLOCKED
                 assert offsets[0].log_end_offset == stopped
                 eventually(
-                    lambda: calls.offsets(topic)[1].mining_state == log_cache_pb2.MINING,  # noqa: B023
+                    lambda: calls.offsets(topic)[1].mining_state == log_cache_pb2.MINING,
                     "the other partition to be mined",
                 )
                 assert calls.topic(topic).mining_error == error

@@ -36,6 +36,24 @@ def test_what_was_acknowledged_is_known_after_a_crash(tmp_path: Path) -> None:
         store.close()
 
 
+def test_what_is_missing_before_a_log_is_of_no_later_epoch(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 50)
+            store.epochs.check_older(ORDERS, 9)
+            await store.writer.accept(log, full_frame(50, 60), 3)
+            for epoch in (UNKNOWN_EPOCH, 0, 3):
+                store.epochs.check_older(ORDERS, epoch)
+            with pytest.raises(PreconditionFailed, match="epoch 3 is of epoch 4") as refused:
+                store.epochs.check_older(ORDERS, 4)
+            assert refused.value.reason == "SOURCE_TRUNCATED"
+            await store.writer.accept(log, full_frame(60, 61))
+            with pytest.raises(PreconditionFailed):
+                store.epochs.check_older(ORDERS, 4)
+
+    asyncio.run(run())
+
+
 def test_an_epoch_is_durable_before_its_append_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,3 +170,20 @@ def test_what_is_lost_at_the_begin_is_not_cached(tmp_path: Path) -> None:
 
     asyncio.run(first())
     asyncio.run(again())
+
+
+def test_what_was_not_mined_before_a_life_was_over_is_gone_with_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await filled(store, [part(60, 80)], begin=60)
+            await roll(store, log)
+            await append(store, log, [part(80, 100)])
+            await store.expire(log, log.segments, 80)
+            log.ended_by = GapCause.TOPIC_RECREATED
+            assert store.stretches.reach(ORDERS, 10) is log
+            # Mining began at 60; what is behind that was cached, and retention took it.
+            assert log.gap_at(10) == LostRange(10, 60, GapCause.TOPIC_RECREATED)
+            assert log.gap_at(65) == LostRange(65, 80, GapCause.CACHE_RETENTION)
+            assert log.gap_at(80) is None
+
+    asyncio.run(run())

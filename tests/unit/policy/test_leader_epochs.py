@@ -35,6 +35,11 @@ def test_an_append_that_comes_again_replaces_what_did_not_come_about() -> None:
     assert history.then(15, 3).starts == ((0, 1), (10, 2), (15, 3))
 
 
+def test_the_highest_epoch_is_the_newest_known() -> None:
+    assert EpochHistory().newest == UNKNOWN_EPOCH
+    assert EpochHistory().then(0, 1).then(20, 5).then(30, UNKNOWN_EPOCH).newest == 5
+
+
 def test_nothing_is_noted_of_a_source_without_epochs() -> None:
     assert EpochHistory().then(0, UNKNOWN_EPOCH) == EpochHistory()
 
