@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -131,7 +132,10 @@ class KafkaCluster:
     def create_topic(
         self, name: str, replicas: Sequence[Sequence[int]], config: Mapping[str, str] | None = None
     ) -> None:
-        """Creates a topic whose partitions lie on these nodes, each led by its first one."""
+        """Creates a topic whose partitions lie on these nodes, each led by its first one.
+
+        Returns once every broker that runs knows it: whichever is asked first answers rightly.
+        """
         admin = _admin(self.bootstrap)
         assignment = [list(nodes) for nodes in replicas]
         topic = NewTopic(
@@ -141,6 +145,9 @@ class KafkaCluster:
         for number, nodes in enumerate(assignment):
             self.await_leader(name, nodes[0], number)
             self.await_in_sync(name, nodes, number)
+        for broker in self._brokers.values():
+            if broker.is_running:
+                _until(partial(_knows, _admin(broker.bootstrap), name), f"{name} to be known")
 
     def leader(self, topic: str, number: int = 0) -> int:
         """The node that leads a partition; -1 while none does."""
@@ -193,6 +200,10 @@ def _property(text: str, name: str) -> str:
 
 def _admin(bootstrap: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": bootstrap, **QUIET})
+
+
+def _knows(admin: AdminClient, topic: str) -> bool:
+    return admin.list_topics(topic, _ASK_S).topics[topic].error is None
 
 
 def _until(holds: Callable[[], bool], what: str) -> None:
