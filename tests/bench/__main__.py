@@ -24,6 +24,7 @@ from tests.bench import (
     b8_size,
     b9_memory,
     b10_crowd,
+    b11_backfill,
 )
 from tests.bench.options import Options, parse
 from tests.bench.rendering import as_json, as_markdown, as_text, fill
@@ -43,6 +44,7 @@ _BENCHMARKS: tuple[tuple[tuple[str, ...], Callable[[Stage], list[Figure]]], ...]
     (("B8",), b8_size.measure),
     (("B9",), b9_memory.measure),
     (("B10",), b10_crowd.measure),
+    (("B11",), b11_backfill.measure),
 )
 _NEEDS_OWN_BROKER = {
     "B1": "bytes are counted at a listener that only a broker of our own has",

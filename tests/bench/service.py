@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,12 @@ from typing import Self
 import grpc
 
 from cachesvc.v1 import admin_pb2, admin_pb2_grpc, log_cache_pb2, log_cache_pb2_grpc
+from cachesvc.v1.mining_tasks_pb2 import (
+    EditMiningTaskRequest,
+    MiningStart,
+    StartMiningTaskRequest,
+    StopMiningTaskRequest,
+)
 from tests.bench.processes import (
     ROOT,
     BenchError,
@@ -134,16 +141,22 @@ class Service:
 
     def want(self, topic: str) -> None:
         """Have a topic mined: subscribe to it, and leave."""
-        request = log_cache_pb2.SubscribeRequest(
-            subscription=f"bench-{uuid.uuid4().hex}",
-            topics=[topic],
-            mode=log_cache_pb2.FULL_AND_INCREMENTAL,
-        )
-        stream = self._log_cache.Subscribe(request, timeout=_CALL_TIMEOUT_S)
-        first = next(iter(stream))
-        stream.cancel()
-        if first.WhichOneof("event") != "started":
-            raise BenchError(f"the stream began with {first}")
+        with self._subscribed(topic, log_cache_pb2.INCREMENTAL):
+            pass
+
+    def reading(self, topic: str) -> contextlib.AbstractContextManager[None]:
+        """Hold a stream of everything that a topic has, from which nothing is taken."""
+        return self._subscribed(topic, log_cache_pb2.FULL_AND_INCREMENTAL)
+
+    def begin_at(self, *, end: bool) -> None:
+        """Have topics that join from now on mined from their end, or from their beginning."""
+        stop = StopMiningTaskRequest(connection=CONNECTION)
+        self._admin.StopMiningTask(stop, timeout=_CALL_TIMEOUT_S)
+        start = MiningStart(now=True) if end else MiningStart(earliest=True)
+        edit = EditMiningTaskRequest(connection=CONNECTION, start=start)
+        self._admin.EditMiningTask(edit, timeout=_CALL_TIMEOUT_S)
+        again = StartMiningTaskRequest(connection=CONNECTION)
+        self._admin.StartMiningTask(again, timeout=_CALL_TIMEOUT_S)
 
     def mine(self, topic: str, records: int, timeout_s: float) -> float:
         """Have a topic mined; return the seconds until its end is cached and full journals sealed.
@@ -168,11 +181,22 @@ class Service:
             done = self.cached_records(topic)
             raise BenchError(f"{done:,} of {records:,} records are cached", self.log) from None
 
+    def await_older(self, topic: str, timeout_s: float) -> None:
+        """Wait until some of what was missing of a topic is mined."""
+        wait_until(lambda: self.cached_older(topic) > 0, f"older records of {topic}", timeout_s)
+
+    def cached_older(self, topic: str) -> int:
+        """Return how many records of a topic without holes were mined afterwards.
+
+        Its logs began where it ended, and nothing has come since.
+        """
+        partitions = self._offsets(topic)
+        apart = sum(each.end_offset - each.begin_offset for p in partitions for each in p.older)
+        return apart + sum(p.log_end_offset - p.log_start_offset for p in partitions)
+
     def cached_records(self, topic: str) -> int:
         """Return how many records of a topic without holes are cached."""
-        request = log_cache_pb2.ListOffsetsRequest(topic=topic)
-        response = self._log_cache.ListOffsets(request, timeout=_CALL_TIMEOUT_S)
-        return sum(p.log_end_offset - p.log_start_offset for p in response.partitions)
+        return sum(p.log_end_offset - p.log_start_offset for p in self._offsets(topic))
 
     def await_all_sealed(self, topic: str, timeout_s: float) -> None:
         """Wait until every record is in a segment; `segment_age_s_max` has to be short."""
@@ -194,6 +218,24 @@ class Service:
         request = admin_pb2.ListSegmentsRequest(topic=topic)
         pages = self._admin.ListSegments(request, timeout=_CALL_TIMEOUT_S)
         return [segment for page in pages for segment in page.segments]
+
+    @contextlib.contextmanager
+    def _subscribed(self, topic: str, mode: log_cache_pb2.Mode) -> Iterator[None]:
+        request = log_cache_pb2.SubscribeRequest(
+            subscription=f"bench-{uuid.uuid4().hex}", topics=[topic], mode=mode
+        )
+        stream = self._log_cache.Subscribe(request)
+        first = next(iter(stream))
+        if first.WhichOneof("event") != "started":
+            raise BenchError(f"the stream began with {first}")
+        try:
+            yield
+        finally:
+            stream.cancel()
+
+    def _offsets(self, topic: str) -> list[log_cache_pb2.PartitionOffsets]:
+        request = log_cache_pb2.ListOffsetsRequest(topic=topic)
+        return list(self._log_cache.ListOffsets(request, timeout=_CALL_TIMEOUT_S).partitions)
 
     def _journals(self, topic: str) -> list[admin_pb2.Journal]:
         request = admin_pb2.ListJournalsRequest(topic=topic)
