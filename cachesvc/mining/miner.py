@@ -170,10 +170,10 @@ class Miner:
             self._window.sent(InFlight(held, life, append.end_offset, append.bytes))
             held.next_offset, held.leader_epoch = append.end_offset, append.leader_epoch
             await self._lane.append(self._connection.name, held, append)
-            if held.done:
-                self._source.pause(held.partition)
         if not self._holdings.holds(held, life):
-            return False
+            return False  # the source may have the partition for another range by now
+        if held.done:
+            self._source.pause(held.partition)
         if encoded.blocked_by is None:
             return True
         reject = encoded.blocked_by

@@ -4,7 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from cachesvc.mining.connection_settings import ConnectionSettings
+from cachesvc.mining.encode import EncodedAppend
+from cachesvc.mining.holdings import AssignedTopic, HeldPartition
+from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import Problem, ProblemReason, SourcePartition
+from cachesvc.mining.uplink import Answer, Lane
 from cachesvc.model import MiningState
 from tests.unit.mining.fake_service import FakeService, until
 from tests.unit.mining.fake_source import FakeSource
@@ -117,3 +122,42 @@ def test_what_is_refused_is_tried_again_from_where_the_service_says(tmp_path: Pa
         assert service.backfills["orders", 0].offsets == list(range(200, 333))
 
     play_both(tmp_path, scenario)
+
+
+@of_both_sizes
+def test_another_range_comes_while_the_last_append_of_one_is_being_sent(large: bool) -> None:
+    sent: list[tuple[int, int]] = []
+
+    class SlowLane(Lane):
+        """The service names another range while it takes the end of the first one."""
+
+        def __init__(self) -> None:
+            super().__init__(None, backfill=True)
+
+        async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
+            sent.append((append.base_offset, append.end_offset))
+            if append.end_offset == 200:
+                miner.assign([_older(10, 100)])
+
+        async def answer(self) -> Answer:
+            raise AssertionError("nobody takes answers")
+
+    async def run() -> None:
+        source.write("orders", 0, *values(0, 200))
+        miner.assign([_older(100, 200)])
+        mining = asyncio.create_task(miner.mine())
+        try:
+            await until(lambda: sent[-1:] == [(10, 100)])
+            await until(lambda: ORDERS in source.paused)
+        finally:
+            mining.cancel()
+            miner.close()
+
+    source = FakeSource(large=large)
+    connection = ConnectionSettings("default", ("127.0.0.1:1",))
+    miner = Miner(SlowLane(), source, connection, 1 << 20)
+    asyncio.run(run())
+
+
+def _older(begin: int, end: int) -> AssignedTopic:
+    return AssignedTopic("orders", 1, 1, {0: begin}, end_offsets={0: end})
