@@ -262,22 +262,27 @@ class Miner:
         Raises:
             ServiceLost: The service is gone.
         """
-        for held in list(self._holdings):
-            problem = self._source.status(held.partition).problem
-            if problem is None or problem.resume_offset is None or held.done:
-                continue
-            if held.next_offset == EARLIEST:
-                continue
-            begin, end = held.next_offset, problem.resume_offset
-            if held.end_offset is not None:
-                end = min(end, held.end_offset)
-            lost = EncodedAppend(begin, end, gap=True)
-            _log.warning(
-                "the source deleted records before they were mined",
-                extra={"event": "source_gap", **_fields(held), "error": str(problem)},
-            )
-            if await self._send(held, held.life, Encoded([lost])) and not held.done:
+        # Sending waits, and what is held may be another thing afterwards.
+        found = [(held, held.life, lost) for held in self._holdings if (lost := self._lost(held))]
+        for held, life, lost in found:
+            if await self._send(held, life, Encoded([lost])) and not held.done:
                 self._fetch(held)
+
+    def _lost(self, held: HeldPartition) -> EncodedAppend | None:
+        """The gap at which a partition stands, up to its end at most."""
+        problem = self._source.status(held.partition).problem
+        if problem is None or problem.resume_offset is None or held.done:
+            return None
+        if held.next_offset == EARLIEST:
+            return None
+        end = problem.resume_offset
+        if held.end_offset is not None:
+            end = min(end, held.end_offset)
+        _log.warning(
+            "the source deleted records before they were mined",
+            extra={"event": "source_gap", **_fields(held), "error": str(problem)},
+        )
+        return EncodedAppend(held.next_offset, end, gap=True)
 
     # How things are
 

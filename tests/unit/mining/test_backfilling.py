@@ -161,3 +161,25 @@ def test_another_range_comes_while_the_last_append_of_one_is_being_sent(large: b
 
 def _older(begin: int, end: int) -> AssignedTopic:
     return AssignedTopic("orders", 1, 1, {0: begin}, end_offsets={0: end})
+
+
+def test_a_range_is_taken_away_while_the_gap_before_it_is_being_sent() -> None:
+    class SlowLane(Lane):
+        def __init__(self) -> None:
+            super().__init__(None, backfill=True)
+
+        async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
+            sent.append((held.partition.number, append.base_offset, append.end_offset))
+            miner.assign([])
+
+    sent: list[tuple[int, int, int]] = []
+    source = FakeSource()
+    for number in (0, 1):
+        partition = SourcePartition("orders", number)
+        source.problems[partition] = Problem(ProblemReason.SOURCE_RETENTION, "gone", 50)
+    miner = Miner(SlowLane(), source, ConnectionSettings("default", ("127.0.0.1:1",)), 1 << 20)
+    miner.assign([AssignedTopic("orders", 1, 1, {0: 10, 1: 10}, end_offsets={0: 100, 1: 100})])
+    asyncio.run(miner.skip_lost())
+    miner.close()
+    assert sent == [(0, 10, 50)]
+    assert not source.partitions
