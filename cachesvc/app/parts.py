@@ -24,7 +24,7 @@ from cachesvc.log.watching import MiningWatch
 from cachesvc.mining.connections import Connections
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
-from cachesvc.serving.server import socket_path
+from cachesvc.serving.local_socket import socket_path
 
 
 def open_store(config: Config) -> LogStore:

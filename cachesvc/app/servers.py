@@ -18,8 +18,9 @@ from cachesvc.serving.admin.watching import WatchAdmin
 from cachesvc.serving.agents import AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.ingest import MiningServicer
+from cachesvc.serving.local_socket import socket_path
 from cachesvc.serving.log_cache import LogCacheServicer
-from cachesvc.serving.server import Listen, Server, read_key_pair, socket_path
+from cachesvc.serving.server import Listen, Server, read_key_pair
 
 
 def make_server(parts: Parts) -> Server:

@@ -1,10 +1,7 @@
 """The gRPC server: listeners, TLS, health, reflection, and a clean end."""
 
 import contextlib
-import hashlib
-import os
 import ssl
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +27,6 @@ SERVICES = (
     _ADMIN.full_name,
     mining_pb2.DESCRIPTOR.services_by_name["Mining"].full_name,
 )
-_SOCKET_PATH_MAX = 100
 OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", -1),
@@ -155,17 +151,6 @@ def bind_address(
             reason="ADDRESS_IN_USE",
             metadata={"address": address},
         ) from error
-
-
-def socket_path(store: Path) -> Path:
-    """The Unix socket of a store's service: in the store, unless the path is too long for one."""
-    path = store.resolve() / "service.sock"
-    if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
-        return path
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    directory = Path(tempfile.gettempdir()) / f"cachesvc-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    return directory / f"{digest}.sock"
 
 
 def read_key_pair(certificate: str | None, key: str | None) -> tuple[bytes | None, bytes | None]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from cachesvc.serving.server import socket_path
+from cachesvc.serving.local_socket import socket_path
 from cachesvc.v1 import admin_pb2 as admin
 from cachesvc.v1 import log_cache_pb2 as log_cache
 from cachesvc.v1.admin_pb2_grpc import AdminStub

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from cachesvc.serving.server import socket_path
+from cachesvc.serving.local_socket import socket_path
 from cachesvc.store.record_schema import encode_payload
 from cachesvc.v1 import log_cache_pb2 as log_cache
 from cachesvc.v1 import mining_pb2 as pb
