@@ -183,7 +183,7 @@ def test_a_topic_that_nobody_uses_is_paused_and_comes_back(
         eventually(lambda: topics_of(calls) == {topic: pb.TOPIC_MINING}, "the reader's report")
         eventually(lambda: topics_of(calls) == {topic: pb.TOPIC_PAUSED_IDLE}, "the pause")
         eventually(lambda: not calls.readers()["default-0"].topics, "its reader to let go of it")
-        assert calls.topic(topic).mining_state == log_cache.PAUSED
+        eventually(lambda: calls.topic(topic).mining_state == log_cache.PAUSED, "its word for it")
         produce(kafka.bootstrap, topic, objects(100, 200))
         seen = asyncio.run(full(service.address, "comes-back", topic))
         assert [offset for offset, _ in seen.of(topic)[0]] == list(range(100, 200))
