@@ -59,6 +59,7 @@ _READER_COLUMNS = (
     Column("joined", lambda r: show_time(r.joined_ms)),
     Column("bytes/s", lambda r: show_bytes(round(r.bytes_per_second)), number=True),
     Column("topics", lambda r: ", ".join(r.topics) or "-"),
+    Column("error", lambda r: r.source_error),
 )
 CONNECTION_COLUMNS = (
     Column("connection", lambda c: c.name),

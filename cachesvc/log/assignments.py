@@ -18,10 +18,11 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.mining import Mining
 from cachesvc.log.mining_tasks import Use
 from cachesvc.log.readers import Assigned, JoinedReader
+from cachesvc.log.reports import Reports
 from cachesvc.log.sources import Source, Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.log.uses import uses_of
-from cachesvc.model import GapCause, MiningState, PartitionId, StartKind, TopicId
+from cachesvc.model import MiningState, StartKind, TopicId
 from cachesvc.policy.assignment import assign
 from cachesvc.policy.mining_task import TopicEvent, report_event
 
@@ -36,7 +37,8 @@ class Assignments:
         store: Holds the logs and the epochs.
         sources: What topics there are.
         subscriptions: What topics are wanted.
-        reader_timeout_s: A reader not heard of for this long loses its topics.
+        reader_timeout_s: A reader not heard of for this long loses its topics; so does one that has
+            not reached the brokers for this long, while others do.
         matching: The topics of a connection that a topic expression means.
         mining: Which topics are mined, which are pinned, and how much comes of each.
     """
@@ -62,6 +64,7 @@ class Assignments:
         self._dirty = asyncio.Event()
         self._entering = Entering(store, sources, self._tasks.start_of, self._is_over)
         self._planning: dict[str, bool] = {}  # connections, and whether they have to be again
+        self.reports = Reports(store, sources, self._entering, self.plan_again)
         self.closing = False
         """Whether the service is about to end, so that readers have to come back later."""
         self.loads = mining.loads
@@ -219,7 +222,8 @@ class Assignments:
             for topic in sorted(needed)
             if self._entering.partitions(source, topic)
         }
-        target = assign(weights, allowed, current, self._pins.of(source.name))
+        pins, cut_off = self._pins.of(source.name), self._cut_off(source, readers.values())
+        target = assign(weights, allowed, current, pins, cut_off)
         before = {name: dict(reader.assigned) for name, reader in readers.items()}
         try:
             await self._hand_over(source, readers, target)
@@ -229,6 +233,13 @@ class Assignments:
                     reader.changed.set()
         self._forget_unassigned(source, set(target))
         self._follow(source, target, now_ms)
+
+    def _cut_off(self, source: Source, readers: Iterable[JoinedReader]) -> set[str]:
+        """Readers that do not reach the brokers, though these answer the service."""
+        if source.error:
+            return set()
+        limit = time.monotonic() - self._reader_timeout_s
+        return {reader.name for reader in readers if reader.cut_off_s < limit}
 
     async def _hand_over(
         self, source: Source, readers: Mapping[str, JoinedReader], target: Mapping[str, str]
@@ -287,63 +298,14 @@ class Assignments:
             if topic not in target:
                 why = reports[topic][1] if topic in reports else ""
                 state, error = self._tasks.shown(source.name, topic)
-                self.report(log.id, None, state, error or why)
-                self.report_backfill(log.id, state, error or why)
+                self.reports.note(log.id, None, state, error or why)
+                self.reports.note_backfill(log.id, state, error or why)
                 continue
             if log.source.state in _NOT_MINED:
-                self.report(log.id, None, MiningState.STARTING, "")
-                self.report_backfill(log.id, MiningState.STARTING, "")
+                self.reports.note(log.id, None, MiningState.STARTING, "")
+                self.reports.note_backfill(log.id, MiningState.STARTING, "")
             said.setdefault(topic, []).append((log.source.state, log.source.error))
         for topic, states in said.items():
             event, error = report_event(states)
             reports[topic] = event, error or f"reader {target[topic]!r} has it"
         self._tasks.report(source.name, reports, now_ms)
-
-    def report(
-        self,
-        partition: PartitionId,
-        high_watermark: int | None,
-        state: MiningState,
-        error: str,
-        problem: str = "",
-    ) -> None:
-        """Notes what a reader says of a partition and tells subscribers if it matters to them.
-
-        Args:
-            partition: In the life that the reader mines.
-            high_watermark: The source's; None until told.
-            state: What mining does.
-            error: Why, where the state asks for a reason.
-            problem: What it is that the reader cannot settle by itself, as one of
-                ``GapCause``'s names; empty if there is no such thing.
-        """
-        log = self._store.get(partition)
-        if log is None or log.ended_by is not None:
-            return
-        if problem:
-            self._settle(partition, problem)
-        newly_known = high_watermark is not None and log.source.high_watermark is None
-        if high_watermark is not None:
-            log.source.high_watermark = max(high_watermark, log.log_end_offset)
-        if log.set_state(state, error) or newly_known:
-            log.notify()
-            self.plan_again()
-
-    def report_backfill(self, partition: PartitionId, state: MiningState, error: str) -> None:
-        """Notes what a reader says of the older ranges of a partition, for those who want them."""
-        for log in self._store.stretches.below(partition):
-            if log.set_state(state, error):
-                log.notify()
-
-    def _settle(self, partition: PartitionId, problem: str) -> None:
-        """Has a topic that is no continuation of its log looked at."""
-        if problem == GapCause.SOURCE_TRUNCATED.name and self._entering.truncated(partition):
-            self.plan_again()
-        elif problem == GapCause.TOPIC_RECREATED.name:
-            self._sources.resolve(partition.connection).refresh_wanted.set()
-
-    def unreachable(self, partitions: Iterable[PartitionId], error: str) -> None:
-        """Notes that a reader cannot reach the source of these partitions."""
-        for partition in partitions:
-            self.report(partition, None, MiningState.SOURCE_UNREACHABLE, error)
-            self.report_backfill(partition, MiningState.SOURCE_UNREACHABLE, error)

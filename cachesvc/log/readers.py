@@ -1,6 +1,7 @@
 """Readers that have joined, and what they have."""
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 
 from cachesvc.model import TopicId
@@ -40,6 +41,8 @@ class JoinedReader:
         joined_ms: When.
         heard_s: When it was last heard of, on the monotonic clock.
         assigned: Its topics.
+        source_error: Why it does not reach the brokers; empty while it does.
+        cut_off_s: Since when it does not, on the monotonic clock; infinite while it does.
         changed: Set when ``assigned`` has changed.
     """
 
@@ -50,4 +53,6 @@ class JoinedReader:
     heard_s: float
     host: str = ""
     assigned: dict[str, Assigned] = field(default_factory=dict)
+    source_error: str = ""
+    cut_off_s: float = math.inf
     changed: asyncio.Event = field(default_factory=asyncio.Event)

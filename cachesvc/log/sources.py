@@ -97,6 +97,19 @@ class Source:
         """Whether its topics come into the cache."""
         return self.is_source and self.log_caching
 
+    def unknown(self, topic: str) -> NotFound:
+        """The error of a topic that is not to be had from here (``UNKNOWN_TOPIC``)."""
+        why = (
+            "the cluster has no such topic"
+            if self.matches(topic)
+            else f"it does not match the connection's expression {self.topic_expression!r}"
+        )
+        return NotFound(
+            f"topic {topic!r} is not to be had from connection {self.name!r}: {why}",
+            reason="UNKNOWN_TOPIC",
+            metadata={"connection": self.name, "topic": topic},
+        )
+
     def check_mined(self) -> None:
         """Lets a subscription through where its records can come from the cache.
 

@@ -6,6 +6,9 @@ new epoch and a restart of that topic's mining. Planning again without a change 
 
 A pinned topic goes to its reader and stays there. While that one is away it goes to another, and
 back afterwards; or it has none if it was pinned strictly.
+
+A reader that is cut off from the brokers gets nothing and keeps nothing, as long as another one is
+not: except for what is strictly pinned to it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -47,6 +50,7 @@ def assign(
     readers: Iterable[str],
     current: Mapping[str, str],
     pins: Mapping[str, Pin] | None = None,
+    cut_off: Collection[str] = (),
 ) -> dict[str, str]:
     """Spreads topics over readers. The outcome depends on no order of the arguments.
 
@@ -56,6 +60,7 @@ def assign(
         readers: The names of the readers there are.
         current: Which reader has which topic now; may name topics and readers that are gone.
         pins: Topics that were given to a reader by hand; may name what is not there.
+        cut_off: Readers that do not reach the brokers.
 
     Returns:
         The reader of every topic, in the order of ``weights``; empty without readers. Topics that
@@ -66,22 +71,23 @@ def assign(
     shares = {reader: _Share(reader) for reader in sorted(set(readers))}
     if not shares:
         return {}
+    fit = {name: share for name, share in shares.items() if name not in cut_off} or shares
     homeless: list[str] = []
     for topic, size in sizes.items():
         pin = pins.get(topic)
-        if pin is not None and (pin.strict or pin.reader in shares):
+        if pin is not None and (pin.strict or pin.reader in fit):
             if pin.reader in shares:
                 shares[pin.reader].take(topic, size)
                 shares[pin.reader].pinned.add(topic)
             continue
-        share = shares.get(current.get(topic, ""))
+        share = fit.get(current.get(topic, ""))
         if share is None:
             homeless.append(topic)
         else:
             share.take(topic, size)
     for topic in sorted(homeless, key=lambda topic: (-sizes[topic], topic)):
-        _lightest(shares.values()).take(topic, sizes[topic])
-    while _move_one(shares.values()):
+        _lightest(fit.values()).take(topic, sizes[topic])
+    while _move_one(fit.values()):
         pass
     owners = {topic: share.reader for share in shares.values() for topic in share.weights}
     return {topic: owners[topic] for topic in weights if topic in owners}

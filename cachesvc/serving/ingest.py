@@ -110,10 +110,9 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
             self._note(reader, request)
 
     def _note(self, reader: JoinedReader, request: pb.JoinRequest) -> None:
+        reports = self._assignments.reports
+        reports.note_way(reader, request.source_error)
         if request.source_error:
-            for assigned in reader.assigned.values():
-                partitions = [assigned.topic.partition(number) for number in assigned.partitions]
-                self._assignments.unreachable(partitions, request.source_error)
             return
         for report in request.partitions:
             assigned_topic = reader.assigned.get(report.topic)
@@ -126,9 +125,9 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
             state = MiningState(report.state) if known else MiningState.MINING
             partition = assigned_topic.topic.partition(report.partition)
             if report.backfill:
-                self._assignments.report_backfill(partition, state, report.error)
+                reports.note_backfill(partition, state, report.error)
                 continue
-            self._assignments.report(partition, watermark, state, report.error, report.problem)
+            reports.note(partition, watermark, state, report.error, report.problem)
 
     def _settings(self, source: Source) -> str:
         connection = connection_dict(self._connections.get(source.name).config)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
-from cachesvc.errors import InvalidRequest, NotFound, SourceUnreachable
+from cachesvc.errors import InvalidRequest, SourceUnreachable
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
@@ -254,16 +254,7 @@ async def find_topics(
         return
     for topic in unknown:
         if topic not in source.topics:
-            why = (
-                "the cluster has no such topic"
-                if source.matches(topic)
-                else f"it does not match the connection's expression {source.topic_expression!r}"
-            )
-            raise NotFound(
-                f"topic {topic!r} is not to be had from connection {source.name!r}: {why}",
-                reason="UNKNOWN_TOPIC",
-                metadata={"connection": source.name, "topic": topic},
-            )
+            raise source.unknown(topic)
 
 
 def _name(partition: PartitionId) -> PartitionName:

@@ -167,6 +167,7 @@ class HandStartedReader:
         address: Where it joins; the store's socket without.
         arguments: More of them.
         environment: More variables.
+        module: What is started, with the command line of ``cachesvc reader``.
 
     Attributes:
         name: Its own.
@@ -181,13 +182,14 @@ class HandStartedReader:
         address: str = "",
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        module: Sequence[str] = ("cachesvc", "reader"),
     ) -> None:
         self.name = name
         self.log_path = service.store.parent / f"{name}.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "cachesvc", "reader"),
+                    *(sys.executable, "-m", *module),
                     *("--service", address or f"unix:{socket_path(service.store)}"),
                     *("--connection", "default", "--name", name, "--log-format", "json"),
                     *arguments,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tests.support.checker import Observation, check
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.tasks import Delivered, full, until
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.topics import create_topic, produce, read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -210,6 +211,54 @@ def test_a_broker_that_is_killed_is_seen_and_missed_until_it_is_back(
         assert not anomalies(truth, tasks[-1].seen, topic)
         assert not anomalies(truth, asyncio.run(full(service.address, "all", topic)), topic)
         service.stop()
+    finally:
+        service.kill()
+
+
+def test_a_reader_that_is_cut_off_from_the_brokers_loses_its_topics_to_one_that_is_not(
+    kafka: KafkaBroker, kafka_proxy: TcpProxy, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("cut-off")
+    create_topic(kafka.bootstrap, topic)
+    settings = {"mining": {"readers": 0, "reader_timeout_s": 3}}
+    service = ServiceProcess(tmp_path, kafka.bootstrap, settings).start()
+    task = Task(service.address, "always-on", topic)
+    produced = 0
+
+    async def has_what_comes_now(calls: Calls, reader: str) -> None:
+        nonlocal produced
+        new = objects(produced, produced + 500)
+        produced += 500
+        await asyncio.to_thread(produce, kafka.bootstrap, topic, new)
+        await task.until(lambda task: task.seen.count == produced, f"records from {reader}")
+        eventually(lambda: calls.topic(topic).mining_state == log_cache.MINING, "Admin to show it")
+        assert [name for name, found in calls.readers().items() if found.topics] == [reader]
+
+    async def run(calls: Calls, stack: ExitStack) -> None:
+        way = ["--kafka", kafka.proxied_bootstrap]
+        module = ["tests.support.reader_elsewhere"]
+        stack.enter_context(HandStartedReader(service, "elsewhere", "", way, module=module))
+        async with _running(task):
+            await has_what_comes_now(calls, "elsewhere")
+            near = stack.enter_context(HandStartedReader(service, "near"))
+            eventually(lambda: "near" in calls.readers(), "the other reader")
+            kafka_proxy.cut()
+            await has_what_comes_now(calls, "near")
+            assert "no broker answers" in calls.readers()["elsewhere"].source_error
+            # For want of another it gets the topic, and mines it once it reaches the brokers again.
+            near.process.kill()
+            await task.until_state(AWAY)
+            kafka_proxy.restore()
+            await has_what_comes_now(calls, "elsewhere")
+            assert not calls.readers()["elsewhere"].source_error
+
+    try:
+        with Calls(service.address) as calls, ExitStack() as stack:
+            asyncio.run(run(calls, stack))
+        truth = read_all(kafka.bootstrap, topic)
+        assert not anomalies(truth, task.seen, topic)
+        service.stop()
+        check_manifest(service.store, topic, truth)
     finally:
         service.kill()
 

@@ -13,6 +13,7 @@ import pytest
 from cachesvc.client import Client, Mode, Stream
 from cachesvc.v1 import connections_pb2 as pb
 from cachesvc.v1 import log_cache_pb2 as log_cache
+from cachesvc.v1 import mining_tasks_pb2 as tasks
 from tests.faults.stage import CALL_S, Calls, anomalies, eventually, objects, refusal
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -150,6 +151,21 @@ def test_one_is_made_changed_and_deleted_while_another_flows_on(
 
     seen = asyncio.run(watch())
     assert not anomalies(read_all(kafka.bootstrap, ours), seen, ours)
+
+
+def test_only_topics_that_may_be_of_a_connection_are_pinned(
+    calls: Calls, kafka: KafkaBroker
+) -> None:
+    create(calls, "narrow", kafka.bootstrap, topic_expression="orders.*")
+
+    def pin(topic: str) -> None:
+        request = tasks.PinTopicRequest(connection="narrow", topic=topic, reader="to-come")
+        calls.admin.PinTopic(request, timeout=CALL_S)
+
+    pin("orders-to-come")
+    code, reason, metadata = refusal(lambda: pin("payments"))
+    assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_TOPIC")
+    assert metadata == {"connection": "narrow", "topic": "payments"}
 
 
 def test_what_was_made_survives_a_restart_and_a_kill(

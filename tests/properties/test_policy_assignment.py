@@ -91,6 +91,25 @@ def test_pins_are_kept_and_leave_nothing_else_alone(
     assert assign(weights, readers, after, pins) == after
 
 
+@given(weight_maps, reader_sets, pasts, pin_maps, st.sets(reader_names))
+def test_who_is_cut_off_has_only_what_is_strictly_pinned_to_it(
+    weights: dict[str, float],
+    readers: set[str],
+    current: dict[str, str],
+    pins: dict[str, Pin],
+    cut_off: set[str],
+) -> None:
+    after = assign(weights, readers, current, pins, cut_off)
+    assert assign(weights, readers, after, pins, cut_off) == after
+    if readers <= cut_off:
+        assert after == assign(weights, readers, current, pins)
+        return
+    for topic, reader in after.items():
+        assert reader not in cut_off or pins[topic] == Pin(reader, strict=True)
+    waiting = weights.keys() - after.keys()
+    assert all(pins[topic].strict and pins[topic].reader not in readers for topic in waiting)
+
+
 @given(st.sets(names, min_size=1), st.sets(reader_names, min_size=2), st.data())
 def test_a_pinned_topic_goes_back_to_its_reader(
     topics: set[str], readers: set[str], data: st.DataObject

@@ -131,10 +131,12 @@ class MiningAdmin:
 
     async def PinTopic(self, request: pb.PinTopicRequest, context: Context) -> pb.PinTopicResponse:
         async with errors_as_status(context):
-            connection = self._connection(request.connection)
+            source = self._sources.resolve(request.connection)
             check_topic_name(request.topic)
+            if not source.matches(request.topic):
+                raise source.unknown(request.topic)
             reader = _name("reader", request.reader)
-            await self._pins.pin(connection, request.topic, reader, strict=request.strict)
+            await self._pins.pin(source.name, request.topic, reader, strict=request.strict)
             return pb.PinTopicResponse()
 
     async def UnpinTopic(

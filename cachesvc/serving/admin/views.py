@@ -36,6 +36,7 @@ def reader(joined: JoinedReader, bytes_per_s: float) -> pb.Reader:
         topics=sorted(joined.assigned),
         host=joined.host,
         bytes_per_second=bytes_per_s,
+        source_error=joined.source_error,
     )
 
 

@@ -41,7 +41,7 @@ def play(path: Path, test: Callable[[Plan], Awaitable[None]]) -> None:
 def lost(plan: Plan, *partitions: PartitionId) -> None:
     for partition in partitions:
         state = MiningState.FAILED
-        plan.assignments.report(partition, 80, state, "it lost records", TRUNCATED)
+        plan.assignments.reports.note(partition, 80, state, "it lost records", TRUNCATED)
 
 
 async def reaches(plan: Plan, life: TopicId) -> dict[int, tuple[int, int]]:

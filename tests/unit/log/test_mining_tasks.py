@@ -36,7 +36,7 @@ async def mined(plan: Plan, *topics: str) -> None:
     """A reader has the topics and says that it mines them."""
     await plan.settled(*topics)
     for topic in topics:
-        plan.assignments.report(log_of(plan, topic).id, 10, MiningState.MINING, "")
+        plan.assignments.reports.note(log_of(plan, topic).id, 10, MiningState.MINING, "")
     await until(lambda: set(topics_of(plan).values()) == {TopicState.MINING})
 
 
@@ -240,7 +240,7 @@ def test_a_task_fails_with_all_of_its_topics_and_goes_on_with_one(tmp_path: Path
         plan.join("one")
         await plan.want("orders", "items")
         await mined(plan, "orders", "items")
-        report = plan.assignments.report
+        report = plan.assignments.reports.note
         report(log_of(plan, "orders").id, None, MiningState.FAILED, "SOURCE_RETENTION: gone")
         await until(lambda: topics_of(plan)["orders"] is TopicState.FAILED)
         assert state_of(plan) is TaskState.RUNNING
@@ -352,7 +352,9 @@ def test_an_operator_is_told_that_a_stop_was_not_stored(
             for command in (plan.commands.stop("main"), plan.commands.stop_topic("main", "orders")):
                 with pytest.raises(PreconditionFailed):
                     await command
-            plan.assignments.report(log_of(plan, "orders").id, 10, MiningState.BLOCKED, "at 3")
+            plan.assignments.reports.note(
+                log_of(plan, "orders").id, 10, MiningState.BLOCKED, "at 3"
+            )
             await until(lambda: len(failures) >= 3)
         assert state_of(plan) is TaskState.RUNNING
         assert plan.owners() == {"orders": "one"}

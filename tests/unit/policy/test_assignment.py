@@ -73,5 +73,22 @@ def test_small_differences_are_not_worth_a_move() -> None:
     assert assign(weights, ["r1", "r2"], before) == before
 
 
+@pytest.mark.parametrize(
+    ("readers", "cut_off", "before", "after"),
+    [
+        ("r1 r2", "r1", owned(r1="a b", r2="c"), {"r2": "a b c"}),
+        # Among those that are left, the load is even.
+        ("r1 r2 r3", "r1", owned(r1="a b c d"), {"r2": "a c", "r3": "b d"}),
+        # Where all are cut off, nothing moves.
+        ("r1 r2", "r1 r2", owned(r1="a b", r2="c"), {"r1": "a b", "r2": "c"}),
+    ],
+)
+def test_who_is_cut_off_from_the_brokers_gets_nothing_while_another_is_not(
+    readers: str, cut_off: str, before: dict[str, str], after: dict[str, str]
+) -> None:
+    weights = dict.fromkeys(before, 1.0)
+    assert by_reader(assign(weights, readers.split(), before, {}, cut_off.split())) == after
+
+
 def test_the_order_is_that_of_the_topics() -> None:
     assert list(assign(equal("c a b"), ["r1", "r2"], {})) == ["c", "a", "b"]
