@@ -25,6 +25,7 @@ from cachesvc.log.uses import uses_of
 from cachesvc.model import MiningState, StartKind, TopicId
 from cachesvc.policy.assignment import assign
 from cachesvc.policy.mining_task import TopicEvent, report_event
+from cachesvc.policy.spacing import fetch_spacing_ms
 
 _log = logging.getLogger(__name__)
 _NOT_MINED = (MiningState.IDLE, MiningState.STOPPED, MiningState.PAUSED)
@@ -231,8 +232,21 @@ class Assignments:
             for name, reader in readers.items():
                 if reader.assigned != before[name]:
                     reader.changed.set()
+        self._space(source, readers.values())
         self._forget_unassigned(source, set(target))
         self._follow(source, target, now_ms)
+
+    def _space(self, source: Source, readers: Iterable[JoinedReader]) -> None:
+        """Tells readers how far apart to fetch, by the number of streams there are."""
+        streams = sum(
+            each.connected and each.record.connection == source.name
+            for each in self._subscriptions().all()
+        )
+        spacing_ms = fetch_spacing_ms(streams)
+        for reader in readers:
+            if reader.fetch_spacing_ms != spacing_ms:
+                reader.fetch_spacing_ms = spacing_ms
+                reader.changed.set()
 
     def _cut_off(self, source: Source, readers: Iterable[JoinedReader]) -> set[str]:
         """Readers that do not reach the brokers, though these answer the service."""

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 
 from cachesvc.model import TopicId
+from cachesvc.policy.spacing import SPACING_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class JoinedReader:
         assigned: Its topics.
         source_error: Why it does not reach the brokers; empty while it does.
         cut_off_s: Since when it does not, on the monotonic clock; infinite while it does.
-        changed: Set when ``assigned`` has changed.
+        fetch_spacing_ms: How far apart its fetches of few records are.
+        changed: Set when ``assigned`` or the spacing has changed.
     """
 
     name: str
@@ -53,6 +55,7 @@ class JoinedReader:
     heard_s: float
     host: str = ""
     assigned: dict[str, Assigned] = field(default_factory=dict)
+    fetch_spacing_ms: int = SPACING_MS
     source_error: str = ""
     cut_off_s: float = math.inf
     changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -190,7 +190,7 @@ async def _mine(
             mining = tasks.create_task(miner.mine())
             tasks.create_task(source.run())
             tasks.create_task(miner.take_answers())
-            tasks.create_task(_follow(uplink, miner, backfilling, tasks))
+            tasks.create_task(_follow(uplink, source, miner, backfilling, tasks))
             tasks.create_task(
                 _report(uplink, source, miner, backfilling, settings.report_interval_s)
             )
@@ -224,10 +224,16 @@ async def _join(settings: ReaderSettings, uplink: Uplink) -> ConnectionSettings:
 
 
 async def _follow(
-    uplink: Uplink, miner: Miner, backfilling: Backfilling, tasks: asyncio.TaskGroup
+    uplink: Uplink,
+    source: SourceReader,
+    miner: Miner,
+    backfilling: Backfilling,
+    tasks: asyncio.TaskGroup,
 ) -> None:
     while True:
         assignment = await uplink.assignment()
+        if assignment.fetch_spacing_s:
+            source.space(assignment.fetch_spacing_s)
         miner.assign(assignment.topics)
         backfilling.assign(assignment.backfills, tasks)
 

@@ -242,6 +242,9 @@ class SourceReader(Protocol):
     def pause(self, partition: SourcePartition) -> None:
         """Stops fetching a partition, but keeps its high watermark up to date. Idempotent."""
 
+    def space(self, spacing_s: float) -> None:
+        """Lets at least so much time lie between the begins of two fetches that bring little."""
+
     async def poll(self) -> Sequence[SourceBatch]:
         """Waits for the next batches, of one partition each. Cancel-safe.
 

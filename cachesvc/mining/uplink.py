@@ -54,11 +54,13 @@ class Assignment:
         topics: Everything to mine from now on.
         backfills: Older ranges to mine beside that.
         connection_json: Settings of the connection; empty except in the first message.
+        fetch_spacing_s: How far apart fetches are that bring few records; 0: as before.
     """
 
     topics: Sequence[AssignedTopic]
     backfills: Sequence[AssignedTopic]
     connection_json: str
+    fetch_spacing_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,9 @@ class Uplink:
         response: pb.JoinResponse = await _read(self._join)
         topics = [_topic(topic) for topic in response.topics]
         backfills = [_backfill(topic) for topic in response.topics]
-        return Assignment(topics, backfills, response.connection_json)
+        return Assignment(
+            topics, backfills, response.connection_json, response.fetch_spacing_ms / 1000
+        )
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.kafka.survey import Survey
 from cachesvc.mining.source import POLL_BYTES_MAX, PartitionStatus, ProblemReason, SourcePartition
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
+from cachesvc.policy.spacing import SPACING_MS
 
 _NO_ERROR = 0
 _OFFSET_OUT_OF_RANGE = 1
@@ -31,10 +32,8 @@ _ONE_BATCH_BYTES_MAX = 1 << 30
 # Below this much in the buffer, fetching ahead costs more requests than it saves time.
 _AHEAD_BYTES_MIN = 256 << 10
 _SURVEY_SPACING_S = 0.05
-# Fetches that bring less than this are at least so far apart: a record more or less in one costs
-# nothing, but every append is a message to every subscriber. docs/findings.md has the figures.
+# Fetches that bring less than this are spaced.
 _SMALL_FETCH_BYTES = 64 << 10
-_SMALL_FETCH_SPACING_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,7 @@ class KafkaSource:
         self._dry: set[int] = set()
         self._backoffs: defaultdict[int, Backoff] = defaultdict(Backoff)
         self._turn = 0
+        self._spacing_s = SPACING_MS / 1000
         self._error = ""
 
     @property
@@ -114,6 +114,10 @@ class KafkaSource:
         if state is not None:
             state.buffered = None
         return state
+
+    def space(self, spacing_s: float) -> None:
+        """See ``SourceReader``."""
+        self._spacing_s = spacing_s
 
     def pause(self, partition: SourcePartition) -> None:
         """See ``SourceReader``."""
@@ -226,7 +230,7 @@ class KafkaSource:
             if not brought_bytes and not fetch.wait_s:
                 self._dry.add(fetch.node)
             elif brought_bytes < _SMALL_FETCH_BYTES:
-                await asyncio.sleep(began_s + _SMALL_FETCH_SPACING_S - time.monotonic())
+                await asyncio.sleep(began_s + self._spacing_s - time.monotonic())
         except SourceUnreachable as error:
             for state, *_ in fetch.asked:
                 state.fail(ProblemReason.SOURCE_UNREACHABLE, told(error))

@@ -10,6 +10,7 @@ from cachesvc.errors import NotFound, PreconditionFailed, SourceUnreachable, Sup
 from cachesvc.log.readers import Assigned
 from cachesvc.log.resuming import resume_offsets
 from cachesvc.model import MiningState, TopicId
+from cachesvc.policy.spacing import fetch_spacing_ms
 from cachesvc.store.catalogue import DuckDBCatalogue
 from tests.support.frames import ORDERS, full_frame
 from tests.unit.log.lookups import FakeLookup
@@ -268,6 +269,24 @@ def test_nothing_moves_while_the_brokers_do_not_answer_the_service_either(tmp_pa
         await until(lambda: set(other.assigned) == {"a", "b"})
 
     in_plan(tmp_path, FakeLookup(a=1, b=1), test)
+
+
+def test_more_streams_make_readers_fetch_less_often(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        reader = plan.join("one")
+        for number in range(5):
+            await plan.want("orders", name=f"copy-{number}")
+        await plan.want("items", name="elsewhere", connection="spare")
+        await until(lambda: reader.fetch_spacing_ms == fetch_spacing_ms(5))
+        await plan.settled("orders")
+        reader.changed.clear()
+        for subscription in plan.subscriptions.all():
+            assert subscription.subscriber is not None
+            plan.subscriptions.leave(subscription, subscription.subscriber)
+        await until(lambda: reader.fetch_spacing_ms == fetch_spacing_ms(0))
+        assert reader.changed.is_set()
+
+    in_plan(tmp_path, FakeLookup(orders=1), test)
 
 
 def test_a_silent_reader_is_found_however_busy_planning_is(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         self.older: dict[tuple[str, int], tuple[int, int]] = {}
         self.backfills: defaultdict[tuple[str, int], FakeLog] = defaultdict(FakeLog)
         self.topics: dict[str, tuple[int, Sequence[int]]] = {}
+        self.spacing_ms = 0
         self.answering = asyncio.Event()
         self.answering.set()
         self.refuse: Callable[[pb.AppendRequest], str] = lambda append: ""
@@ -110,7 +111,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         return None if report is None else MiningState(report.state)
 
     def _assignment(self) -> pb.JoinResponse:
-        response = pb.JoinResponse()
+        response = pb.JoinResponse(fetch_spacing_ms=self.spacing_ms)
         for name, (epoch, numbers) in self.topics.items():
             topic = response.topics.add(topic=name, incarnation=1, epoch=epoch)
             for number in numbers:

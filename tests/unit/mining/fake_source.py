@@ -89,6 +89,7 @@ class FakeSource:
         self.damaged: dict[SourcePartition, int] = {}
         self.problems: dict[SourcePartition, Problem] = {}
         self.polls = 0
+        self.spacing_s = 0.0
         self.running = False
         self._records: defaultdict[SourcePartition, list[FakeRecord]] = defaultdict(list)
         self._ends: defaultdict[SourcePartition, int] = defaultdict(int)
@@ -155,6 +156,9 @@ class FakeSource:
     def remove(self, partition: SourcePartition) -> None:
         self._positions.pop(partition, None)
         self.paused.discard(partition)
+
+    def space(self, spacing_s: float) -> None:
+        self.spacing_s = spacing_s
 
     def pause(self, partition: SourcePartition) -> None:
         if partition in self._positions:

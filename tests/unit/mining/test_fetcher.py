@@ -1,6 +1,7 @@
 """What the fetcher asks of brokers, against a cluster in memory that records it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -213,6 +214,35 @@ def test_large_batches_are_polled_one_by_one_and_read_ahead_without_waiting(
         assert patient.request.wait_ms == 500
 
     play(monkeypatch, scenario)
+
+
+def test_fetches_that_bring_little_are_spaced_as_far_as_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def times_s(source: KafkaSource, cluster: FakeCluster, value: bytes) -> list[float]:
+        """When three fetches begin that are answered and taken at once."""
+        began_s = []
+        for offset in range(3):
+            fetch = await cluster.fetch(1)
+            began_s.append(time.monotonic())
+            fetch.answer({("a", 0): record_batch(offset, [value], compression=0)})
+            await source.poll()
+        return began_s
+
+    async def scenario(source: KafkaSource, cluster: FakeCluster) -> None:
+        source.space(0.3)
+        source.add(A0, 0)
+        first, second, third = await times_s(source, cluster, b"{}")
+        assert second - first >= 0.3
+        assert third - second >= 0.3
+
+    async def unspaced(source: KafkaSource, cluster: FakeCluster) -> None:
+        source.space(60.0)
+        source.add(A0, 0)
+        await times_s(source, cluster, bytes(100_000))
+
+    play(monkeypatch, scenario)
+    play(monkeypatch, unspaced)
 
 
 def test_nothing_is_fetched_while_nobody_polls(monkeypatch: pytest.MonkeyPatch) -> None:

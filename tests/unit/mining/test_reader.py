@@ -295,6 +295,19 @@ def test_reports_what_the_source_says(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_fetches_are_spaced_as_the_service_says(tmp_path: Path) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        service.spacing_ms = 60
+        service.assign({"a": (1, [0])})
+        await until(lambda: source.spacing_s == 0.06)
+        service.spacing_ms = 0
+        service.assign({"a": (1, [0]), "b": (1, [0])})
+        await until(lambda: len(source.partitions) == 2)
+        assert source.spacing_s == 0.06, "nothing was said"
+
+    play(tmp_path, scenario)
+
+
 def test_leader_epochs_come_with_assignments_and_go_with_appends(tmp_path: Path) -> None:
     async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
         log = service.logs["a", 0]

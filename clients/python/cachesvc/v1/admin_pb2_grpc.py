@@ -300,7 +300,8 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PinTopic(self, request, context):
-        """Has a topic mined by one reader, from now on and over restarts, until UnpinTopic.
+        """Has a topic mined by one reader, from now on and over restarts, until UnpinTopic. Neither has to
+        be there yet; a topic that does not match the connection's expression is UNKNOWN_TOPIC.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
