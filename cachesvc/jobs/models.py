@@ -16,11 +16,11 @@ from cachesvc.jobs.job import Progress
 from cachesvc.jobs.local_time import load_times
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import TopicId
+from cachesvc.model import Segment, TopicId
 from cachesvc.policy.model_refresh import Stored, next_refresh_ms, sample_begin
 from cachesvc.policy.models import Model, changes, merge, model_of
 from cachesvc.store.frames import Frame
-from cachesvc.store.model_port import ModelRecord, ModelSummary, NotedChange
+from cachesvc.store.model_port import Looked, ModelRecord, ModelSummary, NotedChange
 from cachesvc.store.queries import RecordQueries
 from cachesvc.store.record_schema import decode_payloads
 
@@ -30,6 +30,32 @@ LOAD_TIME = "02:00"
 _SAMPLE_BYTES_MAX = 16 << 20
 _QUERY_BYTES = 1 << 20
 _WRITE_MODELS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What of a partition was not looked at yet.
+
+    Attributes:
+        log: The partition's top one.
+        begin: Where what is new at its end begins.
+        older: Segments with something before that which was mined after the last look, in order.
+    """
+
+    log: PartitionLog
+    begin: int
+    older: Sequence[Segment]
+
+    def spans(self, end: int, records_max: int, bytes_max: int) -> list[tuple[int, int]]:
+        """The ranges to look at, up to ``end``: the newest of what is older, and of what is new."""
+        spans = []
+        if self.older:
+            files = [_stored_segment(segment) for segment in self.older]
+            first = sample_begin(files, files[0].base_offset, self.begin, records_max, bytes_max)
+            bounds = [(max(f.base_offset, first), min(f.end_offset, self.begin)) for f in files]
+            spans = [(begin, stop) for begin, stop in bounds if begin < stop]
+        at = sample_begin(_stored(self.log), self.begin, end, records_max, bytes_max)
+        return [*spans, (at, end)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +70,9 @@ class _Look:
 class RefreshModels:
     """Merges what new records show into the models of their topics.
 
-    Of each topic at most about ``records_max`` records a refresh are looked at, the newest ones;
-    what was mined before them and after the last refresh is skipped for good. Nothing is asked of
-    the source.
+    Of each topic at most about ``records_max`` records a refresh are looked at, the newest ones,
+    and as many of older ranges that were mined since; what else was mined after the last refresh is
+    skipped for good. Nothing is asked of the source.
 
     Args:
         store: Whose records.
@@ -107,16 +133,17 @@ class RefreshModels:
     async def _run(self, connections: Sequence[str], progress: Progress) -> Mapping[str, int]:
         counts = Counter(models_refreshed=0, models_new=0, records_seen=0, changes=0, failures=0)
         progress(0, 0, "looking for new records")
+        # What is mined from here on is for the next refresh, if not for this one too.
+        started_ms = time.time_ns() // 1_000_000
         work = [(name, await self._with_news(name)) for name in connections]
         total = sum(len(topics) for _, topics in work)
         done = 0
         async with _Observer() as observer:
             for connection, topics in work:
-                started_ms = time.time_ns() // 1_000_000
                 refresh = _Refresh(self._store, started_ms, counts)
-                for topic, logs in topics.items():
+                for topic, news in topics.items():
                     progress(done, total, f"{connection}/{topic.topic}")
-                    found = await self._look(observer, topic, logs, counts)
+                    found = await self._look(observer, topic, news, counts)
                     if found is not None:
                         await refresh.add(topic, found)
                     done += 1
@@ -124,42 +151,44 @@ class RefreshModels:
         progress(total, total, "")
         return counts
 
-    async def _with_news(self, connection: str) -> dict[TopicId, dict[PartitionLog, int]]:
-        """The logs that have grown since the last refresh, by topic, with where to go on."""
-        offsets = await self._store.catalogue.call(lambda port: port.models.offsets(connection))
-        found: dict[TopicId, dict[PartitionLog, int]] = {}
+    async def _with_news(self, connection: str) -> dict[TopicId, list[_News]]:
+        """The partitions of which something was mined since the last refresh, by topic."""
+        looked = await self._store.catalogue.call(lambda port: port.models.looked(connection))
+        found: dict[TopicId, list[_News]] = {}
         for log in self._store.all():
-            if log.id.connection == connection:
-                known = offsets.get(log.id.topic_id, {}).get(log.id.partition, 0)
-                begin = max(known, log.log_start_offset)
-                if begin < log.log_end_offset:
-                    found.setdefault(log.id.topic_id, {})[log] = begin
+            if log.id.connection != connection:
+                continue
+            known = looked.get(log.id.topic_id, Looked())
+            begin = max(known.offsets.get(log.id.partition, 0), log.log_start_offset)
+            older = [
+                segment
+                for stretch in self._store.stretches.of(log.id)
+                for segment in stretch.segments
+                if segment.base_offset < begin and segment.backfilled_ms >= known.refreshed_ms
+            ]
+            if older or begin < log.log_end_offset:
+                found.setdefault(log.id.topic_id, []).append(_News(log, begin, older))
         return found
 
     async def _look(
         self,
         observer: "_Observer",
         topic: TopicId,
-        logs: Mapping[PartitionLog, int],
+        news: Sequence[_News],
         counts: Counter[str],
     ) -> _Look | None:
         """What is new in a topic; None, and counted, where it cannot be read."""
         model, records = Model(), 0
         offsets = {}
-        records_max = max(1, self._records_max // len(logs))
-        bytes_max = _SAMPLE_BYTES_MAX // len(logs)
+        records_max = max(1, self._records_max // len(news))
+        bytes_max = _SAMPLE_BYTES_MAX // len(news)
         try:
-            for log, begin in logs.items():
-                end = log.log_end_offset
-                at = sample_begin(_stored(log), begin, end, records_max, bytes_max)
-                while at < end:
-                    # Retention may have passed it meanwhile.
-                    at = max(at, log.log_start_offset)
-                    piece = _piece(await self._store.reader.read(log, at))
-                    found, count = await observer.observe(piece, at, end)
+            for each in news:
+                end = each.log.log_end_offset
+                for begin, stop in each.spans(end, records_max, bytes_max):
+                    found, count = await self._look_at(observer, each.log, begin, stop)
                     model, records = merge(model, found), records + count
-                    at = piece[-1].end_offset if piece else end
-                offsets[log.id.partition] = end
+                offsets[each.log.id.partition] = end
         except CacheError as error:
             counts["failures"] += 1
             _log.warning(
@@ -168,6 +197,21 @@ class RefreshModels:
             )
             return None
         return _Look(model, records, offsets)
+
+    async def _look_at(
+        self, observer: "_Observer", log: PartitionLog, begin: int, stop: int
+    ) -> tuple[Model, int]:
+        """The model of the records of a partition in ``[begin, stop)``, and how many these are."""
+        model, records, at = Model(), 0, begin
+        while at < stop:
+            stretch = self._store.stretches.at(log.id, at) or log
+            # Retention may have passed it meanwhile.
+            at = max(at, stretch.log_start_offset)
+            piece = _piece(await self._store.reader.read(stretch, at))
+            found, count = await observer.observe(piece, at, stop)
+            model, records = merge(model, found), records + count
+            at = piece[-1].end_offset if piece else stop
+        return model, records
 
 
 class _Refresh:
@@ -267,8 +311,12 @@ def _piece(frames: Sequence[Frame]) -> list[Frame]:
     return piece
 
 
+def _stored_segment(segment: Segment) -> Stored:
+    return Stored(segment.base_offset, segment.end_offset, segment.record_count, segment.bytes)
+
+
 def _stored(log: PartitionLog) -> list[Stored]:
-    segments = [Stored(s.base_offset, s.end_offset, s.record_count, s.bytes) for s in log.segments]
+    segments = [_stored_segment(segment) for segment in log.segments]
     journals = [
         Stored(entry.base_offset, entry.end_offset, entry.index.record_count, entry.bytes)
         for entry in log.journals

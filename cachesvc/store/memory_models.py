@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from cachesvc.model import TopicId
 from cachesvc.store.model_port import (
     MODEL_CHANGES_MAX,
+    Looked,
     ModelRecord,
     ModelSummary,
     NotedChange,
@@ -35,9 +36,9 @@ class MemoryModels:
         behind = [topic for topic in found if after is None or topic > after]
         return [self._models[topic].summary for topic in behind[:limit]]
 
-    def offsets(self, connection: str) -> dict[TopicId, dict[int, int]]:
+    def looked(self, connection: str) -> dict[TopicId, Looked]:
         return {
-            topic: dict(record.offsets)
+            topic: Looked(record.summary.refreshed_ms, dict(record.offsets))
             for topic, record in self._models.items()
             if topic.connection == connection
         }

@@ -52,6 +52,19 @@ class ModelRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """What of a topic was looked at.
+
+    Attributes:
+        refreshed_ms: When the refresh began that looked last.
+        offsets: As in ``ModelRecord``.
+    """
+
+    refreshed_ms: int = 0
+    offsets: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class NotedChange:
     """A change of a topic's model, and when the refresh began that noted it."""
 
@@ -75,8 +88,8 @@ class Models(Protocol):
     def page(self, connection: str, after: TopicId | None, limit: int) -> list[ModelSummary]:
         """A page of a connection's models, ordered by topic; the first, or behind ``after``."""
 
-    def offsets(self, connection: str) -> dict[TopicId, dict[int, int]]:
-        """Up to where records were looked at, per topic and partition number."""
+    def looked(self, connection: str) -> dict[TopicId, Looked]:
+        """What was looked at of each topic that has a model."""
 
     def changes(self, topic: TopicId) -> list[NotedChange]:
         """The history of a topic, the newest first, then by path."""

@@ -11,6 +11,7 @@ from cachesvc.model import TopicId
 from cachesvc.policy.models import Change, ChangeKind, Field, JsonType, Model, Path, Seen
 from cachesvc.store.model_port import (
     MODEL_CHANGES_MAX,
+    Looked,
     ModelRecord,
     ModelSummary,
     NotedChange,
@@ -100,9 +101,11 @@ class ModelTables:
             _summary(row) for row in self._run("list_model_summaries", connection, *behind, limit)
         ]
 
-    def offsets(self, connection: str) -> dict[TopicId, dict[int, int]]:
-        rows = self._run("list_model_offsets", connection)
-        return {TopicId(connection, topic, life): offsets for topic, life, offsets in rows}
+    def looked(self, connection: str) -> dict[TopicId, Looked]:
+        return {
+            TopicId(connection, topic, life): Looked(refreshed_ms, offsets)
+            for topic, life, refreshed_ms, offsets in self._run("list_models_looked", connection)
+        }
 
     def changes(self, topic: TopicId) -> list[NotedChange]:
         rows = self._run("list_model_changes", topic.connection, topic.topic, topic.incarnation)

@@ -7,8 +7,8 @@ select connection, topic, incarnation, field_count, truncated, records_seen, fir
 from models where connection = $1 and (topic, incarnation) > ($2, $3)
 order by topic, incarnation limit $4;
 
--- name: list_model_offsets
-select topic, incarnation, offsets from models where connection = ? order by all;
+-- name: list_models_looked
+select topic, incarnation, refreshed_ms, offsets from models where connection = ? order by all;
 
 -- name: get_model
 select connection, topic, incarnation, field_count, truncated, records_seen, first_ms, last_ms,

@@ -20,7 +20,7 @@ from cachesvc.policy.models import (
     path_text,
 )
 from cachesvc.store.catalogue import DuckDBCatalogue
-from cachesvc.store.model_port import ModelRecord, ModelSummary, NotedChange
+from cachesvc.store.model_port import Looked, ModelRecord, ModelSummary, NotedChange
 from cachesvc.store.ports import Catalogue
 
 ORDERS = TopicId("main", "orders")
@@ -45,7 +45,7 @@ def record(topic: TopicId = ORDERS, model: Model = MODEL, seen: int = 7) -> Mode
 def test_a_new_one_is_empty(catalogue: Catalogue) -> None:
     assert catalogue.models.get(ORDERS) is None
     assert catalogue.models.page("main", None, 10) == []
-    assert catalogue.models.offsets("main") == {}
+    assert catalogue.models.looked("main") == {}
     assert catalogue.models.changes(ORDERS) == []
     assert catalogue.models.counts() == {}
     assert catalogue.models.refreshes() == {}
@@ -56,7 +56,7 @@ def test_a_model_is_there_as_it_was_put(catalogue: Catalogue) -> None:
     catalogue.models.put([record()], [])
     assert catalogue.models.get(ORDERS) == record()
     assert catalogue.models.get(TopicId("main", "orders", 2)) is None
-    assert catalogue.models.offsets("main") == {ORDERS: {0: 50, 11: 2**40}}
+    assert catalogue.models.looked("main") == {ORDERS: Looked(100, {0: 50, 11: 2**40})}
 
 
 def test_a_model_is_replaced_as_a_whole(catalogue: Catalogue) -> None:

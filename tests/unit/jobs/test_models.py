@@ -20,7 +20,7 @@ from cachesvc.policy.models import ChangeKind, path_text
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.model_port import ModelRecord, NotedChange
 from tests.support.frames import NOW_MS, ORDERS, flip_bit, frame, record
-from tests.unit.log.running import append, running, until
+from tests.unit.log.running import append, roll, running, until
 
 SECOND = ORDERS.topic_id.partition(1)
 OTHER = PartitionId("spare", "items", 1, 0)
@@ -170,6 +170,52 @@ def test_what_retention_took_is_left_out(tmp_path: Path) -> None:
             log.advance_start(1)
             assert (await refresh(store))["records_seen"] == 1
             assert fields(await model(store)) == {"$", "$.new"}
+
+    asyncio.run(body())
+
+
+def test_what_was_mined_afterwards_is_looked_at_once_it_is_sealed(tmp_path: Path) -> None:
+    async def mine_older(store: LogStore, begin: int, end: int, name: str) -> None:
+        store.stretches.reach(ORDERS, begin)
+        store.backfill.want("somebody", ORDERS, begin)
+        rows = [record(at, json.dumps({name: at})) for at in range(begin, end)]
+        older = store.backfill.taking(ORDERS, begin, end)
+        await append(store, older, [frame(begin, end, rows)])
+        await roll(store, older)
+        store.tend()
+
+    async def body() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 100)
+            await mine(store, log, *({"new": number} for number in range(10)))
+            assert (await refresh(store))["records_seen"] == 10
+            await mine_older(store, 20, 40, "below")
+            assert (await refresh(store))["records_seen"] == 20
+            assert (await refresh(store))["models_refreshed"] == 0
+            await mine_older(store, 40, 100, "joined")
+            assert len(store.stretches.of(ORDERS)) == 1
+            await mine(store, log, {"new": 10})
+            assert (await refresh(store, records_max=10))["records_seen"] == 11
+            found = await model(store)
+            assert found.offsets == {0: 111}
+            assert fields(found) == {"$", "$.new", "$.below", "$.joined"}
+            assert (await refresh(store))["models_refreshed"] == 0
+
+    asyncio.run(body())
+
+
+def test_older_ranges_of_a_topic_without_a_model_are_looked_at(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 100)
+            await mine(store, log, {"new": 1})
+            store.stretches.reach(ORDERS, 20)
+            store.backfill.want("somebody", ORDERS, 20)
+            older = store.backfill.taking(ORDERS, 20, 21)
+            await append(store, older, [frame(20, 21, [record(20, '{"old":1}')])])
+            await roll(store, older)
+            assert (await refresh(store))["records_seen"] == 2
+            assert fields(await model(store)) == {"$", "$.new", "$.old"}
 
     asyncio.run(body())
 
