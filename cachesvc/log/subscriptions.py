@@ -79,6 +79,7 @@ class Subscriptions:
         self._wake = asyncio.Event()
         records = catalogue.call_blocking(lambda port: port.list_subscriptions())
         positions = catalogue.call_blocking(lambda port: port.list_positions())
+        self._deleted_epoch = catalogue.call_blocking(lambda port: port.deleted_epoch())
         self._all = {
             record.name: Subscription(record, positions.get(record.name, {})) for record in records
         }
@@ -116,7 +117,8 @@ class Subscriptions:
             wanted.topics,
             wanted.topic_expression,
             wanted.mode,
-            epoch=1,
+            # Whoever still streams from a subscription of that name that was deleted is older.
+            epoch=self._deleted_epoch + 1,
             full_sync_done=False,
             created_ms=now_ms,
             gap_policy=wanted.gap_policy,
@@ -251,6 +253,7 @@ class Subscriptions:
             subscription = self.get(name)
             await self._catalogue.call(lambda port: port.delete_subscription(name))
             del self._all[name]
+            self._deleted_epoch = max(self._deleted_epoch, subscription.record.epoch)
             self._end_subscriber(subscription, "SUBSCRIPTION_DELETED", "an operator deleted")
         self._on_change()
 

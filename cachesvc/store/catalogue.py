@@ -172,8 +172,13 @@ class DuckDBCatalogue(ManifestTables, MiningTables, LifeTables):
 
     def delete_subscription(self, name: str) -> None:
         with self._transaction():
+            self._run("note_deleted_epoch", name)
             self._run("delete_positions", name)
             self._run("delete_subscription", name)
+
+    def deleted_epoch(self) -> int:
+        rows = self._run("get_deleted_epoch")
+        return int(rows[0][0]) if rows else 0
 
     def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
         merged: dict[str, dict[PartitionId, int]] = {}

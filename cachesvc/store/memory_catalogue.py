@@ -33,6 +33,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self._segments: dict[str, Segment] = {}
         self._retired: dict[str, int] = {}
         self._subscriptions: dict[str, SubscriptionRecord] = {}
+        self._deleted_epoch = 0
         self._positions: dict[str, dict[PartitionId, int]] = {}
         self._runs: list[JobRunRecord] = []
         self._paused: set[str] = set()
@@ -140,8 +141,13 @@ class MemoryCatalogue(MemoryMiningTables):
             self._positions.setdefault(subscription.name, {}).update(positions)
 
     def delete_subscription(self, name: str) -> None:
-        self._subscriptions.pop(name, None)
+        record = self._subscriptions.pop(name, None)
+        if record is not None:
+            self._deleted_epoch = max(self._deleted_epoch, record.epoch)
         self._positions.pop(name, None)
+
+    def deleted_epoch(self) -> int:
+        return self._deleted_epoch
 
     def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
         for commit in commits:

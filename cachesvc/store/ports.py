@@ -214,6 +214,9 @@ class Catalogue(MiningCatalogue, Protocol):
     def delete_subscription(self, name: str) -> None:
         """Forgets a subscription and its positions; nothing happens if there is none."""
 
+    def deleted_epoch(self) -> int:
+        """The highest epoch of all subscriptions that were deleted; 0 if none was."""
+
     def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
         """Stores positions of many subscriptions at once; later ones win over earlier ones."""
 

@@ -46,6 +46,12 @@ create table if not exists subscriptions (
     -- As cachesvc.v1.GapPolicy.
     gap_policy integer not null
 );
+-- One row, once a subscription was deleted.
+create table if not exists deleted_subscriptions (
+    only_row boolean primary key,
+    -- The highest one of all that were deleted.
+    epoch bigint not null
+);
 create table if not exists positions (
     subscription varchar not null, topic varchar not null, incarnation integer not null,
     "partition" integer not null, "offset" bigint not null,
@@ -256,6 +262,13 @@ on conflict do update set
 select name, connection, topics, topic_expression, mode, epoch, full_sync_done, created_ms,
     committed_ms, gap_policy
 from subscriptions order by name;
+
+-- name: note_deleted_epoch
+insert into deleted_subscriptions select true, epoch from subscriptions where name = ?
+on conflict do update set epoch = greatest(deleted_subscriptions.epoch, excluded.epoch);
+
+-- name: get_deleted_epoch
+select epoch from deleted_subscriptions;
 
 -- name: delete_subscription
 delete from subscriptions where name = ?;

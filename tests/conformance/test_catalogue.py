@@ -274,6 +274,14 @@ class TestSubscriptions:
         catalogue.put_subscription(COPIES)
         assert catalogue.list_positions() == {"wild": {ORDERS: 6}}
 
+    def test_leave_their_highest_epoch_behind(self, catalogue: Catalogue) -> None:
+        assert catalogue.deleted_epoch() == 0
+        for name, epoch in (("copies", 3), ("more", 7), ("less", 2)):
+            catalogue.put_subscription(replace(COPIES, name=name, epoch=epoch))
+            catalogue.delete_subscription(name)
+        catalogue.delete_subscription("never-heard-of")
+        assert catalogue.deleted_epoch() == 7
+
 
 class TestPositions:
     def test_of_many_subscriptions_at_once(self, catalogue: Catalogue) -> None:

@@ -122,6 +122,30 @@ def test_a_deletion_forgets_everything_and_ends_the_subscriber() -> None:
     in_setting(test)
 
 
+def test_who_streamed_from_a_deleted_subscription_cannot_commit_to_the_next_of_its_name() -> None:
+    async def commits_of_the_former_are_refused(it: Setting, former_epochs: set[int]) -> None:
+        _, subscriber = await it.open()
+        for former in former_epochs:
+            with pytest.raises(Superseded) as caught:
+                await it.subscriptions.commit("copies", former, {ORDERS: 900})
+            assert caught.value.reason == "SUBSCRIPTION_TAKEN_OVER"
+        former_epochs.add(subscriber.epoch)
+
+    async def run() -> None:
+        catalogue = SlowCatalogue()
+        former: set[int] = set()
+        for _ in range(2):  # over a restart of the service, too
+            async with setting(catalogue) as it:
+                for _ in range(2):
+                    await commits_of_the_former_are_refused(it, former)
+                await it.subscriptions.delete("copies")
+                await commits_of_the_former_are_refused(it, former)
+                assert it.catalogue.list_positions() == {}
+                await it.subscriptions.delete("copies")
+
+    asyncio.run(run())
+
+
 def test_another_connection_means_other_positions() -> None:
     async def test(it: Setting) -> None:
         subscription, subscriber = await it.open()
