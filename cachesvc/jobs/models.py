@@ -1,61 +1,28 @@
 """Models: infers which fields the JSON objects of each topic have, from what was mined."""
 
-import asyncio
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from cachesvc.errors import CacheError
 from cachesvc.jobs.job import Progress
 from cachesvc.jobs.local_time import load_times
+from cachesvc.jobs.model_news import News, news_of
+from cachesvc.jobs.model_observer import Observer, first_piece
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import Segment, TopicId
-from cachesvc.policy.model_refresh import Stored, next_refresh_ms, sample_begin
-from cachesvc.policy.models import Model, changes, merge, model_of
-from cachesvc.store.frames import Frame
-from cachesvc.store.model_port import Looked, ModelRecord, ModelSummary, NotedChange
-from cachesvc.store.queries import RecordQueries
-from cachesvc.store.record_schema import decode_payloads
+from cachesvc.model import TopicId
+from cachesvc.policy.model_refresh import next_refresh_ms
+from cachesvc.policy.models import Model, changes, merge
+from cachesvc.store.model_port import ModelRecord, ModelSummary, NotedChange
 
 _log = logging.getLogger(__name__)
 LOAD_TIME = "02:00"
 """When a connection with many models is refreshed by default, on this machine's clock."""
 _SAMPLE_BYTES_MAX = 16 << 20
-_QUERY_BYTES = 1 << 20
 _WRITE_MODELS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class _News:
-    """What of a partition was not looked at yet.
-
-    Attributes:
-        log: The partition's top one.
-        begin: Where what is new at its end begins.
-        older: Segments with something before that which was mined after the last look, in order.
-    """
-
-    log: PartitionLog
-    begin: int
-    older: Sequence[Segment]
-
-    def spans(self, end: int, records_max: int, bytes_max: int) -> list[tuple[int, int]]:
-        """The ranges to look at, up to ``end``: the newest of what is older, and of what is new."""
-        spans = []
-        if self.older:
-            files = [_stored_segment(segment) for segment in self.older]
-            first = sample_begin(files, files[0].base_offset, self.begin, records_max, bytes_max)
-            bounds = [(max(f.base_offset, first), min(f.end_offset, self.begin)) for f in files]
-            spans = [(begin, stop) for begin, stop in bounds if begin < stop]
-        at = sample_begin(_stored(self.log), self.begin, end, records_max, bytes_max)
-        return [*spans, (at, end)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +102,10 @@ class RefreshModels:
         progress(0, 0, "looking for new records")
         # What is mined from here on is for the next refresh, if not for this one too.
         started_ms = time.time_ns() // 1_000_000
-        work = [(name, await self._with_news(name)) for name in connections]
+        work = [(name, await news_of(self._store, name)) for name in connections]
         total = sum(len(topics) for _, topics in work)
         done = 0
-        async with _Observer() as observer:
+        async with Observer() as observer:
             for connection, topics in work:
                 refresh = _Refresh(self._store, started_ms, counts)
                 for topic, news in topics.items():
@@ -151,30 +118,11 @@ class RefreshModels:
         progress(total, total, "")
         return counts
 
-    async def _with_news(self, connection: str) -> dict[TopicId, list[_News]]:
-        """The partitions of which something was mined since the last refresh, by topic."""
-        looked = await self._store.catalogue.call(lambda port: port.models.looked(connection))
-        found: dict[TopicId, list[_News]] = {}
-        for log in self._store.all():
-            if log.id.connection != connection:
-                continue
-            known = looked.get(log.id.topic_id, Looked())
-            begin = max(known.offsets.get(log.id.partition, 0), log.log_start_offset)
-            older = [
-                segment
-                for stretch in self._store.stretches.of(log.id)
-                for segment in stretch.segments
-                if segment.base_offset < begin and segment.backfilled_ms >= known.refreshed_ms
-            ]
-            if older or begin < log.log_end_offset:
-                found.setdefault(log.id.topic_id, []).append(_News(log, begin, older))
-        return found
-
     async def _look(
         self,
-        observer: "_Observer",
+        observer: Observer,
         topic: TopicId,
-        news: Sequence[_News],
+        news: Sequence[News],
         counts: Counter[str],
     ) -> _Look | None:
         """What is new in a topic; None, and counted, where it cannot be read."""
@@ -199,7 +147,7 @@ class RefreshModels:
         return _Look(model, records, offsets)
 
     async def _look_at(
-        self, observer: "_Observer", log: PartitionLog, begin: int, stop: int
+        self, observer: Observer, log: PartitionLog, begin: int, stop: int
     ) -> tuple[Model, int]:
         """The model of the records of a partition in ``[begin, stop)``, and how many these are."""
         model, records, at = Model(), 0, begin
@@ -207,7 +155,7 @@ class RefreshModels:
             stretch = self._store.stretches.at(log.id, at) or log
             # Retention may have passed it meanwhile.
             at = max(at, stretch.log_start_offset)
-            piece = _piece(await self._store.reader.read(stretch, at))
+            piece = first_piece(await self._store.reader.read(stretch, at))
             found, count = await observer.observe(piece, at, stop)
             model, records = merge(model, found), records + count
             at = piece[-1].end_offset if piece else stop
@@ -265,61 +213,3 @@ class _Refresh:
         models, self._models = self._models, []
         noted, self._changes = self._changes, []
         await self._catalogue.call(lambda port: port.models.put(models, noted))
-
-
-class _Observer:
-    """Looks at records in a thread of its own. A context manager; the thread ends with it."""
-
-    async def __aenter__(self) -> "_Observer":
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
-        self._queries = await asyncio.wrap_future(self._thread.submit(RecordQueries))
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        # A look that was cancelled ends soon, and nobody waits for it.
-        self._thread.submit(self._queries.close)
-        self._thread.shutdown(wait=False)
-
-    async def observe(self, frames: Sequence[Frame], begin: int, end: int) -> tuple[Model, int]:
-        """The model of the records in ``[begin, end)``, and how many these are."""
-        payloads = [frame.payload for frame in frames if frame.record_count]
-        if not payloads:
-            return Model(), 0
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, _observe, self._queries, payloads, begin, end
-        )
-
-
-def _observe(
-    queries: RecordQueries, payloads: Sequence[bytes | memoryview], begin: int, end: int
-) -> tuple[Model, int]:
-    table: pa.Table = decode_payloads(payloads)
-    offsets = table.column("offset")
-    table = table.filter(pc.and_(pc.greater_equal(offsets, begin), pc.less(offsets, end)))
-    found = model_of(queries.observe(table))
-    return found, table.num_rows - table.column("value").null_count
-
-
-def _piece(frames: Sequence[Frame]) -> list[Frame]:
-    """The first frames, of about ``_QUERY_BYTES``."""
-    size, piece = 0, []
-    for frame in frames:
-        piece.append(frame)
-        size += frame.encoded_bytes
-        if size >= _QUERY_BYTES:
-            break
-    return piece
-
-
-def _stored_segment(segment: Segment) -> Stored:
-    return Stored(segment.base_offset, segment.end_offset, segment.record_count, segment.bytes)
-
-
-def _stored(log: PartitionLog) -> list[Stored]:
-    segments = [_stored_segment(segment) for segment in log.segments]
-    journals = [
-        Stored(entry.base_offset, entry.end_offset, entry.index.record_count, entry.bytes)
-        for entry in log.journals
-        if entry.index is not None
-    ]
-    return segments + journals
