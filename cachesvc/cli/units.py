@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _MISSING = "-"
+_NO_TIMESTAMP = -1
 
 
 def show_bytes(count: int) -> str:
@@ -36,14 +37,16 @@ def show_duration(seconds: float) -> str:
 
 
 def show_time(time_ms: int | None) -> str:
-    """Milliseconds since the epoch as UTC to the second; nothing, and 0, as ``-``."""
-    if not time_ms:
+    """Milliseconds since the epoch as UTC to the second; nothing, 0, and -1, as ``-``."""
+    if not time_ms or time_ms == _NO_TIMESTAMP:
         return _MISSING
     return f"{_moment(time_ms):%Y-%m-%d %H:%M:%SZ}"
 
 
 def show_exact_time(time_ms: int) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC, to the millisecond."""
+    """Milliseconds since the epoch as ISO 8601 in UTC, to the millisecond; -1 as ``-``."""
+    if time_ms == _NO_TIMESTAMP:
+        return _MISSING
     return _moment(time_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -32,23 +32,28 @@ def timestamp_at(log: PartitionLog, offset: int) -> int | None:
         return None
     frames = log.recent.since(offset)
     if frames:
-        return frames[0].min_timestamp_ms or None
+        return _known(frames[0].min_timestamp_ms)
     for entry in reversed(log.journals):
         if entry.base_offset <= offset < entry.end_offset and entry.index is not None:
             chunks = entry.index.chunks
-            return chunks[entry.index.locate(offset)].min_timestamp_ms or None if chunks else None
+            return _known(chunks[entry.index.locate(offset)].min_timestamp_ms) if chunks else None
     found = bisect_right(log.segments, offset, key=lambda segment: segment.base_offset) - 1
-    return log.segments[found].min_timestamp_ms or None if found >= 0 else None
+    return _known(log.segments[found].min_timestamp_ms) if found >= 0 else None
+
+
+def _known(timestamp_ms: int) -> int | None:
+    """None where there is no record, or none with a timestamp."""
+    return timestamp_ms if timestamp_ms > 0 else None
 
 
 def newest_timestamp_ms(log: PartitionLog) -> int | None:
-    """The largest timestamp of the newest cached records; None in an empty log."""
+    """The largest timestamp of the newest cached records; None without any."""
     newest = max((frame.max_timestamp_ms for frame in log.recent.tail(16)), default=0)
     for entry in reversed(log.journals[-1:]):
         newest = max(newest, entry.index.max_timestamp_ms if entry.index else 0)
     if not newest and log.segments:
         newest = log.segments[-1].max_timestamp_ms
-    return newest or None
+    return _known(newest)
 
 
 def first_candidate(log: PartitionLog, timestamp_ms: int) -> int:

@@ -82,13 +82,18 @@ def record(key: Key, offset: int) -> pb.Record:
     headers = []
     if offset % 5 == 4:
         headers = [pb.Header(key="trace", value=b"\xff"), pb.Header(key="empty")]
+    timestamp_ms, kind = FIRST_TIMESTAMP_MS + offset, pb.CREATE_TIME
+    if offset % 11 == 6:
+        timestamp_ms, kind = -1, pb.NO_TIMESTAMP_TYPE
+    elif offset % 4 == 3:
+        kind = pb.LOG_APPEND_TIME
     return pb.Record(
         offset=offset,
-        timestamp_ms=FIRST_TIMESTAMP_MS + offset,
+        timestamp_ms=timestamp_ms,
         key=b"k%d" % offset if offset % 3 else None,
         value=value(key, offset),
         headers=headers,
-        timestamp_type=pb.LOG_APPEND_TIME if offset % 4 == 3 else pb.CREATE_TIME,
+        timestamp_type=kind,
     )
 
 

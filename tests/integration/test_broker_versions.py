@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,24 +16,29 @@ from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
+from cachesvc.v1.log_cache_pb2 import MINING
 from tests.faults.stage import Calls, eventually
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
-from tests.support.tasks import expect_same, full, until
+from tests.support.tasks import Delivered, expect_same, full, until
 from tests.support.topics import (
     TransactionalWriter,
     add_partitions,
+    configure_topic,
     create_mixed_topics,
     create_topic,
     delete_topic,
     produce,
     read_all,
 )
-from tests.support.writing import OutRecord
+from tests.support.writing import Compression, OutRecord
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 Name = Callable[[str], str]
 WAIT_S = 60.0
+# What a topic's records are stored as from then on, and the magic byte of that format.
+FORMATS = (("2.3", 2), ("0.10.0", 1), ("0.9.0", 0), ("2.3", 2), ("0.10.0", 1))
+COMPRESSIONS: tuple[Compression, ...] = ("none", "gzip", "snappy", "lz4")  # zstd needs format 2
 
 
 def _objects(begin: int, end: int, partition: int = 0) -> list[OutRecord]:
@@ -91,6 +97,54 @@ def test_a_stream_goes_on_over_a_restart_and_new_partitions(
     with ServiceProcess(tmp_path, bootstrap) as service:
         seen = asyncio.run(follow(service.address))
     assert seen == {0: list(range(200)), 1: list(range(50))}
+
+
+@pytest.mark.parametrize("old_kafka", ["2.3.1"], indirect=True)
+def test_the_message_format_changes_in_mid_topic(
+    old_kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    """Records without a leader epoch, and without a timestamp, between those that have both."""
+    bootstrap, topic = old_kafka.bootstrap, topic_name("formats")
+    create_topic(bootstrap, topic)
+
+    def stored_as() -> int:
+        """The format of the newest record batch on the broker's disk."""
+        segment = old_kafka.data_directory / f"{topic}-0" / f"{0:020}.log"
+        return _formats(segment.read_bytes())[-1]
+
+    async def follow(address: str) -> Delivered:
+        end = {0: sum(1 for _ in read_all(bootstrap, topic)[0])}
+        return await until(address, "live", topic, end)
+
+    with ServiceProcess(tmp_path, bootstrap) as service:
+        for version, magic in FORMATS:
+            configure_topic(bootstrap, topic, {"message.format.version": version})
+
+            def written(magic: int = magic) -> bool:
+                produce(bootstrap, topic, _objects(0, 1))
+                return stored_as() == magic
+
+            eventually(written, f"format {magic}")
+            for compression in COMPRESSIONS:
+                produce(bootstrap, topic, _objects(0, 30), compression=compression)
+                assert stored_as() == magic
+            asyncio.run(follow(service.address))
+            service.kill()
+            service.start()
+        asyncio.run(expect_same(service.address, bootstrap, topic))
+        with Calls(service.address) as calls:
+            eventually(lambda: calls.topic(topic).mining_state == MINING, "it to be mined on")
+            assert calls.topic(topic).incarnation == 1
+
+
+def _formats(segment: bytes) -> list[int]:
+    """The magic byte of each record batch."""
+    found, position = [], 0
+    while position < len(segment):
+        _, length, _, magic = struct.unpack_from(">qiib", segment, position)
+        found.append(magic)
+        position += 12 + length
+    return found
 
 
 def _restart_and_grow(broker: KafkaBroker, topic: str) -> None:

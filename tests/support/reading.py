@@ -157,7 +157,7 @@ def _to_record(message: Message[Any, Any]) -> BrokerRecord:
     kind, timestamp_ms = message.timestamp()
     return BrokerRecord(
         offset=cast(int, message.offset()),
-        timestamp_ms=timestamp_ms,
+        timestamp_ms=timestamp_ms if kind in _TIMESTAMP_TYPES else -1,  # librdkafka says 0
         timestamp_type=_TIMESTAMP_TYPES.get(kind, -1),
         key=message.key(),
         value=message.value(),

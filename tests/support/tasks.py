@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from cachesvc.client import Batch, Client, Ended, Mode, Started
 from tests.support.reading import read_all
@@ -134,7 +135,8 @@ async def expect_same(address: str, bootstrap: str, topic: str) -> None:
             for r in rows
             if r not in rejected[number]
         ]
-        assert seen[number] == kept, f"{topic}/{number}"
+        wrong = [pair for pair in zip_longest(seen[number], kept) if pair[0] != pair[1]]
+        assert not wrong, f"{topic}/{number}: {len(wrong)} wrong, such as {wrong[0]}"
 
 
 def _is_json_object(value: bytes | None) -> bool:

@@ -11,6 +11,7 @@ from typing import get_args
 
 from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tests.support.reading import QUIET, BrokerRecord, Headers, Isolation, read_all, watermarks
@@ -105,6 +106,21 @@ def add_partitions(bootstrap: str, name: str, total: int) -> None:
     admin.create_partitions([NewPartitions(name, total)])[name].result(ADMIN_TIMEOUT_S)
     _await_topic(admin, name, lambda led: led == total)
     watermarks(bootstrap, name)
+
+
+def configure_topic(bootstrap: str, name: str, config: Mapping[str, str]) -> None:
+    """Change settings of a topic; leaders follow a moment later.
+
+    Raises:
+        KafkaException: the topic or a setting is unknown.
+    """
+    entries = [
+        ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+        for key, value in config.items()
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
+    admin = _admin(bootstrap)
+    admin.incremental_alter_configs([resource])[resource].result(ADMIN_TIMEOUT_S)
 
 
 def delete_topic(bootstrap: str, name: str) -> None:

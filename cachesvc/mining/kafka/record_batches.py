@@ -16,6 +16,7 @@ from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 
 from cachesvc.errors import DataLoss
+from cachesvc.mining.kafka.old_lz4 import is_old_lz4, messages_within
 from cachesvc.mining.source import ProblemReason, RecordColumns, SourcePartition
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
@@ -134,8 +135,13 @@ class KafkaBatch:
                 raise ValueError(f"checksum of the batch at offset {batch.base_offset} is wrong")
             size = _LENGTH_END + _HEADER.unpack_from(self.data, position)[1]
             epoch = _leader_epoch(self.data, position)
+            if is_old_lz4(self.data, position):
+                within = MemoryRecords(messages_within(self.data, position))
+                while within.has_next():
+                    yield within.next_batch(), 0, epoch
+            else:
+                yield batch, size, epoch
             position += size
-            yield batch, size, epoch
 
 
 class _AbortedTransactions:

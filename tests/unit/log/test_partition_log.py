@@ -15,7 +15,7 @@ from cachesvc.log.places import InJournal, InMemory, InSegment, JournalEntry
 from cachesvc.model import Segment
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, JournalIndex
-from tests.support.frames import NOW_MS, ORDERS, full_frame, full_frames
+from tests.support.frames import NOW_MS, ORDERS, frame, full_frame, full_frames, record
 
 
 def segment(base: int, end: int, size: int = 1_000) -> Segment:
@@ -26,8 +26,8 @@ def segment(base: int, end: int, size: int = 1_000) -> Segment:
 
 def entry(frames: Sequence[Frame], *, sealed: bool = False, known: bool = True) -> JournalEntry:
     index = JournalIndex(frames[0].base_offset, frames[0].base_offset, 100)
-    for frame in frames:
-        index.add(frame)
+    for each in frames:
+        index.add(each)
     return JournalEntry(
         Path(f"{frames[0].base_offset}.journal"),
         index.base_offset,
@@ -47,8 +47,8 @@ def log_of(
     log = PartitionLog(ORDERS, segments[0].base_offset if segments else journals[0].base_offset)
     log.segments = list(segments)
     log.journals = list(journals)
-    for frame in recent:
-        log.recent.add(frame)
+    for each in recent:
+        log.recent.add(each)
     ends = [part.end_offset for part in segments]
     ends += [part.end_offset for part in journals]
     ends += [part.end_offset for part in recent]
@@ -161,6 +161,18 @@ def test_nobody_knows_when_an_empty_log_was_written() -> None:
     log = PartitionLog(ORDERS, 7)
     assert timestamp_at(log, 7) is None
     assert newest_timestamp_ms(log) is None
+
+
+def test_nobody_knows_when_records_without_timestamps_were_made() -> None:
+    untimed = [record(offset, timestamp_ms=-1) for offset in range(10)]
+    frames = [frame(0, 10, untimed)]
+    for log in (
+        log_of([], [entry(frames)], frames),
+        log_of([], [entry(frames)]),
+        log_of([replace(segment(0, 10), min_timestamp_ms=-1, max_timestamp_ms=-1)], []),
+    ):
+        assert timestamp_at(log, 3) is None
+        assert newest_timestamp_ms(log) is None
 
 
 def test_the_newest_time_comes_from_wherever_there_is_one() -> None:

@@ -1,5 +1,6 @@
 """Decoding of what brokers send, on bytes made by aiokafka's own encoder."""
 
+import json
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -252,6 +253,38 @@ def test_a_bad_length_of_good_checksum_is_damage_too() -> None:
 
     with pytest.raises(DataLoss):
         list(KafkaBatch(PARTITION, 0, 3, placed(bytes(batch), 0)).chunks(10))
+
+
+# Two records as Kafka 2.3.1 stores them with message.format.version=0.9.0: format 0, LZ4, and 0x1a
+# as the checksum of the frame header, which is that of the wrong bytes.
+OLD_LZ4 = bytes.fromhex(
+    "000000000000000300000066bc7cd2c60003ffffffff0000005804224d1860401a4900000012000100ff1502000000"
+    "5a73f1823d0000ffffffff0000004c7b226964223a322c2274657874223a226101002622227d650020000366004c2a"
+    "97ba5666001f3366002d50616161227d00000000"
+)
+
+
+def test_lz4_in_the_oldest_record_format() -> None:
+    text = "a" * 58
+    (chunk,) = KafkaBatch(PARTITION, 2, 4, OLD_LZ4).chunks(10)
+    assert list(chunk.offsets) == [2, 3]
+    assert (chunk.base_offset, chunk.end_offset) == (2, 4)
+    assert list(chunk.timestamps_ms) == [-1, -1]
+    assert [value and json.loads(value) for value in chunk.values] == [
+        {"id": 2, "text": text},
+        {"id": 3, "text": text},
+    ]
+    # A fetch may begin within it.
+    (chunk,) = KafkaBatch(PARTITION, 3, 4, OLD_LZ4).chunks(10)
+    assert list(chunk.offsets) == [3]
+
+
+def test_damage_to_lz4_in_the_oldest_record_format_is_noticed() -> None:
+    for at in range(16, len(OLD_LZ4)):
+        damaged = bytearray(OLD_LZ4)
+        damaged[at] ^= 0x10
+        with pytest.raises(DataLoss):
+            list(KafkaBatch(PARTITION, 2, 4, bytes(damaged)).chunks(10))
 
 
 @pytest.mark.parametrize("magic", [0, 1])

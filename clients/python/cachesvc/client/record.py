@@ -14,6 +14,8 @@ class TimestampType(IntEnum):
     """The producer."""
     LOG_APPEND_TIME = 1
     """The broker, on append."""
+    NO_TIMESTAMP_TYPE = -1
+    """Nobody: the oldest record format of Kafka has no timestamps."""
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -36,7 +38,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         offset: Its identity within its partition.
-        timestamp_ms: Milliseconds since the Unix epoch.
+        timestamp_ms: Milliseconds since the Unix epoch; -1 without one.
         key: None where Kafka has null.
         value: A JSON object in UTF-8; None for a tombstone.
         headers: In the order of the source; mostly empty.

@@ -30,6 +30,7 @@ class TimestampType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CREATE_TIME: _ClassVar[TimestampType]
     LOG_APPEND_TIME: _ClassVar[TimestampType]
+    NO_TIMESTAMP_TYPE: _ClassVar[TimestampType]
 
 class MiningState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -63,6 +64,7 @@ STOP_AT_GAP: GapPolicy
 GO_ON_BEHIND_GAP: GapPolicy
 CREATE_TIME: TimestampType
 LOG_APPEND_TIME: TimestampType
+NO_TIMESTAMP_TYPE: TimestampType
 MINING_STATE_UNSPECIFIED: MiningState
 IDLE: MiningState
 STARTING: MiningState
