@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,7 @@ def test_a_commit_is_a_use(tmp_path: Path) -> None:
         subscriber.delivered[ORDERS] = 1_000
         for offset in range(6):
             before_ms = plan.tasks.get("main").topics["orders"].used_ms
+            await asyncio.sleep(0.002)  # uses are told apart by the millisecond
             await plan.subscriptions.commit("copies", subscriber.epoch, {ORDERS: offset})
             plan.assignments.plan_again()
             await until(

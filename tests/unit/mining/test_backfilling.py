@@ -42,7 +42,7 @@ def test_a_range_is_mined_to_its_end_and_no_further(tmp_path: Path, large: bool)
         assert service.backfills["orders", 0].offsets == list(range(120, 333))
         assert service.logs["orders", 0].offsets == list(range(500, 600))
         assert {append.epoch for append in service.backfills["orders", 0].appends} == {3}
-        assert ORDERS in older.paused
+        await until(lambda: ORDERS in older.paused)
         assert ORDERS not in source.paused
 
     play_both(tmp_path, scenario, large=large)
