@@ -9,8 +9,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -107,7 +106,7 @@ class Topic(_message.Message):
     segment_bytes: int
     journal_bytes: int
     reject_count: int
-    def __init__(self, connection: _Optional[str] = ..., name: _Optional[str] = ..., incarnation: _Optional[int] = ..., needed: _Optional[bool] = ..., mining_state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., mining_error: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[_log_cache_pb2.PartitionOffsets, _Mapping]]] = ..., segment_count: _Optional[int] = ..., segment_bytes: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., reject_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, connection: _Optional[str] = ..., name: _Optional[str] = ..., incarnation: _Optional[int] = ..., needed: bool = ..., mining_state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., mining_error: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[_log_cache_pb2.PartitionOffsets, _Mapping]]] = ..., segment_count: _Optional[int] = ..., segment_bytes: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., reject_count: _Optional[int] = ...) -> None: ...
 
 class ListSegmentsRequest(_message.Message):
     __slots__ = ("connection", "topic")
@@ -259,7 +258,7 @@ class Job(_message.Message):
     running: bool
     next_run_ms: int
     last_run: JobRun
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., interval_s: _Optional[float] = ..., paused: _Optional[bool] = ..., running: _Optional[bool] = ..., next_run_ms: _Optional[int] = ..., last_run: _Optional[_Union[JobRun, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., interval_s: _Optional[float] = ..., paused: bool = ..., running: bool = ..., next_run_ms: _Optional[int] = ..., last_run: _Optional[_Union[JobRun, _Mapping]] = ...) -> None: ...
 
 class RunJobRequest(_message.Message):
     __slots__ = ("name",)
@@ -300,7 +299,7 @@ class JobRun(_message.Message):
     succeeded: bool
     error: str
     counts: _containers.ScalarMap[str, int]
-    def __init__(self, name: _Optional[str] = ..., started_ms: _Optional[int] = ..., ended_ms: _Optional[int] = ..., succeeded: _Optional[bool] = ..., error: _Optional[str] = ..., counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., started_ms: _Optional[int] = ..., ended_ms: _Optional[int] = ..., succeeded: bool = ..., error: _Optional[str] = ..., counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class PauseJobRequest(_message.Message):
     __slots__ = ("name",)

@@ -2,8 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -34,7 +33,7 @@ class ListAlarmsRequest(_message.Message):
     connection: str
     past: bool
     limit: int
-    def __init__(self, connection: _Optional[str] = ..., past: _Optional[bool] = ..., limit: _Optional[int] = ...) -> None: ...
+    def __init__(self, connection: _Optional[str] = ..., past: bool = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListAlarmsResponse(_message.Message):
     __slots__ = ("alarms",)

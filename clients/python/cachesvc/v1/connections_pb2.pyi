@@ -2,8 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -56,7 +55,7 @@ class Connection(_message.Message):
     in_file: bool
     created_ms: int
     updated_ms: int
-    def __init__(self, name: _Optional[str] = ..., bootstrap_servers: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., non_json_policy: _Optional[_Union[NonJsonPolicy, str]] = ..., reachable: _Optional[bool] = ..., error: _Optional[str] = ..., type: _Optional[str] = ..., log_caching: _Optional[bool] = ..., store: _Optional[str] = ..., agent: _Optional[str] = ..., model_load_time: _Optional[str] = ..., tls: _Optional[_Union[ConnectionTls, _Mapping]] = ..., sasl: _Optional[_Union[ConnectionSasl, _Mapping]] = ..., kerberos: _Optional[_Union[ConnectionKerberos, _Mapping]] = ..., target: _Optional[_Union[ConnectionTarget, _Mapping]] = ..., error_reason: _Optional[str] = ..., in_file: _Optional[bool] = ..., created_ms: _Optional[int] = ..., updated_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., bootstrap_servers: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., non_json_policy: _Optional[_Union[NonJsonPolicy, str]] = ..., reachable: bool = ..., error: _Optional[str] = ..., type: _Optional[str] = ..., log_caching: bool = ..., store: _Optional[str] = ..., agent: _Optional[str] = ..., model_load_time: _Optional[str] = ..., tls: _Optional[_Union[ConnectionTls, _Mapping]] = ..., sasl: _Optional[_Union[ConnectionSasl, _Mapping]] = ..., kerberos: _Optional[_Union[ConnectionKerberos, _Mapping]] = ..., target: _Optional[_Union[ConnectionTarget, _Mapping]] = ..., error_reason: _Optional[str] = ..., in_file: bool = ..., created_ms: _Optional[int] = ..., updated_ms: _Optional[int] = ...) -> None: ...
 
 class ConnectionTls(_message.Message):
     __slots__ = ("ca_file", "certificate_file", "key_file", "key_password_env", "key_password_file", "check_hostname")
@@ -72,7 +71,7 @@ class ConnectionTls(_message.Message):
     key_password_env: str
     key_password_file: str
     check_hostname: bool
-    def __init__(self, ca_file: _Optional[str] = ..., certificate_file: _Optional[str] = ..., key_file: _Optional[str] = ..., key_password_env: _Optional[str] = ..., key_password_file: _Optional[str] = ..., check_hostname: _Optional[bool] = ...) -> None: ...
+    def __init__(self, ca_file: _Optional[str] = ..., certificate_file: _Optional[str] = ..., key_file: _Optional[str] = ..., key_password_env: _Optional[str] = ..., key_password_file: _Optional[str] = ..., check_hostname: bool = ...) -> None: ...
 
 class ConnectionSasl(_message.Message):
     __slots__ = ("mechanism", "username", "password_env", "password_file", "insecure")
@@ -86,7 +85,7 @@ class ConnectionSasl(_message.Message):
     password_env: str
     password_file: str
     insecure: bool
-    def __init__(self, mechanism: _Optional[str] = ..., username: _Optional[str] = ..., password_env: _Optional[str] = ..., password_file: _Optional[str] = ..., insecure: _Optional[bool] = ...) -> None: ...
+    def __init__(self, mechanism: _Optional[str] = ..., username: _Optional[str] = ..., password_env: _Optional[str] = ..., password_file: _Optional[str] = ..., insecure: bool = ...) -> None: ...
 
 class ConnectionKerberos(_message.Message):
     __slots__ = ("principal", "keytab_file", "krb5_file", "service_name")
@@ -108,7 +107,7 @@ class ConnectionTarget(_message.Message):
     acks: str
     compression: str
     ignore_push_errors: bool
-    def __init__(self, acks: _Optional[str] = ..., compression: _Optional[str] = ..., ignore_push_errors: _Optional[bool] = ...) -> None: ...
+    def __init__(self, acks: _Optional[str] = ..., compression: _Optional[str] = ..., ignore_push_errors: bool = ...) -> None: ...
 
 class ListConnectionsRequest(_message.Message):
     __slots__ = ()

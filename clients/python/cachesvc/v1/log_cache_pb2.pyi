@@ -2,8 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -389,7 +388,7 @@ class Subscription(_message.Message):
     partitions: _containers.RepeatedCompositeFieldContainer[SubscriptionPartition]
     lag: Lag
     gap_policy: GapPolicy
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., epoch: _Optional[int] = ..., connected: _Optional[bool] = ..., full_sync_done: _Optional[bool] = ..., created_ms: _Optional[int] = ..., committed_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., epoch: _Optional[int] = ..., connected: bool = ..., full_sync_done: bool = ..., created_ms: _Optional[int] = ..., committed_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ...) -> None: ...
 
 class SubscriptionPartition(_message.Message):
     __slots__ = ("position", "lag")
@@ -441,7 +440,7 @@ class ResetSubscriptionRequest(_message.Message):
     subscription: str
     start: Start
     forget_full_sync: bool
-    def __init__(self, subscription: _Optional[str] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., forget_full_sync: _Optional[bool] = ...) -> None: ...
+    def __init__(self, subscription: _Optional[str] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., forget_full_sync: bool = ...) -> None: ...
 
 class ResetSubscriptionResponse(_message.Message):
     __slots__ = ("subscription",)

@@ -5,7 +5,7 @@ import warnings
 
 from cachesvc.v1 import log_cache_pb2 as cachesvc_dot_v1_dot_log__cache__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.66.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in cachesvc/v1/log_cache_pb2_grpc.py depends on'
+        + f' but the generated code in cachesvc/v1/log_cache_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class LogCacheStub:
+class LogCacheStub(object):
     """What sync tasks call.
     """
 
@@ -72,7 +72,7 @@ class LogCacheStub:
                 _registered_method=True)
 
 
-class LogCacheServicer:
+class LogCacheServicer(object):
     """What sync tasks call.
     """
 
@@ -173,7 +173,7 @@ def add_LogCacheServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class LogCache:
+class LogCache(object):
     """What sync tasks call.
     """
 

@@ -2,8 +2,7 @@ from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -41,7 +40,7 @@ class PartitionReport(_message.Message):
     incarnation: int
     problem: str
     backfill: bool
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., incarnation: _Optional[int] = ..., problem: _Optional[str] = ..., backfill: _Optional[bool] = ...) -> None: ...
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., incarnation: _Optional[int] = ..., problem: _Optional[str] = ..., backfill: bool = ...) -> None: ...
 
 class JoinResponse(_message.Message):
     __slots__ = ("topics", "connection_json", "fetch_spacing_ms")
@@ -123,7 +122,7 @@ class AppendRequest(_message.Message):
     gap: bool
     backfill: bool
     leader_epoch: int
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ..., gap: _Optional[bool] = ..., backfill: _Optional[bool] = ..., leader_epoch: _Optional[int] = ...) -> None: ...
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ..., gap: bool = ..., backfill: bool = ..., leader_epoch: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
     __slots__ = ("topic", "partition", "log_end_offset", "refused", "leader_epoch")

@@ -5,7 +5,7 @@ import warnings
 
 from cachesvc.v1 import mining_pb2 as cachesvc_dot_v1_dot_mining__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.66.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in cachesvc/v1/mining_pb2_grpc.py depends on'
+        + f' but the generated code in cachesvc/v1/mining_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class MiningStub:
+class MiningStub(object):
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -46,7 +46,7 @@ class MiningStub:
                 _registered_method=True)
 
 
-class MiningServicer:
+class MiningServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Join(self, request_iterator, context):
@@ -86,7 +86,7 @@ def add_MiningServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Mining:
+class Mining(object):
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod

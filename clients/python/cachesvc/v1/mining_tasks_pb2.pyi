@@ -4,8 +4,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -85,7 +84,7 @@ class TopicPin(_message.Message):
     topic: str
     reader: str
     strict: bool
-    def __init__(self, topic: _Optional[str] = ..., reader: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
+    def __init__(self, topic: _Optional[str] = ..., reader: _Optional[str] = ..., strict: bool = ...) -> None: ...
 
 class MiningStart(_message.Message):
     __slots__ = ("earliest", "now", "timestamp_ms")
@@ -95,7 +94,7 @@ class MiningStart(_message.Message):
     earliest: bool
     now: bool
     timestamp_ms: int
-    def __init__(self, earliest: _Optional[bool] = ..., now: _Optional[bool] = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, earliest: bool = ..., now: bool = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
 
 class MinedTopic(_message.Message):
     __slots__ = ("topic", "reader", "epoch", "state", "error", "records_mined", "bytes_mined", "records_rejected", "mining_lag_records", "topic_state", "cause", "since_ms", "joined_ms", "used_ms", "bytes_per_second", "activity")
@@ -245,7 +244,7 @@ class PinTopicRequest(_message.Message):
     topic: str
     reader: str
     strict: bool
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., reader: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., reader: _Optional[str] = ..., strict: bool = ...) -> None: ...
 
 class PinTopicResponse(_message.Message):
     __slots__ = ()

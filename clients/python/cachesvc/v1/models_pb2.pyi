@@ -2,8 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -71,7 +70,7 @@ class ModelSummary(_message.Message):
     last_seen_ms: int
     refreshed_ms: int
     changed_ms: int
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., incarnation: _Optional[int] = ..., field_count: _Optional[int] = ..., truncated: _Optional[bool] = ..., records_seen: _Optional[int] = ..., first_seen_ms: _Optional[int] = ..., last_seen_ms: _Optional[int] = ..., refreshed_ms: _Optional[int] = ..., changed_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., incarnation: _Optional[int] = ..., field_count: _Optional[int] = ..., truncated: bool = ..., records_seen: _Optional[int] = ..., first_seen_ms: _Optional[int] = ..., last_seen_ms: _Optional[int] = ..., refreshed_ms: _Optional[int] = ..., changed_ms: _Optional[int] = ...) -> None: ...
 
 class DescribeModelRequest(_message.Message):
     __slots__ = ("connection", "topic")
@@ -117,7 +116,7 @@ class ModelField(_message.Message):
     first_seen_ms: int
     last_seen_ms: int
     example: str
-    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., depth: _Optional[int] = ..., types: _Optional[_Iterable[_Union[ModelType, _Mapping]]] = ..., nullable: _Optional[bool] = ..., absent_seen: _Optional[bool] = ..., first_seen_ms: _Optional[int] = ..., last_seen_ms: _Optional[int] = ..., example: _Optional[str] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., depth: _Optional[int] = ..., types: _Optional[_Iterable[_Union[ModelType, _Mapping]]] = ..., nullable: bool = ..., absent_seen: bool = ..., first_seen_ms: _Optional[int] = ..., last_seen_ms: _Optional[int] = ..., example: _Optional[str] = ...) -> None: ...
 
 class ModelType(_message.Message):
     __slots__ = ("type", "first_seen_ms", "last_seen_ms", "example")

@@ -2,8 +2,7 @@ from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -25,7 +24,7 @@ class WatchMiningResponse(_message.Message):
     at_ms: int
     tasks: _containers.RepeatedCompositeFieldContainer[WatchedTask]
     complete: bool
-    def __init__(self, at_ms: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[WatchedTask, _Mapping]]] = ..., complete: _Optional[bool] = ...) -> None: ...
+    def __init__(self, at_ms: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[WatchedTask, _Mapping]]] = ..., complete: bool = ...) -> None: ...
 
 class WatchedTask(_message.Message):
     __slots__ = ("connection", "activity", "topics")
