@@ -126,7 +126,10 @@ class KafkaBatch:
             yield chunk.columns()
 
     def _record_batches(self) -> Iterator[tuple[Any, int, int]]:
-        """Complete batches of good checksum, with the size and the leader epoch of each."""
+        """Complete batches of good checksum, with the size and the leader epoch of each.
+
+        What comes out of one compressed message has its size at the last of it.
+        """
         records = MemoryRecords(self.data)
         position = 0
         while records.has_next():
@@ -138,7 +141,7 @@ class KafkaBatch:
             if is_old_lz4(self.data, position):
                 within = MemoryRecords(messages_within(self.data, position))
                 while within.has_next():
-                    yield within.next_batch(), 0, epoch
+                    yield within.next_batch(), 0 if within.has_next() else size, epoch
             else:
                 yield batch, size, epoch
             position += size
