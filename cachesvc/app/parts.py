@@ -8,6 +8,7 @@ from cachesvc.alarms.facts import Observed
 from cachesvc.alarms.tasks import alarm_tasks
 from cachesvc.app.connections import ConnectionWorks
 from cachesvc.config import Config
+from cachesvc.descriptors import journal_descriptors
 from cachesvc.errors import NotFound
 from cachesvc.jobs.compact import Compact
 from cachesvc.jobs.expire import Expire
@@ -41,6 +42,7 @@ def open_store(config: Config) -> LogStore:
                 store.segment_records_max,
                 int(store.segment_age_s_max * 1000),
             ),
+            journal_descriptors(),
         )
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from cachesvc.descriptors import raise_descriptor_limit
 from cachesvc.mining.reader import ReaderSettings
 from cachesvc.mining.reader import run_reader as reader_process
 
@@ -13,5 +14,6 @@ def run_reader(settings: ReaderSettings) -> int:
         NotFound: The service has no such connection.
         PreconditionFailed: The service does not let it in, or speaks another protocol.
     """
+    raise_descriptor_limit()
     asyncio.run(reader_process(settings))
     return 0

@@ -10,6 +10,7 @@ from cachesvc.allocator import bound_idle_memory, keep_trimmed
 from cachesvc.app.parts import Parts, build, open_store
 from cachesvc.app.servers import make_agent_server, make_server, software_version
 from cachesvc.config import Config, check_listen, check_mining_listen
+from cachesvc.descriptors import raise_descriptor_limit
 from cachesvc.errors import ShuttingDown
 from cachesvc.log.log_store import LogStore
 from cachesvc.serving.agents import AgentServer
@@ -27,6 +28,7 @@ def run_service(config: Config) -> int:
     check_listen(config.server)
     check_mining_listen(config)
     bound_idle_memory()
+    raise_descriptor_limit()
     store = open_store(config)
     try:
         asyncio.run(_run(config, store))

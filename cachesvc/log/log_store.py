@@ -34,11 +34,14 @@ from cachesvc.policy.lives import next_life
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.journal import JournalFile
+from cachesvc.store.open_files import OPEN_FILES_MAX, OpenFiles
 from cachesvc.store.ports import Catalogue
 
 _ROLL_CHECK_S = 1.0
 _MEND_WAIT_S = 5.0
 _READ_THREADS = 4
+_SYNC_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class LogStoreSettings:
         chunk_cache_bytes_max: Older frames in memory after use.
         warm_bytes_max: Sealed journals on disk.
         seal: When a journal is full.
+        open_journals_max: Journals that hold a descriptor at a time, of all that take appends.
     """
 
     path: Path
@@ -58,6 +62,7 @@ class LogStoreSettings:
     chunk_cache_bytes_max: int
     warm_bytes_max: int
     seal: SealLimits
+    open_journals_max: int = OPEN_FILES_MAX
 
 
 class LogStore:
@@ -78,6 +83,7 @@ class LogStore:
     def __init__(self, settings: LogStoreSettings, lock: IO[str]) -> None:
         self.path = settings.path
         self._lock = lock
+        self._files = OpenFiles(settings.open_journals_max)
         self._logs: dict[PartitionId, PartitionLog] = {}
         self.stretches = Stretches(self._logs)
         self.backfill = Backfill(self.stretches)
@@ -103,6 +109,7 @@ class LogStore:
         )
         self.writer = LogWriter(
             self.path,
+            self._files,
             self._write_thread,
             settings.seal,
             MemoryBudget(settings.memory_bytes_max),
@@ -157,6 +164,7 @@ class LogStore:
                 segments,
                 found,
                 backfills.get(partition, []),
+                self._files,
             )
             top = recovered.top
             if recovered.damaged:
@@ -323,11 +331,12 @@ class LogStore:
         """Makes journals durable and lets go of the directory. ``run`` has ended. Blocking."""
         for pool in (self._write_thread, self._seal_thread, self._threads):
             pool.shutdown()
-        for log in self.every():
-            active = log.active
-            if active is not None and active.file is not None:
-                active.file.sync()
-                active.file.close()
+        active = [entry.file for log in self.every() if (entry := log.active) and entry.file]
+        # Most have nothing left to write; the disk takes the rest of several in one go.
+        with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="sync") as pool:
+            for _ in pool.map(JournalFile.sync, active):
+                pass
+        self._files.close()
         self.catalogue.close()
         self._lock.close()
 

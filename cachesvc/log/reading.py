@@ -22,6 +22,7 @@ from cachesvc.model import PartitionId, Segment
 from cachesvc.store import recoding, segments
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, JournalIndex, read_frames
+from cachesvc.store.refusals import unreadable
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -131,10 +132,7 @@ class LogReader:
             raise
         except OSError as error:
             path = next((each for each in arguments if isinstance(each, Path)), self._store)
-            raise StoreUnreadable(
-                f"{path} cannot be read: {error.strerror or error}; try again",
-                metadata={"path": path},
-            ) from error
+            raise unreadable(path, error) from error
 
     async def _journal_chunk(self, log: PartitionLog, entry: JournalEntry, offset: int) -> Chunk:
         index = entry.index
@@ -185,5 +183,4 @@ class LogReader:
 
 def _scan_journal(path: Path, partition: PartitionId) -> JournalIndex:
     journal, _ = JournalFile.recover(path, partition)
-    journal.close()
     return journal.index

@@ -27,6 +27,7 @@ from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store import layout
 from cachesvc.store.journal import JournalFile, JournalIndex
+from cachesvc.store.open_files import OpenFiles
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def recover_partition(
     segments: Sequence[Segment],
     journals: Sequence[Path],
     backfills: Sequence[Path] = (),
+    files: OpenFiles | None = None,
 ) -> Recovered:
     """The logs of one partition as its files say. Blocking; cuts torn and damaged ends.
 
@@ -64,13 +66,14 @@ def recover_partition(
         segments: Its part of the manifest, in offset order.
         journals: The journal files of its top log, in offset order.
         backfills: Those of its lower stretches, in offset order.
+        files: Descriptors for the journal that takes appends.
     """
     runs = contiguous(segments)
     # Segments that end before the top log begins have a hole behind them.
     top_run = runs.pop() if runs and runs[-1][-1].end_offset >= log_start_offset else []
     log = PartitionLog(partition, top_run[0].base_offset if top_run else log_start_offset)
     log.segments = top_run
-    *cut_off, top = _recover_top(store, log, journals)
+    *cut_off, top = _recover_top(store, log, journals, files)
     lower = [*(sealed_stretch(partition, run) for run in runs), *cut_off]
     for path in backfills:
         _recover_backfill(store, lower, top, path)
@@ -90,7 +93,6 @@ def _recover_backfill(
     journal = _open(store, path, top.id)
     if journal is None:
         return
-    journal.close()
     base, end = journal.index.base_offset, journal.index.end_offset
     covered = any(log.log_start_offset <= base < log.log_end_offset for log in [*lower, top])
     if covered or base == end:
@@ -104,7 +106,9 @@ def _recover_backfill(
     before.log_end_offset = before.accepted_end_offset = end
 
 
-def _recover_top(store: Path, log: PartitionLog, journals: Sequence[Path]) -> list[PartitionLog]:
+def _recover_top(
+    store: Path, log: PartitionLog, journals: Sequence[Path], files: OpenFiles | None
+) -> list[PartitionLog]:
     """The log that the journals continue; several where damage cuts it, in offset order."""
     sealed_end = log.sealed_end_offset
     bases = [layout.base_offset(path) for path in journals]
@@ -122,7 +126,7 @@ def _recover_top(store: Path, log: PartitionLog, journals: Sequence[Path]) -> li
         if base < end:
             _quarantine(store, path, f"begins at offset {base}, the log ends at {end}")
             continue
-        journal = _open(store, path, log.id)
+        journal = _open(store, path, log.id, files)
         if journal is None:
             continue
         if base > end:
@@ -139,7 +143,6 @@ def _recover_top(store: Path, log: PartitionLog, journals: Sequence[Path]) -> li
 def _cut_off(store: Path, log: PartitionLog, opened: list[JournalFile], end: int) -> None:
     """Makes what is before a hole a lower stretch, whose journals are called as such."""
     for journal in opened:
-        journal.close()
         if journal.index.end_offset == journal.index.base_offset:
             journal.path.unlink()
             continue
@@ -157,13 +160,11 @@ def _enter(log: PartitionLog, opened: list[JournalFile]) -> None:
     empty and may begin anywhere.
     """
     for journal in opened[:-1]:
-        journal.close()
         log.journals.append(_entry(journal, None))
     for journal in opened[-1:]:
         if journal.index.end_offset > journal.index.base_offset:
             log.journals.append(_entry(journal, journal))
         else:
-            journal.close()
             journal.path.unlink()
 
 
@@ -187,11 +188,15 @@ def _warm_entry(path: Path, base_offset: int, end_offset: int) -> JournalEntry:
     )
 
 
-def _open(store: Path, path: Path, partition: PartitionId) -> JournalFile | None:
+def _open(
+    store: Path, path: Path, partition: PartitionId, files: OpenFiles | None = None
+) -> JournalFile | None:
+    if not path.stat().st_size:
+        path.unlink()  # the machine went down before anything of it reached the disk
+        return None
     try:
-        journal, damage = JournalFile.recover(path, partition)
+        journal, damage = JournalFile.recover(path, partition, files)
         if journal.index.base_offset != layout.base_offset(path):
-            journal.close()
             raise DamagedFile(f"{path} begins at offset {journal.index.base_offset}")
     except DamagedFile as error:
         _quarantine(store, path, str(error))

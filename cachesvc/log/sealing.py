@@ -148,7 +148,7 @@ def _tell_failed(entry: JournalEntry, error: Exception) -> None:
 def _reopen(entry: JournalEntry, log: PartitionLog) -> JournalFile:
     """The journal with its index, which the entry has for every journal that is not sealed."""
     assert entry.index is not None
-    return JournalFile(entry.path, -1, entry.index, entry.created_ms)
+    return JournalFile(entry.path, entry.index, entry.created_ms)
 
 
 def _is_needed(entry: JournalEntry, log: PartitionLog) -> bool:

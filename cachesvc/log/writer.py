@@ -22,6 +22,8 @@ from cachesvc.policy.sealing import SealLimits, should_seal
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile
+from cachesvc.store.open_files import OpenFiles
+from cachesvc.store.refusals import unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class LogWriter:
 
     Args:
         store: The store's directory.
+        files: Descriptors of journals.
         executor: A single thread.
         limits: When a journal is full.
         budget: Decides how many published frames stay in memory.
@@ -56,6 +59,7 @@ class LogWriter:
     def __init__(
         self,
         store: Path,
+        files: OpenFiles,
         executor: Executor,
         limits: SealLimits,
         budget: MemoryBudget,
@@ -63,6 +67,7 @@ class LogWriter:
         on_rolled: Callable[[PartitionLog, JournalEntry], None],
     ) -> None:
         self._store = store
+        self._files = files
         self._executor = executor
         self._limits = limits
         self._budget = budget
@@ -191,7 +196,7 @@ class LogWriter:
                     top = work.log.above is None
                     new_path = layout.journal_path if top else layout.backfill_path
                     path = self._store / new_path(work.log.id, base)
-                    work.journal = JournalFile.create(path, work.log.id, base, now_ms)
+                    work.journal = JournalFile.create(path, work.log.id, base, now_ms, self._files)
                 work.journal.append([append.frame for append in work.appends])
             except OSError as error:
                 work.error = error
@@ -228,6 +233,4 @@ class LogWriter:
         work.log.notify()
         for append in [*work.appends, *behind]:
             if not append.done.done():
-                append.done.set_exception(
-                    StoreUnwritable(f"{work.log.id}: cannot write to the journal: {error}")
-                )
+                append.done.set_exception(unwritable(str(work.log.id), error))

@@ -9,6 +9,7 @@ import json
 import os
 import struct
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -18,6 +19,7 @@ from crc32c import crc32c
 from cachesvc.errors import DamagedFile, StoreFormatUnsupported
 from cachesvc.model import PartitionId
 from cachesvc.store.frames import Frame, encode_frame, iterate_frames
+from cachesvc.store.open_files import OpenFiles
 from cachesvc.store.record_schema import FORMAT_VERSION
 
 CHUNK_BYTES = 1 << 20
@@ -97,41 +99,65 @@ class JournalIndex:
 class JournalFile:
     """One journal on disk. Reading is safe from any thread, writing from one at a time.
 
-    A descriptor is held only while the journal is open for writing, so that the number of
-    journals kept on disk costs none.
+    Appends borrow a descriptor of ``files``, so neither open journals nor those that are kept cost
+    one each.
+
+    Args:
+        path: The file.
+        index: What it holds.
+        created_ms: When it was begun.
+        files: Of this and other journals that one thread writes; without it, its own.
     """
 
-    def __init__(self, path: Path, descriptor: int, index: JournalIndex, created_ms: int) -> None:
+    def __init__(
+        self, path: Path, index: JournalIndex, created_ms: int, files: OpenFiles | None = None
+    ) -> None:
         self.path = path
         self.index = index
         self.created_ms = created_ms
-        self._descriptor = descriptor
+        self._files = OpenFiles(1) if files is None else files
         self._written = index.file_bytes
         self._torn = False
 
     @classmethod
-    def create(cls, path: Path, partition: PartitionId, base_offset: int, now_ms: int) -> Self:
-        """A new, empty journal; its header is durable before this returns.
+    def create(
+        cls,
+        path: Path,
+        partition: PartitionId,
+        base_offset: int,
+        now_ms: int,
+        files: OpenFiles | None = None,
+    ) -> Self:
+        """A new, empty journal. It is in the page cache afterwards, like what is appended.
 
         Raises:
             FileExistsError: ``path`` exists.
+            OSError: Nothing is left of it.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         header = _encode_header(partition, base_offset, now_ms)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        index = JournalIndex(base_offset, base_offset, len(header))
+        journal = cls(path, index, now_ms, files)
+        descriptor = journal._begin()
         try:
             write_all(descriptor, [header])
-            os.fsync(descriptor)
-            sync_directory(path.parent)
         except OSError:
-            os.close(descriptor)
+            journal.close()
             path.unlink(missing_ok=True)
             raise
-        return cls(path, descriptor, JournalIndex(base_offset, base_offset, len(header)), now_ms)
+        return journal
+
+    def _begin(self) -> int:
+        try:
+            return self._files.create(self.path)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self._files.create(self.path)
 
     @classmethod
-    def recover(cls, path: Path, partition: PartitionId) -> tuple[Self, DamagedFile | None]:
-        """Opens a journal and reads it whole, checking every frame.
+    def recover(
+        cls, path: Path, partition: PartitionId, files: OpenFiles | None = None
+    ) -> tuple[Self, DamagedFile | None]:
+        """Reads a journal whole, checking every frame.
 
         Returns:
             The journal up to its last good frame, and what is wrong behind it, if anything is.
@@ -141,15 +167,12 @@ class JournalFile:
             DamagedFile: Already the file's header is damaged, or it is another partition's.
             StoreFormatUnsupported: A newer version wrote it.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
-        try:
+        with path.open("rb", buffering=0) as file:
+            descriptor = file.fileno()
             base_offset, created_ms, position = _read_header(descriptor, path, partition)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        index = JournalIndex(base_offset, base_offset, position)
-        damage = _scan(descriptor, index)
-        return cls(path, descriptor, index, created_ms), damage
+            index = JournalIndex(base_offset, base_offset, position)
+            damage = _scan(descriptor, index)
+        return cls(path, index, created_ms, files), damage
 
     def append(self, frames: list[Frame]) -> None:
         """Writes frames at the end. They are in the page cache afterwards, not yet durable.
@@ -161,19 +184,20 @@ class JournalFile:
         """
         buffers = [buffer for frame in frames for buffer in encode_frame(frame)]
         size = sum(map(len, buffers))
+        descriptor = self._files.descriptor(self.path)
         if self._torn:
-            self._take_back()
+            self._take_back(descriptor)
         try:
-            write_all(self._descriptor, buffers)
+            write_all(descriptor, buffers)
         except OSError:
             self._torn = True
-            self._take_back()
+            self._take_back(descriptor)
             raise
         self._written += size
 
-    def _take_back(self) -> None:
+    def _take_back(self, descriptor: int) -> None:
         """Removes what a failed append left; where that fails too, the next append tries again."""
-        os.ftruncate(self._descriptor, self._written)
+        os.ftruncate(descriptor, self._written)
         self._torn = False
 
     def publish(self, frame: Frame) -> None:
@@ -181,26 +205,24 @@ class JournalFile:
         self.index.add(frame)
 
     def sync(self) -> None:
-        """Makes everything appended durable."""
-        os.fsync(self._descriptor)
+        """Makes everything appended durable, if the file is still there. Safe from any thread."""
+        with suppress(FileNotFoundError), self.path.open("rb", buffering=0) as file:
+            os.fsync(file.fileno())
 
     def cut(self) -> bytes:
         """Removes what lies behind the last good frame and returns it."""
-        size = os.fstat(self._descriptor).st_size
-        tail = os.pread(self._descriptor, size - self.index.file_bytes, self.index.file_bytes)
-        os.ftruncate(self._descriptor, self.index.file_bytes)
-        os.fsync(self._descriptor)
+        with self.path.open("r+b", buffering=0) as file:
+            descriptor = file.fileno()
+            size = os.fstat(descriptor).st_size
+            tail = os.pread(descriptor, size - self.index.file_bytes, self.index.file_bytes)
+            os.ftruncate(descriptor, self.index.file_bytes)
+            os.fsync(descriptor)
         self._written = self.index.file_bytes
         return tail
 
     def close(self) -> None:
-        """Ends writing; reading goes on. Idempotent."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:
-        self.close()
+        """Gives its descriptor back. Idempotent; reading goes on."""
+        self._files.release(self.path)
 
 
 def read_frames(path: Path, begin: int, end: int) -> list[Frame]:

@@ -152,8 +152,9 @@ class LogMachine(RuleBasedStateMachine):
                 for suffix in (layout.JOURNAL_SUFFIX, layout.BACKFILL_SUFFIX)
             )
             on_disk = {path for journals in found for path in journals.get(ORDERS, [])}
-            waits = [e for e in self._log.journals if e.file is None and not e.sealed]
-            return not waits and on_disk == {entry.path for entry in self._log.journals}
+            entries = [entry for log in self._store.every() for entry in log.journals]
+            waits = [entry for entry in entries if entry.file is None and not entry.sealed]
+            return not waits and on_disk == {entry.path for entry in entries}
 
         self._wait(until(quiet))
 

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cachesvc.errors import PreconditionFailed, ShuttingDown
+from cachesvc.errors import PreconditionFailed, ShuttingDown, StoreUnwritable
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import journal as journal_module
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile
+from cachesvc.store.open_files import OpenFiles
 from tests.support.frames import (
     ORDERS,
     assert_contiguous,
@@ -211,11 +213,10 @@ def test_a_full_disk_refuses_appends_and_loses_none(
     assert disk.refused
 
 
-@pytest.mark.parametrize("name", ["write_all", "sync_directory"])
 def test_a_journal_that_cannot_be_begun_is_begun_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = FailingDisk(monkeypatch, journal_module, name)
+    disk = FailingDisk(monkeypatch, journal_module, "write_all")
 
     async def run() -> None:
         async with running(tmp_path) as store:
@@ -227,6 +228,43 @@ def test_a_journal_that_cannot_be_begun_is_begun_later(
             disk.full = False
             await append(store, log, [full_frame(0, 5)])
             assert records_of(await read_all(store.reader, log, 0)) == records(0, 5)
+
+    asyncio.run(run())
+
+
+def test_more_journals_than_descriptors(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path, open_journals_max=2) as store:
+            before = len(os.listdir("/proc/self/fd"))
+            logs = [await store.ensure(ORDERS.topic_id.partition(n), 0) for n in range(9)]
+            for base in range(0, 15, 5):
+                for log in logs:
+                    await append(store, log, [full_frame(base, base + 5)])
+                assert len(os.listdir("/proc/self/fd")) <= before + 2
+        async with running(tmp_path, open_journals_max=2) as store:
+            for log in store.all():
+                await append(store, log, [full_frame(15, 20)])
+                assert records_of(await read_all(store.reader, log, 0)) == records(0, 20)
+
+    asyncio.run(run())
+
+
+def test_says_which_limit_keeps_a_journal_from_being_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await store.ensure(ORDERS, 0)
+
+            def none_left(*_: object) -> int:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(OpenFiles, "create", none_left)
+                assert await refused(store, log, [full_frame(0, 5)]) == ["OUT_OF_DESCRIPTORS"]
+                with pytest.raises(StoreUnwritable, match=r"its limit \(RLIMIT_NOFILE\) is [\d,]+"):
+                    await store.writer.accept(log, full_frame(0, 5))
+            await append(store, log, [full_frame(0, 5)])
 
     asyncio.run(run())
 
