@@ -45,10 +45,15 @@ class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     # Bytes of sealed journals kept on disk so that catching up stays fast; 0: none. Up to 1 PiB.
     warm_bytes_max: Annotated[int, Meta(ge=0, le=1024 * 1024 * GIB)] = 8 * GIB
     # A journal is sealed at the first of these. Bytes: 1 KiB to 4 GiB; records: 1 to 100 million;
-    # age of its first frame in seconds: 0.1 to 86,400.
+    # age of the journal in seconds: 0.1 to 86,400.
     segment_bytes_max: Annotated[int, Meta(ge=KIB, le=4 * GIB)] = 64 * MIB
     segment_records_max: Annotated[int, Meta(ge=1, le=100_000_000)] = 1_000_000
-    segment_age_s_max: Interval = 300.0
+    segment_age_s_max: Interval = 3_600.0
+    # One of at least so many bytes (1 KiB to 4 GiB) is sealed at this age already (0.1 to 86,400
+    # seconds). A smaller one waits, so that topics with little traffic do not become thousands of
+    # files.
+    segment_bytes_min: Annotated[int, Meta(ge=KIB, le=4 * GIB)] = MIB
+    segment_age_s_min: Interval = 300.0
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

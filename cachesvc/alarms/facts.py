@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cachesvc.descriptors import descriptors_in_use
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.mining_tasks import MiningTasks
 from cachesvc.log.partition_log import PartitionLog
@@ -11,9 +12,10 @@ from cachesvc.log.sources import Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.log.watching import mining_lag_s
 from cachesvc.model import MiningState
-from cachesvc.policy.alarms import Facts, MiningFacts, TaskFacts, UnreadFacts
+from cachesvc.policy.alarms import DescriptorFacts, Facts, MiningFacts, TaskFacts, UnreadFacts
 from cachesvc.policy.mining_task import TaskState
 from cachesvc.store.mining_ports import MiningTaskRecord
+from cachesvc.store.refusals import descriptor_limit
 
 # Partitions in the hands of a reader.
 _MINED = frozenset(
@@ -52,6 +54,7 @@ class Observed:
             {source.name: source.error for source in self.sources.all() if source.error},
             list(self._mining(now_ms)),
             list(self._unread(now_ms)),
+            DescriptorFacts(descriptors_in_use(), descriptor_limit()),
         )
 
     def _mining(self, now_ms: int) -> Iterator[MiningFacts]:

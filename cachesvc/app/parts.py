@@ -41,6 +41,8 @@ def open_store(config: Config) -> LogStore:
                 store.segment_bytes_max,
                 store.segment_records_max,
                 int(store.segment_age_s_max * 1000),
+                store.segment_bytes_min,
+                int(store.segment_age_s_min * 1000),
             ),
             journal_descriptors(),
         )

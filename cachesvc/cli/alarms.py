@@ -31,7 +31,7 @@ def alarms(
 
 
 def _about(alarm: Alarm) -> str:
-    parts = [alarm.connection]
+    parts = [alarm.connection or "the service"]
     if alarm.HasField("topic"):
         parts.append(alarm.topic)
     if alarm.HasField("partition"):

@@ -15,6 +15,10 @@ CLEAR_SHARE = 0.8
 """An alarm about a number stands until it is below this share of its threshold."""
 
 
+DESCRIPTORS_SHARE = 0.9
+"""Of the file descriptors that the process may have, so many are too many."""
+
+
 class AlarmKind(IntEnum):
     """What an alarm is about; numbers as in ``cachesvc.v1.AlarmKind``."""
 
@@ -25,6 +29,7 @@ class AlarmKind(IntEnum):
     SOURCE_UNREACHABLE = 5
     MINING_LAG = 6
     RETENTION_NEAR = 7
+    OUT_OF_DESCRIPTORS = 9
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,7 +38,7 @@ class AlarmKey:
 
     Attributes:
         kind: What is wrong.
-        connection: Whose.
+        connection: Whose; empty where it is about the service.
         topic: Empty where it is about the connection.
         partition: -1 where it is about all of them.
         subscription: Empty where it is about none.
@@ -113,6 +118,14 @@ class UnreadFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DescriptorFacts:
+    """How many file descriptors the process has open, and may have."""
+
+    in_use: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that alarms are made of.
 
@@ -121,12 +134,14 @@ class Facts:
         unreachable: Connections whose cluster does not answer, with the reason.
         mining: Partitions that are to be mined.
         unread: Positions with unread records.
+        descriptors: File descriptors of the service; None where the system does not tell.
     """
 
     tasks: Iterable[TaskFacts] = ()
     unreachable: Mapping[str, str] = field(default_factory=dict)
     mining: Iterable[MiningFacts] = ()
     unread: Iterable[UnreadFacts] = ()
+    descriptors: DescriptorFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +203,8 @@ def conditions(facts: Facts, thresholds: Thresholds) -> dict[AlarmKey, Condition
         if level >= CLEAR_SHARE:
             message = f"mining is {records:,} records and {seconds:,.0f} s behind the source"
             found[AlarmKey(AlarmKind.MINING_LAG, connection, name)] = Condition(message, level > 1)
+    if facts.descriptors is not None:
+        _about_descriptors(facts.descriptors, found)
     for unread in facts.unread:
         _about_retention(unread, thresholds.retention_margin_s, found)
     return found
@@ -208,6 +225,16 @@ def _about_state(mined: MiningFacts, found: dict[AlarmKey, Condition]) -> None:
     elif mined.state is MiningState.SOURCE_UNREACHABLE:
         key = AlarmKey(AlarmKind.SOURCE_UNREACHABLE, partition.connection)
         found.setdefault(key, Condition(f"a reader cannot reach the cluster: {mined.error}"))
+
+
+def _about_descriptors(descriptors: DescriptorFacts, found: dict[AlarmKey, Condition]) -> None:
+    level = _level(descriptors.in_use, descriptors.limit * DESCRIPTORS_SHARE)
+    if level >= CLEAR_SHARE:
+        message = (
+            f"{descriptors.in_use:,} of {descriptors.limit:,} file descriptors (RLIMIT_NOFILE) are "
+            "in use; start the service with a higher limit (LimitNOFILE=, ulimit -n)"
+        )
+        found[AlarmKey(AlarmKind.OUT_OF_DESCRIPTORS, "")] = Condition(message, level > 1)
 
 
 def _about_retention(

@@ -1,8 +1,13 @@
 """When a journal is full and becomes a segment.
 
-Invariant: a journal without appends is never sealed, whatever its age; one with appends is sealed
-at the first limit that it has reached, and size comes before records before age where several are
-reached at once.
+Invariants:
+
+* A journal without appends is never sealed, whatever its age; one with appends is sealed at the
+  first limit that it has reached, and size comes before records before age where several are
+  reached at once.
+* A segment that was sealed for its age has ``ripe_bytes`` at least, or ``age_ms_max`` lie between
+  it and the one before. So a partition that gets little, however often, leaves in a time of ``t``
+  at most ``t / age_ms_max`` segments, and one more for each ``ripe_bytes`` that it got.
 """
 
 from dataclasses import dataclass
@@ -25,14 +30,20 @@ class SealLimits:
         bytes_max: Bytes of its frames.
         records_max: Its records.
         age_ms_max: Milliseconds since it was opened.
+        ripe_bytes: From so many bytes on a journal is sealed at ``ripe_age_ms`` already, for it
+            makes a segment of a decent size.
+        ripe_age_ms: Milliseconds since it was opened.
     """
 
     bytes_max: int
     records_max: int
     age_ms_max: int
+    ripe_bytes: int = 1 << 62
+    ripe_age_ms: int = 1 << 62
 
     def __post_init__(self) -> None:
-        if min(self.bytes_max, self.records_max, self.age_ms_max) < 1:
+        limits = self.bytes_max, self.records_max, self.age_ms_max
+        if min(*limits, self.ripe_bytes, self.ripe_age_ms) < 1:
             raise ValueError(f"a limit is below 1: {self}")
 
 
@@ -56,6 +67,6 @@ def should_seal(
         return SealCause.SIZE
     if records >= limits.records_max:
         return SealCause.RECORDS
-    if now_ms - opened_ms >= limits.age_ms_max:
-        return SealCause.AGE
-    return None
+    age_ms = now_ms - opened_ms
+    ripe = bytes >= limits.ripe_bytes and age_ms >= limits.ripe_age_ms
+    return SealCause.AGE if ripe or age_ms >= limits.age_ms_max else None

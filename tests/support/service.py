@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.ports import HOST, free_ports
 
 _READY_S = 30.0
+_SERVE = [sys.executable, "-m", "cachesvc", "serve"]
 _LOG_TAIL_BYTES = 6_000
 
 
@@ -35,6 +36,7 @@ class ServiceProcess:
         connection: More settings of the connection.
         ca_file: Speak TLS and trust these certificates.
         connections: Further connections, whole.
+        descriptors: Soft and hard limit of file descriptors; those of the tests without it.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class ServiceProcess:
         connection: Mapping[str, Any] | None = None,
         ca_file: Path | None = None,
         connections: Sequence[Mapping[str, Any]] = (),
+        descriptors: tuple[int, int] | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.store = directory / "store"
@@ -53,6 +56,7 @@ class ServiceProcess:
         self.address = f"{HOST}:{free_ports(1)[0]}"
         self._process: subprocess.Popen[bytes] | None = None
         self._ca_file = ca_file
+        self._descriptors = descriptors
         default = {"name": "default", "bootstrap_servers": [bootstrap], **(connection or {})}
         self._config.write_text(self._toml(settings or {}, [default, *connections]))
 
@@ -90,6 +94,10 @@ class ServiceProcess:
         """Whether that process still runs."""
         return self._process is not None and self._process.poll() is None
 
+    def descriptors_in_use(self) -> int:
+        """How many file descriptors the service has open."""
+        return psutil.Process(self.pid).num_fds()
+
     def reader_pids(self) -> list[int]:
         """Of the reader processes that the service runs now."""
         return [
@@ -102,7 +110,7 @@ class ServiceProcess:
         """Starts the service and waits until it says that it serves."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cachesvc", "serve", "--config", str(self._config)],
+                [*self._limiting(), *_SERVE, "--config", str(self._config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -119,6 +127,12 @@ class ServiceProcess:
                 raise ServiceError(f"the service is not ready in {_READY_S} s{self._tail()}")
             time.sleep(0.05)
         return self
+
+    def _limiting(self) -> list[str]:
+        if self._descriptors is None:
+            return []
+        soft, hard = self._descriptors
+        return ["prlimit", f"--nofile={soft}:{hard}"]
 
     def _serving(self) -> bool:
         with self._channel() as channel:

@@ -51,12 +51,18 @@ def test_what_is_the_case(tmp_path: Path) -> None:
             # Retention judges a record by the newest one of its segment, which has [10, 20).
             left_s = 100 - (now_ms - (NOW_MS + 19)) / 1000
             unread = [UnreadFacts("behind", ORDERS, left_s, 100.0)]
-            assert observed.facts(now_ms) == Facts([stopped], {}, [], unread)
+            found = observed.facts(now_ms)
+            descriptors = found.descriptors
+            assert descriptors is not None
+            assert 0 < descriptors.in_use < descriptors.limit
+            assert found == Facts([stopped], {}, [], unread, descriptors)
 
             log.source.state, log.source.error = MiningState.BLOCKED, "why"
             here.error = "no route"
             mined = MiningFacts(ORDERS, MiningState.BLOCKED, "why", 10, 60.0)
-            assert observed.facts(now_ms) == Facts([stopped], {"main": "no route"}, [mined], unread)
+            found = observed.facts(now_ms)
+            assert (found.unreachable, found.mining) == ({"main": "no route"}, [mined])
+            assert found.unread == unread
             log.source.state = MiningState.IDLE
             log.advance_start(20)
             (lost,) = observed.facts(now_ms).unread

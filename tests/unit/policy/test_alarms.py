@@ -7,6 +7,7 @@ from cachesvc.policy.alarms import (
     AlarmKey,
     AlarmKind,
     Condition,
+    DescriptorFacts,
     Facts,
     MiningFacts,
     Standing,
@@ -153,3 +154,14 @@ def test_what_stands_at_a_start_is_not_raised_again() -> None:
     gone = judge({}, stands, 5, LIMITS)
     assert gone.cleared == ()
     assert judge({}, gone.standing, 35, LIMITS).cleared == (LAG,)
+
+
+@pytest.mark.parametrize(
+    ("in_use", "condition"), [(737, None), (738, False), (921, False), (922, True), (1024, True)]
+)
+def test_few_descriptors_are_left(in_use: int, condition: bool | None) -> None:
+    found = conditions(Facts(descriptors=DescriptorFacts(in_use, 1_024)), LIMITS)
+    key = AlarmKey(AlarmKind.OUT_OF_DESCRIPTORS, "")
+    assert (found[key].raises if key in found else None) is condition
+    if condition:
+        assert f"{in_use:,} of 1,024 file descriptors (RLIMIT_NOFILE)" in found[key].message

@@ -1,0 +1,111 @@
+"""A bounded number of file descriptors is enough, however many partitions there are."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cachesvc.client import Batch, Client, Mode
+from cachesvc.v1.alarms_pb2 import ALARM_OUT_OF_DESCRIPTORS, ListAlarmsRequest
+from tests.faults.stage import Calls, eventually, objects
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.service import ServiceProcess
+from tests.support.tasks import Delivered
+from tests.support.topics import create_topic, produce
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
+
+PARTITIONS, TOPICS = 100, 3
+# A soft limit far below what is needed, and a hard one below the number of partitions.
+DESCRIPTORS = (64, 256)
+CROWDED = DESCRIPTORS[1] * 19 // 20
+RECORDS = 5
+SETTINGS = {"alarms": {"interval_s": 0.2, "raise_after_s": 0.5, "clear_after_s": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def topics(kafka: KafkaBroker) -> list[str]:
+    names = [f"descriptors-{number}" for number in range(TOPICS)]
+    for name in names:
+        create_topic(kafka.bootstrap, name, PARTITIONS)
+        produce(kafka.bootstrap, name, objects(0, RECORDS * PARTITIONS, PARTITIONS))
+    return names
+
+
+@pytest.fixture
+def service(kafka: KafkaBroker, tmp_path: Path) -> Iterator[ServiceProcess]:
+    process = ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS, descriptors=DESCRIPTORS)
+    with process:
+        yield process
+
+
+async def _read(address: str, topics: list[str], count: int) -> Delivered:
+    """The first records of a stream over all topics, and commits them."""
+    delivered = Delivered()
+    async with (
+        asyncio.timeout(120),
+        Client(address) as client,
+        client.subscribe("all", topics=topics, mode=Mode.FULL_AND_INCREMENTAL) as stream,
+    ):
+        async for event in stream.events():
+            if isinstance(event, Batch):
+                delivered.add(event)
+                await stream.commit(event.position)
+            if delivered.count >= count:
+                return delivered
+    raise AssertionError(f"the stream ended after {delivered.count} records")
+
+
+def _offsets(delivered: Delivered) -> dict[tuple[str, int], list[int]]:
+    return {name: [offset for offset, _ in rows] for name, rows in delivered.records.items()}
+
+
+def test_more_partitions_than_descriptors(
+    kafka: KafkaBroker, topics: list[str], service: ServiceProcess
+) -> None:
+    places = [(name, number) for name in topics for number in range(PARTITIONS)]
+    first = asyncio.run(_read(service.address, topics, len(places) * RECORDS))
+    assert _offsets(first) == {place: list(range(RECORDS)) for place in places}
+    assert service.descriptors_in_use() < DESCRIPTORS[1] // 2
+    service.kill()
+    service.start()
+    for name in topics:
+        produce(kafka.bootstrap, name, objects(0, PARTITIONS, PARTITIONS))
+    more = asyncio.run(_read(service.address, topics, len(places)))
+    assert _offsets(more) == {place: [RECORDS] for place in places}
+    assert service.descriptors_in_use() < DESCRIPTORS[1] // 2
+    assert not service.events("seal_failed")
+    assert service.stop() < 10
+
+
+def test_says_that_the_limit_is_near_and_goes_on(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], service: ServiceProcess
+) -> None:
+    topic = topic_name("crowd")
+    create_topic(kafka.bootstrap, topic, 20)
+    produce(kafka.bootstrap, topic, objects(0, 20, 20))
+    host, port = service.address.split(":")
+    with Calls(service.address) as calls, ExitStack() as idle:
+        assert asyncio.run(_read(service.address, [topic], 20)).count == 20
+        assert not _alarms(calls)
+        for _ in range(CROWDED - service.descriptors_in_use()):
+            idle.enter_context(socket.create_connection((host, int(port)), timeout=10))
+        eventually(lambda: service.descriptors_in_use() >= CROWDED, "the connections")
+        (alarm,) = eventually(lambda: _alarms(calls), "the alarm")
+        assert (alarm.kind, alarm.connection) == (ALARM_OUT_OF_DESCRIPTORS, "")
+        assert f"of {DESCRIPTORS[1]} file descriptors (RLIMIT_NOFILE)" in alarm.message
+        # Others' journals are closed for those that are written.
+        produce(kafka.bootstrap, topic, objects(0, 20, 20))
+        eventually(
+            lambda: all(o.log_end_offset == 2 for o in calls.offsets(topic).values()), "the appends"
+        )
+        idle.close()
+        eventually(lambda: not _alarms(calls), "the alarm to be cleared")
+
+
+def _alarms(calls: Calls) -> list[Any]:
+    return list(calls.admin.ListAlarms(ListAlarmsRequest(), timeout=30).alarms)
