@@ -25,6 +25,7 @@ from tests.bench import (
     b9_memory,
     b10_crowd,
     b11_backfill,
+    b12_partitions,
 )
 from tests.bench.options import Options, parse
 from tests.bench.rendering import as_json, as_markdown, as_text, fill
@@ -45,9 +46,11 @@ _BENCHMARKS: tuple[tuple[tuple[str, ...], Callable[[Stage], list[Figure]]], ...]
     (("B9",), b9_memory.measure),
     (("B10",), b10_crowd.measure),
     (("B11",), b11_backfill.measure),
+    (("B12",), b12_partitions.measure),
 )
 _NEEDS_OWN_BROKER = {
     "B1": "bytes are counted at a listener that only a broker of our own has",
+    "B12": "it makes thousands of topics",
     "B8": "the files of a broker that is not ours are out of sight",
 }
 _VERSIONS = ("cachesvc", "aiokafka", "confluent-kafka", "pyarrow", "grpcio", "duckdb")

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11")
+NAMES = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "B12")
 RECORDS_MAX = 10_000_000
 RECORDS_MIN = 1_000
 GROWTH = 10
+MANY_PARTITIONS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Options:
         runs: How often everything is measured.
         long_records: Size of B7's topic.
         growth: How much larger B9's second topic is than its first.
+        partitions: How many B12 has.
         kafka: Bootstrap address of a cluster to use; None starts a broker.
         keep: Directory for topics and logs, left behind; None for a temporary one.
         json: File for all values.
@@ -34,6 +36,7 @@ class Options:
     runs: int = 5
     long_records: int = RECORDS_MAX
     growth: int = GROWTH
+    partitions: int = MANY_PARTITIONS
     kafka: str | None = None
     keep: Path | None = None
     json: Path | None = None
@@ -48,15 +51,21 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     for flag, value in (("--records", given.records), ("--b7-records", long_records)):
         if not RECORDS_MIN <= value <= RECORDS_MAX:
             parser.error(f"{flag} is {value:,}; it has to be {RECORDS_MIN:,} to {RECORDS_MAX:,}")
-    for flag, value in (("--runs", given.runs), ("--b9-growth", given.b9_growth)):
-        if value < 1:
-            parser.error(f"{flag} is {value}; it has to be at least 1")
+    at_least = (
+        ("--runs", given.runs, 1),
+        ("--b9-growth", given.b9_growth, 1),
+        ("--b12-partitions", given.b12_partitions, 3),
+    )
+    for flag, value, least in at_least:
+        if value < least:
+            parser.error(f"{flag} is {value}; it has to be at least {least}")
     return Options(
         only=given.only,
         records=given.records,
         runs=given.runs,
         long_records=long_records,
         growth=given.b9_growth,
+        partitions=given.b12_partitions,
         kafka=given.kafka,
         keep=given.keep,
         json=given.json,
@@ -99,9 +108,16 @@ def _parser() -> argparse.ArgumentParser:
         help="B9's larger log has N times --records (default: %(default)s)",
     )
     parser.add_argument(
+        "--b12-partitions",
+        type=_count,
+        default=MANY_PARTITIONS,
+        metavar="N",
+        help="B12 has so many partitions, in topics of three (default: %(default)s)",
+    )
+    parser.add_argument(
         "--kafka",
         metavar="HOST:PORT",
-        help="use this cluster instead of starting a broker; B1 and B8 are then left out",
+        help="use this cluster instead of starting a broker; B1, B8 and B12 are then left out",
     )
     parser.add_argument(
         "--keep",

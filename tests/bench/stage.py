@@ -25,6 +25,8 @@ from tests.support.topics import create_topic, delete_topic, watermarks
 PARTITIONS = 4
 _NAME = "cachesvc-bench"
 _PATIENCE_S = 90.0
+# Of the broker; B12 with 10,000 partitions needs more than the tests do.
+_HEAP_MB = 1_024
 _PATIENCE_S_PER_RECORD = 1 / 5_000
 
 
@@ -164,7 +166,7 @@ class Stage:
             self.proxy = TcpProxy()
         port = self.proxy.port if self.proxy is not None else None
         self.say("starting Kafka")
-        self.broker = KafkaBroker(self._directory / "kafka", proxy_port=port)
+        self.broker = KafkaBroker(self._directory / "kafka", proxy_port=port, heap_mb=_HEAP_MB)
         self._open.enter_context(self.broker)
         if self.proxy is not None:
             self._open.enter_context(self.proxy)
