@@ -104,7 +104,6 @@ class LogStore:
             self.builds,
             self._seal_thread,
             settings.warm_bytes_max,
-            self.every,
             self.mending.take_out,
         )
         self.writer = LogWriter(
@@ -175,9 +174,7 @@ class LogStore:
             self.stretches.enter(partition, recovered.lower)
             for log in self.stretches.of(partition):
                 log.ended_by = self.lives.ended_by(partition.topic_id)
-                for entry in log.journals:
-                    if entry.file is None and not entry.sealed:
-                        self.sealer.add(log, entry)
+                self.sealer.recovered(log)
         self.mending.load()
 
     # Partitions
@@ -293,7 +290,7 @@ class LogStore:
         log = log.current
         log.install(removed, [])
         log.advance_start(log_start)
-        await self.sealer.drop_warm()
+        await self.sealer.drop_before_start(log)
 
     def _rolled(self, log: PartitionLog, entry: JournalEntry) -> None:
         self.sealer.add(log, entry)

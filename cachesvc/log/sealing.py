@@ -8,7 +8,7 @@ several times faster than decoding Parquet. Losing one costs nothing.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.places import JournalEntry
+from cachesvc.log.warm_journals import WarmJournals
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.segments import seal_journal
 
@@ -34,7 +35,6 @@ class Sealer:
         builds: Is told while a file is being written.
         executor: Runs decoding and encoding; one thread is enough.
         warm_bytes_max: Bytes of sealed journals that stay on disk.
-        logs: All partitions.
         take_out: Takes a journal out that turns out to be damaged.
     """
 
@@ -45,21 +45,27 @@ class Sealer:
         builds: Builds,
         executor: Executor,
         warm_bytes_max: int,
-        logs: Callable[[], Iterable[PartitionLog]],
         take_out: Callable[[PartitionLog, JournalEntry, Exception], Awaitable[None]],
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._builds = builds
         self._executor = executor
-        self._warm_bytes_max = warm_bytes_max
-        self._logs = logs
+        self._warm = WarmJournals(warm_bytes_max)
         self._queue: asyncio.Queue[tuple[PartitionLog, JournalEntry]] = asyncio.Queue()
         self._take_out = take_out
 
     def add(self, log: PartitionLog, entry: JournalEntry) -> None:
         """Queues a journal that takes no more appends."""
         self._queue.put_nowait((log, entry))
+
+    def recovered(self, log: PartitionLog) -> None:
+        """Enters the journals that a log had when the store was opened."""
+        for entry in log.journals:
+            if entry.sealed:
+                self._warm.add(log, entry)
+            elif entry.file is None:
+                self.add(log, entry)
 
     @property
     def waiting(self) -> int:
@@ -72,7 +78,7 @@ class Sealer:
             log, entry = await self._queue.get()
             while not await self._seal(log, entry):  # noqa: ASYNC110 - a disk has no event
                 await asyncio.sleep(_RETRY_S)
-            await self.drop_warm()
+            await self._delete(self._warm.take_excess())
 
     async def _seal(self, log: PartitionLog, entry: JournalEntry) -> bool:
         now_ms = time.time_ns() // 1_000_000
@@ -93,6 +99,7 @@ class Sealer:
             _tell_failed(entry, error)
             return False
         entry.sealed = True
+        self._warm.add(log, entry)
         log.install([], [segment])
         _log.info(
             "sealed a journal",
@@ -116,21 +123,14 @@ class Sealer:
             return False
         return True
 
-    async def drop_warm(self) -> None:
-        """Deletes the oldest warm journals beyond the budget, and those before a log's start."""
-        warm = [(entry, log) for log in self._logs() for entry in log.journals if entry.sealed]
-        # What lies before a log's start goes first.
-        warm.sort(key=lambda pair: (_is_needed(*pair), pair[0].created_ms))
-        excess = sum(entry.bytes for entry, _ in warm) - self._warm_bytes_max
-        dropped: list[Path] = []
-        for entry, log in warm:
-            if excess > 0 or not _is_needed(entry, log):
-                excess -= entry.bytes
-                log.journals.remove(entry)
-                dropped.append(entry.path)
-        if dropped:
+    async def drop_before_start(self, log: PartitionLog) -> None:
+        """Deletes the warm journals that lie before a log's start."""
+        await self._delete(self._warm.take_before_start(log))
+
+    async def _delete(self, journals: list[Path]) -> None:
+        if journals:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._executor, _unlink, dropped)
+            await loop.run_in_executor(self._executor, _unlink, journals)
 
 
 def _tell_failed(entry: JournalEntry, error: Exception) -> None:
@@ -149,10 +149,6 @@ def _reopen(entry: JournalEntry, log: PartitionLog) -> JournalFile:
     """The journal with its index, which the entry has for every journal that is not sealed."""
     assert entry.index is not None
     return JournalFile(entry.path, entry.index, entry.created_ms)
-
-
-def _is_needed(entry: JournalEntry, log: PartitionLog) -> bool:
-    return entry.end_offset > log.log_start_offset
 
 
 def _unlink(paths: list[Path]) -> None:
