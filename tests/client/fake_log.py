@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import pyarrow as pa
+from pyarrow import ipc
 
-from cachesvc.store.record_schema import RECORD_SCHEMA, encode_payload, join_stream
+from cachesvc.client import RECORD_SCHEMA
 from cachesvc.v1 import log_cache_pb2 as pb
 
 Key: TypeAlias = tuple[str, int]
@@ -16,6 +17,7 @@ Offsets: TypeAlias = dict[Key, int]
 
 FIRST_TIMESTAMP_MS = 1_700_000_000_000
 _PAYLOAD_ROWS = 2
+_COMPRESSED = ipc.IpcWriteOptions(compression="lz4")
 
 
 class Logs:
@@ -117,11 +119,13 @@ def encode(
 
 
 def arrow_ipc(records: Sequence[pb.Record]) -> bytes:
-    """An Arrow IPC stream of several payloads, as the service makes it."""
-    return join_stream(
-        encode_payload(_record_batch(records[begin : begin + _PAYLOAD_ROWS]))
-        for begin in range(0, len(records), _PAYLOAD_ROWS)
-    )
+    """An Arrow IPC stream of several compressed record batches, as the service makes it."""
+    sink = pa.BufferOutputStream()
+    with ipc.new_stream(sink, RECORD_SCHEMA, options=_COMPRESSED) as stream:
+        for begin in range(0, len(records), _PAYLOAD_ROWS):
+            stream.write_batch(_record_batch(records[begin : begin + _PAYLOAD_ROWS]))
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
 
 
 def _record_batch(records: Sequence[pb.Record]) -> pa.RecordBatch:

@@ -86,6 +86,7 @@ class Service:
             else aio.secure_channel(target, credentials, options=[*options, *named])
         )
         self._metadata: Metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._streams: set[aio.UnaryStreamCall[pb.SubscribeRequest, bytes]] = set()
         stub = LogCacheStub(self._channel)
         # Not the stub's: messages are to stay bytes.
         self._subscribe: aio.UnaryStreamMultiCallable[pb.SubscribeRequest, bytes] = (
@@ -136,12 +137,18 @@ class Service:
             StreamClosed: The client is closed.
         """
         try:
-            return _StreamCall(self._subscribe(request, metadata=self._metadata))
+            call = self._subscribe(request, metadata=self._metadata)
         except aio.UsageError as failure:
             raise StreamClosed("the client is closed") from failure
+        self._streams.add(call)
+        call.add_done_callback(self._streams.discard)
+        return _StreamCall(call)
 
     async def close(self) -> None:
         """Ends all calls and the connection; idempotent."""
+        # A channel of grpcio up to 1.76 does not find the calls that are read message by message.
+        for call in list(self._streams):
+            call.cancel()
         await self._channel.close()
 
 
