@@ -1,0 +1,145 @@
+"""The client in environments of its own: lowest, newest and a set between, on every Python."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tests.environments.environment import CLIENT, ROOT, UV, Environment, plans, run
+from tests.environments.pythons import OLDEST, SUPPORTED, text
+from tests.environments.smoke import FORMS
+from tests.environments.stage import TOPIC, Stage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+_TESTS_S = 600.0
+_SMOKE_S = 120.0
+_MAJORS = {
+    "lowest": {"protobuf": 5, "grpcio": 1, "pandas": 2, "polars": 1},
+    "between": {"protobuf": 6, "grpcio": 1, "numpy": 2, "pandas": 2, "polars": 1},
+    "newest": {"protobuf": 7, "grpcio": 1, "numpy": 2, "pandas": 3, "polars": 2},
+}
+"""What makes a set what it is called; the newest may become newer."""
+
+_INI = """\
+[pytest]
+addopts = --import-mode=importlib
+pythonpath = .
+timeout = 180
+filterwarnings =
+    error
+"""
+
+
+PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(each) for listed in (PROJECT["dependencies"], *extras) for each in listed]
+
+
+def test_the_supported_pythons_are_those_that_the_client_names() -> None:
+    named = [each.rpartition(" ")[2] for each in PROJECT["classifiers"] if ":: 3." in each]
+    assert named == [text(version) for version in SUPPORTED]
+    assert PROJECT["requires-python"] == f">={text(OLDEST)}"
+
+
+def test_the_client_says_where_what_it_needs_begins_and_not_where_it_ends() -> None:
+    assert [
+        str(each)
+        for each in requirements()
+        if [specifier.operator for specifier in each.specifier] != [">="]
+    ] == []
+
+
+def test_the_readme_says_where_that_is() -> None:
+    readme = (CLIENT / "README.md").read_text()
+    rows = re.findall(r"^\| ([\w-]+)(?: \(optional\))? \| ([\d.]+) \|$", readme, re.MULTILINE)
+    said = {f"{name}>={version}" for name, version in rows if name != "Python"}
+    assert said == {str(each) for each in requirements()}
+    assert ("Python", text(OLDEST)) in rows
+
+
+def test_every_python_gets_the_lowest_and_the_newest_set() -> None:
+    pythons = {(3, 12): Path("a"), (3, 11): Path("b")}
+    assert [(each.name, each.python, each.lowest) for each in plans(pythons)] == [
+        ("lowest-3.12", Path("a"), True),
+        ("newest-3.12", Path("a"), False),
+        ("between-3.12", Path("a"), False),
+        ("lowest-3.11", Path("b"), True),
+        ("newest-3.11", Path("b"), False),
+    ]
+
+
+@pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
+def test_service_and_client_fit_into_one_environment(resolution: str, tmp_path: Path) -> None:
+    client = tmp_path / "client.in"
+    client.write_text(f"cachesvc-client[pandas,polars] @ {CLIENT.as_uri()}\n")
+    how = ("--quiet", "--no-header", "--no-annotate", "--python-version", text(OLDEST))
+    what = (ROOT / "pyproject.toml", client)
+    resolved = run(UV, "pip", "compile", *how, "--resolution", resolution, *what)
+    names = {line.partition("==")[0] for line in resolved.splitlines()}
+    assert names >= {"aiokafka", "duckdb", "grpcio", "pandas", "polars", "protobuf"}
+
+
+def test_what_is_installed(
+    environment: Environment, record_property: Callable[[str, object], None]
+) -> None:
+    versions = environment.versions()
+    name = environment.plan.name
+    told = {each.name: versions[each.name] for each in requirements()}
+    record_property(f"environment {name}", ", ".join(map(" ".join, told.items())))
+    kind, _, _ = name.partition("-")
+    for package, major in _MAJORS[kind].items():
+        installed = Version(versions[package]).major
+        assert installed >= major if kind == "newest" else installed == major, package
+
+
+def test_the_lowest_versions_are_those_that_are_asked_for(environment: Environment) -> None:
+    """Where the oldest Python is; on newer ones what began with them is the lowest there is."""
+    versions = environment.versions()
+    for each in requirements():
+        (bound,) = each.specifier
+        lowest, installed = Version(bound.version), Version(versions[each.name])
+        if environment.plan.lowest and environment.plan.python_version == OLDEST:
+            assert installed == lowest, each.name
+        assert installed >= lowest, each.name
+
+
+def test_the_clients_own_tests_pass(environment: Environment, tmp_path: Path) -> None:
+    """From a folder in which nothing else of this repository is."""
+    shutil.copytree(ROOT / "tests" / "client", tmp_path / "tests" / "client")
+    shutil.copytree(CLIENT / "examples", tmp_path / "clients" / "python" / "examples")
+    support = tmp_path / "tests" / "support"
+    support.mkdir()
+    for name in ("__init__.py", "ports.py", "tcp_proxy.py"):
+        shutil.copy(ROOT / "tests" / "support" / name, support)
+    shutil.copy(ROOT / "tests" / "__init__.py", tmp_path / "tests")
+    ignored = [f"    {each}" for each in environment.ignored_warnings]
+    (tmp_path / "pytest.ini").write_text(_INI + "\n".join((*ignored, "")))
+    command = (environment.python, "-m", "pytest", "-q", "tests")
+    said = run(*command, directory=tmp_path, timeout_s=_TESTS_S)
+    assert re.fullmatch(r"\d+ passed in .*", said.splitlines()[-1]), said[-2_000:]
+
+
+def test_a_task_reads_in_every_form_and_goes_on_where_it_committed(
+    environment: Environment, stage: Stage, tmp_path: Path
+) -> None:
+    program = shutil.copy(ROOT / "tests" / "environments" / "smoke.py", tmp_path)
+    filters = (f"-W{each}" for each in ("error", *environment.ignored_warnings))
+    arguments = (stage.address, TOPIC, stage.expected, environment.plan.name)
+    command = (environment.python, *filters, program, *arguments)
+    said = run(*command, directory=tmp_path, timeout_s=_SMOKE_S)
+    told = json.loads(said)
+    assert Path(told.pop("client")).is_relative_to(environment.directory)
+    assert told.pop("service") is False
+    assert told == dict.fromkeys(FORMS, len(json.loads(stage.expected.read_text())))
