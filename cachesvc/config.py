@@ -30,6 +30,7 @@ SECRET_WORDS = frozenset({"password", "secret", "token", "passphrase"})
 
 CacheBytes = Annotated[int, Meta(ge=64 * KIB, le=1024 * GIB)]
 Interval = Annotated[float, Meta(ge=0.1, le=86_400)]
+Age = Annotated[float, Meta(ge=1, le=3_153_600_000)]
 
 
 class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,8 +109,15 @@ class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class RetentionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[retention]``: how long records stay."""
 
-    # Seconds, against the record's timestamp. 1 to 3,153,600,000 (a hundred years).
-    age_s: Annotated[float, Meta(ge=1, le=3_153_600_000)] = 259_200.0
+    # What an age is counted from: "mined", when it was mined, whatever its timestamp says, or
+    # "record", the record's timestamp.
+    clock: Literal["mined", "record"] = "mined"
+    # Seconds that what is cached stays, counted as the clock says. 1 to 3,153,600,000 (a hundred
+    # years).
+    age_s: Age = 259_200.0
+    # Seconds from mining that what a subscription has still to read stays, however old it is by the
+    # clock; not set: as age_s.
+    unread_age_s: Age | None = None
 
 
 class CompactConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

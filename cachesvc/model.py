@@ -57,12 +57,14 @@ class Segment:
         bytes: Size of the Parquet file.
         min_timestamp_ms: Smallest record timestamp; 0 without records.
         max_timestamp_ms: Largest record timestamp; 0 without records.
-        created_ms: When it was sealed or merged.
+        created_ms: When its file was written: sealed or merged.
         level: 0 when sealed from a journal; each compaction adds one.
         path: Of the Parquet file, relative to the store.
         reject_count: Records of the range that the JSON rule turned away.
         rejects_path: Of the file with the rejects, relative to the store; empty without any.
         backfilled_ms: When its newest range that was mined afterwards was sealed; 0 without any.
+        oldest_mined_ms: When the first part of it was mined; at most ``newest_mined_ms``.
+        newest_mined_ms: When the last part of it was mined, which is what retention counts from.
     """
 
     partition: PartitionId
@@ -78,6 +80,8 @@ class Segment:
     reject_count: int = 0
     rejects_path: str = ""
     backfilled_ms: int = 0
+    oldest_mined_ms: int = 0
+    newest_mined_ms: int = 0
 
 
 class Mode(IntEnum):

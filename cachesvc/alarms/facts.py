@@ -8,12 +8,14 @@ from cachesvc.descriptors import descriptors_in_use
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.mining_tasks import MiningTasks
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.retention import Retention
 from cachesvc.log.sources import Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.log.watching import mining_lag_s
 from cachesvc.model import MiningState
 from cachesvc.policy.alarms import DescriptorFacts, Facts, MiningFacts, TaskFacts, UnreadFacts
 from cachesvc.policy.mining_task import TaskState
+from cachesvc.policy.retention import RetentionRule
 from cachesvc.store.mining_ports import MiningTaskRecord
 from cachesvc.store.refusals import descriptor_limit
 
@@ -37,15 +39,15 @@ class Observed:
         store: The logs.
         sources: The connections.
         subscriptions: Who has read how far.
-        mining_tasks: What is to be mined, and how long records stay.
-        retention_s: How long they stay where no mining task says it.
+        mining_tasks: What is to be mined.
+        retention: How long what is cached stays.
     """
 
     store: LogStore
     sources: Sources
     subscriptions: Subscriptions
     mining_tasks: MiningTasks
-    retention_s: float
+    retention: Retention
 
     def facts(self, now_ms: int) -> Facts:
         """What is the case now."""
@@ -71,12 +73,11 @@ class Observed:
                 log = self.store.get(partition)
                 if log is None or offset >= log.log_end_offset:
                     continue
-                own_s = self.mining_tasks.retention_s(partition.connection)
-                retention_s = self.retention_s if own_s is None else own_s
-                newest_ms = _newest_beside(log, offset)
-                if newest_ms is not None:
-                    left_s = retention_s - (now_ms - newest_ms) / 1000
-                    yield UnreadFacts(name, partition, left_s, retention_s)
+                rule = self.retention.rule(partition.connection)
+                free_ms = _free_after_ms(log, offset, rule)
+                if free_ms is not None:
+                    kept_s = max(rule.age_ms, rule.unread_ms) / 1000
+                    yield UnreadFacts(name, partition, (free_ms - now_ms) / 1000, kept_s)
 
 
 def _task(record: MiningTaskRecord) -> TaskFacts:
@@ -84,13 +85,11 @@ def _task(record: MiningTaskRecord) -> TaskFacts:
     return TaskFacts(record.connection, stopped, failed, record.cause)
 
 
-def _newest_beside(log: PartitionLog, offset: int) -> int | None:
-    """By when retention judges the record at ``offset``: 0 if it is gone, None if that is far."""
+def _free_after_ms(log: PartitionLog, offset: int, rule: RetentionRule) -> int | None:
+    """When retention may take the record at ``offset``: 0 if it has, None if that is far."""
     if offset < log.log_start_offset:
         return 0
     found = bisect_right(log.segments, offset, key=lambda segment: segment.base_offset) - 1
     if found < 0 or offset >= log.segments[found].end_offset:
         return None  # not yet in a segment
-    segment = log.segments[found]
-    has_time = segment.record_count and segment.max_timestamp_ms >= 0
-    return segment.max_timestamp_ms if has_time else segment.created_ms
+    return rule.free_after_ms(log.segments[found], unread=True)

@@ -19,10 +19,12 @@ from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore, LogStoreSettings
 from cachesvc.log.matching import TopicMatching
 from cachesvc.log.mining import Mining
+from cachesvc.log.retention import Retention
 from cachesvc.log.sources import Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.log.watching import MiningWatch
 from cachesvc.mining.connections import Connections
+from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.local_socket import socket_path
@@ -98,7 +100,11 @@ async def build(config: Config, store: LogStore) -> Parts:
     connections.on_deleted = mining.forget
     watch = MiningWatch(store.catalogue)
     store.writer.on_published = watch.published
-    observed = Observed(store, sources, subscriptions, mining.tasks, config.retention.age_s)
+    keep = config.retention
+    retention = Retention(
+        RetentionClock(keep.clock), keep.age_s, keep.unread_age_s, mining.tasks.retention_s
+    )
+    observed = Observed(store, sources, subscriptions, mining.tasks, retention)
     return Parts(
         config,
         store,
@@ -110,20 +116,24 @@ async def build(config: Config, store: LogStore) -> Parts:
         connections,
         watch,
         alarm_tasks(config.alarms, store.catalogue, observed),
-        _jobs(config, store, connections, mining),
+        _jobs(config, store, connections, subscriptions, retention),
     )
 
 
 def _jobs(
-    config: Config, store: LogStore, connections: Connections, mining: Mining
+    config: Config,
+    store: LogStore,
+    connections: Connections,
+    subscriptions: Subscriptions,
+    retention: Retention,
 ) -> JobScheduler:
     jobs = config.jobs
     models, load_time = jobs.models, _load_time_of(connections)
     return JobScheduler(
         store.catalogue,
         [
-            Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target),
-            Expire(store, jobs.expire.interval_s, config.retention.age_s, mining.tasks.retention_s),
+            Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target, retention),
+            Expire(store, subscriptions.all, retention, jobs.expire.interval_s),
             Sweep(store, jobs.sweep.interval_s, jobs.sweep.grace_s),
             RefreshModels(store, models.interval_s, models.records_max, load_time),
         ],

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.retention import Retention
 from cachesvc.model import Segment
-from cachesvc.policy.compaction import CompactionPlan, plan_compaction
+from cachesvc.policy.compaction import CompactionPlan, MergeLimits, plan_compaction
 from cachesvc.store.segments import merge_segments
 
 
@@ -22,22 +23,26 @@ class Compact:
         store: Whose segments.
         interval_s: Between runs.
         segment_bytes_target: Size up to which segments are merged.
+        retention: Says how far apart the minings may be of what is merged.
     """
 
     name = "compact"
     description = "merge small adjacent segments into larger ones"
 
-    def __init__(self, store: LogStore, interval_s: float, segment_bytes_target: int) -> None:
+    def __init__(
+        self, store: LogStore, interval_s: float, segment_bytes_target: int, retention: Retention
+    ) -> None:
         self.interval_s = interval_s
         self._store = store
         self._segment_bytes_target = segment_bytes_target
+        self._retention = retention
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``."""
         plans = [
             (log, plan)
             for log in self._store.in_order()
-            for plan in plan_compaction(log.segments, self._segment_bytes_target)
+            for plan in plan_compaction(log.segments, self._limits(log))
         ]
         counts: Counter[str] = Counter(
             segments_merged=0, segments_made=0, bytes_before=0, bytes_after=0
@@ -48,6 +53,8 @@ class Compact:
             for done, (log, plan) in enumerate(plans):
                 progress(done, len(plans), f"{log.id.topic}/{log.id.partition}")
                 merged = await self._merge(thread, log, plan, given_up.is_set)
+                if merged is None:
+                    continue
                 counts["segments_merged"] += len(plan.segments)
                 counts["segments_made"] += 1
                 counts["bytes_before"] += plan.bytes
@@ -65,12 +72,17 @@ class Compact:
         log: PartitionLog,
         plan: CompactionPlan,
         given_up: Callable[[], bool],
-    ) -> Segment:
+    ) -> Segment | None:
+        """The segment that came of it; None where retention has taken something of it meanwhile."""
         sources = list(plan.segments)
         now_ms = time.time_ns() // 1_000_000
         with self._store.builds.under_way():
             merged = await asyncio.get_running_loop().run_in_executor(
                 thread, merge_segments, self._store.path, sources, plan.level, now_ms, given_up
             )
-            await self._store.replace_segments(log, sources, [merged])
-        return merged
+            published = await self._store.manifest.merge(log, sources, merged)
+        return merged if published else None
+
+    def _limits(self, log: PartitionLog) -> MergeLimits:
+        span_ms = self._retention.rule(log.id.connection).merged_span_ms
+        return MergeLimits(self._segment_bytes_target, span_ms)

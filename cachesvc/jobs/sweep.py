@@ -36,7 +36,8 @@ class Sweep:
         now_ms = time.time_ns() // 1_000_000
         before_ms = min(now_ms - self._grace_ms, self._store.builds.abandoned_before_ms())
         retired = await self._store.catalogue.call(lambda port: port.list_retired())
-        due = {path for path, at_ms in retired.items() if now_ms - at_ms >= self._grace_ms}
+        # One that was retired in the future was so before the clock was set back.
+        due = {path for path, at_ms in retired.items() if abs(now_ms - at_ms) >= self._grace_ms}
         listed = {
             path.as_posix()
             for segment in await self._store.catalogue.call(lambda port: port.list_segments())

@@ -18,6 +18,7 @@ from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.lives import TopicLives
+from cachesvc.log.manifest import Manifest
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.mending import Mending
 from cachesvc.log.partition_log import PartitionLog
@@ -69,7 +70,8 @@ class LogStore:
     """Owns a store directory. Made by ``open``; ``run`` has to run while it is used.
 
     Attributes:
-        catalogue: The manifest and everything else that is durable and small.
+        catalogue: What is durable and small.
+        manifest: Changes which segments are live.
         lives: Which life each topic is in.
         epochs: Which leader epochs each log was mined from.
         reader: Reads frames of any partition.
@@ -91,6 +93,7 @@ class LogStore:
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
         self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
+        self.manifest = Manifest(self.catalogue)
         self.lives = TopicLives(self.catalogue)
         self.epochs = MinedEpochs(self.catalogue)
         self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
@@ -100,7 +103,7 @@ class LogStore:
         )
         self.sealer = Sealer(
             self.path,
-            self.catalogue,
+            self.manifest,
             self.builds,
             self._seal_thread,
             settings.warm_bytes_max,
@@ -273,24 +276,12 @@ class LogStore:
         if log.empty:
             log.begin_at(offset)
 
-    async def replace_segments(
-        self, log: PartitionLog, removed: list[Segment], added: list[Segment]
-    ) -> None:
-        """Publishes a merge: readers of the old files finish undisturbed, new ones use the new."""
-        now_ms = time.time_ns() // 1_000_000
-        await self.catalogue.call(lambda port: port.replace_segments(removed, added, now_ms))
-        log.current.install(removed, added)
-
-    async def expire(self, log: PartitionLog, removed: list[Segment], log_start: int) -> None:
-        """Moves a log's start up and retires the segments before it."""
-        now_ms = time.time_ns() // 1_000_000
-        # Lower stretches are what their segments say, so that only the top one has a start.
-        starts = {log.id: log_start} if log.above is None else {}
-        await self.catalogue.call(lambda port: port.expire_segments(removed, starts, now_ms))
-        log = log.current
-        log.install(removed, [])
-        log.advance_start(log_start)
-        await self.sealer.drop_before_start(log)
+    async def expire(self, log: PartitionLog, removed: list[Segment], log_start: int) -> bool:
+        """Moves a log's start up and retires the segments before it; see ``Manifest.expire``."""
+        expired = await self.manifest.expire(log, removed, log_start)
+        if expired:
+            await self.sealer.drop_before_start(log.current)
+        return expired
 
     def _rolled(self, log: PartitionLog, entry: JournalEntry) -> None:
         self.sealer.add(log, entry)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cachesvc.errors import DamagedFile, PreconditionFailed
 from cachesvc.log.builds import Builds
-from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.manifest import Manifest
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.places import JournalEntry
 from cachesvc.log.warm_journals import WarmJournals
@@ -31,7 +31,7 @@ class Sealer:
 
     Args:
         store: The store's directory.
-        catalogue: Where the manifest is.
+        manifest: Takes the segments.
         builds: Is told while a file is being written.
         executor: Runs decoding and encoding; one thread is enough.
         warm_bytes_max: Bytes of sealed journals that stay on disk.
@@ -41,14 +41,14 @@ class Sealer:
     def __init__(
         self,
         store: Path,
-        catalogue: CatalogueThread,
+        manifest: Manifest,
         builds: Builds,
         executor: Executor,
         warm_bytes_max: int,
         take_out: Callable[[PartitionLog, JournalEntry, Exception], Awaitable[None]],
     ) -> None:
         self._store = store
-        self._catalogue = catalogue
+        self._manifest = manifest
         self._builds = builds
         self._executor = executor
         self._warm = WarmJournals(warm_bytes_max)
@@ -90,9 +90,7 @@ class Sealer:
                 segment = await loop.run_in_executor(
                     self._executor, seal, self._store, log.id, journal, now_ms
                 )
-                await self._catalogue.call(
-                    lambda port: port.replace_segments([], [segment], now_ms)
-                )
+                await self._manifest.add(log, segment, journal.index)
         except (DamagedFile, FileNotFoundError) as error:
             return await self._set_aside(log, entry, error)
         except (OSError, PreconditionFailed) as error:
@@ -100,7 +98,6 @@ class Sealer:
             return False
         entry.sealed = True
         self._warm.add(log, entry)
-        log.install([], [segment])
         _log.info(
             "sealed a journal",
             extra={

@@ -171,7 +171,7 @@ class LogWriter:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._write, list(works.values()), now_ms)
         for work in works.values():
-            self._finish(work)
+            self._finish(work, now_ms)
 
     async def _keep_epochs(self, works: list[_Work]) -> None:
         """What is known of a log must never be older than what it holds."""
@@ -201,7 +201,7 @@ class LogWriter:
             except OSError as error:
                 work.error = error
 
-    def _finish(self, work: _Work) -> None:
+    def _finish(self, work: _Work, now_ms: int) -> None:
         log, journal = work.log, work.journal
         if journal is not None and log.active is None:
             log.journals.append(
@@ -218,6 +218,8 @@ class LogWriter:
         if work.error is not None:
             self._refuse(work, work.error)
             return
+        assert journal is not None
+        journal.index.newest_mined_ms = max(journal.index.newest_mined_ms, now_ms)
         for append in work.appends:
             log.publish(append.frame)
             self.on_published(log, append.frame)

@@ -5,6 +5,8 @@ Invariants of a plan, and of applying plans again and again:
 * A group is two or more small segments of one partition, adjacent and without a hole between them,
   of at most the target in sum. Merging it changes neither the offsets covered nor their order.
 * A segment of half the target or more is full and is never touched again.
+* What a group holds was mined within the span, so that retention, which drops whole segments, does
+  not get coarse. Of each span of a partition few segments stay, however many were sealed in it.
 * Merging pays: the result is at least one and a half times as large as the largest segment of its
   group. So the segment that a byte lies in grows by that factor every time the byte is rewritten,
   and a byte that was sealed into a segment of size s is rewritten at most
@@ -65,20 +67,33 @@ class CompactionPlan:
         return max(segment.level for segment in self.segments) + 1
 
 
-def plan_compaction(segments: Sequence[Segment], target_bytes: int) -> list[CompactionPlan]:
+@dataclass(frozen=True, slots=True)
+class MergeLimits:
+    """What a merged segment has at most.
+
+    Attributes:
+        bytes: Its size.
+        span_ms: Between the minings of the first and the last part of it.
+    """
+
+    bytes: int
+    span_ms: int
+
+
+def plan_compaction(segments: Sequence[Segment], limits: MergeLimits) -> list[CompactionPlan]:
     """Groups that are worth merging now, in order of partition and offset.
 
     The groups are disjoint, so that each can be carried out by itself, in any order.
 
     Args:
         segments: Live segments, of any number of partitions, in any order.
-        target_bytes: What a merged segment has at most.
+        limits: What a merged segment has at most.
     """
     in_order = sorted(segments, key=lambda segment: (segment.partition, segment.base_offset))
     return [
         CompactionPlan(tuple(group))
-        for run in _small_runs(in_order, target_bytes)
-        for group in _groups(run, target_bytes)
+        for run in _small_runs(in_order, limits.bytes)
+        for group in _groups(run, limits)
     ]
 
 
@@ -100,24 +115,27 @@ def _follows(before: Segment, after: Segment) -> bool:
     return before.partition == after.partition and before.end_offset == after.base_offset
 
 
-def _groups(run: Sequence[Segment], target_bytes: int) -> Iterator[Sequence[Segment]]:
-    """From left to right, the longest group at each segment that pays and fits the target."""
+def _groups(run: Sequence[Segment], limits: MergeLimits) -> Iterator[Sequence[Segment]]:
+    """From left to right, the longest group at each segment that pays and fits the limits."""
     begin = 0
     while begin < len(run):
-        end = _longest_group(run, begin, target_bytes)
+        end = _longest_group(run, begin, limits)
         if end > begin:
             yield run[begin:end]
         begin = max(end, begin + 1)
 
 
-def _longest_group(run: Sequence[Segment], begin: int, target_bytes: int) -> int:
+def _longest_group(run: Sequence[Segment], begin: int, limits: MergeLimits) -> int:
     """Where the longest group from ``begin`` on ends; ``begin`` if there is none."""
     longest = begin
     size = largest = 0
+    oldest_ms, newest_ms = run[begin].oldest_mined_ms, run[begin].newest_mined_ms
     for last in range(begin, len(run)):
         size += run[last].bytes
         largest = max(largest, run[last].bytes)
-        if size > target_bytes:
+        oldest_ms = min(oldest_ms, run[last].oldest_mined_ms)
+        newest_ms = max(newest_ms, run[last].newest_mined_ms)
+        if size > limits.bytes or newest_ms - oldest_ms > limits.span_ms:
             break
         if last > begin and size * GAIN_DENOMINATOR >= largest * GAIN_NUMERATOR:
             longest = last + 1

@@ -56,8 +56,8 @@ def should_seal(
         bytes: Bytes of its frames. A journal with neither bytes nor records is empty; one with
             bytes alone covers offsets that hold no record, and is sealed like any other.
         records: Its records.
-        opened_ms: When it was opened. Later than ``now_ms`` where the clock was set back: then
-            age is no reason until the clock has passed it.
+        opened_ms: When it was opened. Far behind ``now_ms`` where the clock was set back: that is
+            an age too, for the true one is not known.
         now_ms: The present.
         limits: When it is full.
     """
@@ -67,6 +67,6 @@ def should_seal(
         return SealCause.SIZE
     if records >= limits.records_max:
         return SealCause.RECORDS
-    age_ms = now_ms - opened_ms
+    age_ms = abs(now_ms - opened_ms)
     ripe = bytes >= limits.ripe_bytes and age_ms >= limits.ripe_age_ms
     return SealCause.AGE if ripe or age_ms >= limits.age_ms_max else None

@@ -61,6 +61,10 @@ class JournalIndex:
     max_timestamp_ms: int = 0
     chunks: list[ChunkEntry] = field(default_factory=list)
     max_timestamps_ms: list[int] = field(default_factory=list)
+    oldest_mined_ms: int = field(default=0, compare=False)
+    """When its first frame was appended."""
+    newest_mined_ms: int = field(default=0, compare=False)
+    """When its last frame was; whoever appends says so."""
 
     def add(self, frame: Frame) -> None:
         """Enters the frame that was written at the end of the file."""
@@ -136,6 +140,7 @@ class JournalFile:
         """
         header = _encode_header(partition, base_offset, now_ms)
         index = JournalIndex(base_offset, base_offset, len(header))
+        index.oldest_mined_ms = index.newest_mined_ms = now_ms
         journal = cls(path, index, now_ms, files)
         descriptor = journal._begin()
         try:
@@ -171,6 +176,9 @@ class JournalFile:
             descriptor = file.fileno()
             base_offset, created_ms, position = _read_header(descriptor, path, partition)
             index = JournalIndex(base_offset, base_offset, position)
+            written_ms = os.fstat(descriptor).st_mtime_ns // 1_000_000
+            index.oldest_mined_ms = created_ms
+            index.newest_mined_ms = max(created_ms, written_ms)
             damage = _scan(descriptor, index)
         return cls(path, index, created_ms, files), damage
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import pyarrow as pa
+
 from cachesvc.model import PartitionId, Segment, TopicId
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.life_tables import key_of
@@ -19,6 +21,9 @@ class ManifestTables:
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]: ...
+
+    @abstractmethod
+    def _with_table(self, name: str, table: pa.Table, query: str) -> None: ...
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return {PartitionId(*row[:4]): row[4] for row in self._run("list_partitions")}
@@ -51,6 +56,15 @@ class ManifestTables:
         with self._transaction():
             self._retire(removed, now_ms)
             self._put_starts(log_starts)
+
+    def put_mined_times(self, segments: Sequence[Segment]) -> None:
+        columns = {
+            "path": [segment.path for segment in segments],
+            "oldest_ms": [segment.oldest_mined_ms for segment in segments],
+            "newest_ms": [segment.newest_mined_ms for segment in segments],
+        }
+        with self._transaction():
+            self._with_table("new_mined_times", pa.table(columns), "put_mined_times")
 
     def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
         found: dict[PartitionId, list[OffsetRange]] = {}
@@ -92,6 +106,8 @@ class ManifestTables:
                 segment.reject_count,
                 segment.rejects_path,
                 segment.backfilled_ms,
+                segment.oldest_mined_ms,
+                segment.newest_mined_ms,
             )
 
     def _put_starts(self, log_starts: Mapping[PartitionId, int]) -> None:

@@ -84,6 +84,15 @@ class MemoryCatalogue(MemoryMiningTables):
         self._retire(removed, now_ms)
         self._partitions.update(log_starts)
 
+    def put_mined_times(self, segments: Sequence[Segment]) -> None:
+        for segment in segments:
+            if segment.path in self._segments:
+                self._segments[segment.path] = replace(
+                    self._segments[segment.path],
+                    oldest_mined_ms=segment.oldest_mined_ms,
+                    newest_mined_ms=segment.newest_mined_ms,
+                )
+
     def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
         return {partition: sorted(found.values()) for partition, found in self._damaged.items()}
 

@@ -171,6 +171,9 @@ class Catalogue(MiningCatalogue, Protocol):
     ) -> None:
         """Retires the files of ``removed`` and moves log starts up, at once."""
 
+    def put_mined_times(self, segments: Sequence[Segment]) -> None:
+        """Changes when segments were mined, at once; those that are not listed are left out."""
+
     def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
         """What damaged files had, and was not mended yet, in offset order."""
 

@@ -26,10 +26,18 @@ create table if not exists segments (
     created_ms bigint not null, level integer not null, path varchar not null,
     reject_count bigint not null, rejects_path varchar not null,
     -- When the newest range that was mined afterwards was sealed; 0 without any.
-    backfilled_ms bigint not null
+    backfilled_ms bigint not null,
+    -- When the first and the last part of it were mined.
+    oldest_mined_ms bigint not null, newest_mined_ms bigint not null
 );
--- For catalogues from before it was there.
+-- For catalogues from before they were there.
 alter table segments add column if not exists backfilled_ms bigint default 0;
+alter table segments add column if not exists oldest_mined_ms bigint;
+alter table segments add column if not exists newest_mined_ms bigint;
+update segments set
+    oldest_mined_ms = greatest(created_ms, backfilled_ms),
+    newest_mined_ms = greatest(created_ms, backfilled_ms)
+where newest_mined_ms is null;
 -- Where mining of a partition began; what lies before was never cached.
 create table if not exists mined_from (
     connection varchar not null, topic varchar not null, incarnation integer not null,
@@ -231,12 +239,18 @@ returning epoch;
 -- name: list_segments
 select connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,
     min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path,
-    backfilled_ms
+    backfilled_ms, oldest_mined_ms, newest_mined_ms
 from segments
 order by connection, topic, incarnation, "partition", base_offset;
 
 -- name: insert_segment
-insert into segments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into segments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: put_mined_times
+-- Changes the times of mining of the segments of the registered Arrow table `new_mined_times`.
+update segments set
+    oldest_mined_ms = new_mined_times.oldest_ms, newest_mined_ms = new_mined_times.newest_ms
+from new_mined_times where segments.path = new_mined_times.path;
 
 -- name: delete_segment
 delete from segments where path = ?;

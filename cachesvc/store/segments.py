@@ -83,6 +83,7 @@ def seal_journal(
         now_ms=now_ms,
         level=0,
         backfilled_ms=now_ms if backfilled else 0,
+        mined_ms=(index.oldest_mined_ms, index.newest_mined_ms),
     )
     _check_complete(store, segment, index.record_count, index.reject_count)
     return segment
@@ -125,6 +126,7 @@ def seal_whole_parts(
             now_ms=now_ms,
             level=0,
             backfilled_ms=now_ms if backfilled else 0,
+            mined_ms=(index.oldest_mined_ms, index.newest_mined_ms),
         )
         for run in runs
     ]
@@ -169,6 +171,10 @@ def merge_segments(
         now_ms=now_ms,
         level=level,
         backfilled_ms=max(segment.backfilled_ms for segment in segments),
+        mined_ms=(
+            min(segment.oldest_mined_ms for segment in segments),
+            max(segment.newest_mined_ms for segment in segments),
+        ),
     )
     _check_complete(
         store,
@@ -293,8 +299,10 @@ def _write_segment(
     now_ms: int,
     level: int,
     backfilled_ms: int,
+    mined_ms: tuple[int, int],
 ) -> Segment:
     base, end = covered
+    oldest_ms, newest_ms = mined_ms
     metadata = {
         "cachesvc.format_version": str(FORMAT_VERSION),
         "cachesvc.connection": partition.connection,
@@ -303,6 +311,8 @@ def _write_segment(
         "cachesvc.partition": str(partition.partition),
         "cachesvc.base_offset": str(base),
         "cachesvc.end_offset": str(end),
+        "cachesvc.oldest_mined_ms": str(oldest_ms),
+        "cachesvc.newest_mined_ms": str(newest_ms),
     }
     zstd_level = SEAL_ZSTD_LEVEL if level == 0 else MERGE_ZSTD_LEVEL
     stem = layout.new_file_stem(base, end)
@@ -337,6 +347,8 @@ def _write_segment(
         reject_count=rejected.rows,
         rejects_path=(rejects_directory / rejected.name).as_posix() if rejected.rows else "",
         backfilled_ms=backfilled_ms,
+        oldest_mined_ms=oldest_ms,
+        newest_mined_ms=newest_ms,
     )
 
 

@@ -198,7 +198,7 @@ class LogMachine(RuleBasedStateMachine):
         begin %= len(self._log.segments) - 1
         sources = self._log.segments[begin : begin + count]
         merged = merge_segments(self._store.path, sources, 1, NOW_MS)
-        self._wait(self._store.replace_segments(self._log, sources, [merged]))
+        assert self._wait(self._store.manifest.merge(self._log, sources, merged))
         if swept:
             self._sweep(sources)
 

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachesvc.model import PartitionId, Segment
-from cachesvc.policy.compaction import CompactionPlan, plan_compaction
+from cachesvc.policy.compaction import CompactionPlan, MergeLimits, plan_compaction
 from cachesvc.policy.coverage import Coverage, OffsetRange
 from tests.unit.policy.notation import segment
 
 PARTITIONS = [PartitionId("main", "orders", 1, number) for number in range(2)]
 TARGET = 1_000
+SPAN = 50
+LIMITS = MergeLimits(TARGET, SPAN)
 GAIN = 1.5
 
 
@@ -26,17 +28,27 @@ def stores(draw: st.DrawFn, size_min: int = 0) -> list[Segment]:
     for partition in PARTITIONS:
         base = draw(st.integers(0, 5))
         steps = st.tuples(
-            st.sampled_from([0, 0, 0, 1]), st.integers(1, 5), st.integers(size_min, TARGET + 100)
+            st.sampled_from([0, 0, 0, 1]),
+            st.integers(1, 5),
+            st.integers(size_min, TARGET + 100),
+            st.integers(-10, 40),
         )
-        for hole, length, size in draw(st.lists(steps, max_size=12)):
+        mined_ms = 0
+        for hole, length, size, later_ms in draw(st.lists(steps, max_size=12)):
             end = base + hole + length
-            found.append(segment(base + hole, end, size, partition=partition))
+            times = mined_ms, mined_ms + abs(later_ms)
+            found.append(segment(base + hole, end, size, partition=partition, mined_ms=times))
+            mined_ms += later_ms
             base = end
     return draw(st.permutations(found))
 
 
 def merged(plan: CompactionPlan) -> Segment:
-    made = segment(plan.base_offset, plan.end_offset, plan.bytes, level=plan.level)
+    times = (
+        min(part.oldest_mined_ms for part in plan.segments),
+        max(part.newest_mined_ms for part in plan.segments),
+    )
+    made = segment(plan.base_offset, plan.end_offset, plan.bytes, level=plan.level, mined_ms=times)
     return replace(made, partition=plan.partition)
 
 
@@ -48,7 +60,7 @@ def applied(segments: list[Segment], plans: list[CompactionPlan]) -> list[Segmen
 def settled(segments: list[Segment]) -> tuple[list[Segment], int]:
     """Segments at the fixed point, and the bytes written on the way."""
     written = 0
-    while plans := plan_compaction(segments, TARGET):
+    while plans := plan_compaction(segments, LIMITS):
         after = applied(segments, plans)
         assert len(after) < len(segments)
         segments, written = after, written + sum(plan.bytes for plan in plans)
@@ -65,7 +77,7 @@ def covered(segments: list[Segment], partition: PartitionId) -> Coverage:
 
 @given(stores())
 def test_a_plan_is_a_small_contiguous_group_of_one_partition(segments: list[Segment]) -> None:
-    plans = plan_compaction(segments, TARGET)
+    plans = plan_compaction(segments, LIMITS)
     chosen = [part for plan in plans for part in plan.segments]
     assert len(chosen) == len(set(chosen)), "plans are disjoint"
     assert chosen == sorted(chosen, key=lambda part: (part.partition, part.base_offset))
@@ -76,12 +88,14 @@ def test_a_plan_is_a_small_contiguous_group_of_one_partition(segments: list[Segm
         assert plan.bytes <= TARGET
         assert all(part.bytes < TARGET / 2 for part in plan.segments)
         assert plan.bytes >= GAIN * max(part.bytes for part in plan.segments)
+        made = merged(plan)
+        assert made.newest_mined_ms - made.oldest_mined_ms <= SPAN
 
 
 @given(stores())
 def test_it_settles_and_keeps_every_offset_in_order(segments: list[Segment]) -> None:
     after, _ = settled(segments)
-    assert plan_compaction(after, TARGET) == []
+    assert plan_compaction(after, LIMITS) == []
     for partition in PARTITIONS:
         assert covered(after, partition) == covered(segments, partition)
         mine = sorted(
@@ -120,3 +134,19 @@ def test_equal_segments_leave_few_behind() -> None:
         full = sum(part.bytes >= TARGET / 2 for part in segments)
         assert full >= (number + 1) * 10 // TARGET - 1
         assert len(segments) - full <= math.log2(TARGET / 10)
+
+
+def test_a_trickle_leaves_few_segments_of_each_span_behind() -> None:
+    """One segment every five minutes for nine days, spans of 18 hours: a quarter of three days."""
+    five_minutes, span = 300_000, 18 * 3_600_000
+    limits = MergeLimits(256 << 20, span)
+    segments: list[Segment] = []
+    for number in range(9 * 288):
+        times = number * five_minutes, (number + 1) * five_minutes - 1
+        segments.append(segment(number, number + 1, 3_000, mined_ms=times))
+        segments = [part for part in segments if times[1] - part.newest_mined_ms <= 4 * span]
+        while plans := plan_compaction(segments, limits):
+            segments = sorted(applied(segments, plans), key=lambda part: part.base_offset)
+        assert len(segments) <= 5 * math.log2(span / five_minutes)
+        # Whatever is there, the oldest of it is at most a span older than the retention.
+        assert times[1] - segments[0].oldest_mined_ms <= 5 * span

@@ -1,4 +1,4 @@
-"""Sealing, retention and start positions for any input."""
+"""Sealing and start positions for any input."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesvc.model import Mode, Segment
-from cachesvc.policy.retention import plan_retention
+from cachesvc.model import Mode
 from cachesvc.policy.sealing import SealLimits, should_seal
 from cachesvc.policy.start_position import (
     At,
@@ -23,7 +22,6 @@ from cachesvc.policy.start_position import (
     after_lookup,
     start_position,
 )
-from tests.unit.policy.notation import segment
 
 OFFSETS = st.integers(0, 100)
 
@@ -31,7 +29,7 @@ OFFSETS = st.integers(0, 100)
 @given(
     st.integers(0, 20),
     st.integers(0, 20),
-    st.integers(-20, 20),
+    st.integers(0, 20),
     st.builds(SealLimits, st.integers(1, 20), st.integers(1, 20), st.integers(1, 20)),
 )
 def test_sealing_never_goes_back(size: int, records: int, age_ms: int, limits: SealLimits) -> None:
@@ -40,34 +38,6 @@ def test_sealing_never_goes_back(size: int, records: int, age_ms: int, limits: S
         assert should_seal(0, 0, 0, age_ms, limits) is None
     else:
         assert should_seal(size + 1, records + 1, 0, age_ms + 1, limits) is not None
-
-
-@st.composite
-def logs(draw: st.DrawFn) -> list[Segment]:
-    found: list[Segment] = []
-    for number in range(draw(st.integers(0, 8))):
-        newest_ms, created_ms = draw(st.integers(-1, 100)), draw(st.integers(0, 100))
-        records = draw(st.integers(0, 2))
-        found.append(
-            segment(
-                number, number + 1, 1, newest_ms=newest_ms, created_ms=created_ms, records=records
-            )
-        )
-    return found
-
-
-@given(logs(), st.integers(0, 200), st.integers(1, 100), st.integers(0, 50))
-def test_retention_drops_a_prefix_and_more_as_time_goes_on(
-    log: list[Segment], now_ms: int, age_ms: int, later_ms: int
-) -> None:
-    plan = plan_retention(log, now_ms, age_ms)
-    count = len(plan.dropped)
-    assert list(plan.dropped) == log[:count]
-    assert plan.log_start_offset == (log[count - 1].end_offset if count else None)
-    rest = plan_retention(log[count:], now_ms, age_ms)
-    assert not rest.dropped, "applied twice, it does nothing the second time"
-    later = plan_retention(log, now_ms + later_ms, age_ms)
-    assert later.dropped[:count] == plan.dropped
 
 
 @st.composite

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from cachesvc.alarms.facts import Observed
 from cachesvc.log.mining import Mining
+from cachesvc.log.retention import Retention
 from cachesvc.log.sources import Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.model import MiningState, Mode
 from cachesvc.policy.alarms import Facts, MiningFacts, TaskFacts, UnreadFacts
+from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 from tests.support.frames import NOW_MS, ORDERS, full_frames
@@ -45,11 +47,11 @@ def test_what_is_the_case(tmp_path: Path) -> None:
                 Sources([here]),
                 Subscriptions(store.catalogue, lambda: None),
                 mining.tasks,
-                100.0,
+                Retention(RetentionClock.MINED, 100.0),
             )
             now_ms = NOW_MS + 60_034
-            # Retention judges a record by the newest one of its segment, which has [10, 20).
-            left_s = 100 - (now_ms - (NOW_MS + 19)) / 1000
+            # Retention judges a record by when its segment was mined, which has [10, 20).
+            left_s = (log.segments[1].newest_mined_ms + 100_000 - now_ms) / 1000
             unread = [UnreadFacts("behind", ORDERS, left_s, 100.0)]
             found = observed.facts(now_ms)
             descriptors = found.descriptors

@@ -208,7 +208,7 @@ def test_a_merge_goes_unnoticed_by_readers(tmp_path: Path) -> None:
             before = await store.reader.read(log, 12)
             sources = log.segments[:2]
             merged = merge_segments(tmp_path, sources, 1, 0)
-            await store.replace_segments(log, sources, [merged])
+            assert await store.manifest.merge(log, sources, merged)
             for source in sources:
                 (tmp_path / source.path).unlink()
             assert records_of(before) == records(10, 20)

@@ -20,6 +20,7 @@ def segment(
     newest_ms: int = 0,
     created_ms: int = 0,
     records: int = 1,
+    mined_ms: tuple[int, int] = (0, 0),
 ) -> Segment:
     return Segment(
         partition=partition,
@@ -32,6 +33,8 @@ def segment(
         created_ms=created_ms,
         level=level,
         path=f"{partition.partition}/{base}-{end}.parquet",
+        oldest_mined_ms=mined_ms[0],
+        newest_mined_ms=mined_ms[1],
     )
 
 

@@ -23,8 +23,9 @@ OPENED_MS = 10_000
         # Nothing was appended.
         (0, 0, 0, None),
         (0, 0, 1_000_000, None),
-        # The clock was set back after the journal was opened.
-        (999, 49, -5_000, None),
+        # The clock was set back after the journal was opened: a little, and by more than its age.
+        (999, 49, -299, None),
+        (999, 49, -300, SealCause.AGE),
         (1_000, 49, -5_000, SealCause.SIZE),
     ],
 )

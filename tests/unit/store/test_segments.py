@@ -206,6 +206,8 @@ def test_the_file_tells_its_identity_and_coverage(tmp_path: Path) -> None:
             b"cachesvc.partition": b"0",
             b"cachesvc.base_offset": b"5",
             b"cachesvc.end_offset": b"20",
+            b"cachesvc.oldest_mined_ms": str(NOW_MS).encode(),
+            b"cachesvc.newest_mined_ms": str(NOW_MS).encode(),
         }
     assert pq.read_schema(tmp_path / segment.rejects_path).equals(REJECT_SCHEMA)
 
