@@ -13,6 +13,7 @@ from cachesvc.errors import NotFound
 from cachesvc.jobs.compact import Compact
 from cachesvc.jobs.expire import Expire
 from cachesvc.jobs.models import LOAD_TIME, RefreshModels
+from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.assignments import Assignments
@@ -129,12 +130,13 @@ def _jobs(
 ) -> JobScheduler:
     jobs = config.jobs
     models, load_time = jobs.models, _load_time_of(connections)
+    retired = RetiredFiles(store, retention, jobs.sweep.grace_s)
     return JobScheduler(
         store.catalogue,
         [
             Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target, retention),
-            Expire(store, subscriptions.all, retention, jobs.expire.interval_s),
-            Sweep(store, jobs.sweep.interval_s, jobs.sweep.grace_s),
+            Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
+            Sweep(store, retired, jobs.sweep.interval_s),
             RefreshModels(store, models.interval_s, models.records_max, load_time),
         ],
     )

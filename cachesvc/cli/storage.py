@@ -88,6 +88,7 @@ _SEGMENT_COLUMNS = (
     Column("level", lambda s: str(s.level), number=True),
     Column("first record", lambda s: show_time(s.min_timestamp_ms)),
     Column("last record", lambda s: show_time(s.max_timestamp_ms)),
+    Column("mined", lambda s: show_time(s.newest_mined_ms)),
     Column("path", lambda s: s.path),
 )
 _JOURNAL_COLUMNS = (

@@ -77,9 +77,14 @@ class Compact:
         sources = list(plan.segments)
         now_ms = time.time_ns() // 1_000_000
         with self._store.builds.under_way():
-            merged = await asyncio.get_running_loop().run_in_executor(
-                thread, merge_segments, self._store.path, sources, plan.level, now_ms, given_up
-            )
+            try:
+                merged = await asyncio.get_running_loop().run_in_executor(
+                    thread, merge_segments, self._store.path, sources, plan.level, now_ms, given_up
+                )
+            except FileNotFoundError:
+                if set(sources) <= set(log.current.segments):
+                    raise
+                return None
             published = await self._store.manifest.merge(log, sources, merged)
         return merged if published else None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 
 from cachesvc.jobs.job import Progress
+from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.retention import Retention, Unread
 from cachesvc.log.subscriptions import Subscription
@@ -31,6 +32,7 @@ class Expire:
         store: Whose segments.
         subscriptions: Answers all subscriptions.
         retention: How long what is cached stays.
+        retired: Deletes files of what expired, if the retention is short.
         interval_s: Between runs.
         clocks: The present.
     """
@@ -43,6 +45,7 @@ class Expire:
         store: LogStore,
         subscriptions: Callable[[], Iterable[Subscription]],
         retention: Retention,
+        retired: RetiredFiles,
         interval_s: float,
         clocks: Callable[[], ClockReading] = read_clocks,
     ) -> None:
@@ -50,6 +53,7 @@ class Expire:
         self._store = store
         self._subscriptions = subscriptions
         self._retention = retention
+        self._retired = retired
         self._clocks = clocks
         self._earlier = clocks()
 
@@ -81,6 +85,7 @@ class Expire:
             counts["segments_expired"] += len(plan.dropped)
             counts["records_expired"] += sum(segment.record_count for segment in plan.dropped)
             counts["bytes_expired"] += sum(segment.bytes for segment in plan.dropped)
+        await self._retired.delete_due()
         progress(len(logs), len(logs), "")
         return counts
 

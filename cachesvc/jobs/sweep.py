@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cachesvc.jobs.job import Progress
+from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.log.log_store import LogStore
 from cachesvc.store import layout
 from cachesvc.store.segments import data_paths
@@ -14,57 +15,43 @@ from cachesvc.store.segments import data_paths
 class Sweep:
     """Deletes retired files, and those that a crash left without a name in the manifest.
 
-    A reader that opened a file before it was retired keeps reading it: the grace time is for those
-    outside the service that are about to open it.
-
     Args:
         store: Whose files.
+        retired: Of those that the manifest named once; tells the grace time of the others too.
         interval_s: Between runs.
-        grace_s: How long such a file stays.
     """
 
     name = "sweep"
     description = "delete files that no manifest names"
 
-    def __init__(self, store: LogStore, interval_s: float, grace_s: float) -> None:
+    def __init__(self, store: LogStore, retired: RetiredFiles, interval_s: float) -> None:
         self.interval_s = interval_s
         self._store = store
-        self._grace_ms = int(grace_s * 1000)
+        self._retired = retired
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``."""
         now_ms = time.time_ns() // 1_000_000
-        before_ms = min(now_ms - self._grace_ms, self._store.builds.abandoned_before_ms())
-        retired = await self._store.catalogue.call(lambda port: port.list_retired())
-        # One that was retired in the future was so before the clock was set back.
-        due = {path for path, at_ms in retired.items() if abs(now_ms - at_ms) >= self._grace_ms}
-        listed = {
-            path.as_posix()
-            for segment in await self._store.catalogue.call(lambda port: port.list_segments())
-            for path in data_paths(segment)
-        }
+        before_ms = min(now_ms - self._retired.grace_ms, self._store.builds.abandoned_before_ms())
         progress(0, 0, "looking for files")
-        removed, freed = await asyncio.to_thread(
-            _sweep, self._store.path, listed, set(retired), due, before_ms
-        )
-        await self._store.catalogue.call(lambda port: port.forget_retired(due))
+        # In this order, so that what is retired meanwhile is in one of the lists, or in both.
+        segments = await self._store.catalogue.call(lambda port: port.list_segments())
+        removed, freed, named = await self._retired.delete_due()
+        named.update(path.as_posix() for segment in segments for path in data_paths(segment))
+        orphans, orphan_bytes = await asyncio.to_thread(_sweep, self._store.path, named, before_ms)
         progress(1, 1, "")
-        return {"files_deleted": removed, "bytes_freed": freed}
+        return {"files_deleted": removed + orphans, "bytes_freed": freed + orphan_bytes}
 
 
-def _sweep(
-    store: Path, listed: set[str], retired: set[str], due: set[str], before_ms: int
-) -> tuple[int, int]:
-    """Deletes; answers files and bytes. One that is neither listed nor retired goes by its age."""
+def _sweep(store: Path, named: set[str], before_ms: int) -> tuple[int, int]:
+    """Deletes what nobody names, by its age; answers files and bytes."""
     removed = freed = 0
     for root in (layout.LOG, layout.REJECTS):
         for path in (store / root).rglob("*"):
-            name = path.relative_to(store).as_posix()
-            if not path.is_file() or name in listed:
+            if path.relative_to(store).as_posix() in named or not path.is_file():
                 continue
             status = path.stat()
-            orphan = name not in retired and status.st_mtime * 1000 < before_ms
-            if name in due or orphan:
+            if status.st_mtime * 1000 < before_ms:
                 path.unlink()
                 removed += 1
                 freed += status.st_size

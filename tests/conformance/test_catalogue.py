@@ -53,6 +53,8 @@ def segment(base: int, end: int, partition: PartitionId = ORDERS, rejects: int =
         path=f"log/{name}",
         reject_count=rejects,
         rejects_path=f"rejects/{name}" if rejects else "",
+        oldest_mined_ms=3,
+        newest_mined_ms=4,
     )
 
 
@@ -208,6 +210,13 @@ class TestManifest:
         assert catalogue.list_segments() == [parts[1]]
         assert catalogue.list_partitions() == {ORDERS: 10, SECOND: 5}
         assert catalogue.list_retired() == {parts[0].path: 88, parts[2].path: 88}
+
+    def test_changes_when_segments_were_mined(self, catalogue: Catalogue) -> None:
+        parts = [segment(0, 10), segment(10, 20)]
+        catalogue.replace_segments([], parts, 1)
+        right = replace(parts[1], oldest_mined_ms=-7, newest_mined_ms=2**62)
+        catalogue.put_mined_times([right, replace(segment(20, 30), newest_mined_ms=9)])
+        assert catalogue.list_segments() == [parts[0], right]
 
     def test_forgets_files_that_are_gone(self, catalogue: Catalogue) -> None:
         parts = [segment(0, 10, rejects=1), segment(10, 20)]

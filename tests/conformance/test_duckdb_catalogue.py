@@ -75,6 +75,24 @@ def test_everything_is_there_after_a_crash(path: Path, tmp_path: Path) -> None:
         assert everything(catalogue) == before
 
 
+def test_segments_from_before_there_were_times_of_mining_count_from_their_file(path: Path) -> None:
+    backfilled = replace(SEGMENT, base_offset=9, path="log/9-12.parquet", backfilled_ms=7)
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.replace_segments([], [SEGMENT, backfilled], 1)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("alter table segments drop column oldest_mined_ms")
+        connection.execute("alter table segments drop column newest_mined_ms")
+    newer = replace(SEGMENT, base_offset=12, path="log/12-15.parquet", newest_mined_ms=99)
+    for _ in range(2):
+        with closing(DuckDBCatalogue(path)) as catalogue:
+            assert catalogue.list_segments()[:2] == [
+                replace(SEGMENT, oldest_mined_ms=3, newest_mined_ms=3),
+                replace(backfilled, oldest_mined_ms=7, newest_mined_ms=7),
+            ]
+            catalogue.replace_segments([newer], [newer], 1)
+            assert catalogue.list_segments()[2] == newer
+
+
 def test_a_torn_end_of_its_own_log_costs_the_last_change_at_most(path: Path) -> None:
     with closing(DuckDBCatalogue(path)) as catalogue:
         catalogue.put_subscription(COPIES)

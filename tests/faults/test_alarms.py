@@ -121,6 +121,7 @@ def test_a_subscription_about_to_lose_data(
     settings = {
         **_settings(clear_after_s=1),
         "store": {"segment_records_max": 100},
+        "retention": {"clock": "record", "unread_age_s": 3_600},
         "mining": {"readers": 1, "batch_records_max": 100},
     }
     with (

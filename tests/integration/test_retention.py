@@ -31,6 +31,8 @@ SETTINGS: dict[str, dict[str, object]] = {
         "memory_bytes_max": 65_536,
     },
     "mining": {"batch_records_max": 200},
+    # Records older than three days go, what is unread a second after its mining.
+    "retention": {"clock": "record", "unread_age_s": 1.0},
     "jobs.expire": {"interval_s": 86_400},
     "jobs.compact": {"interval_s": 86_400},
 }
@@ -46,6 +48,8 @@ def _filled_with_old_records(kafka: KafkaBroker, service: ServiceProcess, topic:
         asyncio.run(full(service.address, "mine", topic))
     with Calls(service.address) as calls:
         eventually(lambda: _sealed_end(calls, topic) == OLD, "segments")
+        newest_ms = max(segment.newest_mined_ms for segment in calls.segments(topic))
+        eventually(lambda: time.time() * 1000 > newest_ms + 1_000, "the end of the bound")
 
 
 def _sealed_end(calls: Calls, topic: str) -> int:

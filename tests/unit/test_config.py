@@ -39,6 +39,7 @@ def test_defaults() -> None:
     assert config.store.warm_bytes_max == 8 * 1024**3
     assert config.server.listen == "127.0.0.1:7070"
     assert config.retention.age_s == 3 * 24 * 3600
+    assert (config.retention.clock, config.retention.unread_age_s) == ("mined", None)
     assert config.jobs.compact.segment_bytes_target == 256 * 1024**2
     assert config.log == LogConfig(level="info", format="text")
     assert ORDERS.topic_expression == ".*"

@@ -92,6 +92,8 @@ def segment(found: Segment) -> pb.Segment:
         level=found.level,
         path=found.path,
         reject_count=found.reject_count,
+        oldest_mined_ms=found.oldest_mined_ms,
+        newest_mined_ms=found.newest_mined_ms,
     )
 
 

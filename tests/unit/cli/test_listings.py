@@ -96,6 +96,7 @@ def test_segments_of_a_stream_are_one_list(run: Run, service: FakeService) -> No
             record_count=499,
             bytes=2048,
             min_timestamp_ms=TIME_MS,
+            newest_mined_ms=TIME_MS,
             level=1,
             path=f"log/main/orders/i1/partition={partition}/0-500.parquet",
         )
@@ -108,7 +109,7 @@ def test_segments_of_a_stream_are_one_list(run: Run, service: FakeService) -> No
     assert result.exit_code == 0, result.output
     rows = result.stdout.splitlines()
     assert len(rows) == 3
-    assert f"499  2.0 KiB        0      1  {TIME}  -" in rows[1]
+    assert f"499  2.0 KiB        0      1  {TIME}  -            {TIME}" in rows[1]
     assert rows[2].endswith("partition=1/0-500.parquet")
     assert service.requests == [admin.ListSegmentsRequest(topic="orders")]
     found = json.loads(run("segments", "--json").stdout)

@@ -123,7 +123,7 @@ class ListSegmentsResponse(_message.Message):
     def __init__(self, segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
 
 class Segment(_message.Message):
-    __slots__ = ("connection", "topic", "partition", "incarnation", "base_offset", "end_offset", "record_count", "bytes", "min_timestamp_ms", "max_timestamp_ms", "created_ms", "level", "path", "reject_count")
+    __slots__ = ("connection", "topic", "partition", "incarnation", "base_offset", "end_offset", "record_count", "bytes", "min_timestamp_ms", "max_timestamp_ms", "created_ms", "level", "path", "reject_count", "oldest_mined_ms", "newest_mined_ms")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +138,8 @@ class Segment(_message.Message):
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     REJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_MINED_MS_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_MINED_MS_FIELD_NUMBER: _ClassVar[int]
     connection: str
     topic: str
     partition: int
@@ -152,7 +154,9 @@ class Segment(_message.Message):
     level: int
     path: str
     reject_count: int
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., bytes: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., created_ms: _Optional[int] = ..., level: _Optional[int] = ..., path: _Optional[str] = ..., reject_count: _Optional[int] = ...) -> None: ...
+    oldest_mined_ms: int
+    newest_mined_ms: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., bytes: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., created_ms: _Optional[int] = ..., level: _Optional[int] = ..., path: _Optional[str] = ..., reject_count: _Optional[int] = ..., oldest_mined_ms: _Optional[int] = ..., newest_mined_ms: _Optional[int] = ...) -> None: ...
 
 class ListJournalsRequest(_message.Message):
     __slots__ = ("connection", "topic")

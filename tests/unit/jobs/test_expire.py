@@ -1,0 +1,177 @@
+"""The job `expire` over a log store, with clocks of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from cachesvc.jobs.expire import Expire, read_clocks
+from cachesvc.jobs.retired_files import RetiredFiles
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.retention import Retention
+from cachesvc.log.subscriptions import Subscription
+from cachesvc.model import Mode, PartitionId, TopicId
+from cachesvc.policy.mined_times import ClockReading
+from cachesvc.policy.retention import RetentionClock
+from cachesvc.store.ports import SubscriptionRecord
+from tests.support.frames import ORDERS, frame, record
+from tests.unit.log.running import append, roll, running
+
+HOUR = 3_600_000
+BEGIN = ClockReading(1_000 * HOUR, 0)
+AGE_S = 10 * 3_600.0
+
+
+class Clocks:
+    """The clocks of a machine that somebody has in hand."""
+
+    def __init__(self) -> None:
+        self.reading = BEGIN
+
+    def __call__(self) -> ClockReading:
+        return self.reading
+
+    def go_on(self, passed_ms: int, set_by_ms: int = 0) -> None:
+        wall_ms = self.reading.wall_ms + passed_ms + set_by_ms
+        self.reading = ClockReading(wall_ms, self.reading.steady_ms + passed_ms)
+
+
+async def mine(store: LogStore, log: PartitionLog, at_ms: int, timestamp_ms: int) -> None:
+    """Ten records of this time, mined at that, in a segment."""
+    base = log.log_end_offset
+    rows = [record(offset, timestamp_ms=timestamp_ms) for offset in range(base, base + 10)]
+    await append(store, log, [frame(base, base + 10, rows)])
+    index = log.journals[-1].index
+    assert index is not None
+    index.oldest_mined_ms = index.newest_mined_ms = at_ms
+    await roll(store, log)
+
+
+async def run_once(job: Expire) -> Mapping[str, int]:
+    return await job.run(lambda done, total, message: None)
+
+
+def job(
+    store: LogStore,
+    clocks: Clocks,
+    clock: RetentionClock = RetentionClock.MINED,
+    subscriptions: list[Subscription] | None = None,
+    own: Mapping[str, float] | None = None,
+) -> Expire:
+    retention = Retention(clock, AGE_S, None, (own or {}).get)
+    retired = RetiredFiles(store, retention, grace_s=600.0)
+    return Expire(store, lambda: subscriptions or [], retention, retired, 600.0, clocks)
+
+
+def test_what_was_mined_goes_after_its_time_in_every_life_of_a_topic(tmp_path: Path) -> None:
+    old_life, present = (TopicId("main", "orders", life).partition(0) for life in (1, 2))
+    short = PartitionId("short", "orders", 1, 0)
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            clocks = Clocks()
+            for partition in (old_life, present, short):
+                log = await store.ensure(partition, 0)
+                for hours, timestamp_ms in enumerate((2**52, 0, -1)):
+                    await mine(store, log, BEGIN.wall_ms + hours * HOUR, timestamp_ms)
+            expire = job(store, clocks, own={"short": 5 * 3_600.0})
+            clocks.go_on(10 * HOUR)
+            counts = await run_once(expire)
+            assert (counts["segments_expired"], counts["records_expired"]) == (3, 30)
+            starts = {log.id: log.log_start_offset for log in store.all()}
+            assert starts == {old_life: 0, present: 0, short: 30}
+            clocks.go_on(HOUR + 1)
+            assert (await run_once(expire))["records_expired"] == 40
+            starts = {log.id: log.log_start_offset for log in store.all()}
+            assert starts == {old_life: 20, present: 20, short: 30}
+
+    asyncio.run(run())
+
+
+def test_by_the_clock_of_the_record_what_is_unread_stays(tmp_path: Path) -> None:
+    record_of = SubscriptionRecord("s", "main", ("orders",), "", Mode.FULL, 1, False, 1)
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            clocks = Clocks()
+            log = await store.ensure(ORDERS, 0)
+            for _ in range(3):
+                await mine(store, log, BEGIN.wall_ms, 0)
+            task = Subscription(record_of, {ORDERS: 0})
+            expire = job(store, clocks, RetentionClock.RECORD, [task])
+            assert (await run_once(expire))["records_expired"] == 0
+            task.positions[ORDERS] = 10
+            assert (await run_once(expire))["records_expired"] == 10
+            clocks.go_on(int(AGE_S * 1000) + 1)
+            assert (await run_once(expire))["records_expired"] == 20
+
+    asyncio.run(run())
+
+
+def test_a_clock_that_is_set_forward_takes_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            clocks = Clocks()
+            log = await store.ensure(ORDERS, 0)
+            await mine(store, log, BEGIN.wall_ms, 0)
+            expire = job(store, clocks)
+            clocks.go_on(HOUR, set_by_ms=1_000_000 * HOUR)
+            assert (await run_once(expire))["records_expired"] == 0
+            clocks.go_on(9 * HOUR)
+            assert (await run_once(expire))["records_expired"] == 0
+            clocks.go_on(1)
+            assert (await run_once(expire))["records_expired"] == 10
+
+    asyncio.run(run())
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_for_ever(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            clocks = Clocks()
+            log = await store.ensure(ORDERS, 0)
+            await mine(store, log, BEGIN.wall_ms, 0)
+            expire = job(store, clocks)
+            clocks.go_on(HOUR, set_by_ms=-900 * HOUR)
+            assert (await run_once(expire))["records_expired"] == 0
+            clocks.go_on(10 * HOUR)
+            assert (await run_once(expire))["records_expired"] == 0
+            clocks.go_on(1)
+            assert (await run_once(expire))["records_expired"] == 10
+
+    asyncio.run(run())
+
+
+def test_a_correction_that_cannot_be_stored_is_made_at_the_next_run(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            clocks = Clocks()
+            log = await store.ensure(ORDERS, 0)
+            await mine(store, log, BEGIN.wall_ms, 0)
+            expire = job(store, clocks)
+            clocks.go_on(HOUR, set_by_ms=500 * HOUR)
+            put = store.manifest.put_times_right
+
+            async def refuse(*_: object) -> int:
+                raise OSError("no space left on device")
+
+            store.manifest.put_times_right = refuse  # type: ignore[assignment,method-assign]
+            for _ in range(2):
+                try:
+                    await run_once(expire)
+                except OSError:
+                    assert log.log_start_offset == 0
+            store.manifest.put_times_right = put  # type: ignore[method-assign]
+            assert (await run_once(expire))["records_expired"] == 0
+            assert log.segments[0].newest_mined_ms == BEGIN.wall_ms + 500 * HOUR
+
+    asyncio.run(run())
+
+
+def test_the_clocks_of_this_machine_go_on() -> None:
+    one = read_clocks()
+    other = read_clocks()
+    assert other.steady_ms >= one.steady_ms
+    assert abs((other.wall_ms - one.wall_ms) - (other.steady_ms - one.steady_ms)) < 60_000
