@@ -98,7 +98,10 @@ def test_retention_passes_a_subscriber_and_it_is_told(
 ) -> None:
     topic = topic_name("expire")
     day_ms = 86_400_000
-    settings: dict[str, dict[str, object]] = {**SMALL, "retention": {"clock": "record", "unread_age_s": 1}}
+    settings: dict[str, dict[str, object]] = {
+        **SMALL,
+        "retention": {"clock": "record", "unread_age_s": 1},
+    }
     with ServiceProcess(tmp_path, kafka.bootstrap, settings) as service:
         # Older than the default retention of three days.
         _mined(kafka, service, topic, int(time.time() * 1000) - 5 * day_ms)
