@@ -30,10 +30,15 @@ from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.local_socket import socket_path
 
+_JOURNAL_SHARE = 0.25
+"""Of the retention; a journal that is older is sealed."""
+
 
 def open_store(config: Config) -> LogStore:
     """The store that the settings name; see ``LogStore.open``. Blocking."""
     store = config.store
+    # What is in a journal does not expire.
+    age_s_max = min(store.segment_age_s_max, config.retention.age_s * _JOURNAL_SHARE)
     return LogStore.open(
         LogStoreSettings(
             Path(store.path),
@@ -43,7 +48,7 @@ def open_store(config: Config) -> LogStore:
             SealLimits(
                 store.segment_bytes_max,
                 store.segment_records_max,
-                int(store.segment_age_s_max * 1000),
+                int(age_s_max * 1000),
                 store.segment_bytes_min,
                 int(store.segment_age_s_min * 1000),
             ),

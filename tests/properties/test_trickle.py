@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesvc.config import CompactConfig, StoreConfig
+from cachesvc.config import CompactConfig, RetentionConfig, StoreConfig
 from cachesvc.model import Segment
-from cachesvc.policy.compaction import plan_compaction
+from cachesvc.policy.compaction import MergeLimits, plan_compaction
+from cachesvc.policy.retention import RetentionClock, RetentionRule
 from cachesvc.policy.sealing import SealCause, SealLimits, should_seal
 from tests.support.frames import ORDERS
 
@@ -51,25 +53,37 @@ def sealed(
 def after_a_day(every_s: int) -> tuple[int, int]:
     """Segments that were made of a record every so often, and how many compaction left."""
     store, compact = StoreConfig(), CompactConfig()
+    age_ms = int(RetentionConfig().age_s * 1000)
+    rule = RetentionRule(RetentionClock.MINED, age_ms, age_ms)
+    within = MergeLimits(compact.segment_bytes_target, rule.merged_span_ms)
     appends = [(at_s, FRAME_BYTES) for at_s in range(0, DAY_S, every_s)]
     made = list(sealed(appends, DAY_S, limits(store)))
     live: list[Segment] = []
     offset = 0
+    sealed_s = 0
     waiting = made[::-1]
     for now_s in range(0, DAY_S, int(compact.interval_s)):
         while waiting and waiting[-1][0] <= now_s:
-            _, _, records, _ = waiting.pop()
-            live.append(segment(offset, offset + records, SEGMENT_BYTES + ROW_BYTES * records, 0))
-            offset += records
-        for plan in plan_compaction(live, compact.segment_bytes_target):
-            merged = segment(plan.base_offset, plan.end_offset, plan.bytes, plan.level)
+            at_s, _, records, _ = waiting.pop()
+            size = SEGMENT_BYTES + ROW_BYTES * records
+            live.append(segment(offset, offset + records, size, 0, (sealed_s, at_s)))
+            offset, sealed_s = offset + records, at_s
+        for plan in plan_compaction(live, within):
+            mined_s = (
+                min(part.oldest_mined_ms for part in plan.segments) // 1000,
+                max(part.newest_mined_ms for part in plan.segments) // 1000,
+            )
+            merged = segment(plan.base_offset, plan.end_offset, plan.bytes, plan.level, mined_s)
             rest = [each for each in live if each not in plan.segments]
             live = sorted([*rest, merged], key=lambda each: each.base_offset)
     return len(made), len(live)
 
 
-def segment(base: int, end: int, size: int, level: int) -> Segment:
-    return Segment(ORDERS, base, end, end - base, size, 0, 0, 0, level, f"{base}-{end}.parquet")
+def segment(base: int, end: int, size: int, level: int, mined_s: tuple[int, int]) -> Segment:
+    name = f"{base}-{end}.parquet"
+    found = Segment(ORDERS, base, end, end - base, size, 0, 0, 0, level, name)
+    oldest_s, newest_s = mined_s
+    return replace(found, oldest_mined_ms=oldest_s * 1000, newest_mined_ms=newest_s * 1000)
 
 
 @pytest.mark.parametrize(
