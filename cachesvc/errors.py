@@ -14,6 +14,7 @@
     │   └── DamagedFile          a checksum or a structure does not hold
     ├── SourceUnreachable        the broker does not answer; try again
     │   └── ConnectionUnusable   it does, but settings, secrets or rights do not open it
+    │       └── SourceChanged    it is of another cluster
     └── ShuttingDown             the service is about to end; connect again
 
 ``reason`` is the machine-readable word of ``google.rpc.ErrorInfo``; it is part of the public
@@ -131,6 +132,12 @@ class ConnectionUnusable(SourceUnreachable):
 
     retriable = False
     default_reason = "CONNECTION_UNUSABLE"
+
+
+class SourceChanged(ConnectionUnusable):
+    """An address leads to another cluster than the one that a connection's logs are of."""
+
+    default_reason = "SOURCE_CHANGED"
 
 
 class ShuttingDown(CacheError):

@@ -160,6 +160,7 @@ class GapCause(IntEnum):
     TOPIC_RECREATED = 3
     SOURCE_TRUNCATED = 4
     STORE_DAMAGED = 5
+    SOURCE_CHANGED = 6
 
 
 class GapPolicy(IntEnum):
@@ -189,8 +190,10 @@ class TopicLife:
         topic: With its incarnation.
         source_id: The cluster's own id of it; empty if it has none or was not asked yet.
         cause: Why it began; None for the first one.
+        cluster_id: The cluster that it is of, as that calls itself; empty if it tells no id.
     """
 
     topic: TopicId
     source_id: str = ""
     cause: GapCause | None = None
+    cluster_id: str = ""

@@ -13,7 +13,14 @@ from cachesvc.log.sources import Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.log.watching import mining_lag_s
 from cachesvc.model import MiningState
-from cachesvc.policy.alarms import DescriptorFacts, Facts, MiningFacts, TaskFacts, UnreadFacts
+from cachesvc.policy.alarms import (
+    DescriptorFacts,
+    Facts,
+    ForeignFacts,
+    MiningFacts,
+    TaskFacts,
+    UnreadFacts,
+)
 from cachesvc.policy.mining_task import TaskState
 from cachesvc.policy.retention import RetentionRule
 from cachesvc.store.mining_ports import MiningTaskRecord
@@ -57,6 +64,11 @@ class Observed:
             list(self._mining(now_ms)),
             list(self._unread(now_ms)),
             DescriptorFacts(descriptors_in_use(), descriptor_limit()),
+            {
+                source.name: ForeignFacts(source.foreign, source.lookup.cluster_id)
+                for source in self.sources.all()
+                if source.foreign
+            },
         )
 
     def _mining(self, now_ms: int) -> Iterator[MiningFacts]:

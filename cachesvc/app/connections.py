@@ -15,10 +15,10 @@ from cachesvc.policy.topics import topic_matcher
 
 
 def examine_connection(
-    connection: ConnectionConfig, limit_s: float
+    connection: ConnectionConfig, limit_s: float, cluster_id: str = ""
 ) -> AsyncGenerator[CheckResult, None]:
     """Tests a connection from this process; see ``mining.kafka.checks.examine``."""
-    return examine(connection, limit_s)
+    return examine(connection, limit_s, cluster_id)
 
 
 class ConnectionWorks:

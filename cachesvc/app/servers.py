@@ -49,7 +49,9 @@ def make_server(parts: Parts) -> Server:
             ),
             ConnectionAdmin(connections),
             ConnectionTestAdmin(
-                lambda name: connections.get(sources.resolve(name).name).config, examine_connection
+                lambda name: connections.get(sources.resolve(name).name).config,
+                examine_connection,
+                store.lives.cluster_of,
             ),
             JobAdmin(parts.jobs),
             MiningAdmin(store, sources, assignments, mining, watch),

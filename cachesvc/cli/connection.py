@@ -10,7 +10,7 @@ import typer
 from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
 from cachesvc.cli.connection_test import run_test
 from cachesvc.cli.options import Common
-from cachesvc.cli.overview import connections, reachable, show_connections
+from cachesvc.cli.overview import connections, foreign, reachable, show_connections
 from cachesvc.cli.render import show_facts
 from cachesvc.cli.units import show_time
 from cachesvc.connection_config import (
@@ -23,6 +23,8 @@ from cachesvc.connection_config import (
 from cachesvc.errors import InvalidConfig
 from cachesvc.serving.connection_messages import message_of, settings_of
 from cachesvc.v1.connections_pb2 import (
+    AcceptClusterRequest,
+    AcceptClusterResponse,
     Connection,
     CreateConnectionRequest,
     DeleteConnectionRequest,
@@ -76,7 +78,7 @@ Unset = Annotated[
 @connection_app.callback(invoke_without_command=True)
 @talks_to_service
 def connection(settings: Common) -> None:
-    """List Kafka clusters; show, create, update, delete or test one."""
+    """List Kafka clusters; show, create, update, delete, test or accept one."""
     show_connections(settings)
 
 
@@ -147,6 +149,29 @@ def delete_connection(settings: Common, name: Name) -> None:
     """
     ask(settings, DeleteConnectionRequest(name=name))
     show_done(settings, {"deleted": name}, f"deleted {name}")
+
+
+@connection_app.command("accept")
+@talks_to_service
+def accept_cluster(
+    settings: Common,
+    name: Name,
+    cluster_id: Annotated[
+        str,
+        typer.Option(
+            "--cluster",
+            metavar="ID",
+            help="The id of the cluster; not needed where the addresses lead to one only.",
+        ),
+    ] = "",
+) -> None:
+    """Go on with the cluster that a connection's addresses lead to now.
+
+    What is cached is of another one and stays readable; each topic begins its next incarnation,
+    mined from its earliest offset, and streams tell a gap with the cause SOURCE_CHANGED.
+    """
+    answer = ask(settings, AcceptClusterRequest(name=name, cluster_id=cluster_id))
+    show_one(settings, answer, _show_accepted)
 
 
 connection_app.command("test")(run_test)
@@ -228,9 +253,20 @@ def _place(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     return inner, name
 
 
+def _show_accepted(answer: AcceptClusterResponse) -> None:
+    name, now = answer.connection.name, answer.connection.cluster_id
+    if now == answer.previous_cluster_id:
+        typer.echo(f"nothing to accept: {name} leads to cluster {now}, as before")
+    else:
+        before = answer.previous_cluster_id or "none that is known"
+        typer.echo(f"accepted: {name} leads to cluster {now} from now on; before: {before}")
+
+
 def _show(found: Connection) -> None:
     state = f"no: {found.error}" if found.error else reachable(found)
-    facts = [("reachable", state)]
+    facts = [("reachable", state), ("cluster", found.cluster_id or "-")]
+    if found.foreign_addresses:
+        facts += [("set aside", foreign(found))]
     facts += [("in the file", "yes" if found.in_file else "no")]
     if not found.in_file:
         facts += [("created", show_time(found.created_ms))]

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cachesvc.app.connections import examine_connection
@@ -26,6 +27,7 @@ from cachesvc.v1.connection_test_pb2 import (
     ConnectionCheck,
     TestConnectionRequest,
 )
+from cachesvc.v1.connections_pb2 import GetConnectionRequest, ListConnectionsRequest
 
 _MARKS = {CHECK_PASSED: "✓", CHECK_WARNING: "!", CHECK_FAILED: "✗", CHECK_SKIPPED: "–"}
 _NAME_WIDTH = 14
@@ -45,6 +47,15 @@ def run_test(
             help="Test a connection of this TOML file from here, without a service.",
         ),
     ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(
+            "--kafka",
+            metavar="HOST:PORT",
+            help="Test it with these bootstrap servers instead, separated by commas, before "
+            "`connection update` saves them.",
+        ),
+    ] = None,
     timeout_s: Annotated[
         float,
         typer.Option("--timeout", min=0.1, max=300, metavar="S", help="Seconds for the test."),
@@ -56,13 +67,33 @@ def run_test(
     """
     report = _Report(settings.as_json)
     if config_file is not None:
-        asyncio.run(_examine_here(_named(config_file, name), timeout_s, report))
+        meant = _named(config_file, name)
+        if kafka is not None:
+            meant = msgspec.structs.replace(meant, bootstrap_servers=tuple(kafka.split(",")))
+        asyncio.run(_examine_here(meant, timeout_s, report))
     else:
         with Service(settings) as service:
-            request = TestConnectionRequest(name=name, timeout_s=timeout_s)
-            for answer in service.stream(request):
+            for answer in service.stream(_request(service, name, kafka, timeout_s)):
                 report.add(answer.check)
     report.end()
+
+
+def _request(
+    service: Service, name: str, kafka: str | None, timeout_s: float
+) -> TestConnectionRequest:
+    """The test of a connection as it is, or as it would be with other bootstrap servers."""
+    if kafka is None:
+        return TestConnectionRequest(name=name, timeout_s=timeout_s)
+    if not name:
+        found = service.ask(ListConnectionsRequest()).connections
+        if len(found) != 1:
+            names = ", ".join(each.name for each in found) or "none"
+            what = "which connection is meant"
+            raise CommandFailed(what, advice=f"the service has: {names}", code=NOT_FOUND)
+        name = found[0].name
+    settings = service.ask(GetConnectionRequest(name=name)).connection
+    settings.bootstrap_servers[:] = kafka.split(",")
+    return TestConnectionRequest(settings=settings, timeout_s=timeout_s)
 
 
 def _named(file: Path, name: str) -> ConnectionConfig:

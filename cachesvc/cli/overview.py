@@ -42,6 +42,14 @@ def reachable(connection: Connection) -> str:
     return "no" if connection.error else "not known yet"
 
 
+def foreign(connection: Connection) -> str:
+    """The addresses that lead to another cluster, and which; empty if none does."""
+    return ", ".join(
+        f"{each.address} leads to {each.cluster_id or 'a cluster without an id'}"
+        for each in connection.foreign_addresses
+    )
+
+
 def _security(connection: Connection) -> str:
     parts = ["TLS"] if connection.HasField("tls") else []
     if connection.HasField("sasl"):
@@ -70,5 +78,5 @@ CONNECTION_COLUMNS = (
     Column("caching", lambda c: "on" if c.log_caching else "off"),
     Column("security", _security),
     Column("reachable", reachable),
-    Column("error", lambda c: c.error),
+    Column("error", lambda c: c.error or foreign(c)),
 )

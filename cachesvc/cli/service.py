@@ -29,6 +29,7 @@ _EXIT_CODES = {
     grpc.StatusCode.PERMISSION_DENIED: REFUSED,
     grpc.StatusCode.UNAUTHENTICATED: REFUSED,
 }
+_OF_THE_SOURCE = ("SOURCE_UNREACHABLE", "SOURCE_CHANGED")
 # What to do in terms of this command line; else the service's message has to be enough.
 _ADVICE = {
     "SOURCE_UNREACHABLE": "`cachesvc connections` shows which clusters answer",
@@ -105,7 +106,7 @@ class Service:
         where = ", ".join([f"service {self._address}", *facts, reason])
         advice = _ADVICE.get(reason, "")
         exit_code = _EXIT_CODES.get(code, FAILED)
-        if reason == "SOURCE_UNREACHABLE":  # UNAVAILABLE as well, but it is not the service
+        if reason in _OF_THE_SOURCE:  # UNAVAILABLE as well, but it is not the service
             exit_code = FAILED
         return CommandFailed(details, where=where, advice=advice, code=exit_code)
 

@@ -258,9 +258,16 @@ class Assignments:
     async def _hand_over(
         self, source: Source, readers: Mapping[str, JoinedReader], target: Mapping[str, str]
     ) -> None:
+        cluster_id = self._store.lives.cluster_of(source.name)
         for reader in readers.values():
-            for topic in [t for t in reader.assigned if target.get(t) != reader.name]:
-                del reader.assigned[topic]
+            for topic, assigned_topic in list(reader.assigned.items()):
+                over = assigned_topic.topic != self._store.topic_id(source.name, topic)
+                if over or target.get(topic) != reader.name:
+                    del reader.assigned[topic]
+            if reader.cluster_id != cluster_id:
+                # At once, for what it has left is of this cluster.
+                reader.cluster_id = cluster_id
+                reader.changed.set()
         from_earliest = self._tasks.start_of(source.name).kind is StartKind.EARLIEST
         for topic, name in target.items():
             life = self._store.lives.present(source.name, topic)

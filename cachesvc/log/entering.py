@@ -64,7 +64,7 @@ class Entering:
             begins = await self._begins(source, lives, new) if new else {}
             for life in lives:
                 known = self._store.lives.present(source.name, life.topic.topic)
-                if life != known:
+                if life != known or self._store.lives.is_new(life.topic):
                     if life.topic != known.topic:
                         self._on_over(known.topic)
                     await self._store.lives.put(life)
@@ -82,7 +82,9 @@ class Entering:
         """The life that a topic is in now, known to the store or not."""
         known = self._store.lives.present(source.name, topic)
         truncated = any(each.topic_id == known.topic for each in self._truncated)
-        return life_now(known, source.topic_ids.get(topic, ""), truncated=truncated)
+        found_id = source.topic_ids.get(topic)
+        cluster_id = self._store.lives.cluster_of(source.name) if found_id is not None else ""
+        return life_now(known, found_id or "", truncated=truncated, cluster_id=cluster_id)
 
     async def _begins(
         self, source: Source, lives: Iterable[TopicLife], new: Iterable[PartitionId]
@@ -118,8 +120,11 @@ class Entering:
             await self._store.epochs.inherit(partition, before.id, begin)
 
     def partitions(self, source: Source, topic: str) -> tuple[int, ...]:
-        """The partitions of a topic that have a log."""
-        topic_id = self._store.topic_id(source.name, topic)
+        """The partitions of a topic that have a log of the cluster that the connection means."""
+        life = self._store.lives.present(source.name, topic)
+        if life.cluster_id != self._store.lives.cluster_of(source.name):
+            return ()
+        topic_id = life.topic
         return tuple(
             number
             for number in source.topics[topic]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cachesvc.log.sources import SourceLookup
+from cachesvc.log.lookup import SourceLookup
 from cachesvc.model import MiningStart, StartKind
 
 

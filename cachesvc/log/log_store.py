@@ -174,6 +174,7 @@ class LogStore:
             top.lost = lost.get(partition, [])
             top.mined_from = mined_from.get(partition, top.log_start_offset)
             self._logs[partition] = top
+            self.lives.note(partition.topic_id)
             self.stretches.enter(partition, recovered.lower)
             for log in self.stretches.of(partition):
                 log.ended_by = self.lives.ended_by(partition.topic_id)

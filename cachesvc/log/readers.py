@@ -44,8 +44,9 @@ class JoinedReader:
         assigned: Its topics.
         source_error: Why it does not reach the brokers; empty while it does.
         cut_off_s: Since when it does not, on the monotonic clock; infinite while it does.
+        cluster_id: Of the cluster that its topics are mined from; empty where that is not known.
         fetch_spacing_ms: How far apart its fetches of few records are.
-        changed: Set when ``assigned`` or the spacing has changed.
+        changed: Set when ``assigned``, the cluster or the spacing has changed.
     """
 
     name: str
@@ -55,6 +56,7 @@ class JoinedReader:
     heard_s: float
     host: str = ""
     assigned: dict[str, Assigned] = field(default_factory=dict)
+    cluster_id: str = ""
     fetch_spacing_ms: int = SPACING_MS
     source_error: str = ""
     cut_off_s: float = math.inf

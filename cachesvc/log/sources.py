@@ -1,57 +1,14 @@
-"""What is known of each connection's cluster: topics, partitions, whether it answers.
-
-The port is implemented on Kafka by ``mining.kafka``; the log and its edges know this much only.
-"""
+"""What is known of each connection's cluster: topics, partitions, whether it answers."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from cachesvc.errors import CacheError, InvalidRequest, NotFound, PreconditionFailed
+from cachesvc.log.clusters import KnownClusters, NoLogs, topics_of
+from cachesvc.log.lookup import SourceLookup
 from cachesvc.model import NonJsonPolicy, PartitionId
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTopic:
-    """A topic as its cluster describes it.
-
-    Attributes:
-        partitions: Their numbers, ascending.
-        id: The cluster's own id, which a topic of the same name does not inherit; empty if it has
-            no such ids (Kafka before 2.8).
-    """
-
-    partitions: tuple[int, ...]
-    id: str = ""
-
-
-class SourceLookup(Protocol):
-    """Questions to a cluster that cost no record. All raise ``SourceUnreachable``, bounded in time.
-
-    Partitions are (topic, number).
-    """
-
-    async def list_topics(self) -> Mapping[str, SourceTopic]:
-        """Every topic, Kafka's own ones left out."""
-
-    async def earliest_offsets(
-        self, partitions: Sequence[tuple[str, int]]
-    ) -> Mapping[tuple[str, int], int]:
-        """The lowest offset that each partition still has."""
-
-    async def end_offsets(
-        self, partitions: Sequence[tuple[str, int]]
-    ) -> Mapping[tuple[str, int], int]:
-        """The last stable offset of each partition: where a read of committed records ends."""
-
-    async def offsets_at(
-        self, partitions: Sequence[tuple[str, int]], timestamp_ms: int
-    ) -> Mapping[tuple[str, int], int | None]:
-        """The first offset whose timestamp is not before ``timestamp_ms``, or None."""
-
-    async def close(self) -> None:
-        """Ends the connections. Idempotent."""
+from cachesvc.policy.cluster_identity import ForeignAddress, to_accept
 
 
 @dataclass(slots=True)
@@ -71,6 +28,7 @@ class Source:
         known: Whether there was a successful look yet.
         error: Why the last look failed; empty if it worked.
         error_reason: The machine-readable word for it.
+        foreign: Addresses that lead to another cluster than the one that is meant.
         is_source: Whether topics may be read from it.
         log_caching: Whether they are mined into the cache.
         agent: The only reader that may mine them; empty for any.
@@ -87,6 +45,7 @@ class Source:
     known: bool = False
     error: str = ""
     error_reason: str = ""
+    foreign: tuple[ForeignAddress, ...] = ()
     is_source: bool = True
     log_caching: bool = True
     agent: str = ""
@@ -134,9 +93,15 @@ class Source:
 
 
 class Sources:
-    """All connections, by name."""
+    """All connections, by name.
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    Args:
+        sources: Those there are at first.
+        clusters: Which cluster the logs of each are of.
+    """
+
+    def __init__(self, sources: Sequence[Source], clusters: KnownClusters | None = None) -> None:
+        self._clusters = clusters or NoLogs()
         self._sources = {source.name: source for source in sources}
         self._listeners: set[Callable[[], None]] = set()
 
@@ -182,6 +147,7 @@ class Sources:
         if before is not None:
             known = {name: found for name, found in before.topics.items() if source.matches(name)}
             source.topics = {**known, **source.topics}
+        source.lookup.expect(self._clusters.cluster_of(source.name))
         self._sources[source.name] = source
         self.notify()
 
@@ -208,10 +174,17 @@ class Sources:
         Raises:
             SourceUnreachable: It does not answer; ``source.error`` says so too.
         """
+        foreign = source.foreign
         try:
-            found = await source.lookup.list_topics()
+            found = await topics_of(
+                source.name,
+                source.lookup,
+                self._clusters,
+                lambda: self._sources.get(source.name) is not source,
+            )
         except Exception as error:
-            changed = source.error != str(error)
+            source.foreign = source.lookup.foreign
+            changed = (source.error, foreign) != (str(error), source.foreign)
             source.error = str(error)
             source.error_reason = error.reason if isinstance(error, CacheError) else "INTERNAL"
             if changed:
@@ -221,13 +194,49 @@ class Sources:
         ids = {name: found[name].id for name in topics}
         topics = {**source.topics, **topics}
         changed = (topics, ids) != (source.topics, source.topic_ids)
-        changed = changed or bool(source.error) or not source.known
+        source.foreign = source.lookup.foreign
+        changed = changed or bool(source.error) or not source.known or foreign != source.foreign
         source.topic_ids = ids
         source.topics = topics
         source.known = True
         source.error = source.error_reason = ""
         if changed:
             self.notify()
+
+    async def try_addresses(self, source: Source) -> None:
+        """Tries all addresses of a connection, and tells listeners if others lead elsewhere."""
+        before = source.foreign
+        await source.lookup.try_addresses()
+        source.foreign = source.lookup.foreign
+        if source.foreign != before:
+            self.notify()
+
+    async def forget_cluster(self, name: str) -> None:
+        """Has a connection of which nothing is cached mean the next cluster that answers."""
+        await self._clusters.forget_clusters(name)
+
+    async def accept(self, source: Source, wanted: str) -> str:
+        """Has a connection mean the cluster that its addresses lead to now; the one before.
+
+        Args:
+            source: The connection.
+            wanted: The id of the cluster; may be empty where there is only one other.
+
+        Raises:
+            PreconditionFailed: Which one is not clear; see ``policy.cluster_identity.to_accept``.
+            SourceUnreachable: No address answers.
+        """
+        before = self._clusters.cluster_of(source.name)
+        found = await source.lookup.clusters()
+        accepted = to_accept(before, found, wanted)
+        if accepted != before:
+            await self._clusters.accept_cluster(source.name, accepted)
+            # Nothing that is known of the other cluster's topics is to be taken for this one's.
+            source.topic_ids = {}
+            source.lookup.expect(accepted)
+            source.foreign = source.lookup.foreign
+            self.notify()
+        return before
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Calls ``listener`` whenever topics, partitions or reachability change."""

@@ -41,8 +41,16 @@ class Backfilling:
         self._looked_s = time.monotonic()
         self._tail_busy_s = 0.0
 
-    def assign(self, topics: Sequence[AssignedTopic], tasks: asyncio.TaskGroup) -> None:
-        """Takes over the ranges of an assignment; ``tasks`` gets what has to run for them."""
+    def assign(
+        self, topics: Sequence[AssignedTopic], cluster_id: str, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Takes over the ranges of an assignment.
+
+        Args:
+            topics: With older ranges.
+            cluster_id: Of the cluster that they are mined from.
+            tasks: Gets what has to run for them.
+        """
         if self._miner is None:
             if not any(topic.resume_offsets for topic in topics):
                 return
@@ -52,6 +60,8 @@ class Backfilling:
             tasks.create_task(self._source.run())
             tasks.create_task(self._miner.mine())
             tasks.create_task(self._miner.take_answers())
+        if self._source is not None:
+            self._source.expect(cluster_id)
         self._miner.assign(topics)
 
     async def reports(self) -> list[PartitionReport]:

@@ -7,13 +7,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 
 from cachesvc.connection_config import ConnectionConfig, connection_dict, parse_connection
-from cachesvc.errors import InvalidConfig, PreconditionFailed, ShuttingDown
+from cachesvc.errors import InvalidConfig, PreconditionFailed, ShuttingDown, SourceUnreachable
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.sources import Source, Sources
 from cachesvc.mining.connection_work import ConnectionWork
@@ -98,6 +99,7 @@ class Connections:
     async def load(self) -> None:
         """Enters the connections of the file and of the catalogue; nothing runs before ``run``."""
         for config in self._in_file:
+            await self._free(config.name)
             self._enter(config)
         for record in await self._catalogue.call(lambda port: port.list_connections()):
             if record.name in self._all:
@@ -119,6 +121,7 @@ class Connections:
                     },
                 )
                 continue
+            await self._free(config.name)
             self._enter(config, record)
 
     async def run(self) -> None:
@@ -210,6 +213,23 @@ class Connections:
         """
         await self._change(lambda: self._delete(name))
 
+    async def accept(self, name: str, cluster_id: str) -> tuple[KnownConnection, str]:
+        """Has a connection mean the cluster that its addresses lead to; also the one before.
+
+        Raises:
+            NotFound: There is none of that name.
+            PreconditionFailed: Which one is not clear, or the catalogue cannot be written.
+            SourceUnreachable: No address answers.
+        """
+        return await self._change(lambda: self._accept(name, cluster_id))
+
+    async def _accept(self, name: str, cluster_id: str) -> tuple[KnownConnection, str]:
+        known = self.get(name)
+        before = await self._sources.accept(known.source, cluster_id)
+        with suppress(SourceUnreachable):  # it goes on looking by itself
+            await self._sources.look(known.source)
+        return known, before
+
     async def _create(self, config: ConnectionConfig) -> KnownConnection:
         if config.name in self._all:
             raise PreconditionFailed(
@@ -239,6 +259,8 @@ class Connections:
         await self._catalogue.call(lambda port: port.put_connection(record))
         if before is not None:
             await before.work.stop()
+        if before is None or before.config.bootstrap_servers != config.bootstrap_servers:
+            await self._free(config.name)
         known = self._enter(config, record)
         if before is not None and before.work.reading:
             known.work.start_readers()
@@ -249,6 +271,11 @@ class Connections:
             extra={"event": "connection_changed", "connection": config.name},
         )
         return known
+
+    async def _free(self, name: str) -> None:
+        """Lets a connection of which nothing is cached lead to any cluster."""
+        if not any(id_.connection == name for id_ in self._cached()):
+            await self._sources.forget_cluster(name)
 
     async def _delete(self, name: str) -> None:
         known = self._changeable(name)
@@ -278,8 +305,7 @@ class Connections:
         known = self.get(name)
         if known.in_file:
             raise PreconditionFailed(
-                f"connection {name!r} is in the service's configuration file; change it there and "
-                "restart the service",
+                f"connection {name!r} is in the service's file; change it and restart the service",
                 reason="CONNECTION_IN_FILE",
                 metadata={"connection": name},
             )

@@ -21,7 +21,6 @@ from cachesvc.mining.source import (
     EARLIEST,
     POLL_BYTES_MAX,
     BatchUntil,
-    ProblemReason,
     SourceBatch,
     SourceReader,
 )
@@ -299,7 +298,7 @@ class Miner:
         elif held.failure:
             state, error = MiningState.FAILED, held.failure
         elif problem is not None:
-            away = problem.reason is ProblemReason.SOURCE_UNREACHABLE
+            away = problem.reason.away
             state = MiningState.SOURCE_UNREACHABLE if away else MiningState.FAILED
             error = str(problem)
         elif self._source.error:

@@ -234,8 +234,10 @@ async def _follow(
         assignment = await uplink.assignment()
         if assignment.fetch_spacing_s:
             source.space(assignment.fetch_spacing_s)
+        # Before anything is fetched for the topics that come with it.
+        source.expect(assignment.cluster_id)
         miner.assign(assignment.topics)
-        backfilling.assign(assignment.backfills, tasks)
+        backfilling.assign(assignment.backfills, assignment.cluster_id, tasks)
 
 
 async def _report(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from cachesvc.log.sources import SourceLookup
+from cachesvc.log.lookup import SourceLookup
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 EARLIEST = -1
@@ -37,6 +37,7 @@ class ProblemReason(Enum):
     """Why a partition cannot be fetched."""
 
     SOURCE_UNREACHABLE = "SOURCE_UNREACHABLE"
+    SOURCE_CHANGED = "SOURCE_CHANGED"
     UNKNOWN_TOPIC = "UNKNOWN_TOPIC"
     TOPIC_NOT_AUTHORIZED = "TOPIC_NOT_AUTHORIZED"
     SOURCE_ERROR = "SOURCE_ERROR"
@@ -50,6 +51,11 @@ class ProblemReason(Enum):
     def final(self) -> bool:
         """Whether the source has given the partition up until it is added anew."""
         return self in _FINAL
+
+    @property
+    def away(self) -> bool:
+        """Whether it is the brokers that cannot be used, and not the partition."""
+        return self in (ProblemReason.SOURCE_UNREACHABLE, ProblemReason.SOURCE_CHANGED)
 
 
 _FINAL = frozenset(
@@ -217,6 +223,9 @@ class SourceReader(Protocol):
 
     async def run(self) -> None:
         """Fetches until cancelled, then closes what it opened."""
+
+    def expect(self, cluster_id: str) -> None:
+        """Fetches from brokers of this cluster alone from now on; from any with an empty id."""
 
     def add(
         self,

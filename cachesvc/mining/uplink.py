@@ -55,12 +55,14 @@ class Assignment:
         backfills: Older ranges to mine beside that.
         connection_json: Settings of the connection; empty except in the first message.
         fetch_spacing_s: How far apart fetches are that bring few records; 0: as before.
+        cluster_id: Of the cluster to mine from; empty for whichever answers.
     """
 
     topics: Sequence[AssignedTopic]
     backfills: Sequence[AssignedTopic]
     connection_json: str
     fetch_spacing_s: float
+    cluster_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,11 @@ class Uplink:
         topics = [_topic(topic) for topic in response.topics]
         backfills = [_backfill(topic) for topic in response.topics]
         return Assignment(
-            topics, backfills, response.connection_json, response.fetch_spacing_ms / 1000
+            topics,
+            backfills,
+            response.connection_json,
+            response.fetch_spacing_ms / 1000,
+            response.cluster_id,
         )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from cachesvc.model import MiningState, PartitionId
+from cachesvc.model import GapCause, MiningState, PartitionId
+from cachesvc.policy.cluster_identity import ForeignAddress
 
 CLEAR_SHARE = 0.8
 """An alarm about a number stands until it is below this share of its threshold."""
@@ -29,6 +30,7 @@ class AlarmKind(IntEnum):
     SOURCE_UNREACHABLE = 5
     MINING_LAG = 6
     RETENTION_NEAR = 7
+    SOURCE_CHANGED = 8
     OUT_OF_DESCRIPTORS = 9
 
 
@@ -126,6 +128,19 @@ class DescriptorFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignFacts:
+    """Addresses of a connection that lead to other clusters.
+
+    Attributes:
+        addresses: They.
+        cluster_id: Of the cluster that is meant.
+    """
+
+    addresses: tuple[ForeignAddress, ...]
+    cluster_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that alarms are made of.
 
@@ -135,6 +150,7 @@ class Facts:
         mining: Partitions that are to be mined.
         unread: Positions with unread records.
         descriptors: File descriptors of the service; None where the system does not tell.
+        foreign: Addresses that lead to other clusters, by connection.
     """
 
     tasks: Iterable[TaskFacts] = ()
@@ -142,6 +158,7 @@ class Facts:
     mining: Iterable[MiningFacts] = ()
     unread: Iterable[UnreadFacts] = ()
     descriptors: DescriptorFacts | None = None
+    foreign: Mapping[str, ForeignFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +207,12 @@ def conditions(facts: Facts, thresholds: Thresholds) -> dict[AlarmKey, Condition
     for connection, error in facts.unreachable.items():
         key = AlarmKey(AlarmKind.SOURCE_UNREACHABLE, connection)
         found[key] = Condition(f"the cluster cannot be used: {error}")
+    for connection, foreign in facts.foreign.items():
+        where = ", ".join(map(str, foreign.addresses))
+        meant = f"cluster {foreign.cluster_id}" if foreign.cluster_id else "another one"
+        text = f"{where}; what was mined is of {meant}, and nothing is taken from there; correct "
+        text += "bootstrap_servers, or accept the other cluster"
+        found[AlarmKey(AlarmKind.SOURCE_CHANGED, connection)] = Condition(text)
     lags: dict[tuple[str, str], tuple[int, float]] = {}
     for mined in facts.mining:
         _about_state(mined, found)
@@ -223,8 +246,15 @@ def _about_state(mined: MiningFacts, found: dict[AlarmKey, Condition]) -> None:
             key, Condition(f"mining of partition {partition.partition} has failed: {mined.error}")
         )
     elif mined.state is MiningState.SOURCE_UNREACHABLE:
-        key = AlarmKey(AlarmKind.SOURCE_UNREACHABLE, partition.connection)
-        found.setdefault(key, Condition(f"a reader cannot reach the cluster: {mined.error}"))
+        _about_way(mined, found)
+
+
+def _about_way(mined: MiningFacts, found: dict[AlarmKey, Condition]) -> None:
+    """A reader cannot use the brokers; it may see another cluster than the service does."""
+    elsewhere = mined.error.startswith(GapCause.SOURCE_CHANGED.name)
+    kind = AlarmKind.SOURCE_CHANGED if elsewhere else AlarmKind.SOURCE_UNREACHABLE
+    key = AlarmKey(kind, mined.partition.connection)
+    found.setdefault(key, Condition(f"a reader cannot reach the cluster: {mined.error}"))
 
 
 def _about_descriptors(descriptors: DescriptorFacts, found: dict[AlarmKey, Condition]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from cachesvc.policy.cluster_identity import ForeignAddress, named
+
 _SHOWN_MAX = 5
 _DAY_MS = 86_400_000
 EXPIRY_WARNING_DAYS = 30
@@ -23,6 +25,7 @@ class Check(Enum):
     TLS = "tls"
     AUTHENTICATION = "authentication"
     VERSION = "version"
+    CLUSTER = "cluster"
     BROKERS = "brokers"
     TOPICS = "topics"
     READ = "read"
@@ -35,6 +38,7 @@ BUILDS_ON: Mapping[Check, Check] = {
     Check.TLS: Check.PORT,
     Check.AUTHENTICATION: Check.TLS,
     Check.VERSION: Check.AUTHENTICATION,
+    Check.CLUSTER: Check.AUTHENTICATION,
     Check.BROKERS: Check.AUTHENTICATION,
     Check.TOPICS: Check.AUTHENTICATION,
     Check.READ: Check.TOPICS,
@@ -188,6 +192,35 @@ def judge_clock(ahead_ms: float, uncertainty_ms: float) -> Finding:
         return passed(detail)
     hint = "synchronise both with NTP: retention, lag in seconds and Kerberos depend on it"
     return warning(detail, hint, reason="CLOCK_DIFFERS")
+
+
+def judge_clusters(found: Mapping[str, str], meant: str) -> Finding:
+    """Whether all addresses lead to the cluster that is meant.
+
+    Args:
+        found: What the cluster at each address calls itself, in the order of the addresses; empty
+            where it tells no id.
+        meant: The one that logs are of; empty while there are none.
+    """
+    elsewhere = [
+        str(ForeignAddress(address, told))
+        for address, told in found.items()
+        if told != (meant or next(iter(found.values())))
+    ]
+    if not elsewhere:
+        return passed(named(meant or next(iter(found.values()))))
+    if meant and len(elsewhere) == len(found):
+        detail = f"{enumerated(elsewhere)}; what was mined is of cluster {meant}"
+        hint = "correct bootstrap_servers, or accept the other one (cachesvc connection accept): "
+        hint += "its topics are mined anew then"
+        return failed(detail, hint, reason="SOURCE_CHANGED")
+    if meant:
+        detail = f"{enumerated(elsewhere)}; what was mined is of cluster {meant}, as are the others"
+        hint = "correct bootstrap_servers; until then those addresses are set aside"
+        return warning(detail, hint, reason="SOURCE_CHANGED")
+    every = [str(ForeignAddress(*each)) for each in found.items()]
+    hint = "correct bootstrap_servers; the first one that answers is taken for the right one"
+    return warning(enumerated(every), hint, reason="CLUSTERS_DIFFER")
 
 
 # Numbers of Kafka's requests.

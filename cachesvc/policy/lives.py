@@ -2,7 +2,7 @@
 
 Invariant: an incarnation never goes back, and the next one begins only where the cluster shows that
 what it has under this name is no continuation of what was mined: another topic id, an end before
-the log's end, or other records before it.
+the log's end, or other records before it; or where an operator has accepted another cluster.
 """
 
 from dataclasses import replace
@@ -10,24 +10,31 @@ from dataclasses import replace
 from cachesvc.model import GapCause, PartitionId, TopicId, TopicLife
 
 
-def life_now(known: TopicLife, found_id: str, *, truncated: bool) -> TopicLife:
+def life_now(
+    known: TopicLife, found_id: str, *, truncated: bool, cluster_id: str = ""
+) -> TopicLife:
     """The life that a topic is in.
 
     Args:
         known: The present one, as far as the store knows.
         found_id: The cluster's id of the topic; empty if it has no such ids or was not asked.
         truncated: Whether a reader found that the source has lost records that were mined.
+        cluster_id: Of the cluster that has the topic now; empty if that is not known.
 
     Returns:
         ``known``, perhaps with its id learnt, or the next life with the reason for it.
     """
+    if cluster_id and known.cluster_id not in ("", cluster_id):
+        return TopicLife(next_life(known.topic), found_id, GapCause.SOURCE_CHANGED, cluster_id)
+    cluster_id = cluster_id or known.cluster_id
     if found_id and known.source_id and found_id != known.source_id:
-        return TopicLife(next_life(known.topic), found_id, GapCause.TOPIC_RECREATED)
+        return TopicLife(next_life(known.topic), found_id, GapCause.TOPIC_RECREATED, cluster_id)
     if truncated:
         # Without ids nobody can tell a topic that was created again.
         cause = GapCause.SOURCE_TRUNCATED if known.source_id else GapCause.TOPIC_RECREATED
-        return TopicLife(next_life(known.topic), found_id or known.source_id, cause)
-    return replace(known, source_id=found_id) if found_id else known
+        source_id = found_id or known.source_id
+        return TopicLife(next_life(known.topic), source_id, cause, cluster_id)
+    return replace(known, source_id=found_id or known.source_id, cluster_id=cluster_id)
 
 
 def first_offset(

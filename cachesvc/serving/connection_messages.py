@@ -17,7 +17,16 @@ from cachesvc.validation import setting_error
 _SOURCE = "request"
 _POLICIES = {NonJsonPolicy.REJECT.value: pb.REJECT, NonJsonPolicy.STOP.value: pb.STOP}
 _STATE_FIELDS = frozenset(
-    {"reachable", "error", "error_reason", "in_file", "created_ms", "updated_ms"}
+    {
+        "reachable",
+        "error",
+        "error_reason",
+        "in_file",
+        "created_ms",
+        "updated_ms",
+        "cluster_id",
+        "foreign_addresses",
+    }
 )
 
 

@@ -134,7 +134,9 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         return json.dumps({**connection, **self._reader_settings})
 
     def _assignment(self, reader: JoinedReader) -> pb.JoinResponse:
-        response = pb.JoinResponse(fetch_spacing_ms=reader.fetch_spacing_ms)
+        response = pb.JoinResponse(
+            fetch_spacing_ms=reader.fetch_spacing_ms, cluster_id=reader.cluster_id
+        )
         for assigned in reader.assigned.values():
             topic = response.topics.add(
                 topic=assigned.topic.topic,

@@ -42,6 +42,12 @@ class Connections(Protocol):
     async def delete(self, name: str) -> None:
         """Forgets one. Raises NotFound, PreconditionFailed."""
 
+    async def accept(self, name: str, cluster_id: str) -> tuple[ConnectionState, str]:
+        """Has one mean the cluster that its addresses lead to; also the id of the one before.
+
+        Raises NotFound, PreconditionFailed, SourceUnreachable.
+        """
+
 
 class JobProgress(Protocol):
     """How far a run is; ``run`` is set in the last one."""
@@ -102,6 +108,9 @@ class ConnectionTester(Protocol):
     """Tries a connection; ``mining.kafka.checks.examine`` does so on Kafka."""
 
     def __call__(
-        self, connection: ConnectionConfig, limit_s: float
+        self, connection: ConnectionConfig, limit_s: float, cluster_id: str
     ) -> AsyncGenerator[CheckResult, None]:
-        """Results in order, as they are known, within about ``limit_s`` seconds. Never raises."""
+        """Results in order, as they are known, within about ``limit_s`` seconds. Never raises.
+
+        ``cluster_id`` is that of the cluster that the connection's logs are of; empty without any.
+        """

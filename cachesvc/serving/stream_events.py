@@ -75,6 +75,7 @@ _CAUSES = {
     GapCause.CACHE_RETENTION: "they are no longer cached, nor at the source",
     GapCause.TOPIC_RECREATED: "the topic was deleted and created again",
     GapCause.SOURCE_TRUNCATED: "the source lost records that were mined and has others there",
+    GapCause.SOURCE_CHANGED: "the connection leads to another cluster now",
     GapCause.STORE_DAMAGED: "the cache's file was damaged and the source has them no more",
 }
 

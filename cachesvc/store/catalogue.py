@@ -23,7 +23,7 @@ from cachesvc.model import (
     PartitionId,
 )
 from cachesvc.store.epoch_tables import EpochTables
-from cachesvc.store.life_tables import LifeTables
+from cachesvc.store.life_tables import ClusterTables, LifeTables
 from cachesvc.store.manifest_tables import ManifestTables
 from cachesvc.store.mining_tables import MiningTables
 from cachesvc.store.model_tables import ModelTables
@@ -66,6 +66,7 @@ class DuckDBCatalogue(ManifestTables, MiningTables, LifeTables):
         except StoreFormatUnsupported:
             self._connection.close()
             raise
+        self.clusters = ClusterTables(self._run)
         self.leader_epochs = EpochTables(self._run, self._with_table)
         self.models = ModelTables(self._run, self._transaction, self._with_table)
         self.counts = CountTables(self._run, self._transaction, self._with_table)

@@ -1,6 +1,8 @@
 """The part of the DuckDB catalogue that keeps the lives of topics, and what they have lost."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from cachesvc.model import GapCause, LostRange, PartitionId, TopicId, TopicLife
@@ -11,18 +13,22 @@ class LifeTables:
 
     @abstractmethod
     def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]: ...
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[None]: ...
 
     def list_lives(self) -> list[TopicLife]:
         return [
-            TopicLife(TopicId(*row[:3]), row[3], GapCause(row[4]) if row[4] else None)
+            TopicLife(TopicId(*row[:3]), row[3], GapCause(row[4]) if row[4] else None, row[5])
             for row in self._run("list_lives")
         ]
 
     def put_life(self, life: TopicLife, now_ms: int) -> None:
         topic = life.topic
-        cause = int(life.cause or 0)
-        row = (topic.connection, topic.topic, topic.incarnation, life.source_id, cause, now_ms)
-        self._run("put_life", *row)
+        key = topic.connection, topic.topic, topic.incarnation
+        with self._transaction():
+            self._run("put_life", *key, life.source_id, int(life.cause or 0), now_ms)
+            if life.cluster_id:
+                self._run("put_topic_cluster", *key, life.cluster_id)
 
     def list_lost(self) -> dict[PartitionId, list[LostRange]]:
         found: dict[PartitionId, list[LostRange]] = {}
@@ -34,6 +40,29 @@ class LifeTables:
     def put_lost(self, partition: PartitionId, lost: LostRange, now_ms: int) -> None:
         row = (*key_of(partition), lost.begin, lost.end, int(lost.cause), now_ms)
         self._run("put_lost", *row)
+
+
+class ClusterTables:
+    """``ports.Clusters``.
+
+    Args:
+        run: Runs a statement by name and returns its rows.
+    """
+
+    def __init__(self, run: Callable[..., list[tuple[Any, ...]]]) -> None:
+        self._run = run
+
+    def all(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for connection, cluster_id in self._run("list_clusters"):
+            found.setdefault(connection, []).append(cluster_id)
+        return found
+
+    def add(self, connection: str, cluster_id: str, now_ms: int) -> None:
+        self._run("add_cluster", connection, cluster_id, now_ms)
+
+    def forget(self, connection: str) -> None:
+        self._run("forget_clusters", connection)
 
 
 def key_of(partition: PartitionId) -> tuple[str, str, int, int]:

@@ -38,6 +38,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self._runs: list[JobRunRecord] = []
         self._paused: set[str] = set()
         self._connections: dict[str, ConnectionRecord] = {}
+        self.clusters = MemoryClusters()
         self.leader_epochs = MemoryEpochs()
         self.models = MemoryModels()
         self.counts = MemoryCounts()
@@ -57,7 +58,8 @@ class MemoryCatalogue(MemoryMiningTables):
 
     def put_life(self, life: TopicLife, now_ms: int) -> None:
         known = self._lives.get(life.topic, life)
-        self._lives[life.topic] = replace(known, source_id=life.source_id)
+        cluster_id = life.cluster_id or known.cluster_id
+        self._lives[life.topic] = replace(known, source_id=life.source_id, cluster_id=cluster_id)
 
     def list_lost(self) -> dict[PartitionId, list[LostRange]]:
         return {partition: sorted(found.values()) for partition, found in self._lost.items()}
@@ -202,6 +204,22 @@ class MemoryCatalogue(MemoryMiningTables):
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+class MemoryClusters:
+    """``ports.Clusters`` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._clusters: dict[str, list[str]] = {}
+
+    def all(self) -> dict[str, list[str]]:
+        return {name: list(found) for name, found in sorted(self._clusters.items())}
+
+    def add(self, connection: str, cluster_id: str, now_ms: int) -> None:
+        self._clusters.setdefault(connection, []).append(cluster_id)
+
+    def forget(self, connection: str) -> None:
+        self._clusters.pop(connection, None)
 
 
 class MemoryEpochs:

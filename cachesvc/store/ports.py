@@ -115,8 +115,25 @@ class LeaderEpochs(Protocol):
         """Enters or replaces what is known of some partitions, at once."""
 
 
+class Clusters(Protocol):
+    """Which clusters each connection has led to, rightly, as they call themselves."""
+
+    def all(self) -> dict[str, list[str]]:
+        """By connection, the present one last."""
+
+    def add(self, connection: str, cluster_id: str, now_ms: int) -> None:
+        """Enters the present one."""
+
+    def forget(self, connection: str) -> None:
+        """Forgets them; nothing happens if there are none."""
+
+
 class Catalogue(MiningCatalogue, Protocol):
     """Manifest, epochs, subscriptions, positions, connections, jobs, mining, models and alarms."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """Which clusters connections mean."""
 
     @property
     def leader_epochs(self) -> LeaderEpochs:

@@ -148,6 +148,19 @@ create table if not exists topic_lives (
     cause integer not null, began_ms bigint not null,
     primary key (connection, topic, incarnation)
 );
+-- Which cluster each life of a topic is of, as that calls itself; lives of clusters that tell no id,
+-- and those from before this table was there, have no row.
+create table if not exists topic_clusters (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    cluster_id varchar not null,
+    primary key (connection, topic, incarnation)
+);
+-- The clusters that each connection has led to, rightly: the last one is the present one.
+create table if not exists clusters (
+    connection varchar not null, number integer not null,
+    cluster_id varchar not null, since_ms bigint not null,
+    primary key (connection, number)
+);
 -- What the source had deleted before it was mined.
 create table if not exists lost_ranges (
     connection varchar not null, topic varchar not null, incarnation integer not null,
@@ -195,11 +208,27 @@ insert into mined_from values (?, ?, ?, ?, ?)
 on conflict do update set "offset" = excluded."offset";
 
 -- name: list_lives
-select connection, topic, incarnation, source_id, cause from topic_lives order by all;
+select connection, topic, incarnation, source_id, cause, coalesce(cluster_id, '')
+from topic_lives left join topic_clusters using (connection, topic, incarnation)
+order by all;
 
 -- name: put_life
 insert into topic_lives values (?, ?, ?, ?, ?, ?)
 on conflict do update set source_id = excluded.source_id;
+
+-- name: put_topic_cluster
+insert into topic_clusters values (?, ?, ?, ?)
+on conflict do update set cluster_id = excluded.cluster_id;
+
+-- name: list_clusters
+select connection, cluster_id from clusters order by connection, number;
+
+-- name: add_cluster
+insert into clusters
+select $1, 1 + count(*), $2, $3 from clusters where connection = $1;
+
+-- name: forget_clusters
+delete from clusters where connection = ?;
 
 -- name: list_lost
 select connection, topic, incarnation, "partition", begin_offset, end_offset, cause

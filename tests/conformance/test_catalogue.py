@@ -95,6 +95,24 @@ class TestLives:
         catalogue.put_life(TopicLife(TOPIC, "id"), 2)
         assert catalogue.list_lives() == [replace(life, source_id="id")]
 
+    def test_keeps_the_cluster_of_a_life_once_it_is_known(self, catalogue: Catalogue) -> None:
+        life = TopicLife(TOPIC, "", None, "cluster-a")
+        catalogue.put_life(replace(life, cluster_id=""), 1)
+        catalogue.put_life(life, 2)
+        catalogue.put_life(TopicLife(TOPIC, "id"), 3)
+        assert catalogue.list_lives() == [replace(life, source_id="id")]
+
+
+def test_keeps_the_clusters_of_connections_in_their_order(catalogue: Catalogue) -> None:
+    assert catalogue.clusters.all() == {}
+    for connection, cluster_id in (("main", "z"), ("spare", "b"), ("main", "a"), ("main", "z")):
+        catalogue.clusters.add(connection, cluster_id, 5)
+    assert catalogue.clusters.all() == {"main": ["z", "a", "z"], "spare": ["b"]}
+    catalogue.clusters.forget("main")
+    catalogue.clusters.forget("main")
+    catalogue.clusters.add("main", "c", 6)
+    assert catalogue.clusters.all() == {"main": ["c"], "spare": ["b"]}
+
 
 class TestLost:
     def test_keeps_ranges_in_order(self, catalogue: Catalogue) -> None:

@@ -53,6 +53,7 @@ async def read(
     commit: bool = False,
     partition: int = 0,
     last: tuple[int, int] | None = None,
+    connection: str = "",
 ) -> Seen:
     """Streams until so many records of a partition have come, or the stream has failed.
 
@@ -62,7 +63,7 @@ async def read(
     async with asyncio.timeout(PATIENCE_S), Client(address) as client:
         try:
             async with client.subscribe(
-                name, mode=mode, topics=[topic], gap_policy=policy
+                name, mode=mode, topics=[topic], gap_policy=policy, connection=connection
             ) as stream:
                 async for event in stream.events():
                     match event:

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from aiokafka import errors
 
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.log.sources import SourceTopic
+from cachesvc.log.lookup import SourceTopic
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import (
     EARLIEST_TIMESTAMP,
@@ -17,7 +17,9 @@ from cachesvc.mining.kafka.cluster import (
     Cluster,
     KafkaSettings,
 )
+from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.mining.source import SourcePartition
+from cachesvc.policy.cluster_identity import ForeignAddress
 
 _T = TypeVar("_T")
 _UNKNOWN_OFFSET = -1
@@ -34,11 +36,40 @@ class KafkaCatalogue:
 
     A call tries again by itself while brokers are away or leaders move, for
     ``settings.answer_timeout_s`` at most. One that the brokers refuse ends at once.
+
+    Means the first cluster that answers, in the order of ``settings.bootstrap_servers``, and that
+    one alone from then on, unless it is told otherwise.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._cluster = Cluster(settings)
         self._timeout_s = settings.answer_timeout_s
+
+    @property
+    def cluster_id(self) -> str:
+        """See ``SourceLookup``."""
+        return self._cluster.cluster_id
+
+    @property
+    def foreign(self) -> tuple[ForeignAddress, ...]:
+        """See ``SourceLookup``."""
+        return self._cluster.foreign
+
+    def expect(self, cluster_id: str) -> None:
+        """See ``SourceLookup``."""
+        self._cluster.expect(cluster_id)
+
+    def rule_out(self, cluster_id: str) -> None:
+        """See ``SourceLookup``."""
+        self._cluster.rule_out(cluster_id)
+
+    async def try_addresses(self) -> None:
+        """See ``SourceLookup``."""
+        await self._cluster.try_bootstrap()
+
+    async def clusters(self) -> Mapping[str, str]:
+        """See ``SourceLookup``."""
+        return await self._cluster.clusters()
 
     async def list_topics(self) -> Mapping[str, SourceTopic]:
         """Every topic, Kafka's own ones left out.
@@ -109,8 +140,14 @@ class KafkaCatalogue:
             text = f"no answer from the cluster within {self._timeout_s:g} s"
             raise failure or SourceUnreachable(text) from failure
 
+    async def _metadata(self, topics: Collection[str] | None) -> Metadata:
+        found = await self._cluster.metadata(topics)
+        if not self.cluster_id:
+            self.expect(found.cluster_id)
+        return found
+
     async def _list_topics(self) -> dict[str, SourceTopic]:
-        metadata = await self._cluster.metadata(None)
+        metadata = await self._metadata(None)
         return {
             name: SourceTopic(tuple(sorted(topic.leaders)), topic.topic_id)
             for name, topic in metadata.topics.items()
@@ -120,7 +157,7 @@ class KafkaCatalogue:
     async def _offsets(
         self, partitions: Sequence[tuple[str, int]], timestamp: int
     ) -> dict[tuple[str, int], int]:
-        metadata = await self._cluster.metadata({topic for topic, _ in partitions})
+        metadata = await self._metadata({topic for topic, _ in partitions})
         by_leader: defaultdict[int, dict[SourcePartition, int]] = defaultdict(dict)
         for topic, number in partitions:
             known = metadata.topics.get(topic)

@@ -1,9 +1,10 @@
 """Connections to the brokers of one cluster, and the questions that both ports ask."""
 
 import asyncio
+import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -14,14 +15,22 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, Kaf
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
-from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.mining.kafka.failures import Attempt, connect_failure
+from cachesvc.errors import ConnectionUnusable, SourceChanged, SourceUnreachable
+from cachesvc.mining.kafka.failures import (
+    Attempt,
+    connect_failure,
+    none_of,
+    request_failure,
+    turned_away,
+)
+from cachesvc.mining.kafka.identity import Identity
 from cachesvc.mining.kafka.leader_epochs import EpochEndsRequest
 from cachesvc.mining.kafka.refusals import Refusals
 from cachesvc.mining.kafka.security import PLAINTEXT, Security, open_broker
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadataRequest, parse_metadata
 from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.addresses import parse_address
+from cachesvc.policy.cluster_identity import ForeignAddress
 
 READ_UNCOMMITTED = 0
 READ_COMMITTED = 1
@@ -70,6 +79,14 @@ class Channel(Enum):
     FETCH = "fetch"
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """An open connection to a broker, and the cluster that the broker says it is of."""
+
+    connection: AIOKafkaConnection
+    cluster_id: str
+
+
 class RequestUnknown(SourceUnreachable):
     """The broker does not speak the request, and does not mind having been asked."""
 
@@ -80,18 +97,77 @@ class Cluster:
     Every method raises ``SourceUnreachable`` within the timeouts of its settings, and closes the
     connection that failed, so that the next call begins with a new one. A broker that refuses this
     client (``ConnectionUnusable``) is not asked again at once.
+
+    Every connection begins with the question which cluster the broker is of, whatever it is for,
+    and nothing that a broker of another one says is used (``SourceChanged``): addresses that it
+    tells do not get among those of the cluster.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
         self._brokers: Mapping[int, tuple[str, int]] = {}
+        self._brokers_of = ""
         self._bootstrap = [parse_address(server) for server in settings.bootstrap_servers]
         self._refusals = Refusals()
         self._proven: set[tuple[str, int]] = set()
-        self._connections: dict[tuple[str, int, Channel], AIOKafkaConnection] = {}
+        self._identity = Identity()
+        self._links: dict[tuple[str, int, Channel], _Link] = {}
         self._connecting: defaultdict[tuple[str, int, Channel], asyncio.Lock] = defaultdict(
             asyncio.Lock
         )
+
+    @property
+    def cluster_id(self) -> str:
+        """The id of the cluster that is meant; empty while any will do."""
+        return self._identity.cluster_id
+
+    @property
+    def foreign(self) -> tuple[ForeignAddress, ...]:
+        """Addresses that led to another cluster when they were last tried."""
+        return self._identity.foreign({*self._bootstrap, *self._brokers.values()})
+
+    def expect(self, cluster_id: str) -> None:
+        """Believes brokers of this cluster alone from now on; of any with an empty id."""
+        self._identity.expect(cluster_id)
+        if self._brokers_of != cluster_id:
+            self._brokers = {}
+
+    def rule_out(self, cluster_id: str) -> None:
+        """Believes brokers of any cluster from now on but of this one."""
+        self._identity.rule_out(cluster_id)
+        self._brokers = {}
+
+    async def try_bootstrap(self) -> None:
+        """Tries every bootstrap address; ``foreign`` has those that lead elsewhere."""
+
+        async def one(host: str, port: int) -> None:
+            with contextlib.suppress(SourceUnreachable):
+                await self._connect(host, port, Channel.CONTROL)
+
+        await asyncio.gather(*(one(host, port) for host, port in self._bootstrap))
+
+    async def clusters(self) -> dict[str, str]:
+        """What the cluster at each bootstrap address calls itself now, whichever is meant.
+
+        Raises:
+            SourceUnreachable: None of them answers; those that do not are left out else.
+        """
+        failures: list[SourceUnreachable] = []
+
+        async def told(host: str, port: int) -> str | None:
+            try:
+                link = await self._open(host, port)
+            except SourceUnreachable as error:
+                failures.append(error)
+                return None
+            await _closed([link])
+            return link.cluster_id
+
+        found = await asyncio.gather(*(told(host, port) for host, port in self._bootstrap))
+        if len(failures) == len(found):
+            raise none_of(failures)
+        named = [Attempt(host, port).address for host, port in self._bootstrap]
+        return {at: each for at, each in zip(named, found, strict=True) if each is not None}
 
     async def metadata(
         self, topics: Collection[str] | None, *, with_rights: bool = False
@@ -108,13 +184,15 @@ class Cluster:
                     Channel.CONTROL,
                     TopicMetadataRequest(topics, with_rights=with_rights),
                 )
+                found = parse_metadata(response)
+                self._check(host, port, found.cluster_id)
             except SourceUnreachable as error:
                 failures.append(error)
                 continue
-            found = parse_metadata(response)
             self._brokers = found.brokers or self._brokers
+            self._brokers_of = found.cluster_id
             return found
-        raise _none_of(failures)
+        raise none_of(failures)
 
     async def send(self, node: int, channel: Channel, request: Request[Any]) -> Any:
         """A broker's answer to one request."""
@@ -172,13 +250,34 @@ class Cluster:
 
     async def close(self) -> None:
         """Closes all connections. Idempotent."""
-        connections, self._connections = self._connections, {}
-        closing = [future for c in connections.values() if (future := c.close()) is not None]
-        if closing:
-            await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
+        links, self._links = self._links, {}
+        await _closed(links.values())
 
     async def _request(self, host: str, port: int, channel: Channel, request: Request[Any]) -> Any:
-        connection = await self._connect(host, port, channel)
+        link = await self._connect(host, port, channel)
+        answer = await self._exchange(host, port, link.connection, request)
+        # Another cluster may be meant by now.
+        self._check(host, port, link.cluster_id)
+        return answer
+
+    def _check(self, host: str, port: int, told: str) -> None:
+        """Hangs up on a broker of another cluster than the one that is meant.
+
+        Raises:
+            SourceChanged: It is.
+        """
+        try:
+            self._identity.check(host, port, told)
+        except SourceChanged:
+            for channel in Channel:
+                link = self._links.pop((host, port, channel), None)
+                if link is not None:
+                    link.connection.close()
+            raise
+
+    async def _exchange(
+        self, host: str, port: int, connection: AIOKafkaConnection, request: Request[Any]
+    ) -> Any:
         try:
             answer = await connection.send(request)
         except (IncompatibleBrokerVersion, NotImplementedError) as error:
@@ -187,66 +286,61 @@ class Cluster:
             connection.close()
             proven = (host, port) in self._proven or self.settings.security.mechanism is not None
             if isinstance(error, KafkaConnectionError) and not proven:
-                raise _turned_away(host, port) from error
-            raise _unreachable(host, port, error) from error
+                raise turned_away(host, port) from error
+            raise request_failure(host, port, error) from error
         self._proven.add((host, port))
         return answer
 
-    async def _connect(self, host: str, port: int, channel: Channel) -> AIOKafkaConnection:
+    async def _connect(self, host: str, port: int, channel: Channel) -> _Link:
+        """A connection to a broker of the cluster that is meant."""
         key = (host, port, channel)
-        settings = self.settings
         async with self._connecting[key]:
-            connection = self._connections.get(key)
-            if connection is not None and connection.connected():
-                return connection
-            self._refusals.check(host, port)
-            try:
-                async with asyncio.timeout(settings.connect_timeout_s):
-                    connection = await open_broker(
-                        host,
-                        port,
-                        settings.security,
-                        client_id=settings.client_id,
-                        request_timeout_s=settings.request_timeout_s,
-                    )
-            except TimeoutError as error:
-                raise connect_failure(Attempt(host, port), error) from error
-            except ConnectionUnusable as error:
-                self._refusals.note(host, port, error)
-                raise
-            self._refusals.forget(host, port)
-            self._connections[key] = connection
-            return connection
+            link = self._links.get(key)
+            if link is None or not link.connection.connected():
+                try:
+                    link = await self._open(host, port)
+                except SourceUnreachable:
+                    self._identity.forget(host, port)
+                    raise
+            self._links[key] = link
+            self._check(host, port, link.cluster_id)
+            return link
+
+    async def _open(self, host: str, port: int) -> _Link:
+        """A new connection, of whichever cluster."""
+        settings = self.settings
+        self._refusals.check(host, port)
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                connection = await open_broker(
+                    host,
+                    port,
+                    settings.security,
+                    client_id=settings.client_id,
+                    request_timeout_s=settings.request_timeout_s,
+                )
+                try:
+                    # An answer about no topic tells of the cluster alone.
+                    answer = await self._exchange(host, port, connection, TopicMetadataRequest(()))
+                except BaseException:
+                    connection.close()
+                    raise
+        except TimeoutError as error:
+            raise connect_failure(Attempt(host, port), error) from error
+        except ConnectionUnusable as error:
+            self._refusals.note(host, port, error)
+            raise
+        self._refusals.forget(host, port)
+        return _Link(connection, parse_metadata(answer).cluster_id)
+
+
+async def _closed(links: Iterable[_Link]) -> None:
+    """Closes connections, and waits until they are: TLS takes its leave."""
+    closing = [future for each in links if (future := each.connection.close()) is not None]
+    if closing:
+        await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
 
 
 def error_name(error_code: int) -> str:
     """What Kafka calls an error."""
     return _ERROR_NAMES.get(error_code) or str(errors.for_code(error_code).__name__)
-
-
-def _none_of(failures: Sequence[SourceUnreachable]) -> SourceUnreachable:
-    """The error of several brokers; what somebody has to mend comes before what passes."""
-    texts = "; ".join(dict.fromkeys(str(failure) for failure in failures))
-    for failure in failures:
-        if isinstance(failure, ConnectionUnusable):
-            text = f"no broker can be used: {texts}"
-            return ConnectionUnusable(text, reason=failure.reason, metadata=failure.metadata)
-    reasons = {failure.reason for failure in failures} - {SourceUnreachable.default_reason}
-    return SourceUnreachable(f"no broker answers: {texts}", reason=min(reasons, default=None))
-
-
-def _turned_away(host: str, port: int) -> SourceUnreachable:
-    """A broker that wants authentication closes the connection at the first real request."""
-    return SourceUnreachable(
-        f"{host}:{port}: the broker closed the connection at the first request; does it ask for "
-        "authentication on this port? If so, add a sasl or kerberos table",
-        reason="AUTHENTICATION_REQUIRED",
-        metadata={"host": host, "port": port},
-    )
-
-
-def _unreachable(host: str, port: int, error: Exception) -> SourceUnreachable:
-    return SourceUnreachable(
-        f"{host}:{port}: {str(error) or type(error).__name__}",
-        metadata={"host": host, "port": port},
-    )

@@ -1,9 +1,9 @@
-"""Why a broker could not be connected to, in words that say what to do."""
+"""Why brokers cannot be used, in words that say what to do."""
 
 import asyncio
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aiokafka.errors import (
@@ -14,7 +14,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from cachesvc.errors import ConnectionUnusable, SourceUnreachable
+from cachesvc.errors import ConnectionUnusable, SourceChanged, SourceUnreachable
 
 # OpenSSL's X509_V_ERR_… numbers.
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -171,3 +171,38 @@ def told(error: SourceUnreachable) -> str:
     """An error as text for people; a reason that says more than the text's own comes first."""
     plain = error.reason == SourceUnreachable.default_reason
     return str(error) if plain else f"{error.reason}: {error}"
+
+
+def none_of(failures: Sequence[SourceUnreachable]) -> SourceUnreachable:
+    """The error of several brokers; what somebody has to mend comes before what passes."""
+    texts = "; ".join(dict.fromkeys(str(failure) for failure in failures))
+    elsewhere = [failure for failure in failures if isinstance(failure, SourceChanged)]
+    for failure in failures:
+        if isinstance(failure, ConnectionUnusable) and failure not in elsewhere:
+            text = f"no broker can be used: {texts}"
+            return ConnectionUnusable(text, reason=failure.reason, metadata=failure.metadata)
+    if elsewhere:
+        # An address that does not answer now may be the right one, and do so soon.
+        kind = SourceChanged if len(elsewhere) == len(failures) else SourceUnreachable
+        text, first = f"no broker can be used: {texts}", elsewhere[0]
+        return kind(text, reason=first.reason, metadata=first.metadata)
+    reasons = {failure.reason for failure in failures} - {SourceUnreachable.default_reason}
+    return SourceUnreachable(f"no broker answers: {texts}", reason=min(reasons, default=None))
+
+
+def turned_away(host: str, port: int) -> SourceUnreachable:
+    """A broker that wants authentication closes the connection at the first real request."""
+    return SourceUnreachable(
+        f"{host}:{port}: the broker closed the connection at the first request; does it ask for "
+        "authentication on this port? If so, add a sasl or kerberos table",
+        reason="AUTHENTICATION_REQUIRED",
+        metadata={"host": host, "port": port},
+    )
+
+
+def request_failure(host: str, port: int, error: Exception) -> SourceUnreachable:
+    """A request that was sent has no answer."""
+    return SourceUnreachable(
+        f"{host}:{port}: {str(error) or type(error).__name__}",
+        metadata={"host": host, "port": port},
+    )

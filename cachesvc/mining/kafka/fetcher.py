@@ -86,6 +86,12 @@ class KafkaSource:
         finally:
             await self._cluster.close()
 
+    def expect(self, cluster_id: str) -> None:
+        """See ``SourceReader``."""
+        if cluster_id != self._cluster.cluster_id:
+            self._cluster.expect(cluster_id)
+            self._survey_wanted.set()
+
     def add(
         self,
         partition: SourcePartition,
@@ -233,7 +239,7 @@ class KafkaSource:
                 await asyncio.sleep(began_s + self._spacing_s - time.monotonic())
         except SourceUnreachable as error:
             for state, *_ in fetch.asked:
-                state.fail(ProblemReason.SOURCE_UNREACHABLE, told(error))
+                state.fail(*_problem_of(error))
             self._survey_wanted.set()
             await asyncio.sleep(backoff.next())
         finally:
@@ -288,3 +294,9 @@ class KafkaSource:
             # Brokers before 2.x cut off a record batch that does not fit.
             state.bytes_max = min(2 * state.bytes_max, _ONE_BATCH_BYTES_MAX)
         return False
+
+
+def _problem_of(error: SourceUnreachable) -> tuple[ProblemReason, str]:
+    if error.reason == ProblemReason.SOURCE_CHANGED.value:
+        return ProblemReason.SOURCE_CHANGED, str(error)
+    return ProblemReason.SOURCE_UNREACHABLE, told(error)

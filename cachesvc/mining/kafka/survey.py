@@ -71,7 +71,7 @@ class Survey:
         if state.partition not in self.leaders:
             state.fail(ProblemReason.SOURCE_ERROR, "it has no leader at the moment")
             state.suspect = True
-        elif state.problem and state.problem.reason is not ProblemReason.SOURCE_UNREACHABLE:
+        elif state.problem and not state.problem.reason.away:
             # That its leader can be reached is for a fetch to show.
             state.works()
 

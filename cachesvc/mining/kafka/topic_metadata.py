@@ -208,10 +208,12 @@ class Metadata:
     Attributes:
         brokers: Host and port per node.
         topics: By name.
+        cluster_id: What the cluster calls itself; empty if it tells no id.
     """
 
     brokers: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
+    cluster_id: str = ""
 
 
 def parse_metadata(response: Any) -> Metadata:
@@ -233,4 +235,4 @@ def parse_metadata(response: Any) -> Metadata:
             more[0] if with_ids and more[0] != _RIGHTS_NOT_TOLD else None,
             {number: epoch for number, epoch in epochs.items() if epoch != UNKNOWN_EPOCH},
         )
-    return Metadata(brokers, topics)
+    return Metadata(brokers, topics, response.cluster_id or "")

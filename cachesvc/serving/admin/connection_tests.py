@@ -32,11 +32,18 @@ class ConnectionTestAdmin:
         find: The connection of a name, or the only one for an empty name. Raises NotFound,
             InvalidRequest.
         examine: Makes the checks.
+        cluster_of: The id of the cluster that the logs of a connection of that name are of.
     """
 
-    def __init__(self, find: Callable[[str], ConnectionConfig], examine: ConnectionTester) -> None:
+    def __init__(
+        self,
+        find: Callable[[str], ConnectionConfig],
+        examine: ConnectionTester,
+        cluster_of: Callable[[str], str],
+    ) -> None:
         self._find = find
         self._examine = examine
+        self._cluster_of = cluster_of
 
     async def TestConnection(
         self, request: pb.TestConnectionRequest, context: Context
@@ -48,7 +55,8 @@ class ConnectionTestAdmin:
                     f"timeout_s: {limit_s:g} is not above 0 and at most {_TIMEOUT_MAX_S:g}"
                 )
             connection = self._meant(request)
-            async with aclosing(self._examine(connection, limit_s)) as results:
+            cluster_id = self._cluster_of(connection.name)
+            async with aclosing(self._examine(connection, limit_s, cluster_id)) as results:
                 async for result in results:
                     yield pb.TestConnectionResponse(check=check_message(result))
 

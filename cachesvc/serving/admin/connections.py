@@ -56,6 +56,13 @@ class ConnectionAdmin:
             await self._connections.delete(request.name)
             return pb.DeleteConnectionResponse()
 
+    async def AcceptCluster(
+        self, request: pb.AcceptClusterRequest, context: Context
+    ) -> pb.AcceptClusterResponse:
+        async with errors_as_status(context):
+            changed, before = await self._connections.accept(request.name, request.cluster_id)
+            return pb.AcceptClusterResponse(connection=_view(changed), previous_cluster_id=before)
+
 
 def _view(state: ConnectionState) -> pb.Connection:
     source = state.source
@@ -67,4 +74,9 @@ def _view(state: ConnectionState) -> pb.Connection:
         in_file=state.in_file,
         created_ms=state.created_ms,
         updated_ms=state.updated_ms,
+        cluster_id=source.lookup.cluster_id,
+        foreign_addresses=[
+            pb.ForeignAddress(address=each.address, cluster_id=each.cluster_id)
+            for each in source.foreign
+        ],
     )

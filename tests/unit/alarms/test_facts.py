@@ -9,7 +9,8 @@ from cachesvc.log.retention import Retention
 from cachesvc.log.sources import Sources
 from cachesvc.log.subscriptions import Subscriptions
 from cachesvc.model import MiningState, Mode
-from cachesvc.policy.alarms import Facts, MiningFacts, TaskFacts, UnreadFacts
+from cachesvc.policy.alarms import Facts, ForeignFacts, MiningFacts, TaskFacts, UnreadFacts
+from cachesvc.policy.cluster_identity import ForeignAddress
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
@@ -65,6 +66,8 @@ def test_what_is_the_case(tmp_path: Path) -> None:
             found = observed.facts(now_ms)
             assert (found.unreachable, found.mining) == ({"main": "no route"}, [mined])
             assert found.unread == unread
+            here.foreign = (ForeignAddress("k:1", "theirs"),)
+            assert observed.facts(now_ms).foreign == {"main": ForeignFacts(here.foreign, "")}
             log.source.state = MiningState.IDLE
             log.advance_start(20)
             (lost,) = observed.facts(now_ms).unread

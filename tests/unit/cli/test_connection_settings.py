@@ -25,7 +25,14 @@ CONFIG = parse_connection(
     },
     "test",
 )
-MESSAGE = message_of(CONFIG, reachable=True, created_ms=TIME_MS, updated_ms=TIME_MS)
+MESSAGE = message_of(
+    CONFIG,
+    reachable=True,
+    created_ms=TIME_MS,
+    updated_ms=TIME_MS,
+    cluster_id="ours",
+    foreign_addresses=[pb.ForeignAddress(address="[::1]:9092", cluster_id="theirs")],
+)
 
 
 @pytest.fixture
@@ -57,6 +64,8 @@ def test_show(run: Run, answering: FakeService) -> None:
         "sasl.password_env": "PASSWORD",
         "sasl.insecure": "no",
         "reachable": "yes",
+        "cluster": "ours",
+        "set aside": "[::1]:9092 leads to theirs",
         "in the file": "no",
         "created": TIME,
         "updated": TIME,
@@ -131,6 +140,31 @@ def test_update_changes_what_it_names(run: Run, answering: FakeService) -> None:
     assert (sent.sasl.username, sent.sasl.password_file) == ("u", "/p")
     assert sent.sasl.password_env == ""
     assert not sent.HasField("created_ms"), "state is the service's"
+
+
+def test_accept(run: Run, service: FakeService) -> None:
+    accepted = pb.AcceptClusterResponse(connection=MESSAGE, previous_cluster_id="former")
+    service.answer("AcceptCluster", accepted)
+    assert run("connection", "accept", "orders").stdout == (
+        "accepted: orders leads to cluster ours from now on; before: former\n"
+    )
+    result = run("connection", "accept", "orders", "--cluster", "ours", "--json")
+    assert json.loads(result.stdout)["previous_cluster_id"] == "former"
+    assert service.requests == [
+        pb.AcceptClusterRequest(name="orders"),
+        pb.AcceptClusterRequest(name="orders", cluster_id="ours"),
+    ]
+    same = pb.AcceptClusterResponse(connection=MESSAGE, previous_cluster_id="ours")
+    service.answer("AcceptCluster", same)
+    assert run("connection", "accept", "orders").stdout == (
+        "nothing to accept: orders leads to cluster ours, as before\n"
+    )
+    reason = "CLUSTER_AMBIGUOUS"
+    refused = grpc.StatusCode.FAILED_PRECONDITION
+    service.refuse("AcceptCluster", refused, "the addresses lead to several clusters", reason)
+    result = run("connection", "accept", "orders")
+    assert result.exit_code == 5
+    assert "the addresses lead to several clusters" in result.stderr
 
 
 def test_delete(run: Run, service: FakeService) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 
 from cachesvc.v1 import connection_test_pb2 as pb
+from cachesvc.v1 import connections_pb2 as connections
 from tests.support.ports import free_ports
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_service import FakeService
@@ -37,6 +38,26 @@ def test_a_line_per_check_and_its_hint(run: Run, service: FakeService) -> None:
         "– write nothing is written to a pure source",
     ]
     assert service.requests == [pb.TestConnectionRequest(name="orders", timeout_s=3)]
+
+
+def test_other_addresses_are_tried_before_they_are_saved(run: Run, service: FakeService) -> None:
+    stored = connections.Connection(name="orders", bootstrap_servers=["a:1"], topic_expression="o")
+    service.answer("GetConnection", connections.GetConnectionResponse(connection=stored))
+    service.answer("ListConnections", connections.ListConnectionsResponse(connections=[stored]))
+    service.answer("TestConnection", *GOOD)
+    for name in (["orders"], []):
+        service.requests.clear()
+        result = run("connection", "test", *name, "--kafka", "b:1,c:1")
+        assert result.exit_code == 0, result.output
+        request = service.requests[-1]
+        assert isinstance(request, pb.TestConnectionRequest)
+        meant = request.settings
+        assert list(meant.bootstrap_servers) == ["b:1", "c:1"]
+        assert (meant.name, meant.topic_expression) == ("orders", "o")
+    service.answer("ListConnections", connections.ListConnectionsResponse())
+    result = run("connection", "test", "--kafka", "b:1")
+    assert result.exit_code == 4
+    assert "the service has: none" in result.stderr
 
 
 def test_a_failed_check_is_exit_code_1(run: Run, service: FakeService) -> None:

@@ -22,6 +22,7 @@ from tests.unit.cli.fake_service import FakeService
         (grpc.StatusCode.ABORTED, "SUBSCRIPTION_TAKEN_OVER", 5),
         (grpc.StatusCode.INTERNAL, "INTERNAL", 1),
         (grpc.StatusCode.UNAVAILABLE, "SOURCE_UNREACHABLE", 1),
+        (grpc.StatusCode.UNAVAILABLE, "SOURCE_CHANGED", 1),
         (grpc.StatusCode.DATA_LOSS, "DAMAGED_FILE", 1),
     ],
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cachesvc.errors import SourceUnreachable
-from cachesvc.log.sources import Source, SourceTopic
+from cachesvc.errors import SourceChanged, SourceUnreachable
+from cachesvc.log.lookup import SourceTopic
+from cachesvc.log.sources import Source
 from cachesvc.model import NonJsonPolicy
+from cachesvc.policy.cluster_identity import ForeignAddress, is_foreign
 
 Partition = tuple[str, int]
 
@@ -21,6 +23,7 @@ class FakeLookup:
         ends: Of each partition; 0 for those not named.
         reachable: Whether it answers.
         calls: The names of the questions, in their order.
+        cluster: What the cluster at each address calls itself.
     """
 
     def __init__(self, **topics: int) -> None:
@@ -31,11 +34,41 @@ class FakeLookup:
         self.times: dict[Partition, int] = {}
         self.reachable = True
         self.calls: list[str] = []
+        self.cluster: dict[str, str] = {"broker:9092": ""}
+        self.cluster_id = ""
+        self.foreign: tuple[ForeignAddress, ...] = ()
+        self._ruled_out: set[str] = set()
+
+    def expect(self, cluster_id: str) -> None:
+        if cluster_id != self.cluster_id:
+            self.cluster_id = cluster_id
+            self._ruled_out.clear()
+
+    def rule_out(self, cluster_id: str) -> None:
+        self.cluster_id = ""
+        self._ruled_out.add(cluster_id)
+
+    async def try_addresses(self) -> None:
+        told = [ForeignAddress(*each) for each in sorted(self.cluster.items())]
+        self.foreign = tuple(each for each in told if self._refuses(each.cluster_id))
+
+    async def clusters(self) -> Mapping[str, str]:
+        self._ask("clusters")
+        return dict(self.cluster)
+
+    def _refuses(self, told: str) -> bool:
+        return told in self._ruled_out or is_foreign(self.cluster_id, told)
 
     def _ask(self, question: str) -> None:
         self.calls.append(question)
         if not self.reachable:
             raise SourceUnreachable("the broker does not answer")
+        if question == "clusters":
+            return
+        believed = [told for told in self.cluster.values() if not self._refuses(told)]
+        if not believed:
+            raise SourceChanged("no broker can be used")
+        self.cluster_id = self.cluster_id or believed[0]
 
     async def list_topics(self) -> Mapping[str, SourceTopic]:
         self._ask("list_topics")

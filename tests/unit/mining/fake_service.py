@@ -75,6 +75,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         self.backfills: defaultdict[tuple[str, int], FakeLog] = defaultdict(FakeLog)
         self.topics: dict[str, tuple[int, Sequence[int]]] = {}
         self.spacing_ms = 0
+        self.cluster_id = ""
         self.answering = asyncio.Event()
         self.answering.set()
         self.refuse: Callable[[pb.AppendRequest], str] = lambda append: ""
@@ -111,7 +112,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         return None if report is None else MiningState(report.state)
 
     def _assignment(self) -> pb.JoinResponse:
-        response = pb.JoinResponse(fetch_spacing_ms=self.spacing_ms)
+        response = pb.JoinResponse(fetch_spacing_ms=self.spacing_ms, cluster_id=self.cluster_id)
         for name, (epoch, numbers) in self.topics.items():
             topic = response.topics.add(topic=name, incarnation=1, epoch=epoch)
             for number in numbers:

@@ -90,6 +90,8 @@ class FakeSource:
         self.problems: dict[SourcePartition, Problem] = {}
         self.polls = 0
         self.spacing_s = 0.0
+        self.cluster_id = ""
+        self.expected_at_add: list[str] = []
         self.running = False
         self._records: defaultdict[SourcePartition, list[FakeRecord]] = defaultdict(list)
         self._ends: defaultdict[SourcePartition, int] = defaultdict(int)
@@ -133,6 +135,9 @@ class FakeSource:
 
     # SourceReader
 
+    def expect(self, cluster_id: str) -> None:
+        self.cluster_id = cluster_id
+
     async def run(self) -> None:
         self.running = True
         try:
@@ -149,6 +154,7 @@ class FakeSource:
     ) -> None:
         self.added.append((partition, offset))
         self.epochs_added.append(leader_epoch)
+        self.expected_at_add.append(self.cluster_id)
         self.paused.discard(partition)
         self._positions[partition] = self._begins[partition] if offset == EARLIEST else offset
         self._changed.set()

@@ -11,7 +11,13 @@ import msgspec
 import pytest
 
 from cachesvc.connection_config import ConnectionConfig, parse_connection
-from cachesvc.errors import CacheError, NotFound, PreconditionFailed, ShuttingDown
+from cachesvc.errors import (
+    CacheError,
+    NotFound,
+    PreconditionFailed,
+    ShuttingDown,
+    SourceChanged,
+)
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.sources import Source, Sources
 from cachesvc.mining.connection_work import ConnectionWork
@@ -190,6 +196,50 @@ def test_readers_start_when_something_is_to_be_mined_and_are_kept() -> None:
     assert stage.running == []
     stage.connections.start_readers("main")
     assert stage.running == []
+
+
+def test_another_cluster_is_accepted_of_a_connection_of_the_file_too() -> None:
+    stage = Stage(MAIN)
+
+    async def scenario(connections: Connections) -> None:
+        lookup = stage.works[0].source.lookup
+        assert isinstance(lookup, FakeLookup)
+        lookup.cluster = {"b:1": "ours"}
+        await stage.sources.look(stage.works[0].source)
+        lookup.cluster = {"b:1": "theirs"}
+        with pytest.raises(SourceChanged):
+            await stage.sources.look(stage.works[0].source)
+        known, before = await connections.accept("main", "")
+        assert (before, known.source.lookup.cluster_id) == ("ours", "theirs")
+        assert known.source.error == ""
+        await refused(connections.accept("other", ""), NotFound)
+        assert (await refused(connections.accept("main", "x"), PreconditionFailed)).reason == (
+            "CLUSTER_NOT_FOUND"
+        )
+
+    play(stage, scenario)
+
+
+def test_addresses_may_lead_to_another_cluster_while_nothing_is_cached() -> None:
+    stage = Stage()
+
+    async def scenario(connections: Connections) -> None:
+        async def moved(name: str) -> str:
+            """What the connection means after its addresses were changed."""
+            known = await connections.create(connection(name))
+            lookup = known.source.lookup
+            assert isinstance(lookup, FakeLookup)
+            lookup.cluster = {"b:1": "ours"}
+            await stage.sources.look(known.source)
+            await connections.update(connection(name, topic_expression="i.*"))
+            assert connections.get(name).source.lookup.cluster_id == "ours"
+            changed = await connections.update(connection(name, bootstrap_servers=["c:1"]))
+            return changed.source.lookup.cluster_id
+
+        assert await moved("fresh") == ""
+        assert await moved("spare") == "ours", "something of it is cached"
+
+    play(stage, scenario)
 
 
 def test_one_that_is_made_runs_and_survives() -> None:

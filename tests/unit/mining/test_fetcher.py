@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cachesvc.errors import SourceUnreachable
+from cachesvc.errors import SourceChanged, SourceUnreachable
 from cachesvc.mining.kafka import fetcher
 from cachesvc.mining.kafka.cluster import Channel, KafkaSettings, RequestUnknown
 from cachesvc.mining.kafka.fetcher import KafkaSource
@@ -40,6 +40,10 @@ class FakeCluster:
         self.compared: list[tuple[int, dict[SourcePartition, tuple[int, int]]]] = []
         self.fetches: asyncio.Queue[tuple[int, Any, asyncio.Future[Any]]] = asyncio.Queue()
         self.closed = False
+        self.cluster_id = ""
+
+    def expect(self, cluster_id: str) -> None:
+        self.cluster_id = cluster_id
 
     async def metadata(self, topics: Any) -> Metadata:
         if self.error is not None:
@@ -326,6 +330,32 @@ def test_a_broker_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
         assert again.asked == [("a", 0, 5)]
         again.answer({})
         await until(lambda: source.status(A0).problem is None)
+
+    play(monkeypatch, scenario)
+
+
+def test_a_broker_of_another_cluster_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(source: KafkaSource, cluster: FakeCluster) -> None:
+        source.expect("ours")
+        assert cluster.cluster_id == "ours"
+        source.add(A0, 5)
+        node, _, answered = await cluster.fetches.get()
+        assert node == 1
+        answered.set_exception(SourceChanged("h:1: cluster theirs answers there"))
+        await until(lambda: source.status(A0).problem is not None)
+        problem = source.status(A0).problem
+        assert str(problem) == "SOURCE_CHANGED: a/0: h:1: cluster theirs answers there"
+        assert problem is not None
+        assert problem.reason.away
+        assert not problem.reason.final
+        again = await cluster.fetch(1)
+        assert again.asked == [("a", 0, 5)]
+        assert source.status(A0).problem == problem
+        again.answer({})
+        await until(lambda: source.status(A0).problem is None)
+
+        cluster.error = SourceChanged("no broker can be used")
+        await until(lambda: source.error == "SOURCE_CHANGED: no broker can be used")
 
     play(monkeypatch, scenario)
 

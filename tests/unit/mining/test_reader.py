@@ -308,6 +308,19 @@ def test_fetches_are_spaced_as_the_service_says(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_the_cluster_to_mine_from_is_told_before_what_to_mine(tmp_path: Path) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        service.cluster_id = "first"
+        service.assign({"a": (1, [0])})
+        await until(lambda: len(source.added) == 1)
+        service.cluster_id = "second"
+        service.assign({"a": (1, [0]), "b": (1, [0])})
+        await until(lambda: len(source.added) == 2)
+        assert source.expected_at_add == ["first", "second"]
+
+    play(tmp_path, scenario)
+
+
 def test_leader_epochs_come_with_assignments_and_go_with_appends(tmp_path: Path) -> None:
     async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
         log = service.logs["a", 0]

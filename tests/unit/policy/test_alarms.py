@@ -9,6 +9,7 @@ from cachesvc.policy.alarms import (
     Condition,
     DescriptorFacts,
     Facts,
+    ForeignFacts,
     MiningFacts,
     Standing,
     TaskFacts,
@@ -17,6 +18,7 @@ from cachesvc.policy.alarms import (
     conditions,
     judge,
 )
+from cachesvc.policy.cluster_identity import ForeignAddress
 
 ORDERS = PartitionId("main", "orders", 1, 0)
 SECOND = ORDERS.topic_id.partition(1)
@@ -44,6 +46,14 @@ def mined(state: MiningState, partition: PartitionId = ORDERS, **facts: object) 
             [AlarmKey(AlarmKind.SOURCE_UNREACHABLE, "main")],
         ),
         (
+            Facts(foreign={"main": ForeignFacts((ForeignAddress("k:1", "theirs"),), "ours")}),
+            [AlarmKey(AlarmKind.SOURCE_CHANGED, "main")],
+        ),
+        (
+            Facts(mining=[mined(MiningState.SOURCE_UNREACHABLE, error="SOURCE_CHANGED: k:1")]),
+            [AlarmKey(AlarmKind.SOURCE_CHANGED, "main")],
+        ),
+        (
             Facts(mining=[mined(MiningState.BLOCKED), mined(MiningState.BLOCKED, SECOND)]),
             [
                 AlarmKey(AlarmKind.PARTITION_BLOCKED, "main", "orders", 0),
@@ -60,6 +70,17 @@ def test_what_is_wrong(facts: Facts, expected: list[AlarmKey]) -> None:
     found = conditions(facts, LIMITS)
     assert list(found) == expected
     assert all(condition.raises for condition in found.values())
+
+
+def test_an_alarm_says_which_address_leads_where() -> None:
+    foreign = (ForeignAddress("k:1", "theirs"), ForeignAddress("l:1", ""))
+    found = conditions(Facts(foreign={"main": ForeignFacts(foreign, "ours")}), LIMITS)
+    (condition,) = found.values()
+    assert condition.message == (
+        "k:1 leads to cluster theirs, l:1 leads to a cluster that tells no id; what was mined is "
+        "of cluster ours, and nothing is taken from there; correct bootstrap_servers, or accept "
+        "the other cluster"
+    )
 
 
 @pytest.mark.parametrize(

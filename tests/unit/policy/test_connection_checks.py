@@ -12,6 +12,7 @@ from cachesvc.policy.connection_checks import (
     join_addresses,
     judge_certificate,
     judge_clock,
+    judge_clusters,
     judge_versions,
     obstacle,
     passed,
@@ -149,3 +150,40 @@ def test_versions_before_2_3_warn_and_those_without_what_is_needed_fail(
     found = judge_versions(versions)
     assert (found.status, found.reason) == (status, reason)
     assert ("or newer" in found.detail) == (versions.get(1) == (4, 18))
+
+
+@pytest.mark.parametrize(
+    ("found", "meant", "status", "reason", "detail"),
+    [
+        ({"a:1": "x", "b:1": "x"}, "", CheckStatus.PASSED, "", "cluster x"),
+        ({"a:1": "x"}, "x", CheckStatus.PASSED, "", "cluster x"),
+        ({"a:1": ""}, "", CheckStatus.PASSED, "", "a cluster that tells no id"),
+        (
+            {"a:1": "x", "b:1": "y"},
+            "",
+            CheckStatus.WARNING,
+            "CLUSTERS_DIFFER",
+            "a:1 leads to cluster x, b:1 leads to cluster y",
+        ),
+        (
+            {"a:1": "y", "b:1": "x"},
+            "x",
+            CheckStatus.WARNING,
+            "SOURCE_CHANGED",
+            "a:1 leads to cluster y; what was mined is of cluster x, as are the others",
+        ),
+        (
+            {"a:1": "y"},
+            "z",
+            CheckStatus.FAILED,
+            "SOURCE_CHANGED",
+            "a:1 leads to cluster y; what was mined is of cluster z",
+        ),
+    ],
+)
+def test_all_addresses_have_to_lead_to_the_cluster_that_was_mined(
+    found: dict[str, str], meant: str, status: CheckStatus, reason: str, detail: str
+) -> None:
+    finding = judge_clusters(found, meant)
+    assert (finding.status, finding.reason, finding.detail) == (status, reason, detail)
+    assert bool(finding.hint) == bool(reason)

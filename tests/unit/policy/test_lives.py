@@ -13,6 +13,7 @@ from cachesvc.policy.lives import first_offset, life_now
 FIRST = TopicLife(TopicId("main", "orders"), "id-1")
 UNNAMED = replace(FIRST, source_id="")
 ids = st.sampled_from(["", "id-1", "id-2"])
+clusters = st.sampled_from(["", "ours", "theirs"])
 offsets = st.integers(0, 50)
 
 
@@ -38,15 +39,30 @@ def test_without_ids_a_truncated_topic_may_have_been_created_again() -> None:
     assert found == TopicLife(TopicId("main", "orders", 2), "", GapCause.TOPIC_RECREATED)
 
 
-@given(ids, ids, st.booleans())
+def test_another_cluster_is_another_life_whatever_else_is_the_same() -> None:
+    ours = replace(FIRST, cluster_id="ours")
+    topic = TopicId("main", "orders", 2)
+    for found_id, truncated in (("id-1", False), ("id-2", True), ("", False)):
+        found = life_now(ours, found_id, truncated=truncated, cluster_id="theirs")
+        assert found == TopicLife(topic, found_id, GapCause.SOURCE_CHANGED, "theirs")
+    assert life_now(ours, "id-1", truncated=False, cluster_id="ours") == ours
+    assert life_now(ours, "id-1", truncated=False) == ours
+    assert life_now(FIRST, "id-1", truncated=False, cluster_id="ours") == ours
+    created_again = life_now(ours, "id-2", truncated=False, cluster_id="ours")
+    assert created_again == TopicLife(topic, "id-2", GapCause.TOPIC_RECREATED, "ours")
+
+
+@given(ids, ids, st.booleans(), clusters, clusters)
 def test_incarnations_never_go_back_and_nothing_begins_without_a_cause(
-    known: str, found: str, truncated: bool
+    known: str, found: str, truncated: bool, mined: str, cluster: str
 ) -> None:
-    life = life_now(replace(FIRST, source_id=known), found, truncated=truncated)
+    before = replace(FIRST, source_id=known, cluster_id=mined)
+    life = life_now(before, found, truncated=truncated, cluster_id=cluster)
+    assert life.cluster_id == (cluster or mined)
     grown = life.topic.incarnation - FIRST.topic.incarnation
     assert grown in (0, 1)
     assert (life.cause is not None) == bool(grown)
-    again = life_now(life, found, truncated=False)
+    again = life_now(life, found, truncated=False, cluster_id=cluster)
     assert again == life
 
 

@@ -26,6 +26,7 @@ CODES: dict[type[errors.CacheError], int] = {
     errors.DamagedFile: code_pb2.DATA_LOSS,
     errors.SourceUnreachable: code_pb2.UNAVAILABLE,
     errors.ConnectionUnusable: code_pb2.FAILED_PRECONDITION,
+    errors.SourceChanged: code_pb2.FAILED_PRECONDITION,
     errors.ShuttingDown: code_pb2.UNAVAILABLE,
 }
 

@@ -29,6 +29,7 @@ from cachesvc.policy.connection_checks import (
     Finding,
     failed,
     join_addresses,
+    judge_clusters,
     judge_versions,
     obstacle,
     passed,
@@ -52,7 +53,7 @@ class _Address:
 
 
 async def examine(
-    connection: ConnectionConfig, limit_s: float
+    connection: ConnectionConfig, limit_s: float, cluster_id: str = ""
 ) -> AsyncGenerator[CheckResult, None]:
     """Makes every check of a connection and gives each result as it is known.
 
@@ -62,8 +63,10 @@ async def examine(
     Args:
         connection: What to test; need not be stored anywhere.
         limit_s: Seconds after which what is left counts as failed or skipped.
+        cluster_id: Of the cluster that the connection's logs are of; empty without any. Where no
+            address leads there, all other checks are made with the cluster that is there instead.
     """
-    examination = _Examination(connection, limit_s)
+    examination = _Examination(connection, limit_s, cluster_id)
     try:
         async for result in examination.results():
             yield result
@@ -74,8 +77,9 @@ async def examine(
 class _Examination:
     """One test of one connection; what earlier checks learn is there for later ones."""
 
-    def __init__(self, connection: ConnectionConfig, limit_s: float) -> None:
+    def __init__(self, connection: ConnectionConfig, limit_s: float, cluster_id: str) -> None:
         self._connection = connection
+        self._cluster_id = cluster_id
         self._security = security_of(connection)
         self._limit_s = limit_s
         self._end_s = time.monotonic() + limit_s
@@ -97,6 +101,7 @@ class _Examination:
             Check.TLS: self._tls,
             Check.AUTHENTICATION: lambda: self._each(self._sign_in),
             Check.VERSION: self._version,
+            Check.CLUSTER: self._clusters,
             Check.BROKERS: self._brokers,
             Check.TOPICS: self._find_topics,
             Check.READ: self._read,
@@ -177,6 +182,12 @@ class _Examination:
 
     async def _known(self) -> Cluster:
         """The cluster behind the addresses that work, with its brokers and topics known."""
+        cluster = self._reached()
+        if not self._metadata.brokers:
+            self._metadata = await cluster.metadata(None, with_rights=True)
+        return cluster
+
+    def _reached(self) -> Cluster:
         if self._cluster is None:
             self._cluster = Cluster(
                 KafkaSettings(
@@ -186,9 +197,14 @@ class _Examination:
                     request_timeout_s=self._limit_s,
                 )
             )
-        if not self._metadata.brokers:
-            self._metadata = await self._cluster.metadata(None, with_rights=True)
         return self._cluster
+
+    async def _clusters(self) -> Finding:
+        cluster = self._reached()
+        found = await cluster.clusters()
+        told = list(found.values())
+        cluster.expect(self._cluster_id if self._cluster_id in told else told[0])
+        return judge_clusters(found, self._cluster_id)
 
     async def _brokers(self) -> Finding:
         await self._known()

@@ -48,6 +48,8 @@ class GapCause(IntEnum):
     """The source lost records that were mined already, and has others at their offsets."""
     STORE_DAMAGED = 5
     """The cache had the range in a file that was damaged, and the source has it no more."""
+    SOURCE_CHANGED = 6
+    """An operator accepted that the connection leads to another cluster."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self:

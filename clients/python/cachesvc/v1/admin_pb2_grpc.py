@@ -65,6 +65,11 @@ class AdminStub(object):
                 request_serializer=cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionResponse.FromString,
                 _registered_method=True)
+        self.AcceptCluster = channel.unary_unary(
+                '/cachesvc.v1.Admin/AcceptCluster',
+                request_serializer=cachesvc_dot_v1_dot_connections__pb2.AcceptClusterRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_connections__pb2.AcceptClusterResponse.FromString,
+                _registered_method=True)
         self.DeleteConnection = channel.unary_unary(
                 '/cachesvc.v1.Admin/DeleteConnection',
                 request_serializer=cachesvc_dot_v1_dot_connections__pb2.DeleteConnectionRequest.SerializeToString,
@@ -228,6 +233,19 @@ class AdminServicer(object):
         """Replaces all settings of a connection and restarts its readers; others flow on undisturbed, and
         so do subscriptions. Answers once the readers with the old settings have ended, which takes up
         to 6 seconds. FAILED_PRECONDITION and CONNECTION_IN_FILE where the file has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptCluster(self, request, context):
+        """Has a connection go on with the cluster that its addresses lead to now, instead of the one that
+        its logs are of: each topic that is there begins its next incarnation with the cause
+        SOURCE_CHANGED, and what is cached of the one before can be read as before. Idempotent; works for
+        connections of the file too. FAILED_PRECONDITION: CLUSTER_AMBIGUOUS where the addresses lead to
+        several and none is named, CLUSTER_NOT_FOUND where none leads to the named one,
+        CLUSTER_WITHOUT_ID where the cluster cannot be told from others; SOURCE_UNREACHABLE where no
+        address answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -438,6 +456,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.UpdateConnection,
                     request_deserializer=cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionResponse.SerializeToString,
+            ),
+            'AcceptCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptCluster,
+                    request_deserializer=cachesvc_dot_v1_dot_connections__pb2.AcceptClusterRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_connections__pb2.AcceptClusterResponse.SerializeToString,
             ),
             'DeleteConnection': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteConnection,
@@ -700,6 +723,33 @@ class Admin(object):
             '/cachesvc.v1.Admin/UpdateConnection',
             cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionRequest.SerializeToString,
             cachesvc_dot_v1_dot_connections__pb2.UpdateConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/AcceptCluster',
+            cachesvc_dot_v1_dot_connections__pb2.AcceptClusterRequest.SerializeToString,
+            cachesvc_dot_v1_dot_connections__pb2.AcceptClusterResponse.FromString,
             options,
             channel_credentials,
             insecure,

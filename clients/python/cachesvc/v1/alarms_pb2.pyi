@@ -16,6 +16,7 @@ class AlarmKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALARM_SOURCE_UNREACHABLE: _ClassVar[AlarmKind]
     ALARM_MINING_LAG: _ClassVar[AlarmKind]
     ALARM_RETENTION_NEAR: _ClassVar[AlarmKind]
+    ALARM_SOURCE_CHANGED: _ClassVar[AlarmKind]
     ALARM_OUT_OF_DESCRIPTORS: _ClassVar[AlarmKind]
 ALARM_KIND_UNSPECIFIED: AlarmKind
 ALARM_TASK_STOPPED: AlarmKind
@@ -25,6 +26,7 @@ ALARM_PARTITION_BLOCKED: AlarmKind
 ALARM_SOURCE_UNREACHABLE: AlarmKind
 ALARM_MINING_LAG: AlarmKind
 ALARM_RETENTION_NEAR: AlarmKind
+ALARM_SOURCE_CHANGED: AlarmKind
 ALARM_OUT_OF_DESCRIPTORS: AlarmKind
 
 class ListAlarmsRequest(_message.Message):

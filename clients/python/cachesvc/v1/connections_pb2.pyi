@@ -16,7 +16,7 @@ REJECT: NonJsonPolicy
 STOP: NonJsonPolicy
 
 class Connection(_message.Message):
-    __slots__ = ("name", "bootstrap_servers", "topic_expression", "non_json_policy", "reachable", "error", "type", "log_caching", "store", "agent", "model_load_time", "tls", "sasl", "kerberos", "target", "error_reason", "in_file", "created_ms", "updated_ms")
+    __slots__ = ("name", "bootstrap_servers", "topic_expression", "non_json_policy", "reachable", "error", "type", "log_caching", "store", "agent", "model_load_time", "tls", "sasl", "kerberos", "target", "error_reason", "in_file", "created_ms", "updated_ms", "cluster_id", "foreign_addresses")
     NAME_FIELD_NUMBER: _ClassVar[int]
     BOOTSTRAP_SERVERS_FIELD_NUMBER: _ClassVar[int]
     TOPIC_EXPRESSION_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,8 @@ class Connection(_message.Message):
     IN_FILE_FIELD_NUMBER: _ClassVar[int]
     CREATED_MS_FIELD_NUMBER: _ClassVar[int]
     UPDATED_MS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    FOREIGN_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     name: str
     bootstrap_servers: _containers.RepeatedScalarFieldContainer[str]
     topic_expression: str
@@ -55,7 +57,17 @@ class Connection(_message.Message):
     in_file: bool
     created_ms: int
     updated_ms: int
-    def __init__(self, name: _Optional[str] = ..., bootstrap_servers: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., non_json_policy: _Optional[_Union[NonJsonPolicy, str]] = ..., reachable: bool = ..., error: _Optional[str] = ..., type: _Optional[str] = ..., log_caching: bool = ..., store: _Optional[str] = ..., agent: _Optional[str] = ..., model_load_time: _Optional[str] = ..., tls: _Optional[_Union[ConnectionTls, _Mapping]] = ..., sasl: _Optional[_Union[ConnectionSasl, _Mapping]] = ..., kerberos: _Optional[_Union[ConnectionKerberos, _Mapping]] = ..., target: _Optional[_Union[ConnectionTarget, _Mapping]] = ..., error_reason: _Optional[str] = ..., in_file: bool = ..., created_ms: _Optional[int] = ..., updated_ms: _Optional[int] = ...) -> None: ...
+    cluster_id: str
+    foreign_addresses: _containers.RepeatedCompositeFieldContainer[ForeignAddress]
+    def __init__(self, name: _Optional[str] = ..., bootstrap_servers: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., non_json_policy: _Optional[_Union[NonJsonPolicy, str]] = ..., reachable: bool = ..., error: _Optional[str] = ..., type: _Optional[str] = ..., log_caching: bool = ..., store: _Optional[str] = ..., agent: _Optional[str] = ..., model_load_time: _Optional[str] = ..., tls: _Optional[_Union[ConnectionTls, _Mapping]] = ..., sasl: _Optional[_Union[ConnectionSasl, _Mapping]] = ..., kerberos: _Optional[_Union[ConnectionKerberos, _Mapping]] = ..., target: _Optional[_Union[ConnectionTarget, _Mapping]] = ..., error_reason: _Optional[str] = ..., in_file: bool = ..., created_ms: _Optional[int] = ..., updated_ms: _Optional[int] = ..., cluster_id: _Optional[str] = ..., foreign_addresses: _Optional[_Iterable[_Union[ForeignAddress, _Mapping]]] = ...) -> None: ...
+
+class ForeignAddress(_message.Message):
+    __slots__ = ("address", "cluster_id")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    cluster_id: str
+    def __init__(self, address: _Optional[str] = ..., cluster_id: _Optional[str] = ...) -> None: ...
 
 class ConnectionTls(_message.Message):
     __slots__ = ("ca_file", "certificate_file", "key_file", "key_password_env", "key_password_file", "check_hostname")
@@ -154,6 +166,22 @@ class UpdateConnectionResponse(_message.Message):
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     connection: Connection
     def __init__(self, connection: _Optional[_Union[Connection, _Mapping]] = ...) -> None: ...
+
+class AcceptClusterRequest(_message.Message):
+    __slots__ = ("name", "cluster_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    cluster_id: str
+    def __init__(self, name: _Optional[str] = ..., cluster_id: _Optional[str] = ...) -> None: ...
+
+class AcceptClusterResponse(_message.Message):
+    __slots__ = ("connection", "previous_cluster_id")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    connection: Connection
+    previous_cluster_id: str
+    def __init__(self, connection: _Optional[_Union[Connection, _Mapping]] = ..., previous_cluster_id: _Optional[str] = ...) -> None: ...
 
 class DeleteConnectionRequest(_message.Message):
     __slots__ = ("name",)

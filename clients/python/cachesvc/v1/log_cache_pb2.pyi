@@ -51,6 +51,7 @@ class GapCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TOPIC_RECREATED: _ClassVar[GapCause]
     SOURCE_TRUNCATED: _ClassVar[GapCause]
     STORE_DAMAGED: _ClassVar[GapCause]
+    SOURCE_CHANGED: _ClassVar[GapCause]
 MODE_UNSPECIFIED: Mode
 INCREMENTAL: Mode
 FULL: Mode
@@ -79,6 +80,7 @@ CACHE_RETENTION: GapCause
 TOPIC_RECREATED: GapCause
 SOURCE_TRUNCATED: GapCause
 STORE_DAMAGED: GapCause
+SOURCE_CHANGED: GapCause
 
 class TopicPartition(_message.Message):
     __slots__ = ("topic", "partition", "incarnation")

@@ -43,14 +43,16 @@ class PartitionReport(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., incarnation: _Optional[int] = ..., problem: _Optional[str] = ..., backfill: bool = ...) -> None: ...
 
 class JoinResponse(_message.Message):
-    __slots__ = ("topics", "connection_json", "fetch_spacing_ms")
+    __slots__ = ("topics", "connection_json", "fetch_spacing_ms", "cluster_id")
     TOPICS_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_JSON_FIELD_NUMBER: _ClassVar[int]
     FETCH_SPACING_MS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     topics: _containers.RepeatedCompositeFieldContainer[AssignedTopic]
     connection_json: str
     fetch_spacing_ms: int
-    def __init__(self, topics: _Optional[_Iterable[_Union[AssignedTopic, _Mapping]]] = ..., connection_json: _Optional[str] = ..., fetch_spacing_ms: _Optional[int] = ...) -> None: ...
+    cluster_id: str
+    def __init__(self, topics: _Optional[_Iterable[_Union[AssignedTopic, _Mapping]]] = ..., connection_json: _Optional[str] = ..., fetch_spacing_ms: _Optional[int] = ..., cluster_id: _Optional[str] = ...) -> None: ...
 
 class AssignedTopic(_message.Message):
     __slots__ = ("topic", "incarnation", "epoch", "partitions", "source_id")
