@@ -15,6 +15,7 @@ from cachesvc.jobs.expire import Expire
 from cachesvc.jobs.models import LOAD_TIME, RefreshModels
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scheduler import JobScheduler
+from cachesvc.jobs.seal import Seal
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore, LogStoreSettings
@@ -141,6 +142,7 @@ def _jobs(
         [
             Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target, retention),
             Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
+            Seal(store),
             Sweep(store, retired, jobs.sweep.interval_s),
             RefreshModels(store, models.interval_s, models.records_max, load_time),
         ],

@@ -118,6 +118,10 @@ def _state(job: Job) -> str:
     return ", ".join(states) or "waiting"
 
 
+def _interval(job: Job) -> str:
+    return show_duration(job.interval_s) if job.interval_s else "on demand"
+
+
 def _result(run: JobRun) -> str:
     if not run.succeeded:
         return f"failed: {run.error}"
@@ -128,7 +132,7 @@ def _result(run: JobRun) -> str:
 _JOB_COLUMNS = (
     Column("job", lambda j: j.name),
     Column("state", _state),
-    Column("every", lambda j: show_duration(j.interval_s), number=True),
+    Column("every", _interval, number=True),
     Column("next run", lambda j: show_time(j.next_run_ms)),
     Column("last run", lambda j: show_time(j.last_run.started_ms)),
     Column("result", lambda j: _result(j.last_run) if j.HasField("last_run") else "-"),

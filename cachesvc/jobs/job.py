@@ -6,6 +6,9 @@ from typing import Protocol, runtime_checkable
 Progress = Callable[[int, int, str], None]
 """Told units done, units in total (0: not known yet) and what is being done."""
 
+ON_DEMAND = 0.0
+"""The interval of a job that has no schedule."""
+
 
 class Job(Protocol):
     """Work that is done again and again, on a schedule or on demand, never twice at once."""
@@ -13,6 +16,7 @@ class Job(Protocol):
     name: str
     description: str
     interval_s: float
+    """Between runs; ``ON_DEMAND`` if it has no schedule."""
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """Does it once and answers what was done, as counts by name.

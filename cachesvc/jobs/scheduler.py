@@ -11,7 +11,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from cachesvc.errors import CacheError, NotFound, PreconditionFailed, ShuttingDown
-from cachesvc.jobs.job import Job, OwnSchedule, Progress
+from cachesvc.jobs.job import ON_DEMAND, Job, OwnSchedule, Progress
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.store.ports import JobRunRecord
 
@@ -35,7 +35,7 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job as it is now; ``next_run_ms`` is None while it is paused."""
+    """A job as it is now; ``next_run_ms`` is None while it is paused or has no schedule."""
 
     job: Job
     paused: bool
@@ -63,6 +63,8 @@ class JobScheduler:
         paused = await self._catalogue.call(lambda port: port.list_paused_jobs())
         self._scheduler.start(paused=False)
         for job in self._jobs.values():
+            if job.interval_s == ON_DEMAND:
+                continue
             self._scheduler.add_job(
                 self._run_scheduled,
                 IntervalTrigger(seconds=job.interval_s),
@@ -116,8 +118,19 @@ class JobScheduler:
         return await self._catalogue.call(lambda port: port.list_job_runs(name, limit))
 
     async def set_paused(self, name: str, *, paused: bool) -> JobState:
-        """Pauses or resumes a schedule; a run under way goes on. Idempotent."""
-        self._get(name)
+        """Pauses or resumes a schedule; a run under way goes on. Idempotent.
+
+        Raises:
+            NotFound: There is no job of that name.
+            PreconditionFailed: It runs on demand alone (``JOB_ON_DEMAND``).
+            ShuttingDown: The service is about to end.
+        """
+        if self._get(name).interval_s == ON_DEMAND:
+            raise PreconditionFailed(
+                f"job {name!r} has no schedule: it runs on demand alone",
+                reason="JOB_ON_DEMAND",
+                metadata={"job": name},
+            )
         self._check_open()
         await self._catalogue.call(lambda port: port.set_job_paused(name, paused=paused))
         self._check_open()

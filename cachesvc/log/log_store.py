@@ -284,6 +284,23 @@ class LogStore:
             await self.sealer.drop_before_start(log.current)
         return expired
 
+    def roll_all(self) -> list[tuple[PartitionLog, JournalEntry]]:
+        """Has every journal sealed that is not, as soon as what is being written is in it.
+
+        Answers them in order; ``sealer.settled`` waits for one. What is appended from now on goes
+        to journals of its own, but for what is on its way. Nothing new is made where nothing waits.
+        """
+        found = [
+            (log, entry)
+            for log in self.in_order()
+            for entry in log.journals
+            if not entry.sealed and entry.end_offset > entry.base_offset
+        ]
+        for _, entry in found:
+            entry.due = True
+        self.writer.roll_due([log for log, _ in found], time.time_ns() // 1_000_000)
+        return found
+
     def _rolled(self, log: PartitionLog, entry: JournalEntry) -> None:
         self.sealer.add(log, entry)
 

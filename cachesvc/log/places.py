@@ -22,6 +22,7 @@ class JournalEntry:
         file: Open for appends; None once it is sealed.
         sealed: Whether its segment is live; it is then only kept for fast reading.
         damaged: Whether a read found damage, so that it has to be sealed as far as it is whole.
+        due: Whether somebody wants it sealed now, however little is in it.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class JournalEntry:
     file: JournalFile | None = None
     sealed: bool = False
     damaged: bool = False
+    due: bool = False
 
 
 @dataclass(frozen=True, slots=True)

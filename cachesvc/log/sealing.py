@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
-from cachesvc.errors import DamagedFile, PreconditionFailed
+from cachesvc.errors import DamagedFile, PreconditionFailed, StoreUnwritable
 from cachesvc.log.builds import Builds
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.partition_log import PartitionLog
@@ -54,6 +54,8 @@ class Sealer:
         self._warm = WarmJournals(warm_bytes_max)
         self._queue: asyncio.Queue[tuple[PartitionLog, JournalEntry]] = asyncio.Queue()
         self._take_out = take_out
+        self._failure: Exception | None = None
+        self._tried = asyncio.Event()
 
     def add(self, log: PartitionLog, entry: JournalEntry) -> None:
         """Queues a journal that takes no more appends."""
@@ -76,11 +78,40 @@ class Sealer:
         """Seals until cancelled; a journal that was under way stays a journal."""
         while True:
             log, entry = await self._queue.get()
-            while not await self._seal(log, entry):  # noqa: ASYNC110 - a disk has no event
+            while not await self._try(log, entry):  # noqa: ASYNC110 - a disk has no event
                 await asyncio.sleep(_RETRY_S)
             await self._delete(self._warm.take_excess())
 
-    async def _seal(self, log: PartitionLog, entry: JournalEntry) -> bool:
+    async def settled(self, log: PartitionLog, entry: JournalEntry) -> bool:
+        """Whether a journal became a segment, once it did, or was damaged and is taken out.
+
+        It may still take appends, as long as somebody rolls it. Cancel-safe.
+
+        Raises:
+            StoreUnwritable: An attempt to seal it, or one that is before it, failed meanwhile. It
+                is tried again, whoever waits.
+        """
+        while not entry.sealed and entry in log.current.journals:
+            self._tried.clear()
+            await self._tried.wait()
+            if self._failure is not None:
+                raise StoreUnwritable(f"{log.id}: cannot be sealed for now: {self._failure}")
+        return entry.sealed
+
+    async def _try(self, log: PartitionLog, entry: JournalEntry) -> bool:
+        """One attempt; False if the disk or the catalogue does not take it."""
+        self._failure = None
+        try:
+            await self._seal(log, entry)
+        except (OSError, PreconditionFailed) as error:
+            self._failure = error
+            _tell_failed(entry, error)
+            return False
+        finally:
+            self._tried.set()
+        return True
+
+    async def _seal(self, log: PartitionLog, entry: JournalEntry) -> None:
         now_ms = time.time_ns() // 1_000_000
         loop = asyncio.get_running_loop()
         try:
@@ -92,10 +123,8 @@ class Sealer:
                 )
                 await self._manifest.add(log, segment, journal.index)
         except (DamagedFile, FileNotFoundError) as error:
-            return await self._set_aside(log, entry, error)
-        except (OSError, PreconditionFailed) as error:
-            _tell_failed(entry, error)
-            return False
+            await self._take_out(log, entry, error)
+            return
         entry.sealed = True
         self._warm.add(log, entry)
         _log.info(
@@ -110,15 +139,6 @@ class Sealer:
                 "bytes": segment.bytes,
             },
         )
-        return True
-
-    async def _set_aside(self, log: PartitionLog, entry: JournalEntry, error: Exception) -> bool:
-        try:
-            await self._take_out(log, entry, error)
-        except (OSError, PreconditionFailed) as failure:
-            _tell_failed(entry, failure)
-            return False
-        return True
 
     async def drop_before_start(self, log: PartitionLog) -> None:
         """Deletes the warm journals that lie before a log's start."""

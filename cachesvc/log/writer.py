@@ -7,7 +7,7 @@ partition are published in the order in which they were accepted.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +131,23 @@ class LogWriter:
             if log.accepted_end_offset == log.log_end_offset:
                 self._roll_if_due(log, now_ms)
 
+    def roll_soon(self, logs: Iterable[PartitionLog]) -> list[tuple[PartitionLog, JournalEntry]]:
+        """Closes journals, however little is in them, as soon as what is being written is.
+
+        What is appended later goes to journals of their own. Answers all that are to be sealed, in
+        the order of ``logs``; there is none for a log of which nothing waits.
+        """
+        found = [
+            (log, entry)
+            for log in logs
+            for entry in log.journals
+            if not entry.sealed and entry.end_offset > entry.base_offset
+        ]
+        for _, entry in found:
+            entry.due = True
+        self.roll_due([log for log, _ in found], time.time_ns() // 1_000_000)
+        return found
+
     def _roll_if_due(self, log: PartitionLog, now_ms: int) -> None:
         active = log.active
         if active is None or active.file is None:
@@ -141,7 +158,7 @@ class LogWriter:
         full = should_seal(
             index.file_bytes, index.record_count, active.created_ms, now_ms, self._limits
         )
-        if full is not None or active.damaged:
+        if full is not None or active.damaged or active.due:
             self._close(log, active, active.file)
 
     def roll(self, log: PartitionLog) -> None:

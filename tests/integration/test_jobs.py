@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import duckdb
 import grpc
 import pytest
 
@@ -20,6 +23,7 @@ from tests.support.topics import create_topic, delete_records_before, produce, r
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 Name = Callable[[str], str]
+_README = Path(__file__).parents[2] / "README.md"
 # Every few records make a segment, no sealed journal is kept, nothing runs by itself.
 SMALL: dict[str, dict[str, object]] = {
     "store": {"segment_records_max": 200, "warm_bytes_max": 0, "memory_bytes_max": 65_536},
@@ -150,6 +154,38 @@ def test_the_sweep_takes_orphans_and_nothing_else(
             assert not orphan.exists()
 
 
+def test_sealing_on_demand_lets_a_query_see_what_was_mined(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    """With settings under which nothing is sealed for minutes, and the query of the README."""
+    topic = topic_name("sealed")
+    create_topic(kafka.bootstrap, topic, 2)
+    (query,) = re.findall(r"```sql\n(.*?);\n```", _README.read_text(), re.DOTALL)
+
+    def asked(service: ServiceProcess) -> dict[str, int]:
+        assert "'store/log/*/orders/" in query
+        sql = query.replace("'store/log/*/orders/", f"'{service.store}/log/*/{topic}/")
+        with duckdb.connect() as database:
+            return dict(database.execute(sql).fetchall())
+
+    with ServiceProcess(tmp_path, kafka.bootstrap) as service, Calls(service.address) as calls:
+        for begin in range(0, 200, 100):
+            rows = [
+                replace(row, value=b'{"after": %s}' % row.value)
+                for row in objects(begin, begin + 100, 2)
+                if row.value is not None
+            ]
+            produce(kafka.bootstrap, topic, rows)
+            asyncio.run(full(service.address, "mine", topic))
+            counts = calls.run_job("seal")
+            assert counts["records_sealed"] == 100
+            assert counts["segments_made"] == 2
+            assert asked(service) == {str(number): 1 for number in range(begin + 100)}
+            assert not any(calls.run_job("seal").values()), "nothing new"
+        assert len(calls.segments(topic)) == 4
+        asyncio.run(full(service.address, "again", topic))
+
+
 def test_schedules_are_paused_across_restarts_and_unknown_jobs_refused(
     kafka: KafkaBroker, tmp_path: Path
 ) -> None:
@@ -164,6 +200,7 @@ def test_schedules_are_paused_across_restarts_and_unknown_jobs_refused(
         assert {job.name: job.paused for job in jobs} == {
             "compact": True,
             "expire": False,
+            "seal": False,
             "sweep": False,
             "models": False,
         }

@@ -119,9 +119,9 @@ class LogMachine(RuleBasedStateMachine):
         self._gate.set()
         seal = self._store.sealer._seal
 
-        async def gated(*arguments: Any) -> bool:
+        async def gated(*arguments: Any) -> None:
             await self._gate.wait()
-            return await seal(*arguments)
+            await seal(*arguments)
 
         setattr(self._store.sealer, "_seal", gated)  # noqa: B010 - mypy knows it is a method
         self._run = self._loop.create_task(self._store.run())

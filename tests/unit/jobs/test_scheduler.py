@@ -6,7 +6,10 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from cachesvc.jobs.job import OwnSchedule, Progress
+import pytest
+
+from cachesvc.errors import PreconditionFailed
+from cachesvc.jobs.job import ON_DEMAND, OwnSchedule, Progress
 from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.store.memory_catalogue import MemoryCatalogue
@@ -96,6 +99,40 @@ def test_a_job_that_is_always_due_has_a_pause() -> None:
             for _ in range(3):
                 await _ran(job)
             assert all(b - a >= 0.09 for a, b in zip(job.due, job.due[1:], strict=False))
+        finally:
+            await scheduler.stop()
+            catalogue.close()
+
+    asyncio.run(body())
+
+
+class OnDemand:
+    """Runs when it is asked to."""
+
+    name = "asked"
+    description = "runs when it is asked to"
+    interval_s = ON_DEMAND
+
+    async def run(self, progress: Progress) -> Mapping[str, int]:
+        return {"done": 1}
+
+
+def test_a_job_without_a_schedule_runs_and_has_nothing_to_pause() -> None:
+    async def body() -> None:
+        catalogue = CatalogueThread(MemoryCatalogue)
+        scheduler = JobScheduler(catalogue, [OnDemand()])
+        await scheduler.start()
+        try:
+            state = await scheduler.state("asked")
+            assert (state.paused, state.next_run_ms, state.last_run) == (False, None, None)
+            *_, last = [step async for step in scheduler.run_now("asked")]
+            assert last.run is not None
+            assert last.run.counts == {"done": 1}
+            assert (await scheduler.state("asked")).next_run_ms is None
+            for paused in (True, False):
+                with pytest.raises(PreconditionFailed) as refused:
+                    await scheduler.set_paused("asked", paused=paused)
+                assert refused.value.reason == "JOB_ON_DEMAND"
         finally:
             await scheduler.stop()
             catalogue.close()

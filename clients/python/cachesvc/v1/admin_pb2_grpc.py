@@ -381,7 +381,8 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PauseJob(self, request, context):
-        """Stops a job's schedule until ResumeJob; a run under way goes on.
+        """Stops a job's schedule until ResumeJob; a run under way goes on. FAILED_PRECONDITION and
+        JOB_ON_DEMAND where it has none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
