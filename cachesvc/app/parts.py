@@ -35,7 +35,7 @@ _JOURNAL_SHARE = 0.25
 """Of the retention; a journal that is older is sealed."""
 
 
-def open_store(config: Config) -> LogStore:
+def open_store(config: Config, given_up: Callable[[], bool]) -> LogStore:
     """The store that the settings name; see ``LogStore.open``. Blocking."""
     store = config.store
     # What is in a journal does not expire.
@@ -54,7 +54,8 @@ def open_store(config: Config) -> LogStore:
                 int(store.segment_age_s_min * 1000),
             ),
             journal_descriptors(),
-        )
+        ),
+        given_up,
     )
 
 

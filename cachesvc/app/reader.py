@@ -5,6 +5,7 @@ import asyncio
 from cachesvc.descriptors import raise_descriptor_limit
 from cachesvc.mining.reader import ReaderSettings
 from cachesvc.mining.reader import run_reader as reader_process
+from cachesvc.stop_signals import OF_PROCESS
 
 
 def run_reader(settings: ReaderSettings) -> int:
@@ -15,5 +16,5 @@ def run_reader(settings: ReaderSettings) -> int:
         PreconditionFailed: The service does not let it in, or speaks another protocol.
     """
     raise_descriptor_limit()
-    asyncio.run(reader_process(settings))
+    asyncio.run(reader_process(settings, signals=OF_PROCESS))
     return 0

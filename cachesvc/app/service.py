@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import time
 from collections.abc import Sequence
 
@@ -15,12 +14,13 @@ from cachesvc.errors import ShuttingDown
 from cachesvc.log.log_store import LogStore
 from cachesvc.serving.agents import AgentServer
 from cachesvc.serving.server import Server
+from cachesvc.stop_signals import OF_PROCESS
 
 _log = logging.getLogger(__name__)
 
 
 def run_service(config: Config) -> int:
-    """Runs a service until SIGTERM or SIGINT; returns the process's exit code.
+    """Runs a service until SIGTERM or SIGINT, which may have come; returns the exit code.
 
     Raises:
         CacheError: It could not start; the message says why and what to do.
@@ -29,7 +29,12 @@ def run_service(config: Config) -> int:
     check_mining_listen(config)
     bound_idle_memory()
     raise_descriptor_limit()
-    store = open_store(config)
+    OF_PROCESS.take()
+    try:
+        store = open_store(config, lambda: OF_PROCESS.asked)
+    except ShuttingDown:
+        _say_stopped(_say_stopping())
+        return 0
     try:
         asyncio.run(_run(config, store))
     finally:
@@ -39,11 +44,9 @@ def run_service(config: Config) -> int:
 
 async def _run(config: Config, store: LogStore) -> None:
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    parts = await build(config, store)
-    await _Service(parts, make_server(parts), make_agent_server(parts)).run(stopping)
+    with OF_PROCESS.telling(asyncio.get_running_loop(), stopping.set):
+        parts = await build(config, store)
+        await _Service(parts, make_server(parts), make_agent_server(parts)).run(stopping)
 
 
 class _Service:
@@ -104,8 +107,7 @@ class _Service:
 
     async def _stop_readers(self, helpers: Sequence["asyncio.Task[None]"]) -> None:
         """First of all readers flush, for half of the time; the source has what is left."""
-        self._stopping_since_s = time.monotonic()
-        _log.info("stopping", extra={"event": "stopping"})
+        self._stopping_since_s = _say_stopping()
         await self._server.announce_end()
         await self._parts.jobs.stop()
         for helper in helpers:
@@ -125,8 +127,17 @@ class _Service:
         if self._agents:
             ending.append(self._agents.stop(grace_s))
         await asyncio.gather(*ending)
-        took_s = time.monotonic() - self._stopping_since_s
-        _log.info("stopped", extra={"event": "stopped", "seconds": round(took_s, 3)})
+        _say_stopped(self._stopping_since_s)
+
+
+def _say_stopping() -> float:
+    _log.info("stopping", extra={"event": "stopping"})
+    return time.monotonic()
+
+
+def _say_stopped(since_s: float) -> None:
+    took_s = time.monotonic() - since_s
+    _log.info("stopped", extra={"event": "stopped", "seconds": round(took_s, 3)})
 
 
 def _with_port(address: str, port: int) -> str:

@@ -5,6 +5,7 @@ The process that opens it owns the directory until it ends.
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from cachesvc.log.mending import Mending
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.places import InJournal, JournalEntry
 from cachesvc.log.reading import LogReader
-from cachesvc.log.recovery import recover_partition
+from cachesvc.log.recovery import check_wanted, recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.store_lock import lock_directory
 from cachesvc.log.stretches import Stretches
@@ -120,15 +121,19 @@ class LogStore:
         )
 
     @classmethod
-    def open(cls, settings: LogStoreSettings) -> "LogStore":
-        """Opens or makes a store and recovers what it holds. Blocking.
+    def open(
+        cls, settings: LogStoreSettings, given_up: Callable[[], bool] = lambda: False
+    ) -> "LogStore":
+        """Opens or makes a store and recovers what it holds, unless that is given up. Blocking.
 
         Raises:
+            ShuttingDown: It was given up; nothing is open, and nothing lost.
             StoreLocked: Another process owns it; the message says which.
             StoreFormatUnsupported: A newer version wrote it.
             DamagedFile: The catalogue cannot be read.
             PreconditionFailed: The directory cannot be made or written.
         """
+        check_wanted(given_up)
         lock = lock_directory(settings.path)
         try:
             store = cls(settings, lock)
@@ -136,13 +141,13 @@ class LogStore:
             lock.close()
             raise
         try:
-            store._recover()
+            store._recover(given_up)
         except BaseException:
             store.close()
             raise
         return store
 
-    def _recover(self) -> None:
+    def _recover(self, given_up: Callable[[], bool]) -> None:
         self.lives.load()
         self.epochs.load()
         starts = self.catalogue.call_blocking(lambda port: port.list_partitions())
@@ -154,6 +159,7 @@ class LogStore:
         journals = layout.find_journals(self.path)
         backfills = layout.find_journals(self.path, layout.BACKFILL_SUFFIX)
         for partition in sorted({*starts, *manifest, *journals}):
+            check_wanted(given_up)
             segments = manifest.get(partition, [])
             found = journals.get(partition, [])
             first = segments[0].base_offset if segments else 0
@@ -283,23 +289,6 @@ class LogStore:
         if expired:
             await self.sealer.drop_before_start(log.current)
         return expired
-
-    def roll_all(self) -> list[tuple[PartitionLog, JournalEntry]]:
-        """Has every journal sealed that is not, as soon as what is being written is in it.
-
-        Answers them in order; ``sealer.settled`` waits for one. What is appended from now on goes
-        to journals of its own, but for what is on its way. Nothing new is made where nothing waits.
-        """
-        found = [
-            (log, entry)
-            for log in self.in_order()
-            for entry in log.journals
-            if not entry.sealed and entry.end_offset > entry.base_offset
-        ]
-        for _, entry in found:
-            entry.due = True
-        self.writer.roll_due([log for log, _ in found], time.time_ns() // 1_000_000)
-        return found
 
     def _rolled(self, log: PartitionLog, entry: JournalEntry) -> None:
         self.sealer.add(log, entry)

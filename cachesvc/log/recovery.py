@@ -15,11 +15,11 @@ stretch continues one, or is one by itself, and is sealed now.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cachesvc.errors import DamagedFile
+from cachesvc.errors import DamagedFile, ShuttingDown
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.places import JournalEntry
 from cachesvc.log.stretches import contiguous, sealed_stretch
@@ -46,6 +46,16 @@ class Recovered:
     top: PartitionLog
     lower: list[PartitionLog]
     damaged: list[OffsetRange]
+
+
+def check_wanted(given_up: Callable[[], bool]) -> None:
+    """Lets recovery go on unless it was given up; between two partitions that harms nothing.
+
+    Raises:
+        ShuttingDown: It was.
+    """
+    if given_up():
+        raise ShuttingDown("the service was told to end before its store was open")
 
 
 def recover_partition(

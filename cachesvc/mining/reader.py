@@ -10,11 +10,9 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -28,6 +26,7 @@ from cachesvc.mining.kafka import KafkaSettings, KafkaSource, security_of
 from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import SourceReader
 from cachesvc.mining.uplink import ServiceLost, Uplink, connect
+from cachesvc.stop_signals import StopSignals
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -108,11 +107,13 @@ class _Stopped(Exception):
 async def run_reader(
     settings: ReaderSettings,
     make_sources: MakeSources | None = None,
+    signals: StopSignals | None = None,
 ) -> None:
     """Runs a reader until SIGTERM, SIGINT, or the end of standard input if that counts.
 
     Takes over the signals and the garbage collector's thresholds while it runs, so is meant to be
     all that its process does. Ends cleanly: what is on its way is given ``flush_timeout_s``.
+    ``signals`` may have been taken before, and one may have come.
 
     Raises:
         NotFound: The service has no such connection, or has it no more.
@@ -121,7 +122,7 @@ async def run_reader(
     thresholds = gc.get_threshold()
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
-        async with _stop_signals(settings.exit_with_parent) as stopping:
+        with _stop_wish(signals or StopSignals(), settings.exit_with_parent) as stopping:
             await _keep_joined(settings, make_sources or MakeSources(), stopping)
     finally:
         gc.set_threshold(*thresholds)
@@ -291,27 +292,18 @@ async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T:
         await asyncio.gather(working, waiting, return_exceptions=True)
 
 
-@asynccontextmanager
-async def _stop_signals(exit_with_parent: bool) -> AsyncIterator[asyncio.Event]:
-    """An event that is set by SIGTERM, SIGINT, and the end of standard input if that counts."""
+@contextlib.contextmanager
+def _stop_wish(signals: StopSignals, exit_with_parent: bool) -> Iterator[asyncio.Event]:
+    """An event that is set by signals, and by the end of standard input if that counts."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    # Only a process's main thread gets to handle signals.
-    signals = [signal.SIGTERM, signal.SIGINT]
-    if threading.current_thread() is not threading.main_thread():
-        signals = []
-    for number in signals:
-        loop.add_signal_handler(number, stopping.set)
     if exit_with_parent:
         # A thread, because not every kind of standard input can be waited for by the event loop.
         threading.Thread(
             target=_watch_stdin, args=(loop, stopping.set), name="stdin", daemon=True
         ).start()
-    try:
+    with signals.telling(loop, stopping.set):
         yield stopping
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:

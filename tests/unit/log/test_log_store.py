@@ -12,6 +12,7 @@ from cachesvc.errors import (
     DamagedFile,
     DataLoss,
     PreconditionFailed,
+    ShuttingDown,
     StoreFormatUnsupported,
     StoreLocked,
 )
@@ -235,3 +236,24 @@ def test_only_logs_whose_life_ends_now_are_told(tmp_path: Path) -> None:
             assert len(told) == 1
 
     asyncio.run(run())
+
+
+def test_recovery_is_given_up_between_partitions_and_nothing_is_lost(tmp_path: Path) -> None:
+    partitions = [ORDERS.topic_id.partition(number) for number in range(5)]
+
+    async def fill() -> None:
+        async with running(tmp_path) as store:
+            for partition in partitions:
+                await append(store, await store.ensure(partition, 0), full_frames(0, 10, 5))
+
+    asyncio.run(fill())
+    for looks in range(len(partitions) + 1):
+        answers = iter([False] * looks + [True])
+        with pytest.raises(ShuttingDown):
+            LogStore.open(settings(tmp_path), lambda answers=answers: next(answers))  # type: ignore[misc]
+        assert not list((tmp_path / "quarantine").rglob("*.journal*"))
+    store = LogStore.open(settings(tmp_path))
+    try:
+        assert [log.log_end_offset for log in store.all()] == [10] * len(partitions)
+    finally:
+        store.close()
