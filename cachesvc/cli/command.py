@@ -2,16 +2,18 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import typer
 from google.protobuf.message import Message
 
+from cachesvc.cli.failure import NOT_FOUND, CommandFailed
 from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
 from cachesvc.cli.render import Column, as_dict, show_json, show_table
 from cachesvc.cli.service import Service
 
 M = TypeVar("M", bound=Message)
+N = TypeVar("N", bound="_Named")
 _KIND = inspect.Parameter.KEYWORD_ONLY
 _CONTEXT = inspect.Parameter("ctx", _KIND, annotation=typer.Context)
 _COMMON = (
@@ -21,10 +23,16 @@ _COMMON = (
 )
 
 
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
 def talks_to_service(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the options that all have; what they say is its first argument.
 
-    A group hands them on to its subcommand, and does its own work only where none is given.
+    A group does its own work only where no subcommand is given; else it hands its options on, so
+    that they may stand before the subcommand as well as behind it.
     """
     _, *own = inspect.signature(command).parameters.values()
 
@@ -34,12 +42,20 @@ def talks_to_service(command: Callable[..., None]) -> Callable[..., None]:
         settings = common(ctx, address, ca_file, as_json)
         if ctx.invoked_subcommand is None:
             command(settings, **given)
+        else:
+            said = {name: value for name, value in given.items() if _is_said(ctx, name)}
+            ctx.default_map = {ctx.invoked_subcommand: said}
 
     parameters = [_CONTEXT, *(each.replace(kind=_KIND) for each in own), *_COMMON]
     frame.__name__, frame.__doc__ = command.__name__, command.__doc__
     frame.__annotations__ = {each.name: each.annotation for each in parameters}
     frame.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return frame
+
+
+def _is_said(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def ask(settings: Common, request: Message) -> Any:
@@ -52,6 +68,20 @@ def ask_all(settings: Common, request: Message) -> list[Any]:
     """All answers to a request whose stream ends by itself."""
     with Service(settings) as service:
         return list(service.stream(request))
+
+
+def only_named(found: Iterable[N], name: str, kind: str) -> list[N]:
+    """Those of that name; all for an empty one.
+
+    Raises:
+        CommandFailed: There is none; the text says which there are.
+    """
+    every = list(found)
+    wanted = [each for each in every if name in ("", each.name)]
+    if name and not wanted:
+        advice = f"there are: {', '.join(each.name for each in every)}" if every else ""
+        raise CommandFailed(f"there is no {kind} {name!r}", advice=advice, code=NOT_FOUND)
+    return wanted
 
 
 def show_all(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cachesvc.cli.by_name import group_of
 from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
 from cachesvc.cli.connection_test import run_test
 from cachesvc.cli.options import Common
@@ -33,7 +34,7 @@ from cachesvc.v1.connections_pb2 import (
 )
 from cachesvc.validation import unknown_setting
 
-connection_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+connection_app = group_of("NAME")
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 File = Annotated[

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cachesvc.cli.command import ask, show_all, show_one, talks_to_service
+from cachesvc.cli.by_name import group_of
+from cachesvc.cli.command import ask, only_named, show_all, show_one, talks_to_service
 from cachesvc.cli.failure import CommandFailed
 from cachesvc.cli.options import Common
 from cachesvc.cli.render import Column, show_facts, show_table
@@ -27,7 +28,7 @@ from cachesvc.v1.admin_pb2 import (
     RunJobResponse,
 )
 
-jobs_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+jobs_app = group_of("NAME")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.")]
 
@@ -38,6 +39,18 @@ def list_jobs(settings: Common) -> None:
     """List scheduled jobs; run, pause or resume one; show past runs."""
     response: ListJobsResponse = ask(settings, ListJobsRequest())
     show_all(settings, response.jobs, _JOB_COLUMNS, "no jobs")
+
+
+jobs_app.command("list")(list_jobs)
+
+
+@jobs_app.command("show")
+@talks_to_service
+def show_job(settings: Common, name: Name) -> None:
+    """Show one job with its schedule and its last run."""
+    response: ListJobsResponse = ask(settings, ListJobsRequest())
+    (job,) = only_named(response.jobs, name, "job")
+    show_one(settings, job, _show_job)
 
 
 @jobs_app.command("run")

@@ -5,8 +5,9 @@ from typing import Any
 
 import typer
 
-from cachesvc.cli.failure import CommandFailed, exit_code
+from cachesvc.cli.failure import USAGE, CommandFailed, exit_code
 from cachesvc.cli.lazy import LazyCommand, LazyGroup
+from cachesvc.cli.options import Address, AsJson, CaFile, Flags, hand_on
 from cachesvc.errors import CacheError
 
 _COMMANDS: Mapping[str, LazyCommand] = {
@@ -46,6 +47,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
 }
 
 
+_TALK_TO_NO_SERVICE = ("serve", "reader")
+
+
 class RootGroup(LazyGroup):
     """All commands; an error that is meant for the operator ends as one line on stderr."""
 
@@ -78,13 +82,20 @@ app = typer.Typer(
 
 
 @app.callback()
-def root() -> None:
+def root(
+    ctx: typer.Context, address: Address = None, ca_file: CaFile = None, as_json: AsJson = False
+) -> None:
     """A shared log cache for Kafka: mines each topic once and serves its records to many tasks.
 
     Commands other than serve and reader talk to a running service; --address or CACHESVC_ADDRESS
-    says where it is. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 service not
-    reachable, 4 not found, 5 refused, 6 alarms stand.
+    says where it is. Options stand before the command or behind it. Exit codes: 0 done, 1 failed,
+    2 wrong usage or configuration, 3 service not reachable, 4 not found, 5 refused, 6 alarms stand.
     """
+    flags = hand_on(ctx, address, ca_file, as_json)
+    if ctx.invoked_subcommand in _TALK_TO_NO_SERVICE and flags != Flags():
+        what = f"--address, --ca-file and --json mean nothing to {ctx.invoked_subcommand}"
+        advice = f"`cachesvc {ctx.invoked_subcommand} --help` lists its options"
+        raise CommandFailed(what, advice=advice, code=USAGE)
 
 
 def main() -> None:

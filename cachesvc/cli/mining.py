@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.by_name import group_of
 from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
 from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
 from cachesvc.cli.mining_tables import show_task, show_tasks, show_transitions
@@ -28,7 +29,7 @@ from cachesvc.v1.mining_tasks_pb2 import (
     UnpinTopicRequest,
 )
 
-mining_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+mining_app = group_of("CONNECTION")
 mining_app.command("watch")(watch)
 mining_app.command("readers")(readers)
 
@@ -57,6 +58,9 @@ def list_tasks(settings: Common, connection: InConnection = "") -> None:
         show_json([as_dict(task) for task in tasks])
     else:
         show_tasks(tasks)
+
+
+mining_app.command("list")(list_tasks)
 
 
 @mining_app.command("show")

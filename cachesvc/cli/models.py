@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.by_name import group_of
 from cachesvc.cli.command import ask, ask_all, show_all, show_one, talks_to_service
 from cachesvc.cli.options import Common, InConnection
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
@@ -20,7 +21,7 @@ from cachesvc.v1.models_pb2 import (
     ModelField,
 )
 
-models_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+models_app = group_of("TOPIC")
 _NAME_WIDTH_MAX = 60
 
 
@@ -36,6 +37,9 @@ def list_models(settings: Common, connection: InConnection = "") -> None:
     models = [model for page in pages for model in page.models]
     nothing = "no models yet; `cachesvc jobs run models` infers them now"
     show_all(settings, models, _MODEL_COLUMNS, nothing)
+
+
+models_app.command("list")(list_models)
 
 
 @models_app.command("show")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.failure import USAGE, CommandFailed
 from cachesvc.policy.addresses import parse_address
 
 DEFAULT_ADDRESS = "127.0.0.1:7070"
@@ -44,6 +45,22 @@ OfTopic = Annotated[
     typer.Option("--topic", metavar="NAME", help="Only of this topic.", show_default=False),
 ]
 
+TopicName = Annotated[
+    str, typer.Argument(metavar="[TOPIC]", help="The same as --topic.", show_default=False)
+]
+
+
+def the_same(name: str, option: str, flag: str) -> str:
+    """What a name that may be given as argument and as option was given as; empty for neither.
+
+    Raises:
+        CommandFailed: It was given as two different ones.
+    """
+    if name and option and name != option:
+        what = f"{name!r} and {flag} {option!r} contradict each other"
+        raise CommandFailed(what, advice="give one of them", code=USAGE)
+    return name or option
+
 
 @dataclass(frozen=True, slots=True)
 class Common:
@@ -60,17 +77,32 @@ class Common:
     as_json: bool
 
 
-def common(ctx: typer.Context, address: str | None, ca_file: Path | None, as_json: bool) -> Common:
-    """Merges the flags of a command with those of its group, and hands them on.
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags that all commands have, as far as they were given."""
 
-    An address is looked for in the command's flag, its group's, the environment, the default.
+    address: str | None = None
+    ca_file: Path | None = None
+    as_json: bool = False
+
+
+def hand_on(ctx: typer.Context, address: str | None, ca_file: Path | None, as_json: bool) -> Flags:
+    """Merges flags with those of the group above, and hands them on to what is below."""
+    group = ctx.obj if isinstance(ctx.obj, Flags) else Flags()
+    flags = Flags(address or group.address, ca_file or group.ca_file, as_json or group.as_json)
+    ctx.obj = flags
+    return flags
+
+
+def common(ctx: typer.Context, address: str | None, ca_file: Path | None, as_json: bool) -> Common:
+    """What a command was told by its own flags, those of the groups above it and the environment.
+
+    An address is looked for in the command's flag, its groups', the environment, the default.
 
     Raises:
         InvalidConfig: The address is none.
     """
-    group = ctx.obj if isinstance(ctx.obj, _Flags) else _Flags(None, None, False)
-    flags = _Flags(address or group.address, ca_file or group.ca_file, as_json or group.as_json)
-    ctx.obj = flags
+    flags = hand_on(ctx, address, ca_file, as_json)
     found = flags.address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
     check_address(found)
     return Common(found, flags.ca_file, flags.as_json)
@@ -84,10 +116,3 @@ def check_address(address: str) -> None:
     """
     if not address.startswith("unix:"):
         parse_address(address, port_min=1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Flags:
-    address: str | None
-    ca_file: Path | None
-    as_json: bool

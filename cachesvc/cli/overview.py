@@ -1,6 +1,10 @@
 """``cachesvc readers`` and ``connections``: where records come from."""
 
-from cachesvc.cli.command import ask, show_all, talks_to_service
+from typing import Annotated
+
+import typer
+
+from cachesvc.cli.command import ask, only_named, show_all, talks_to_service
 from cachesvc.cli.options import Common
 from cachesvc.cli.render import Column, enum_name
 from cachesvc.cli.units import show_bytes, show_time
@@ -17,22 +21,30 @@ from cachesvc.v1.connections_pb2 import (
 
 
 @talks_to_service
-def readers(settings: Common) -> None:
+def readers(
+    settings: Common,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this reader.")] = "",
+) -> None:
     """List reader processes that have joined, with the topics assigned to them."""
     response: ListReadersResponse = ask(settings, ListReadersRequest())
-    show_all(settings, response.readers, _READER_COLUMNS, "no reader has joined")
+    found = only_named(response.readers, name, "reader")
+    show_all(settings, found, _READER_COLUMNS, "no reader has joined")
 
 
 @talks_to_service
-def connections(settings: Common) -> None:
+def connections(
+    settings: Common,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this connection.")] = "",
+) -> None:
     """List the Kafka clusters, and whether they can be reached."""
-    show_connections(settings)
+    show_connections(settings, name)
 
 
-def show_connections(settings: Common) -> None:
-    """Prints them."""
+def show_connections(settings: Common, name: str = "") -> None:
+    """Prints them, or the one of that name."""
     response: ListConnectionsResponse = ask(settings, ListConnectionsRequest())
-    show_all(settings, response.connections, CONNECTION_COLUMNS, "no connections")
+    found = only_named(response.connections, name, "connection")
+    show_all(settings, found, CONNECTION_COLUMNS, "no connections")
 
 
 def reachable(connection: Connection) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cachesvc.cli.command import ask, ask_all, show_all, talks_to_service
-from cachesvc.cli.options import Common, InConnection, OfTopic
+from cachesvc.cli.options import Common, InConnection, OfTopic, TopicName, the_same
 from cachesvc.cli.render import Column, enum_name
 from cachesvc.cli.units import show_bytes, show_count, show_time
 from cachesvc.v1.admin_pb2 import (
@@ -22,6 +22,7 @@ _VALUE_CHARACTERS_MAX = 60
 @talks_to_service
 def segments(
     settings: Common,
+    name: TopicName = "",
     connection: InConnection = "",
     topic: OfTopic = "",
 ) -> None:
@@ -29,6 +30,7 @@ def segments(
 
     Paths are below the store's directory; any tool that knows Parquet may read the files.
     """
+    topic = the_same(name, topic, "--topic")
     answers = ask_all(settings, ListSegmentsRequest(connection=connection, topic=topic))
     found = [segment for answer in answers for segment in answer.segments]
     show_all(settings, found, _SEGMENT_COLUMNS, "no segments")
@@ -37,10 +39,12 @@ def segments(
 @talks_to_service
 def journals(
     settings: Common,
+    name: TopicName = "",
     connection: InConnection = "",
     topic: OfTopic = "",
 ) -> None:
     """List journals: ACTIVE takes appends, SEALING becomes a segment, WARM is kept for speed."""
+    topic = the_same(name, topic, "--topic")
     response: ListJournalsResponse = ask(
         settings, ListJournalsRequest(connection=connection, topic=topic)
     )
@@ -50,6 +54,7 @@ def journals(
 @talks_to_service
 def rejects(
     settings: Common,
+    name: TopicName = "",
     connection: InConnection = "",
     topic: OfTopic = "",
     limit: Annotated[
@@ -57,6 +62,7 @@ def rejects(
     ] = 1_000,
 ) -> None:
     """List records that the JSON rule turned away, with the reason."""
+    topic = the_same(name, topic, "--topic")
     request = ListRejectsRequest(connection=connection, topic=topic, limit=limit)
     found = [reject for answer in ask_all(settings, request) for reject in answer.rejects]
     show_all(settings, found, _REJECT_COLUMNS, "no rejects")

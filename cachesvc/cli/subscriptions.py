@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.by_name import group_of
 from cachesvc.cli.command import ask, show_all, show_done, show_one, talks_to_service
 from cachesvc.cli.failure import USAGE, CommandFailed
 from cachesvc.cli.options import Common, InConnection
@@ -23,7 +24,7 @@ from cachesvc.v1.log_cache_pb2 import (
     Subscription,
 )
 
-subscriptions_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+subscriptions_app = group_of("NAME")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription's name.")]
 
@@ -36,6 +37,9 @@ def list_subscriptions(settings: Common, connection: InConnection = "") -> None:
         settings, ListSubscriptionsRequest(connection=connection)
     )
     show_all(settings, response.subscriptions, _SUBSCRIPTION_COLUMNS, "no subscriptions")
+
+
+subscriptions_app.command("list")(list_subscriptions)
 
 
 @subscriptions_app.command("show")

@@ -71,7 +71,8 @@ def tail(
         typer.Option("--follow/--no-follow", help="Go on, or end at the log's end as it is now."),
     ] = True,
     count_max: Annotated[
-        int | None, typer.Option("--max", min=1, metavar="N", help="End after N records.")
+        int | None,
+        typer.Option("--count", "--max", min=1, metavar="N", help="End after N records."),
     ] = None,
 ) -> None:
     """Print the records of a topic as they come: partition/offset, time, key and value.

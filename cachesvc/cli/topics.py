@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.by_name import group_of
 from cachesvc.cli.command import ask, show_all, show_one, talks_to_service
 from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
 from cachesvc.cli.options import Common, InConnection
@@ -12,7 +13,7 @@ from cachesvc.cli.units import show_bytes, show_count
 from cachesvc.v1.admin_pb2 import ListTopicsRequest, ListTopicsResponse, Topic
 from cachesvc.v1.log_cache_pb2 import MiningState, OffsetRange, PartitionOffsets
 
-topics_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+topics_app = group_of("TOPIC")
 
 
 @topics_app.callback(invoke_without_command=True)
@@ -24,6 +25,9 @@ def list_topics(settings: Common, connection: InConnection = "") -> None:
     """
     response: ListTopicsResponse = ask(settings, ListTopicsRequest(connection=connection))
     show_all(settings, response.topics, _TOPIC_COLUMNS, "no topics")
+
+
+topics_app.command("list")(list_topics)
 
 
 @topics_app.command("show")

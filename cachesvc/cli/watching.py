@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from cachesvc.cli.command import talks_to_service
+from cachesvc.cli.failure import USAGE, CommandFailed
 from cachesvc.cli.options import Common, InConnection, OfTopic
 from cachesvc.cli.render import Column, as_dict, enum_name, show_table
 from cachesvc.cli.service import Service
@@ -52,6 +53,7 @@ def watch(
     count: Annotated[
         int, typer.Option("--count", min=0, metavar="N", help="End after N snapshots; 0: never.")
     ] = 0,
+    once: Annotated[bool, typer.Option("--once", help="The same as --count 1.")] = False,
     interval_s: Annotated[
         float, typer.Option("--interval", min=0.1, max=3_600, metavar="S", help="Seconds between.")
     ] = 2.0,
@@ -63,6 +65,10 @@ def watch(
     Rates are averages over about 10 seconds; with --json those over a minute are there as well, and
     each snapshot is one line.
     """
+    if once and count > 1:
+        what = f"--once and --count {count} contradict each other"
+        raise CommandFailed(what, advice="give one of them", code=USAGE)
+    count = 1 if once else count
     request = WatchMiningRequest(connection=connection, topic=topic, interval_s=interval_s)
     with Service(settings) as service:
         snapshots = _whole(service.stream(request))

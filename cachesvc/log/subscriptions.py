@@ -38,6 +38,15 @@ class Subscription:
     subscriber: Subscriber | None = None
     connected: bool = False
 
+    @property
+    def delivering(self) -> dict[PartitionId, int]:
+        """Where the open stream is, in the newest life of each partition; empty without one."""
+        if self.subscriber is None or not self.connected:
+            return {}
+        delivered = self.subscriber.delivered
+        newest = {(each.topic, each.partition): each for each in sorted(delivered)}
+        return {each: delivered[each] for each in newest.values()}
+
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionWish:

@@ -1,5 +1,7 @@
 """Messages that show the state of logs and subscriptions."""
 
+from collections.abc import Iterator, Mapping
+
 from cachesvc.log.estimates import bytes_behind, newest_timestamp_ms, timestamp_at
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
@@ -49,15 +51,24 @@ def subscription(found: Subscription, store: LogStore) -> pb.Subscription:
         committed_ms=record.committed_ms,
         gap_policy=int(record.gap_policy),  # type: ignore[arg-type]
     )
-    for partition, offset in sorted(found.positions.items()):
-        row = message.partitions.add(position=_position(partition, offset))
-        log = store.get(partition)
-        if log is not None:
-            row.lag.CopyFrom(lag(log, offset))
+    message.partitions.extend(_rows(found.positions, store))
+    delivering = found.delivering
+    message.delivering.extend(_rows(delivering, store))
+    uncommitted = {each: delivering[each] for each in delivering.keys() - found.positions.keys()}
+    for row in [*message.partitions, *_rows(uncommitted, store)]:
         message.lag.records += row.lag.records
         message.lag.bytes += row.lag.bytes
         message.lag.seconds = max(message.lag.seconds, row.lag.seconds)
     return message
+
+
+def _rows(
+    positions: Mapping[PartitionId, int], store: LogStore
+) -> Iterator[pb.SubscriptionPartition]:
+    for partition, offset in sorted(positions.items()):
+        log = store.get(partition)
+        behind = lag(log, offset) if log is not None else None
+        yield pb.SubscriptionPartition(position=_position(partition, offset), lag=behind)
 
 
 def lag(log: PartitionLog, offset: int) -> pb.Lag:

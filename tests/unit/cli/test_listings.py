@@ -204,16 +204,20 @@ def test_connections(run: Run, service: FakeService) -> None:
 
 
 def test_lag(run: Run, service: FakeService) -> None:
-    gone = subscription("gone")
+    gone, streaming = subscription("gone"), subscription("streaming")
     gone.partitions[0].position.incarnation = 9
+    gone.connected = False
+    streaming.delivering.add().CopyFrom(streaming.partitions[0])
+    streaming.delivering[0].position.offset = 70
     service.answer(
         "ListSubscriptions",
-        log_cache.ListSubscriptionsResponse(subscriptions=[subscription(), gone]),
+        log_cache.ListSubscriptionsResponse(subscriptions=[subscription(), gone, streaming]),
     )
     service.answer("ListTopics", admin.ListTopicsResponse(topics=[topic()]))
     assert [" ".join(words) for words in lines(run("lag").stdout)[1:]] == [
-        "billing orders 0 50 110 60 2.0 KiB 7.5 s 10 yes",
-        "gone orders 0 50 - 60 2.0 KiB 7.5 s - yes",
+        "billing orders 0 50 110 60 2.0 KiB 7.5 s 10 yes -",
+        "gone orders 0 50 - 60 2.0 KiB 7.5 s - no -",
+        "streaming orders 0 50 110 60 2.0 KiB 7.5 s 10 yes 70",
     ]
     assert json.loads(run("lag", "--subscription", "billing", "--json").stdout) == [
         {
@@ -229,8 +233,39 @@ def test_lag(run: Run, service: FakeService) -> None:
             "lag_bytes": 2048,
             "lag_seconds": 7.5,
             "mining_lag_records": 10,
+            "delivered": None,
         }
     ]
+
+
+def test_lag_of_a_stream_that_has_not_committed_yet(run: Run, service: FakeService) -> None:
+    """Of one partition it has, and of another not; a third subscription tells nothing at all."""
+    fresh, dead = subscription("fresh"), subscription("dead")
+    row = fresh.delivering.add()
+    row.position.CopyFrom(log_cache.Position(topic="orders", partition=1, incarnation=1, offset=20))
+    row.lag.CopyFrom(log_cache.Lag(records=90, bytes=1024, seconds=3))
+    del dead.partitions[:]
+    dead.connected = False
+    answer = log_cache.ListSubscriptionsResponse(subscriptions=[dead, fresh])
+    service.answer("ListSubscriptions", answer)
+    service.answer("ListTopics", admin.ListTopicsResponse(topics=[topic()]))
+    result = run("lag")
+    assert [" ".join(words) for words in lines(result.stdout)[1:]] == [
+        "fresh orders 0 50 110 60 2.0 KiB 7.5 s 10 yes -",
+        "fresh orders 1 - 110 90 1.0 KiB 3.0 s - yes 20",
+    ]
+    assert result.stderr == "dead has not committed anything and is not connected\n"
+    _, uncommitted = json.loads(run("lag", "fresh", "--json").stdout)
+    assert (uncommitted["position"], uncommitted["delivered"]) == (None, 20)
+    assert uncommitted["lag_records"] == 90
+
+
+def test_lag_of_nobody(run: Run, service: FakeService) -> None:
+    for arguments in (["nobody"], ["--subscription", "nobody"]):
+        result = run("--json", "lag", *arguments)
+        assert (result.exit_code, result.stdout.strip()) == (0, "[]")
+        assert "there is no subscription 'nobody'" in result.stderr
+    assert run("lag", "a", "--subscription", "b").exit_code == 2
 
 
 @pytest.mark.parametrize(

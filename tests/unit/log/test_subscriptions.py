@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,18 @@ def test_a_newer_subscriber_ends_the_older_one() -> None:
         assert subscription.connected
         it.subscriptions.leave(subscription, newer)
         assert not subscription.connected
+
+    in_setting(test)
+
+
+def test_where_the_open_stream_is() -> None:
+    async def test(it: Setting) -> None:
+        subscription, subscriber = await it.open()
+        other, next_life = ORDERS.topic_id.partition(7), replace(ORDERS, incarnation=2)
+        subscriber.delivered = {next_life: 3, ORDERS: 50, other: 9}
+        assert subscription.delivering == {other: 9, next_life: 3}, "of the newest life alone"
+        it.subscriptions.leave(subscription, subscriber)
+        assert subscription.delivering == {}
 
     in_setting(test)
 

@@ -363,7 +363,7 @@ class OffsetRange(_message.Message):
     def __init__(self, begin_offset: _Optional[int] = ..., end_offset: _Optional[int] = ...) -> None: ...
 
 class Subscription(_message.Message):
-    __slots__ = ("name", "connection", "topics", "topic_expression", "mode", "epoch", "connected", "full_sync_done", "created_ms", "committed_ms", "partitions", "lag", "gap_policy")
+    __slots__ = ("name", "connection", "topics", "topic_expression", "mode", "epoch", "connected", "full_sync_done", "created_ms", "committed_ms", "partitions", "lag", "gap_policy", "delivering")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -377,6 +377,7 @@ class Subscription(_message.Message):
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
     GAP_POLICY_FIELD_NUMBER: _ClassVar[int]
+    DELIVERING_FIELD_NUMBER: _ClassVar[int]
     name: str
     connection: str
     topics: _containers.RepeatedScalarFieldContainer[str]
@@ -390,7 +391,8 @@ class Subscription(_message.Message):
     partitions: _containers.RepeatedCompositeFieldContainer[SubscriptionPartition]
     lag: Lag
     gap_policy: GapPolicy
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., epoch: _Optional[int] = ..., connected: bool = ..., full_sync_done: bool = ..., created_ms: _Optional[int] = ..., committed_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ...) -> None: ...
+    delivering: _containers.RepeatedCompositeFieldContainer[SubscriptionPartition]
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., epoch: _Optional[int] = ..., connected: bool = ..., full_sync_done: bool = ..., created_ms: _Optional[int] = ..., committed_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., delivering: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ...) -> None: ...
 
 class SubscriptionPartition(_message.Message):
     __slots__ = ("position", "lag")
