@@ -88,10 +88,15 @@ def show_all(
     settings: Common, found: Iterable[Message], columns: Sequence[Column], nothing: str
 ) -> None:
     """Prints messages as an array, or as a table, or ``nothing`` on stderr instead of that."""
+    show_many(settings, found, lambda rows: show_table(rows, columns, nothing))
+
+
+def show_many(settings: Common, found: Iterable[M], show: Callable[[Iterable[M]], None]) -> None:
+    """Prints messages as an array, or as ``show`` does."""
     if settings.as_json:
         show_json([as_dict(each) for each in found])
     else:
-        show_table(found, columns, nothing)
+        show(found)
 
 
 def show_one(settings: Common, found: M, show: Callable[[M], None]) -> None:

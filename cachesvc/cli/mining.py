@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from cachesvc.cli.by_name import group_of
-from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
+from cachesvc.cli.command import ask, show_done, show_many, show_one, talks_to_service
 from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
 from cachesvc.cli.mining_tables import show_task, show_tasks, show_transitions
 from cachesvc.cli.options import Common, InConnection
 from cachesvc.cli.overview import readers
-from cachesvc.cli.render import as_dict, show_json
+from cachesvc.cli.render import as_dict
 from cachesvc.cli.units import parse_time_ms
 from cachesvc.cli.watching import watch
 from cachesvc.v1.mining_tasks_pb2 import (
@@ -53,11 +53,7 @@ def list_tasks(settings: Common, connection: InConnection = "") -> None:
     There is one task per connection; it appears with the first subscription. Counts are since the
     service started.
     """
-    tasks = _tasks(settings, connection)
-    if settings.as_json:
-        show_json([as_dict(task) for task in tasks])
-    else:
-        show_tasks(tasks)
+    show_many(settings, _tasks(settings, connection), show_tasks)
 
 
 mining_app.command("list")(list_tasks)
@@ -156,10 +152,7 @@ def history(
     """List past changes of state with their causes, the newest first."""
     request = ListMiningTransitionsRequest(connection=connection, topic=topic, limit=limit)
     response: ListMiningTransitionsResponse = ask(settings, request)
-    if settings.as_json:
-        show_json([as_dict(each) for each in response.transitions])
-    else:
-        show_transitions(response.transitions)
+    show_many(settings, response.transitions, show_transitions)
 
 
 @mining_app.command("pin")

@@ -15,6 +15,7 @@ from cachesvc.errors import ShuttingDown
 from cachesvc.store import layout
 from cachesvc.store.segments import merge_segments
 from cachesvc.v1 import admin_pb2 as admin
+from cachesvc.v1 import log_cache_pb2 as log_cache
 from tests.faults.stage import Calls, anomalies, check_manifest, eventually, objects, refusal
 from tests.support.frames import full_frames, seal
 from tests.support.kafka_broker import KafkaBroker
@@ -182,6 +183,62 @@ def _missing(service: ServiceProcess, calls: Calls, topic: str) -> set[str] | No
     """Files that the manifest names and that are not there; None if it changed meanwhile."""
     before, files, after = _listed(calls, topic), _files(service, topic), _listed(calls, topic)
     return before - files if before == after else None
+
+
+def test_sealing_on_demand_again_and_again_while_the_service_is_killed(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    """Mining never pauses; every run that answers has made segments of what was there before."""
+    topic = topic_name("sealed")
+    create_topic(kafka.bootstrap, topic, 4)
+    settings = {**BY_HAND, "store": {}}
+    service = ServiceProcess(tmp_path, kafka.bootstrap, settings)
+    stop = threading.Event()
+
+    def produce_all_the_time() -> None:
+        for begin in itertools.count(0, 200):
+            if stop.is_set():
+                return
+            produce(kafka.bootstrap, topic, objects(begin, begin + 200, 4))
+
+    producing = threading.Thread(target=produce_all_the_time)
+    producing.start()
+    try:
+        for round_ in range(3):
+            service.start()
+            with Calls(service.address) as calls:
+                stream = calls.log_cache.Subscribe(
+                    log_cache.SubscribeRequest(
+                        subscription="mine", topics=[topic], mode=log_cache.FULL_AND_INCREMENTAL
+                    )
+                )
+                next(stream)
+                for _ in range(3 + round_):
+                    eventually(lambda c=calls: _seals(c, topic), "something to seal")  # type: ignore[misc]
+                killing = calls.admin.RunJob(admin.RunJobRequest(name="seal"))
+                with suppress(StopIteration):
+                    next(killing)
+                service.kill()
+    finally:
+        stop.set()
+        producing.join()
+        service.kill()
+    truth = read_all(kafka.bootstrap, topic)
+    with service.start(), Calls(service.address) as calls:
+        _check(service, topic, truth, "everything")
+        calls.run_job("seal")
+        assert sum(s.record_count for s in calls.segments(topic)) == sum(map(len, truth.values()))
+        assert not any(calls.run_job("seal").values())
+    check_manifest(service.store, topic, truth)
+
+
+def _seals(calls: Calls, topic: str) -> bool:
+    """Seals, and looks that all is sealed that was mined before; whether there was anything."""
+    ends = {number: each.log_end_offset for number, each in calls.offsets(topic).items()}
+    made = calls.run_job("seal")["segments_made"]
+    sealed = {segment.partition: segment.end_offset for segment in calls.segments(topic)}
+    assert all(sealed.get(number, 0) >= end for number, end in ends.items())
+    return made > 0
 
 
 def test_a_merge_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
