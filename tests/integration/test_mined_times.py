@@ -102,8 +102,8 @@ def test_records_older_than_the_retention_are_mined_once(
 ORDINARY, NONE, FIRST_OF_1970, LAST_MONTH, FAR_FUTURE = range(5)
 EACH = 20
 AGE_S = 6.0
-# For the job to run, on a busy machine.
-LATE_MS = 10_000
+# In which the job has to have run, on however busy a machine.
+LATE_MS = 60_000
 
 
 async def _produce_of_all_times(bootstrap: str, topic: str) -> dict[int, int]:
