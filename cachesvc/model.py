@@ -110,6 +110,7 @@ class MiningState(IntEnum):
     FAILED = 6
     STOPPED = 7
     PAUSED = 8
+    THROTTLED = 9
 
 
 class StartKind(Enum):

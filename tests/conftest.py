@@ -182,5 +182,6 @@ def topic_name() -> Callable[[str], str]:
 def _heal(proxy: TcpProxy) -> None:
     proxy.restore()
     proxy.delay(0)
+    proxy.limit_to_client(0)
     proxy.drop_connections()
     proxy.reset_counts()

@@ -31,6 +31,7 @@ _MINED = frozenset(
     {
         MiningState.STARTING,
         MiningState.MINING,
+        MiningState.THROTTLED,
         MiningState.BLOCKED,
         MiningState.SOURCE_UNREACHABLE,
         MiningState.FAILED,

@@ -44,6 +44,7 @@ _TROUBLED = (
     MiningState.BLOCKED,
     MiningState.SOURCE_UNREACHABLE,
     MiningState.FAILED,
+    MiningState.THROTTLED,
     MiningState.STOPPED,
     MiningState.PAUSED,
 )

@@ -64,16 +64,17 @@ class Backfilling:
             self._source.expect(cluster_id)
         self._miner.assign(topics)
 
-    async def reports(self) -> list[PartitionReport]:
-        """What to tell the service about the ranges; goes on behind what the source has lost.
+    async def look(self) -> bool:
+        """See ``Miner``.
 
         Raises:
             ServiceLost: The service is gone.
         """
-        if self._miner is None:
-            return []
-        await self._miner.skip_lost()
-        return self._miner.reports()
+        return self._miner is not None and await self._miner.look()
+
+    def reports(self) -> list[PartitionReport]:
+        """What to tell the service about the ranges now."""
+        return [] if self._miner is None else self._miner.reports()
 
     def close(self) -> None:
         """Lets threads end. Idempotent."""

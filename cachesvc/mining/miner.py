@@ -24,6 +24,7 @@ from cachesvc.mining.source import (
     SourceBatch,
     SourceReader,
 )
+from cachesvc.mining.telling import News
 from cachesvc.mining.uplink import Answer, Lane, PartitionReport, ServiceLost
 from cachesvc.mining.window import AppendWindow, InFlight
 from cachesvc.model import MiningState
@@ -65,6 +66,7 @@ class Miner:
         self._rest = rest
         self._rows_max = min(connection.batch_records_max, ROWS_MAX)
         self._holdings = Holdings()
+        self._news = News(self._holdings, source, self._report)
         self._window = AppendWindow(window_bytes_max)
         self.busy_s = 0.0
         """Seconds spent on records since it was made."""
@@ -81,8 +83,11 @@ class Miner:
         changes = self._holdings.assign(topics)
         for partition in changes.dropped:
             self._source.remove(partition)
+            self._news.changed(partition)
         for held in changes.taken:
             self._fetch(held)
+            self._news.changed(held.partition)
+        self._news.telling.again()
         _log.info(
             "the assignment has changed",
             extra={
@@ -182,6 +187,7 @@ class Miner:
             f" {held.next_offset}: {reject.reason.value}: {reject.detail}"
         )
         self._source.pause(held.partition)
+        self._news.changed(held.partition)
         _log.error(
             "mining of a partition stops",
             extra={"event": "partition_blocked", **_fields(held), "error": held.blocked},
@@ -207,6 +213,8 @@ class Miner:
             if append is None or append.held.partition != answer.partition:
                 raise ServiceLost("the service answers an append that was not sent")
             if not answer.refused:
+                if append.held.failure:
+                    self._news.changed(append.held.partition)
                 append.held.get_on()
             elif self._holdings.holds(append.held, append.life):
                 self._refused(append.held, answer)
@@ -226,6 +234,7 @@ class Miner:
                 held.partition.topic, held.incarnation, held.epoch
             ):
                 self._source.remove(partition)
+                self._news.changed(partition)
         else:
             why = f"the service refuses what follows {answer.log_end_offset}: {answer.refused}"
             self._go_back(held, answer.log_end_offset, answer.leader_epoch, why)
@@ -236,6 +245,7 @@ class Miner:
 
     def _go_back(self, held: HeldPartition, offset: int, leader_epoch: int, why: str) -> None:
         delay_s = held.go_back(offset, leader_epoch, why)
+        self._news.changed(held.partition)
         if not delay_s:
             self._fetch(held)
             return
@@ -255,17 +265,23 @@ class Miner:
         if self._holdings.holds(held, life):
             self._fetch(held)
 
-    async def skip_lost(self) -> None:
-        """Goes on behind what the source had deleted before it was mined, and says what that is.
+    async def look(self) -> bool:
+        """Takes note of all that is new, and goes on behind what the source had deleted.
+
+        Returns:
+            Whether the service has to hear of it at once.
 
         Raises:
             ServiceLost: The service is gone.
         """
+        self._news.look()
         # Sending waits, and what is held may be another thing afterwards.
-        found = [(held, held.life, lost) for held in self._holdings if (lost := self._lost(held))]
+        lossy = self._news.take_lossy()
+        found = [(held, held.life, lost) for held in lossy if (lost := self._lost(held))]
         for held, life, lost in found:
             if await self._send(held, life, Encoded([lost])) and not held.done:
                 self._fetch(held)
+        return self._news.telling.urgent
 
     def _lost(self, held: HeldPartition) -> EncodedAppend | None:
         """The gap at which a partition stands, up to its end at most."""
@@ -286,8 +302,8 @@ class Miner:
     # How things are
 
     def reports(self) -> list[PartitionReport]:
-        """What to tell the service about every partition."""
-        return [self._report(held) for held in self._holdings]
+        """What the service is to be told now; see ``Telling``."""
+        return self._news.telling.take()
 
     def _report(self, held: HeldPartition) -> PartitionReport:
         status = self._source.status(held.partition)
@@ -303,6 +319,8 @@ class Miner:
             error = str(problem)
         elif self._source.error:
             state, error = MiningState.SOURCE_UNREACHABLE, self._source.error
+        elif status.throttled:
+            state, error = MiningState.THROTTLED, status.throttled
         elif status.high_watermark is None:
             state = MiningState.STARTING
         unsettled = problem.reason.value if problem is not None and problem.reason.final else ""

@@ -248,17 +248,16 @@ async def _report(
     backfilling: Backfilling,
     interval_s: float,
 ) -> None:
-    """Reports every ``interval_s``, and soon after a state has changed."""
-    told: object = None
+    """Reports news every ``interval_s``, and soon after a state has changed."""
+    told_error: str | None = None
     told_s = float("-inf")
     while True:
-        await miner.skip_lost()
-        reports = [*miner.reports(), *await backfilling.reports()]
-        states = [(report.partition, report.state, report.error) for report in reports]
-        now_s = time.monotonic()
-        if (states, source.error) != told or now_s - told_s >= interval_s:
-            await uplink.report(reports, source.error)
-            told, told_s = (states, source.error), now_s
+        urgent = [await miner.look(), await backfilling.look()]
+        now_s, error = time.monotonic(), source.error
+        if any(urgent) or error != told_error or now_s - told_s >= interval_s:
+            reports = [*miner.reports(), *backfilling.reports()]
+            await uplink.report(reports, error)
+            told_error, told_s = error, now_s
         await asyncio.sleep(min(_REPORT_TICK_S, interval_s))
 
 

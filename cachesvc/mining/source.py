@@ -6,7 +6,7 @@ a topic is meant, and which epoch mines it, is known to the reader and not to it
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -93,10 +93,12 @@ class PartitionStatus:
     Attributes:
         high_watermark: The end of what can be read, committed records only; None until told.
         problem: Why it is not being fetched; None while it is.
+        throttled: How a quota of the source holds it up; empty if none does.
     """
 
     high_watermark: int | None = None
     problem: Problem | None = None
+    throttled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,9 @@ class SourceReader(Protocol):
 
     def status(self, partition: SourcePartition) -> PartitionStatus:
         """What is known of a partition that was added."""
+
+    def news(self) -> Collection[SourcePartition]:
+        """Those that are there whose status may have changed since the last call."""
 
 
 class SourceCatalogue(SourceLookup, Protocol):

@@ -237,6 +237,7 @@ _REPORTS: Mapping[MiningState, TopicEvent] = {
     MiningState.FAILED: TopicEvent.BROKE,
     MiningState.BLOCKED: TopicEvent.HELD_UP,
     MiningState.SOURCE_UNREACHABLE: TopicEvent.SOURCE_LOST,
+    MiningState.THROTTLED: TopicEvent.MINED,
     MiningState.MINING: TopicEvent.MINED,
     MiningState.STARTING: TopicEvent.TAKEN,
 }

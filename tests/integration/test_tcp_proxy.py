@@ -131,3 +131,16 @@ def test_clients_are_reset_while_there_is_no_server(proxy: TcpProxy, echo_port: 
     proxy.forward_to(echo_port)
     with connect(proxy) as connection:
         assert exchange(connection, b"again") == b"again"
+
+
+def test_a_link_of_a_rate_lets_bytes_through_as_they_come(proxy: TcpProxy) -> None:
+    data = bytes(CHUNK)
+    with connect(proxy) as connection:
+        proxy.limit_to_client(2 * CHUNK)
+        began_s = time.monotonic()
+        assert exchange(connection, data) == data
+        assert 0.4 < time.monotonic() - began_s < 5
+        proxy.limit_to_client(0)
+        began_s = time.monotonic()
+        assert exchange(connection, 4 * data) == 4 * data
+        assert time.monotonic() - began_s < 1

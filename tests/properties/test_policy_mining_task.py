@@ -156,6 +156,6 @@ def test_one_partition_in_trouble_is_trouble_of_the_topic(
         assert event is TopicEvent.HELD_UP
     if event is TopicEvent.MINED:
         assert set(states) <= {
-            *(MiningState.MINING, MiningState.STARTING),
+            *(MiningState.THROTTLED, MiningState.MINING, MiningState.STARTING),
             *(MiningState.IDLE, MiningState.STOPPED, MiningState.PAUSED),
         }

@@ -198,6 +198,32 @@ class KafkaBroker:
         if self._zookeeper is not None:
             self._zookeeper.stop()
 
+    def run_tool(self, main_class: str, *arguments: str) -> str:
+        """Run one of the tools that are in Kafka's jars and return what it prints.
+
+        `{zookeeper}` in an argument stands for ZooKeeper's address.
+
+        Raises:
+            BrokerError: The tool failed; the message is what it printed.
+        """
+        java = self._java(f"{resolve_jars(CACHE, self.version)}/*")
+        # Not into the broker's own log.
+        log = f"-Dcachesvc.kafka.log={self.directory / 'tool.log'}"
+        java = [java[0], *(option for option in java[1:] if "kafka.log=" not in option)]
+        zookeeper = f"{HOST}:{self._listeners.zookeeper}"
+        done = subprocess.run(
+            [java[0], log, *java[1:], main_class]
+            + [argument.format(zookeeper=zookeeper) for argument in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=FORMAT_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise BrokerError(done.stdout.decode(errors="replace"))
+        return done.stdout.decode(errors="replace")
+
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the JVM to end by itself; return its exit code, or None after `timeout_s`."""
         return self._process.wait(timeout_s)

@@ -1,4 +1,4 @@
-"""A TCP proxy between clients and a server on 127.0.0.1 that counts, delays and cuts.
+"""A TCP proxy between clients and a server on 127.0.0.1 that counts, delays, slows and cuts.
 
 It runs on an event loop in a thread of its own, so tests with and without asyncio use it
 alike: every method may be called from any thread, blocks for milliseconds, and has taken
@@ -51,6 +51,8 @@ class TcpProxy:
         self.connections_accepted = 0
         self._target_port = target_port
         self._delay_s = 0.0
+        self._client_bytes_per_s = 0.0
+        self._client_free_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy")
         self._thread.daemon = True
@@ -103,6 +105,13 @@ class TcpProxy:
         `delay(0)` lets everything through at once.
         """
         self._call(self._set_delay(seconds))
+
+    def limit_to_client(self, bytes_per_s: float) -> None:
+        """Let all connections together bring clients so many bytes a second; 0 ends that.
+
+        Applies to what arrives from then on.
+        """
+        self._call(self._set_rate(bytes_per_s))
 
     def reset_counts(self) -> None:
         """Count bytes and connections from zero again."""
@@ -162,6 +171,9 @@ class TcpProxy:
         for end in tuple(self._ends):
             end.release_due()
 
+    async def _set_rate(self, bytes_per_s: float) -> None:
+        self._client_bytes_per_s, self._client_free_s = bytes_per_s, self._loop.time()
+
     async def _reset_counts(self) -> None:
         self.bytes_to_server = self.bytes_to_client = self.connections_accepted = 0
 
@@ -171,6 +183,14 @@ class TcpProxy:
     def delay_s(self) -> float:
         """Return the delay in force."""
         return self._delay_s
+
+    def passes_at(self, to_client: bool, size: int) -> float:
+        """Return when a link of the rate in force is through with so many bytes."""
+        now = self._loop.time()
+        if not to_client or self._client_bytes_per_s <= 0:
+            return now
+        self._client_free_s = max(self._client_free_s, now) + size / self._client_bytes_per_s
+        return self._client_free_s
 
     def opened(self, end: _End) -> None:
         """Take note of an end whose connection is open."""
@@ -233,7 +253,9 @@ class _End(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer: _End | None = None
         self._early: list[bytes] = []  # what came before the peer did; empty data is EOF
-        self._held: deque[tuple[float, bytes]] = deque()  # arrival and data; empty data is EOF
+        self._held: deque[tuple[float, bytes]] = (
+            deque()
+        )  # when it passed and data; empty data is EOF
         self._held_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._write_paused = False
@@ -320,10 +342,11 @@ class _End(asyncio.Protocol):
         self._limit_peer()
 
     def _send(self, data: bytes) -> None:
-        if not self._held and self._proxy.delay_s() <= 0:
+        passes_at = self._proxy.passes_at(self.is_client, len(data))
+        if not self._held and passes_at <= self._loop.time() and self._proxy.delay_s() <= 0:
             self._write(data)
             return
-        self._held.append((self._loop.time(), data))
+        self._held.append((passes_at, data))
         self._held_bytes += len(data)
         if self._timer is None:
             self.release_due()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
@@ -35,7 +35,8 @@ class KafkaCatalogue:
     """A ``SourceCatalogue``. Belongs to one event loop; calls may overlap.
 
     A call tries again by itself while brokers are away or leaders move, for
-    ``settings.answer_timeout_s`` at most. One that the brokers refuse ends at once.
+    ``settings.answer_timeout_s`` at most, and for as long as they say that they throttle. One that
+    the brokers refuse ends at once.
 
     Means the first cluster that answers, in the order of ``settings.bootstrap_servers``, and that
     one alone from then on, unless it is told otherwise.
@@ -44,6 +45,11 @@ class KafkaCatalogue:
     def __init__(self, settings: KafkaSettings) -> None:
         self._cluster = Cluster(settings)
         self._timeout_s = settings.answer_timeout_s
+
+    @property
+    def throttled_s(self) -> float:
+        """For how long questions had to wait because brokers throttle, all together."""
+        return self._cluster.throttled_s
 
     @property
     def cluster_id(self) -> str:
@@ -120,25 +126,21 @@ class KafkaCatalogue:
         await self._cluster.close()
 
     async def _try(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        backoff = Backoff(0.05, 1.0)
-        failure: SourceUnreachable | None = None
-        unknown_until = time.monotonic() + _UNKNOWN_PARTITION_GRACE_S
+        began_s, told_s = time.monotonic(), self._cluster.throttled_s
+        failures: deque[SourceUnreachable] = deque(maxlen=1)
+        answering = asyncio.ensure_future(_until_answered(ask, failures))
         try:
-            async with asyncio.timeout(self._timeout_s):
-                while True:
-                    try:
-                        return await ask()
-                    except ConnectionUnusable:
-                        raise  # trying again soon is of no use
-                    except SourceUnreachable as error:
-                        failure = error
-                    unknown = isinstance(failure, _UnknownPartition)
-                    if unknown and time.monotonic() > unknown_until:
-                        raise failure
-                    await asyncio.sleep(backoff.next())
-        except TimeoutError:
-            text = f"no answer from the cluster within {self._timeout_s:g} s"
-            raise failure or SourceUnreachable(text) from failure
+            while not answering.done():
+                # A broker that throttles is not away.
+                allowed_s = self._timeout_s + self._cluster.throttled_s - told_s
+                left_s = began_s + allowed_s - time.monotonic()
+                if left_s <= 0:
+                    text = f"no answer from the cluster within {allowed_s:g} s"
+                    raise failures[0] if failures else SourceUnreachable(text)
+                await asyncio.wait({answering}, timeout=left_s)
+            return answering.result()
+        finally:
+            answering.cancel()
 
     async def _metadata(self, topics: Collection[str] | None) -> Metadata:
         found = await self._cluster.metadata(topics)
@@ -177,3 +179,21 @@ class KafkaCatalogue:
                     raise SourceUnreachable(f"{partition}: {text}")
                 found[partition] = offset
         return found
+
+
+async def _until_answered(
+    ask: Callable[[], Awaitable[_T]], failures: deque[SourceUnreachable]
+) -> _T:
+    """Asks until that works, or is of no use; ``failures`` gets why it does not."""
+    backoff = Backoff(0.05, 1.0)
+    unknown_until = time.monotonic() + _UNKNOWN_PARTITION_GRACE_S
+    while True:
+        try:
+            return await ask()
+        except ConnectionUnusable:
+            raise  # trying again soon is of no use
+        except SourceUnreachable as error:
+            failures.append(error)
+            if isinstance(error, _UnknownPartition) and time.monotonic() > unknown_until:
+                raise
+        await asyncio.sleep(backoff.next())

@@ -10,12 +10,12 @@ from enum import Enum
 from typing import Any
 
 from aiokafka import errors
-from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
 from cachesvc.errors import ConnectionUnusable, SourceChanged, SourceUnreachable
+from cachesvc.mining.kafka.broker_connection import BrokerConnection
 from cachesvc.mining.kafka.failures import (
     Attempt,
     connect_failure,
@@ -51,10 +51,10 @@ class KafkaSettings:
         security: What the listeners ask for.
         client_id: Under what name brokers log and meter this client.
         connect_timeout_s: For connecting, which includes the first exchange.
-        request_timeout_s: For one request; more than ``fetch_wait_s``.
-        answer_timeout_s: For one call of a catalogue, retries included.
+        request_timeout_s: How long a broker that was asked may be silent; over ``fetch_wait_s``.
+        answer_timeout_s: For one call of a catalogue, retries included, throttling not.
         fetch_bytes_max: Fetched but not yet polled, over all partitions. A single record batch
-            that is larger is fetched all the same.
+            that is larger is fetched all the same. One fetch may ask for less (``FetchSize``).
         partition_bytes_max: In one fetch of one partition; likewise.
         fetch_wait_s: How long the broker may wait for records before it answers without any.
         metadata_interval_s: Between looks at leaders, topic ids and idle high watermarks.
@@ -83,7 +83,7 @@ class Channel(Enum):
 class _Link:
     """An open connection to a broker, and the cluster that the broker says it is of."""
 
-    connection: AIOKafkaConnection
+    connection: BrokerConnection
     cluster_id: str
 
 
@@ -96,7 +96,7 @@ class Cluster:
 
     Every method raises ``SourceUnreachable`` within the timeouts of its settings, and closes the
     connection that failed, so that the next call begins with a new one. A broker that refuses this
-    client (``ConnectionUnusable``) is not asked again at once.
+    client (``ConnectionUnusable``) is not asked again at once; one that throttles, when it wants.
 
     Every connection begins with the question which cluster the broker is of, whatever it is for,
     and nothing that a broker of another one says is used (``SourceChanged``): addresses that it
@@ -105,6 +105,8 @@ class Cluster:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
+        self.throttled_s = 0.0
+        """For how long requests had to wait because brokers throttle, all together."""
         self._brokers: Mapping[int, tuple[str, int]] = {}
         self._brokers_of = ""
         self._bootstrap = [parse_address(server) for server in settings.bootstrap_servers]
@@ -276,10 +278,11 @@ class Cluster:
             raise
 
     async def _exchange(
-        self, host: str, port: int, connection: AIOKafkaConnection, request: Request[Any]
+        self, host: str, port: int, connection: BrokerConnection, request: Request[Any]
     ) -> Any:
         try:
-            answer = await connection.send(request)
+            self.throttled_s += connection.muted_s
+            answer = await connection.ask(request, self.settings.request_timeout_s)
         except (IncompatibleBrokerVersion, NotImplementedError) as error:
             raise RequestUnknown(f"{host}:{port}: {error}") from error
         except (KafkaError, OSError, TimeoutError) as error:

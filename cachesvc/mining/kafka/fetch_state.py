@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from cachesvc.errors import SourceUnreachable
+from cachesvc.mining.kafka.failures import told
+from cachesvc.mining.kafka.fetch_session import Asked
 from cachesvc.mining.kafka.record_batches import KafkaBatch
 from cachesvc.mining.source import (
     EARLIEST,
-    PartitionStatus,
     Problem,
     ProblemReason,
     SourcePartition,
@@ -28,9 +30,9 @@ class FetchState:
         suspect: Leader and topic id have to be looked at before anything is fetched.
         out_of_range: The source says that it does not have ``offset``.
         paused: Not to be fetched.
-        in_flight: A fetch is under way.
         buffered: Fetched and not yet polled.
-        served: The turn in which it last brought something.
+        life: Which stay of the partition at its source it is.
+        node: The broker that leads it; None where that is not known, or there is none.
         high_watermark: The last stable offset; None until told.
         watermark_s: When that was, on the monotonic clock.
         problem: Why it is not being fetched.
@@ -46,9 +48,9 @@ class FetchState:
     suspect: bool = True
     out_of_range: bool = False
     paused: bool = False
-    in_flight: bool = False
     buffered: KafkaBatch | None = None
-    served: int = 0
+    life: int = 0
+    node: int | None = None
     high_watermark: int | None = None
     watermark_s: float = float("-inf")
     problem: Problem | None = None
@@ -68,7 +70,7 @@ class FetchState:
     @property
     def fetchable(self) -> bool:
         """Whether a fetch may be sent, if its leader is known."""
-        waiting = self.unsettled or self.in_flight or self.buffered is not None
+        waiting = self.unsettled or self.buffered is not None
         return not (waiting or self.paused or self.given_up)
 
     @property
@@ -84,9 +86,9 @@ class FetchState:
         return open_question and not self.given_up
 
     @property
-    def status(self) -> PartitionStatus:
-        """What the reader gets to know."""
-        return PartitionStatus(self.high_watermark, self.problem)
+    def asked(self) -> Asked:
+        """What to ask its leader for."""
+        return Asked(self.offset, self.leader_epoch, self.bytes_max, self.life)
 
     def fail(self, reason: ProblemReason, detail: str, resume_offset: int | None = None) -> None:
         """Notes a problem; a final one stays and takes along what is buffered."""
@@ -95,6 +97,13 @@ class FetchState:
         self.problem = Problem(reason, f"{self.partition}: {detail}", resume_offset)
         if reason.final:
             self.buffered = None
+
+    def fail_by(self, error: SourceUnreachable) -> None:
+        """Its leader did not answer, or is not to be believed."""
+        if error.reason == ProblemReason.SOURCE_CHANGED.value:
+            self.fail(ProblemReason.SOURCE_CHANGED, str(error))
+        else:
+            self.fail(ProblemReason.SOURCE_UNREACHABLE, told(error))
 
     def works(self) -> None:
         """The source answered for it: forgets a problem that is not final."""
@@ -109,9 +118,15 @@ class FetchState:
             self.suspect = True
         return not fell
 
-    def buffer(self, batch: KafkaBatch, turn: int) -> None:
+    def expects(self, asked: Asked | None) -> bool:
+        """Whether the answer to what was asked is of use."""
+        if asked is None or self.buffered is not None or self.paused or self.given_up:
+            return False
+        return (asked.life, asked.offset) == (self.life, self.offset)
+
+    def buffer(self, batch: KafkaBatch) -> None:
         """Takes what a fetch brought."""
-        self.buffered, self.offset, self.served = batch, batch.end_offset, turn
+        self.buffered, self.offset = batch, batch.end_offset
         self.epoch = batch.leader_epoch
         self._nothing_yet = False
 

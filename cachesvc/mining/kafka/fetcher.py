@@ -1,11 +1,15 @@
-"""The ``SourceReader`` for Kafka: one fetch at a time per broker, and a bounded amount ahead."""
+"""The ``SourceReader`` for Kafka: one fetch at a time per broker, and a bounded amount ahead.
+
+Nothing here goes over all partitions unless something has happened to all of them: who is to be
+fetched is kept by broker, answers name what has news, and so does ``news``.
+"""
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from cachesvc.errors import SourceUnreachable
@@ -17,40 +21,24 @@ from cachesvc.mining.kafka.cluster import (
     KafkaSettings,
     error_name,
 )
+from cachesvc.mining.kafka.cut_batch import cut_batch_bytes
 from cachesvc.mining.kafka.failures import told
+from cachesvc.mining.kafka.fetch_request import SessionFetchRequest
 from cachesvc.mining.kafka.fetch_state import FetchState
-from cachesvc.mining.kafka.leader_epochs import FencedFetchRequest
+from cachesvc.mining.kafka.node_fetches import Fetch, NodeFetches
 from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.kafka.survey import Survey
-from cachesvc.mining.source import POLL_BYTES_MAX, PartitionStatus, ProblemReason, SourcePartition
+from cachesvc.mining.source import POLL_BYTES_MAX, PartitionStatus, SourcePartition
+from cachesvc.policy.fetch_size import FetchSize
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 from cachesvc.policy.spacing import SPACING_MS
 
 _NO_ERROR = 0
 _OFFSET_OUT_OF_RANGE = 1
 _ONE_BATCH_BYTES_MAX = 1 << 30
-# Below this much in the buffer, fetching ahead costs more requests than it saves time.
-_AHEAD_BYTES_MIN = 256 << 10
 _SURVEY_SPACING_S = 0.05
 # Fetches that bring less than this are spaced.
 _SMALL_FETCH_BYTES = 64 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetch:
-    """One request to one broker.
-
-    Attributes:
-        node: The broker.
-        asked: States with the offset that is asked for, and the epoch of their leader.
-        bytes_max: For the whole answer.
-        wait_s: How long the broker may wait for records.
-    """
-
-    node: int
-    asked: Sequence[tuple[FetchState, int, int]]
-    bytes_max: int
-    wait_s: float
 
 
 class KafkaSource:
@@ -60,15 +48,15 @@ class KafkaSource:
         self._settings = settings
         self._cluster = Cluster(settings)
         self._states: dict[SourcePartition, FetchState] = {}
-        self._survey = Survey(self._cluster, self._states, settings.metadata_interval_s)
-        self._survey_wanted = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._survey = Survey(self._cluster, settings.metadata_interval_s, self._settle)
+        self._nodes: dict[int, NodeFetches] = {}
+        self._holders: dict[SourcePartition, NodeFetches] = {}
+        self._unfetched: set[FetchState] = set()
+        self._news: set[SourcePartition] = set()
         self._ready: deque[FetchState] = deque()
         self._arrived = asyncio.Event()
-        self._fetching: set[int] = set()
-        self._dry: set[int] = set()
-        self._backoffs: defaultdict[int, Backoff] = defaultdict(Backoff)
-        self._turn = 0
+        self._lives = itertools.count(1)
+        self._tasks: asyncio.TaskGroup | None = None
         self._spacing_s = SPACING_MS / 1000
         self._error = ""
 
@@ -80,9 +68,8 @@ class KafkaSource:
     async def run(self) -> None:
         """See ``SourceReader``."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep_surveying())
-                tasks.create_task(self._keep_fetching(tasks))
+            async with asyncio.TaskGroup() as self._tasks:
+                self._tasks.create_task(self._keep_surveying())
         finally:
             await self._cluster.close()
 
@@ -90,7 +77,9 @@ class KafkaSource:
         """See ``SourceReader``."""
         if cluster_id != self._cluster.cluster_id:
             self._cluster.expect(cluster_id)
-            self._survey_wanted.set()
+            for state in self._states.values():
+                self._survey.doubt(state)
+            self._survey.wanted.set()
 
     def add(
         self,
@@ -102,14 +91,15 @@ class KafkaSource:
         """See ``SourceReader``. A partition that moves stays in the same life of its topic."""
         before = self._forget(partition)
         state = FetchState(partition, offset, self._settings.partition_bytes_max)
-        state.epoch = leader_epoch
+        state.epoch, state.life = leader_epoch, next(self._lives)
         if before is not None and not before.given_up:
             state.topic_id = before.topic_id
             state.high_watermark = before.high_watermark
         if topic_id:
             state.topic_id = topic_id
         self._states[partition] = state
-        self._survey_wanted.set()
+        self._survey.add(state)
+        self._settle(state)
 
     def remove(self, partition: SourcePartition) -> None:
         """See ``SourceReader``."""
@@ -119,6 +109,11 @@ class KafkaSource:
         state = self._states.pop(partition, None)
         if state is not None:
             state.buffered = None
+            self._survey.remove(state)
+            self._unfetched.discard(state)
+            self._news.discard(partition)
+            if (holder := self._holders.pop(partition, None)) is not None:
+                holder.release(partition)
         return state
 
     def space(self, spacing_s: float) -> None:
@@ -131,32 +126,72 @@ class KafkaSource:
         if state is not None:
             state.paused = True
             state.buffered = None
-            self._changed.set()
+            self._settle(state)
 
     async def poll(self) -> Sequence[KafkaBatch]:
         """See ``SourceReader``."""
         while not (batches := self._take_ready()):
             self._arrived.clear()
             await self._arrived.wait()
-        self._changed.set()
         return batches
 
     def _take_ready(self) -> list[KafkaBatch]:
         taken: list[KafkaBatch] = []
         size = 0
         while self._ready:
-            batch = self._ready[0].buffered
-            if batch is not None:
-                size += batch.encoded_bytes
+            state = self._ready[0]
+            if state.buffered is not None:
+                size += state.buffered.encoded_bytes
                 if taken and size > POLL_BYTES_MAX:
                     break
-                taken.append(batch)
-            self._ready.popleft().buffered = None
+                taken.append(state.buffered)
+                state.buffered = None
+                self._settle(state)
+            self._ready.popleft()
         return taken
 
     def status(self, partition: SourcePartition) -> PartitionStatus:
         """See ``SourceReader``."""
-        return self._states[partition].status
+        state = self._states[partition]
+        node = None if state.node is None else self._nodes.get(state.node)
+        throttled = "" if node is None else node.throttled
+        return PartitionStatus(state.high_watermark, state.problem, throttled)
+
+    def news(self) -> Collection[SourcePartition]:
+        """See ``SourceReader``."""
+        news, self._news = self._news, set()
+        return news
+
+    # Who is fetched from whom
+
+    def _settle(self, state: FetchState) -> None:
+        """Has to be called after whatever may have changed about a state."""
+        partition = state.partition
+        if self._states.get(partition) is not state:
+            return
+        self._news.add(partition)
+        holder = None if state.node is None else self._node(state.node)
+        before = self._holders.get(partition)
+        if before is not None and before is not holder:
+            before.release(partition)
+        if holder is None:
+            self._holders.pop(partition, None)
+        else:
+            self._holders[partition] = holder
+            holder.hold(state)
+        if holder is not None and state.fetchable:
+            self._unfetched.discard(state)
+        else:
+            self._unfetched.add(state)
+
+    def _node(self, number: int) -> NodeFetches:
+        node = self._nodes.get(number)
+        if node is None:
+            assert self._tasks is not None, "leaders are learned while it runs"
+            node = NodeFetches(number, FetchSize(self._settings.fetch_bytes_max))
+            self._nodes[number] = node
+            self._tasks.create_task(self._keep_fetching(node))
+        return node
 
     # Metadata
 
@@ -164,139 +199,145 @@ class KafkaSource:
         interval_s = self._settings.metadata_interval_s
         backoff = Backoff(limit_s=interval_s)
         while True:
-            self._survey_wanted.clear()
+            self._survey.wanted.clear()
             try:
-                await self._survey.look()
+                await self._survey.look(self._untold())
                 self._error = ""
             except SourceUnreachable as error:
                 self._error = told(error)
-            self._changed.set()
-            if self._error:
                 await asyncio.sleep(backoff.next())
                 continue
-            unsettled = any(state.unsettled for state in self._states.values())
-            if not unsettled:
+            if not self._survey.doubtful:
                 backoff.reset()
+            for node in self._nodes.values():
+                self._show_throttling(node)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(backoff.next() if unsettled else interval_s):
-                    await self._survey_wanted.wait()
+                pause_s = backoff.next() if self._survey.doubtful else interval_s
+                async with asyncio.timeout(pause_s):
+                    await self._survey.wanted.wait()
             await asyncio.sleep(_SURVEY_SPACING_S)
+
+    def _untold(self) -> list[FetchState]:
+        """States whose high watermark no fetch has told for a while."""
+        silent_s = time.monotonic() - self._settings.metadata_interval_s
+        silent = [node for node in self._nodes.values() if node.answered_s < silent_s]
+        return [
+            *self._unfetched,
+            *(self._states[partition] for node in silent for partition in node.session.wanted),
+        ]
 
     # Fetching
 
-    async def _keep_fetching(self, tasks: asyncio.TaskGroup) -> None:
+    async def _keep_fetching(self, node: NodeFetches) -> None:
         while True:
-            await self._changed.wait()
-            self._changed.clear()
-            for fetch in list(self._due()):
-                self._fetching.add(fetch.node)
-                for state, *_ in fetch.asked:
-                    state.in_flight = True
-                tasks.create_task(self._fetch(fetch))
+            await node.changed.wait()
+            node.changed.clear()
+            busy = sum(each.busy for each in self._nodes.values())
+            budget = self._settings.fetch_bytes_max // max(1, busy)
+            fetch = node.next_fetch(budget, self._settings.fetch_wait_s)
+            if fetch is not None:
+                await self._fetch(node, fetch)
+                node.changed.set()
 
-    def _due(self) -> Iterator[_Fetch]:
-        """Fetches to send now: to brokers without one, if there is room for what they bring."""
-        buffered: defaultdict[int, int] = defaultdict(int)
-        fetchable: defaultdict[int, list[FetchState]] = defaultdict(list)
-        for partition, state in self._states.items():
-            node = self._survey.leaders.get(partition)
-            if node is None:
-                continue
-            if state.buffered is not None:
-                buffered[node] += state.buffered.encoded_bytes
-            if state.fetchable and node not in self._fetching:
-                fetchable[node].append(state)
-        budget = self._settings.fetch_bytes_max // max(1, len(set(self._survey.leaders.values())))
-        for node, states in fetchable.items():
-            ahead = buffered[node]
-            if not ahead:
-                self._dry.discard(node)
-            elif node in self._dry or not _AHEAD_BYTES_MIN <= ahead <= budget // 2:
-                continue
-            # Whoever waited longest comes first: that one gets its data however large it is.
-            states.sort(key=lambda state: state.served)
-            asked = [(state, state.offset, state.leader_epoch) for state in states]
-            wait_s = 0.0 if ahead else self._settings.fetch_wait_s
-            yield _Fetch(node, asked, budget - ahead, wait_s)
-
-    async def _fetch(self, fetch: _Fetch) -> None:
-        by_topic: dict[str, list[tuple[int, int, int]]] = {}
-        for state, offset, _ in fetch.asked:
-            topic, number = state.partition
-            by_topic.setdefault(topic, []).append((number, offset, state.bytes_max))
-        epochs = {state.partition: leader_epoch for state, _, leader_epoch in fetch.asked}
-        wait_ms, topics = int(fetch.wait_s * 1000), list(by_topic.items())
-        request = FencedFetchRequest(epochs, wait_ms, 1, fetch.bytes_max, READ_COMMITTED, topics)
-        backoff = self._backoffs[fetch.node]
+    async def _fetch(self, node: NodeFetches, fetch: Fetch) -> None:
+        request = SessionFetchRequest(
+            fetch.naming, int(fetch.wait_s * 1000), fetch.bytes_max, READ_COMMITTED
+        )
         began_s = time.monotonic()
         try:
-            response = await self._cluster.send(fetch.node, Channel.FETCH, request)
-            backoff.reset()
-            brought_bytes = self._accept(fetch, response)
-            if not brought_bytes and not fetch.wait_s:
-                self._dry.add(fetch.node)
-            elif brought_bytes < _SMALL_FETCH_BYTES:
-                await asyncio.sleep(began_s + self._spacing_s - time.monotonic())
+            response = await self._cluster.send(node.number, Channel.FETCH, request)
         except SourceUnreachable as error:
-            for state, *_ in fetch.asked:
-                state.fail(*_problem_of(error))
-            self._survey_wanted.set()
-            await asyncio.sleep(backoff.next())
-        finally:
-            for state, *_ in fetch.asked:
-                state.in_flight = False
-            self._fetching.discard(fetch.node)
-            self._changed.set()
+            self._fetch_failed(node, error)
+            await asyncio.sleep(node.backoff.next())
+            return
+        node.answered_s = time.monotonic()
+        error_code = getattr(response, "error_code", _NO_ERROR)
+        if error_code != _NO_ERROR:
+            node.session.lost(error_code)
+            await asyncio.sleep(node.backoff.next())
+            return
+        node.session.answered(getattr(response, "session_id", 0))
+        node.backoff.reset()
+        brought_bytes = self._accept(node, response)
+        took_s = node.answered_s - began_s - fetch.wait_s
+        if response.throttle_time_ms > 0:
+            await self._held_back(node, response.throttle_time_ms / 1000)
+            return
+        node.size.brought(brought_bytes, fetch.bytes_max, took_s)
+        if not brought_bytes and not fetch.wait_s:
+            node.brought_nothing_ahead()
+        elif brought_bytes < _SMALL_FETCH_BYTES:
+            await asyncio.sleep(began_s + self._spacing_s - time.monotonic())
 
-    def _accept(self, fetch: _Fetch, response: Any) -> int:
+    def _fetch_failed(self, node: NodeFetches, error: SourceUnreachable) -> None:
+        node.session.lost()
+        node.size.failed()
+        for partition in list(node.session.wanted):
+            state = self._states[partition]
+            state.fail_by(error)
+            self._settle(state)
+            self._survey.doubt(state)
+
+    async def _held_back(self, node: NodeFetches, throttle_s: float) -> None:
+        """Leaves a broker alone for as long as it wants."""
+        node.size.throttled(throttle_s)
+        node.throttling.told(throttle_s, time.monotonic())
+        self._show_throttling(node)
+        await asyncio.sleep(throttle_s)
+
+    def _show_throttling(self, node: NodeFetches) -> None:
+        said = node.throttling.describe(time.monotonic())
+        if said != node.throttled:
+            node.throttled = said
+            self._news.update(p for p, holder in self._holders.items() if holder is node)
+
+    def _accept(self, node: NodeFetches, response: Any) -> int:
         """Hands an answer to its states; how many bytes of records or holes it brought."""
-        asked = {each[0].partition: each for each in fetch.asked}
-        self._turn += 1
-        brought_bytes = 0
-        for topic, partitions in response.topics:
+        for recovered in node.take_troubled():
+            recovered.works()
+            self._settle(recovered)
+        brought_bytes = node.cut_bytes = 0
+        for topic, partitions in response.topics or ():
             for number, error_code, high_watermark, *rest in partitions:
-                state, offset, leader_epoch = asked[SourcePartition(topic, number)]
-                current = self._states.get(state.partition) is state
-                if not current or state.paused or state.given_up:
-                    continue
-                if error_code != _NO_ERROR:
-                    self._refused(state, error_code)
+                partition = SourcePartition(topic, number)
+                state, asked = self._states.get(partition), node.session.asked(partition)
+                if state is None or asked is None or not state.expects(asked):
                     continue
                 last_stable, aborted = rest[0], rest[1 if response.API_VERSION == 4 else 2]
                 watermark = last_stable if last_stable >= 0 else high_watermark
-                if not state.note_watermark(watermark, time.monotonic()):
-                    self._survey_wanted.set()
-                    continue
-                state.works()
-                state.prove(leader_epoch)
-                data = rest[-1] or b""
-                if self._take(state, offset, data, aborted or ()):
-                    brought_bytes += len(data)
+                if error_code != _NO_ERROR:
+                    self._refused(node, state, error_code)
+                elif not state.note_watermark(watermark, node.answered_s):
+                    self._survey.doubt(state)
+                else:
+                    state.works()
+                    state.prove(asked.leader_epoch)
+                    data = rest[-1] or b""
+                    brought_bytes += self._take(state, data, aborted or ())
+                    if node.size.scarce:
+                        node.cut_bytes = max(node.cut_bytes, cut_batch_bytes(data))
+                self._settle(state)
         return brought_bytes
 
-    def _refused(self, state: FetchState, error_code: int) -> None:
+    def _refused(self, node: NodeFetches, state: FetchState, error_code: int) -> None:
+        if state.node != node.number:
+            return  # it is asked for elsewhere by now
         if error_code == _OFFSET_OUT_OF_RANGE:
             state.out_of_range = True
         else:
             state.refuse(error_code, error_name(error_code))
-        self._survey_wanted.set()
+        self._survey.doubt(state)
 
-    def _take(self, state: FetchState, offset: int, data: bytes, aborted: Any) -> bool:
-        end, epoch = next_fetch(data, offset)
-        if end > offset:
-            batch = KafkaBatch(state.partition, offset, end, data, tuple(aborted), epoch)
-            state.buffer(batch, self._turn)
+    def _take(self, state: FetchState, data: bytes, aborted: Iterable[Any]) -> int:
+        end, epoch = next_fetch(data, state.offset)
+        if end > state.offset:
+            batch = KafkaBatch(state.partition, state.offset, end, data, tuple(aborted), epoch)
+            state.buffer(batch)
             state.bytes_max = self._settings.partition_bytes_max
             self._ready.append(state)
             self._arrived.set()
-            return True
+            return len(data)
         if data:
             # Brokers before 2.x cut off a record batch that does not fit.
             state.bytes_max = min(2 * state.bytes_max, _ONE_BATCH_BYTES_MAX)
-        return False
-
-
-def _problem_of(error: SourceUnreachable) -> tuple[ProblemReason, str]:
-    if error.reason == ProblemReason.SOURCE_CHANGED.value:
-        return ProblemReason.SOURCE_CHANGED, str(error)
-    return ProblemReason.SOURCE_UNREACHABLE, told(error)
+        return 0

@@ -1,4 +1,4 @@
-"""Kafka requests about leader epochs, which aiokafka lacks or leaves out.
+"""Kafka's request about leader epochs, which aiokafka lacks.
 
 ``EpochEndsRequest`` is Kafka's OffsetForLeaderEpoch in version 2, which brokers from 2.1 to the
 newest speak; its layout is that of OffsetForLeaderEpochRequest.json and its response.
@@ -6,17 +6,14 @@ newest speak; its layout is that of OffsetForLeaderEpochRequest.json and its res
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.types import Array, Int16, Int32, Int64, Schema, String
 
 from cachesvc.mining.source import SourcePartition
 
 _API_KEY = 23
 _API_VERSION = 2
-_FETCH_VERSION_WITH_EPOCHS = 9
 
 
 class _EpochEndsResponse_v2(Response):  # noqa: N801
@@ -82,27 +79,3 @@ class EpochEndsRequest(Request[_EpochEndsRequest_v2]):
     def build(self, request_struct_class: type[_EpochEndsRequest_v2]) -> _EpochEndsRequest_v2:
         """The request."""
         return request_struct_class(list(self._by_topic.items()))
-
-
-class FencedFetchRequest(FetchRequest):
-    """A fetch that only the leader of a known epoch answers.
-
-    Args:
-        epochs: Of the leader, per partition; -1 for whichever leads.
-        fields: As for aiokafka's own.
-    """
-
-    def __init__(self, epochs: Mapping[SourcePartition, int], *fields: Any) -> None:
-        super().__init__(*fields)
-        self._epochs = epochs
-
-    def build(self, request_struct_class: Any) -> Any:
-        """The request in a version that the broker speaks; those before 9 carry no epoch."""
-        request: Any = super().build(request_struct_class)
-        if request_struct_class.API_VERSION >= _FETCH_VERSION_WITH_EPOCHS:
-            for topic, partitions in request.topics:
-                partitions[:] = [
-                    (number, self._epochs[SourcePartition(topic, number)], *rest)
-                    for number, _, *rest in partitions
-                ]
-        return request

@@ -8,13 +8,13 @@ connects and says precisely what is wrong where that fails.
 import asyncio
 import ssl
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
 
 from cachesvc.connection_config import KerberosConfig, SaslConfig, TlsConfig
 from cachesvc.errors import ConnectionUnusable
+from cachesvc.mining.kafka.broker_connection import BrokerConnection
 from cachesvc.mining.kafka.failures import Attempt, connect_failure
 from cachesvc.mining.kafka.kerberos import MECHANISM, KerberosLogin, check_files
 from cachesvc.mining.kafka.secrets import read_secret
@@ -148,7 +148,7 @@ async def open_broker(
     *,
     client_id: str = "cachesvc",
     request_timeout_s: float = 15.0,
-) -> AIOKafkaConnection:
+) -> BrokerConnection:
     """Connects, authenticates, and learns what the broker speaks.
 
     Bounded in time only by ``request_timeout_s`` per step; the caller sets a limit on the whole.
@@ -160,7 +160,7 @@ async def open_broker(
     prepared = await prepare(security)
     sasl, kerberos = security.password, security.kerberos
     login = None if kerberos is None else KerberosLogin(kerberos, host)
-    connection = _Connection(
+    connection = BrokerConnection(
         host,
         port,
         login=login,
@@ -182,23 +182,6 @@ async def open_broker(
         if login is not None:
             await login.close()
     return connection
-
-
-class _Connection(AIOKafkaConnection):
-    """A connection that logs in by Kerberos with credentials of its own.
-
-    aiokafka would use those that the process has by default, and it may hold several.
-    """
-
-    def __init__(self, *args: Any, login: KerberosLogin | None, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self._login = login
-        if login is not None:
-            self._sasl_mechanism = MECHANISM
-
-    def authenticator_gssapi(self) -> KerberosLogin:
-        assert self._login is not None, "the mechanism says so"
-        return self._login
 
 
 def _without_secrets(error: BaseException) -> BaseException | None:

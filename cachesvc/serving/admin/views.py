@@ -19,6 +19,7 @@ _BY_URGENCY = (
     MiningState.FAILED,
     MiningState.BLOCKED,
     MiningState.SOURCE_UNREACHABLE,
+    MiningState.THROTTLED,
     MiningState.MINING,
     MiningState.STARTING,
     MiningState.STOPPED,

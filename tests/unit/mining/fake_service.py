@@ -104,6 +104,8 @@ class FakeService(mining_pb2_grpc.MiningServicer):
     def assign(self, topics: Mapping[str, tuple[int, Sequence[int]]]) -> None:
         """Assigns topics with their epochs and partitions to every reader."""
         self.topics = dict(topics)
+        self.reports.clear()
+        self.backfill_reports.clear()
         for queue in self._joined:
             queue.put_nowait(self._assignment())
 
@@ -155,8 +157,9 @@ class FakeService(mining_pb2_grpc.MiningServicer):
             self.source_error = request.source_error
             tail = [report for report in request.partitions if not report.backfill]
             older = [report for report in request.partitions if report.backfill]
-            self.reports = {(r.topic, r.partition): r for r in tail}
-            self.backfill_reports = {(r.topic, r.partition): r for r in older}
+            self.reports.update({(r.topic, r.partition): r for r in tail})
+            wanted = [r for r in older if (r.topic, r.partition) in self.older]
+            self.backfill_reports.update({(r.topic, r.partition): r for r in wanted})
 
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Any) -> None:  # noqa: N802
         answers: asyncio.Queue[pb.AppendResponse] = asyncio.Queue()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from cachesvc.errors import DataLoss
@@ -88,6 +88,7 @@ class FakeSource:
         self.paused: set[SourcePartition] = set()
         self.damaged: dict[SourcePartition, int] = {}
         self.problems: dict[SourcePartition, Problem] = {}
+        self.throttled = ""
         self.polls = 0
         self.spacing_s = 0.0
         self.cluster_id = ""
@@ -196,4 +197,7 @@ class FakeSource:
 
     def status(self, partition: SourcePartition) -> PartitionStatus:
         assert partition in self._positions
-        return PartitionStatus(self._ends[partition], self.problems.get(partition))
+        return PartitionStatus(self._ends[partition], self.problems.get(partition), self.throttled)
+
+    def news(self) -> Collection[SourcePartition]:
+        return self.partitions

@@ -179,7 +179,7 @@ def test_a_range_is_taken_away_while_the_gap_before_it_is_being_sent() -> None:
         source.problems[partition] = Problem(ProblemReason.SOURCE_RETENTION, "gone", 50)
     miner = Miner(SlowLane(), source, ConnectionSettings("default", ("127.0.0.1:1",)), 1 << 20)
     miner.assign([AssignedTopic("orders", 1, 1, {0: 10, 1: 10}, end_offsets={0: 100, 1: 100})])
-    asyncio.run(miner.skip_lost())
+    asyncio.run(miner.look())
     miner.close()
     assert sent == [(0, 10, 50)]
     assert not source.partitions

@@ -43,7 +43,9 @@ class Broker:
 
 
 class Connection:
-    """To a broker, until it is closed."""
+    """To a broker that does not throttle, until it is closed."""
+
+    muted_s = 0.0
 
     def __init__(self, broker: Broker) -> None:
         self._broker: Broker | None = broker
@@ -54,7 +56,7 @@ class Connection:
     def close(self) -> None:
         self._broker = None
 
-    async def send(self, request: Any) -> Any:
+    async def ask(self, request: Any, silence_s: float) -> Any:
         broker = self._broker
         if broker is None:
             raise KafkaConnectionError("closed")

@@ -68,7 +68,7 @@ def test_retention_that_passes_a_position_is_a_named_gap() -> None:
 def test_retention_after_the_first_fetch_is_a_gap_too() -> None:
     begun = state(EARLIEST)
     begun.locate(7, 20)
-    begun.buffer(batch(7, 9), 1)
+    begun.buffer(batch(7, 9))
     begun.out_of_range = True
 
     begun.locate(12, 20)
@@ -124,7 +124,7 @@ def test_a_watermark_that_falls_makes_the_topic_suspect() -> None:
     assert not fetched.note_watermark(5, 3.0)
 
     assert fetched.suspect
-    assert fetched.status.high_watermark == 5
+    assert fetched.high_watermark == 5
     fetched.identify("id-1")
     assert fetched.fetchable
     assert fetched.note_watermark(5, 4.0)
@@ -171,20 +171,20 @@ def test_a_final_problem_stays() -> None:
 
 
 def test_what_keeps_a_partition_from_being_fetched() -> None:
-    for attribute in ("suspect", "out_of_range", "paused", "in_flight"):
+    for attribute in ("suspect", "out_of_range", "paused"):
         one = state()
         setattr(one, attribute, True)
         assert not one.fetchable
     one = state()
-    one.buffer(batch(10, 12), 3)
+    one.buffer(batch(10, 12))
     assert not one.fetchable
-    assert (one.offset, one.served) == (12, 3)
+    assert one.offset == 12
 
 
 def test_a_leader_of_another_epoch_has_to_prove_itself() -> None:
     begun = state()
     begun.leader_epoch = 2
-    begun.buffer(batch(10, 12, 1), 1)
+    begun.buffer(batch(10, 12, 1))
     begun.prove(2)
     begun.buffered = None
     assert begun.fetchable
@@ -199,7 +199,7 @@ def test_a_leader_of_another_epoch_has_to_prove_itself() -> None:
 @pytest.mark.parametrize(("found_epoch", "end"), [(1, 11), (0, 50), (-1, -1)])
 def test_a_leader_that_has_other_records_is_given_up(found_epoch: int, end: int) -> None:
     begun = state()
-    begun.buffer(batch(10, 12, 1), 1)
+    begun.buffer(batch(10, 12, 1))
     begun.leader_epoch = 3
 
     begun.compare(3, found_epoch, end)
@@ -216,7 +216,7 @@ def test_what_comes_from_the_leader_before_has_to_be_compared_again() -> None:
     # A fetch was on its way while its successor was asked.
     begun.leader_epoch = 3
     begun.compare(3, 1, 10)
-    begun.buffer(batch(10, 12, 2), 1)
+    begun.buffer(batch(10, 12, 2))
     begun.prove(2)
 
     assert begun.unproven

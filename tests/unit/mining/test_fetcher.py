@@ -93,7 +93,8 @@ class RequestV11(SimpleNamespace):
     API_VERSION = 11
 
     def __init__(self, *fields: Any) -> None:
-        names = "replica wait_ms min_bytes max_bytes isolation session epoch topics forgotten rack"
+        names = "replica wait_ms min_bytes max_bytes isolation session_id session_epoch topics"
+        names += " forgotten_topics_data rack"
         super().__init__(**dict(zip(names.split(), fields, strict=True)))
 
 
@@ -119,10 +120,23 @@ class Fetch:
             for partition in partitions
         )
 
+    @property
+    def session(self) -> tuple[int, int]:
+        """Id and epoch."""
+        return self.request.session_id, self.request.session_epoch
+
     def answer(
-        self, data: dict[tuple[str, int], bytes], error_code: int = 0, stable: int = 1_000
+        self,
+        data: dict[tuple[str, int], bytes],
+        error_code: int = 0,
+        stable: int = 1_000,
+        **said: int,
     ) -> None:
-        """Answers with bytes for some partitions, and with an error code for all."""
+        """Answers with bytes for some partitions, and with an error code for all that it names.
+
+        Args:
+            said: Of the whole answer: its session_id, error_code and throttle_time_ms.
+        """
 
         def part(topic: str, number: int) -> tuple[Any, ...]:
             found = data.get((topic, number), b"")
@@ -132,7 +146,14 @@ class Fetch:
             (topic, [part(topic, number) for number, *_ in partitions])
             for topic, partitions in self.request.topics
         ]
-        self._answered.set_result(SimpleNamespace(API_VERSION=11, topics=topics))
+        whole = {"throttle_time_ms": 0, "error_code": 0, "session_id": 0, **said}
+        self._answered.set_result(SimpleNamespace(API_VERSION=11, topics=topics, **whole))
+
+    def answer_quietly(self, *named: tuple[str, int, int], **said: int) -> None:
+        """Answers for no partition but these, of which only the high watermark has news."""
+        whole = {"throttle_time_ms": 0, "error_code": 0, "session_id": self.session[0], **said}
+        topics = [(topic, [(n, 0, end, end, 0, None, -1, b"")]) for topic, n, end in named]
+        self._answered.set_result(SimpleNamespace(API_VERSION=11, topics=topics, **whole))
 
 
 def play(

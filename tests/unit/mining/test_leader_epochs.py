@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
 
-from aiokafka.protocol.fetch import FetchRequest
-
-from cachesvc.mining.kafka.leader_epochs import EpochEndsRequest, FencedFetchRequest
+from cachesvc.mining.kafka.leader_epochs import EpochEndsRequest
 from cachesvc.mining.source import SourcePartition
 
 A0, A1 = SourcePartition("a", 0), SourcePartition("a", 1)
-KAFKA_2_0 = {1: (0, 8)}
 KAFKA_2_3 = {1: (0, 11), 23: (0, 3)}
 KAFKA_4 = {1: (4, 18), 23: (2, 4)}
-FIELDS: tuple[Any, ...] = (500, 1, 1_000, 1, [("a", [(0, 7, 10), (1, 8, 20)])])
 
 
 def test_asks_where_epochs_end() -> None:
@@ -31,17 +26,3 @@ def test_reads_where_they_end() -> None:
     data = struct.pack(">ii", 0, 1) + b"\x00\x01a" + struct.pack(">ihiiq", 1, 74, 9, 3, 1_234)
 
     assert request.RESPONSE_TYPE.decode(data).topics == [("a", [(74, 9, 3, 1_234)])]
-
-
-def test_a_fetch_names_the_epoch_of_its_leader() -> None:
-    for versions in (KAFKA_2_3, KAFKA_4):
-        request = FencedFetchRequest({A0: 5, A1: -1}, *FIELDS).prepare(versions)
-
-        assert request.API_VERSION == 11
-        assert request.get_item("topics") == [("a", [(0, 5, 7, -1, 10), (1, -1, 8, -1, 20)])]
-
-
-def test_a_fetch_from_brokers_that_know_no_epochs_is_as_ever() -> None:
-    request = FencedFetchRequest({A0: 5, A1: -1}, *FIELDS).prepare(KAFKA_2_0)
-
-    assert request == FetchRequest(*FIELDS).prepare(KAFKA_2_0)

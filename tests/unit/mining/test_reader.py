@@ -295,6 +295,41 @@ def test_reports_what_the_source_says(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_source_that_throttles_is_no_source_that_is_away(tmp_path: Path) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        source.throttled = "a quota holds its answers back"
+        source.write("a", 0, *values(0, 10))
+        service.assign({"a": (1, [0])})
+        await until(lambda: service.state("a", 0) is MiningState.THROTTLED)
+        assert service.reports["a", 0].error == "a quota holds its answers back"
+        await until(lambda: service.logs["a", 0].end_offset == 10)
+
+        source.problems[SourcePartition("a", 0)] = Problem(ProblemReason.SOURCE_ERROR, "no leader")
+        await until(lambda: service.state("a", 0) is MiningState.FAILED)
+        source.problems.clear()
+        source.throttled = ""
+        await until(lambda: service.state("a", 0) is MiningState.MINING)
+        assert service.reports["a", 0].error == ""
+
+    play(tmp_path, scenario)
+
+
+def test_what_has_no_news_is_not_reported_every_time(tmp_path: Path) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        service.assign({"many": (1, list(range(900)))})
+        await until(lambda: len(service.reports) == 900)
+        service.reports.clear()
+        source.write("many", 7, b"{}")
+        await until(lambda: ("many", 7) in service.reports)
+        assert service.reports["many", 7].source_high_watermark == 1
+        assert len(service.reports) < 300
+        # What the service may have forgotten is told again with an assignment.
+        service.assign({"many": (1, list(range(900)))})
+        await until(lambda: len(service.reports) == 900)
+
+    play(tmp_path, scenario)
+
+
 def test_fetches_are_spaced_as_the_service_says(tmp_path: Path) -> None:
     async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
         service.spacing_ms = 60

@@ -28,6 +28,8 @@ class MiningState(IntEnum):
     """An operator stopped mining; it goes on when an operator starts it."""
     PAUSED = 8
     """Nobody has used the topic for a while; mining is about to go on."""
+    THROTTLED = 9
+    """A quota of the broker holds its answers back; mining goes on as fast as that lets it."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self:

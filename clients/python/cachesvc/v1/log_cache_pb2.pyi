@@ -42,6 +42,7 @@ class MiningState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILED: _ClassVar[MiningState]
     STOPPED: _ClassVar[MiningState]
     PAUSED: _ClassVar[MiningState]
+    THROTTLED: _ClassVar[MiningState]
 
 class GapCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -74,6 +75,7 @@ SOURCE_UNREACHABLE: MiningState
 FAILED: MiningState
 STOPPED: MiningState
 PAUSED: MiningState
+THROTTLED: MiningState
 GAP_CAUSE_UNSPECIFIED: GapCause
 SOURCE_RETENTION: GapCause
 CACHE_RETENTION: GapCause
