@@ -4,6 +4,7 @@ It subscribes under a name of its own, which it deletes at the end, also when it
 terminated. A topic that nobody else needs is mined for as long as it runs.
 """
 
+import base64
 import secrets
 import signal
 import sys
@@ -26,6 +27,7 @@ from cachesvc.v1.log_cache_pb2 import (
     Encoding,
     Gap,
     GapCause,
+    Header,
     ListOffsetsRequest,
     ListOffsetsResponse,
     MiningState,
@@ -119,7 +121,7 @@ def json_line(batch: Batch, record: Record) -> str:
         "timestamp_type": enum_name(TimestampType, record.timestamp_type),
         **bytes_fields("key", record.key if record.HasField("key") else None),
         "headers": [
-            {"key": header.key}
+            _header_key(header)
             | bytes_fields("value", header.value if header.HasField("value") else None)
             for header in record.headers
         ],
@@ -131,6 +133,13 @@ def json_line(batch: Batch, record: Record) -> str:
         except (UnicodeDecodeError, msgspec.DecodeError):
             fields |= bytes_fields("value", record.value)
     return msgspec.json.encode(fields).decode()
+
+
+def _header_key(header: Header) -> dict[str, str]:
+    """Its text, with the bytes beside it where they are not UTF-8."""
+    if not header.HasField("key_bytes"):
+        return {"key": header.key}
+    return {"key": header.key, "key_base64": base64.b64encode(header.key_bytes).decode()}
 
 
 def _print_records(events: Iterable[SubscribeResponse], line: Line, count_max: int | None) -> None:

@@ -56,6 +56,19 @@ def newest_timestamp_ms(log: PartitionLog) -> int | None:
     return _known(newest)
 
 
+def may_lack_times(log: PartitionLog, end_offset: int) -> bool:
+    """Whether there may be records without a timestamp before ``end_offset``."""
+    return any(
+        segment.record_count and segment.min_timestamp_ms < 0
+        for segment in log.segments
+        if segment.base_offset < end_offset
+    ) or any(
+        entry.index.min_timestamp_ms < 0
+        for entry in log.journals
+        if entry.index is not None and entry.base_offset < end_offset
+    )
+
+
 def first_candidate(log: PartitionLog, timestamp_ms: int) -> int:
     """An offset from which to look for the first record at or after ``timestamp_ms``.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cachesvc.log.lookup import SourceLookup
+from cachesvc.log.lookup import UNTIMED, SourceLookup
 from cachesvc.model import MiningStart, StartKind
 
 
@@ -21,4 +21,7 @@ async def first_offsets(
         return ends
     found = await lookup.offsets_at(partitions, start.timestamp_ms)
     at = {each: offset for each, offset in found.items() if offset is not None}
+    untimed = [each for each, offset in at.items() if offset == UNTIMED]
+    if untimed:
+        at |= await lookup.earliest_offsets(untimed)
     return {each: at.get(each, ends[each]) for each in partitions}

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from cachesvc.policy.cluster_identity import ForeignAddress
 
+UNTIMED = -2
+"""Instead of the offset at a time: the source keeps no timestamps of the partition."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceTopic:
@@ -68,7 +71,7 @@ class SourceLookup(Protocol):
     async def offsets_at(
         self, partitions: Sequence[tuple[str, int]], timestamp_ms: int
     ) -> Mapping[tuple[str, int], int | None]:
-        """The first offset whose timestamp is not before ``timestamp_ms``, or None."""
+        """The first offset whose timestamp is not before ``timestamp_ms``, None, or ``UNTIMED``."""
 
     async def close(self) -> None:
         """Ends the connections. Idempotent."""

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cachesvc.errors import DataLoss
+from cachesvc.mining.header_column import header_column
 from cachesvc.mining.json_rule import Reject, Verdict, check
 from cachesvc.mining.source import RecordColumns, SourceBatch
 from cachesvc.model import NonJsonPolicy
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 from cachesvc.store.record_schema import (
-    HEADERS_TYPE,
     RECORD_SCHEMA,
     REJECT_SCHEMA,
     encode_payload,
@@ -155,7 +155,8 @@ def _encode_part(part: RecordColumns, verdict: Verdict) -> EncodedAppend:
         )
     timestamps = pa.array(passed.timestamps_ms, pa.int64())
     bounds = pc.min_max(timestamps)
-    columns = [*_leading_columns(passed, timestamps), verdict.text, _headers(passed)]
+    headers = header_column(len(passed), passed.headers)
+    columns = [*_leading_columns(passed, timestamps), verdict.text, headers]
     return EncodedAppend(
         part.base_offset,
         part.end_offset,
@@ -175,7 +176,7 @@ def _reject_batch(part: RecordColumns, rejects: Sequence[Reject]) -> Any:
     columns = [
         *_leading_columns(rows, pa.array(rows.timestamps_ms, pa.int64())),
         pa.array(rows.values, pa.binary()),
-        _headers(rows),
+        header_column(len(rows), rows.headers),
         pa.array([reject.reason.value for reject in rejects], pa.string()),
         pa.array([reject.detail for reject in rejects], pa.string()),
     ]
@@ -193,17 +194,6 @@ def _leading_columns(rows: RecordColumns, timestamps: Any) -> list[Any]:
         pa.array(rows.timestamp_types, pa.int8()),
         pa.array(rows.keys, pa.binary()),
     ]
-
-
-def _headers(rows: RecordColumns) -> Any:
-    """Null for a record without headers; a column without any header at all costs nothing."""
-    if rows.headers is None or not any(rows.headers):
-        return pa.nulls(len(rows), HEADERS_TYPE)
-    listed = [
-        [{"key": key, "value": value} for key, value in headers] if headers else None
-        for headers in rows.headers
-    ]
-    return pa.array(listed, HEADERS_TYPE)
 
 
 def _take(rows: RecordColumns, indices: Sequence[int]) -> RecordColumns:

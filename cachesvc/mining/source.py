@@ -21,6 +21,8 @@ POLL_BYTES_MAX = 256 << 10
 """Up to this much, small batches of several partitions are polled at once."""
 
 Headers = Sequence[tuple[str, bytes | None]]
+"""Keys and values. Of a key that is not UTF-8, each byte that is not is a lone surrogate, as
+``surrogateescape`` makes it (PEP 383)."""
 
 
 class SourcePartition(NamedTuple):

@@ -37,7 +37,11 @@ class FromLatest:
 
 @dataclass(frozen=True, slots=True)
 class FromTimestamp:
-    """Asks for the first record whose timestamp is not before this; the end if there is none."""
+    """Asks for the first record whose timestamp is not before this; the end if there is none.
+
+    Where the source keeps no timestamps, any record could be as new as that: it asks for the lowest
+    offset then.
+    """
 
     timestamp_ms: int
 

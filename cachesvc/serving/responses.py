@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cachesvc.model import Encoding, PartitionId
 from cachesvc.store.frames import Frame
+from cachesvc.store.header_keys import header_key_bytes, is_escaped
 from cachesvc.store.record_schema import (
     END_OF_STREAM,
     RECORD_SCHEMA_MESSAGE,
@@ -66,7 +67,9 @@ def records_body(frame: Frame) -> bytes:
         if value is not None:
             record.value = value.encode()
         for header in headers or ():
-            record.headers.add(key=header["key"], value=header["value"])
+            text = header["key"]
+            exact = header_key_bytes(text) if is_escaped(text) else None
+            record.headers.add(key=text, value=header["value"], key_bytes=exact)
         records.append(record)
     return pb.Batch(records=records).SerializeToString()
 

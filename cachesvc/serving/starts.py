@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cachesvc.errors import DataLoss, InvalidRequest
+from cachesvc.log.estimates import may_lack_times
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.lookup import UNTIMED
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Source
 from cachesvc.log.subscriptions import Subscription
@@ -239,8 +241,9 @@ class Starts:
         at_source: dict[PartitionLog, int | None] = {}
         for log, timestamp_ms in times.items():
             offset = await self._store.reader.offset_at(log, timestamp_ms)
-            # Older records, which are not cached, may be what was asked for.
-            if offset is None or log.log_start_offset:
+            # Older records, which are not cached, may be what was asked for; so may those without a
+            # time, if the source has no others.
+            if offset is None or log.log_start_offset or may_lack_times(log, offset):
                 at_source[log] = offset
             else:
                 found[log] = FromPosition(offset)
@@ -251,6 +254,9 @@ class Starts:
             )
             for log, cached in at_source.items():
                 offset = offsets.get((log.id.topic, log.id.partition))
+                if offset == UNTIMED:
+                    found[log] = FromEarliest()
+                    continue
                 found[log] = after_lookup(
                     first_at(cached, offset, log.log_start_offset, log.log_end_offset)
                 )

@@ -99,6 +99,17 @@ def test_tables_are_the_same_in_both_encodings(encoding: int) -> None:
     assert table == batch_of(pb.ARROW_IPC).to_arrow()
 
 
+def test_a_header_key_is_had_as_kafka_has_it() -> None:
+    keys = ["trace", "clé", "bytes:cl%E9", "bytes:bytes:cl%25E9", "bytes:sent"]
+    assert [Header(key, None).key_bytes for key in keys] == [
+        b"trace",
+        "clé".encode(),
+        b"cl\xe9",
+        b"bytes:cl%E9",
+        b"bytes:sent",
+    ]
+
+
 @both_encodings
 def test_data_frames(encoding: int) -> None:
     batch = batch_of(encoding)

@@ -6,16 +6,15 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from aiokafka import errors
-
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.log.lookup import SourceTopic
+from cachesvc.log.lookup import UNTIMED, SourceTopic
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import (
     EARLIEST_TIMESTAMP,
     LATEST_TIMESTAMP,
     Cluster,
     KafkaSettings,
+    error_name,
 )
 from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.mining.source import SourcePartition
@@ -23,6 +22,9 @@ from cachesvc.policy.cluster_identity import ForeignAddress
 
 _T = TypeVar("_T")
 _UNKNOWN_OFFSET = -1
+_UNKNOWN_TOPIC_OR_PARTITION = 3
+_TOPIC_AUTHORIZATION_FAILED = 29
+_UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
 # How long a topic that was just made may take to show.
 _UNKNOWN_PARTITION_GRACE_S = 1.0
 
@@ -110,6 +112,8 @@ class KafkaCatalogue:
     ) -> Mapping[tuple[str, int], int | None]:
         """The first offset whose timestamp is not before ``timestamp_ms``; None if there is none.
 
+        ``UNTIMED`` where the leader answers that the partition's format has no timestamps.
+
         Raises:
             SourceUnreachable: As for ``earliest_offsets``.
         """
@@ -174,10 +178,12 @@ class KafkaCatalogue:
             answer = await self._cluster.offsets(leader, asked)
             for partition in asked:
                 error_code, offset = answer[partition]
-                if error_code:
-                    text = errors.for_code(error_code).__name__
-                    raise SourceUnreachable(f"{partition}: {text}")
-                found[partition] = offset
+                if error_code == _UNSUPPORTED_FOR_MESSAGE_FORMAT:
+                    found[partition] = UNTIMED
+                elif error_code:
+                    raise _refusal(partition, error_code)
+                else:
+                    found[partition] = offset
         return found
 
 
@@ -197,3 +203,21 @@ async def _until_answered(
             if isinstance(error, _UnknownPartition) and time.monotonic() > unknown_until:
                 raise
         await asyncio.sleep(backoff.next())
+
+
+def _refusal(partition: SourcePartition, error_code: int) -> SourceUnreachable:
+    """What a leader's answer means that is an error for one partition."""
+    name = error_name(error_code)
+    metadata = {"topic": partition.topic, "partition": partition.number}
+    if error_code == _TOPIC_AUTHORIZATION_FAILED:
+        return ConnectionUnusable(
+            f"{partition}: the cluster does not let this connection's user look into the topic"
+            f" ({name}); grant DESCRIBE and READ",
+            reason="TOPIC_NOT_AUTHORIZED",
+            metadata=metadata,
+        )
+    if error_code == _UNKNOWN_TOPIC_OR_PARTITION:
+        return _UnknownPartition(f"{partition}: {name}", metadata=metadata)
+    return SourceUnreachable(
+        f"{partition}: its leader answers {name}", reason="SOURCE_ERROR", metadata=metadata
+    )

@@ -49,6 +49,7 @@ def test_records_for_programs(run: Run, service: FakeService) -> None:
     with_headers = record(7, exact)
     with_headers.headers.add(key="h", value=b"\xff")
     with_headers.headers.add(key="i")
+    with_headers.headers.add(key="bytes:cl%E9", key_bytes=b"cl\xe9", value=b"w")
     service.answer("Subscribe", batch(with_headers, record(8, None, key=b"\xff")))
     first, second = run("tail", "orders", "--json").stdout.splitlines()
     assert first.endswith('"value":{"n":12345678901234567890.10,"n":1e400,"ä":[1,2]}}')
@@ -65,6 +66,7 @@ def test_records_for_programs(run: Run, service: FakeService) -> None:
         "headers": [
             {"key": "h", "value": None, "value_base64": "/w=="},
             {"key": "i", "value": None},
+            {"key": "bytes:cl%E9", "key_base64": "Y2zp", "value": "w"},
         ],
     }
     tombstone = json.loads(second)

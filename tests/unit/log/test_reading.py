@@ -8,6 +8,7 @@ import pytest
 
 from cachesvc.errors import DamagedFile, DataLoss, StoreUnreadable
 from cachesvc.log import reading
+from cachesvc.log.estimates import may_lack_times
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.rejects import read_rejects
@@ -233,6 +234,25 @@ def test_finds_a_time_though_times_do_not_rise(tmp_path: Path) -> None:
             log = await filled(store, [frame(n, n + 1, [row]) for n, row in enumerate(rows)])
             found = [await store.reader.offset_at(log, time) for time in (0, 50, 51, 70, 71)]
             assert found == [0, 0, 2, 2, None]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_tells_where_records_without_a_time_may_be(tmp_path: Path, sealed: bool) -> None:
+    rows = [record(offset, timestamp_ms=time) for offset, time in enumerate([50, 10, -1, 20])]
+
+    async def run() -> None:
+        async with running(tmp_path, warm_bytes_max=0, **ON_DISK) as store:
+            log = await filled(store, [frame(0, 2, rows[:2])])
+            assert not may_lack_times(log, 2)
+            await roll(store, log)
+            await append(store, log, [frame(2, 4, rows[2:])])
+            if sealed:
+                await roll(store, log)
+                await until(lambda: not log.journals)
+            assert not may_lack_times(log, 2)
+            assert may_lack_times(log, 3)
 
     asyncio.run(run())
 

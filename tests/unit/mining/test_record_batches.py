@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from crc32c import crc32c
 
 from cachesvc.errors import DataLoss
 from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.source import RecordColumns, SourcePartition
+from tests.support.raw_records import RawBatch, RawRecord, message, varint
 
 PARTITION = SourcePartition("orders", 0)
 NO_PRODUCER = -1
@@ -51,15 +53,6 @@ def placed(batch: bytes, first: int, last_delta: int | None = None, control: boo
         struct.pack_into(">h", changed, 21, attributes | 0x20)
     struct.pack_into(">I", changed, 17, crc32c(bytes(changed[21:])))
     return bytes(changed)
-
-
-def crc32c(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def marker(offset: int, producer: int, *, commit: bool) -> bytes:
@@ -318,3 +311,100 @@ def test_many_small_batches_of_large_records_end_a_chunk_early() -> None:
 
 def test_the_bytes_do_not_show_in_a_repr() -> None:
     assert "hunter2" not in repr(KafkaBatch(PARTITION, 0, 1, b"hunter2"))
+
+
+def test_the_smallest_message_at_the_end_is_taken() -> None:
+    data = message(0, b"k", b"{}") + message(0, None, None, offset=1)
+
+    assert len(data) - len(message(0, b"k", b"{}")) == 26
+    assert next_fetch(data, 0) == (2, -1)
+    (chunk,) = chunks(data)
+    assert (list(chunk.keys), list(chunk.values)) == ([b"k", None], [b"{}", None])
+    assert next_fetch(data[:-1], 0) == (1, -1)
+
+
+def test_good_batches_before_a_bad_one_come_in_any_size_of_chunk() -> None:
+    good, bad = record_batch(0, [b"{}"] * 3), bytearray(record_batch(3, [b"{}"] * 2))
+    bad[-1] ^= 1
+    iterator = KafkaBatch(PARTITION, 0, 5, good + bytes(bad)).chunks(1_000)
+
+    assert list(next(iterator).offsets) == [0, 1, 2]
+    with pytest.raises(DataLoss) as raised:
+        next(iterator)
+    told = raised.value.metadata
+    assert (told["offset"], told["end_offset"], told["bytes"]) == ("3", "5", str(len(bad)))
+
+
+def test_records_before_the_one_that_cannot_be_decoded_come() -> None:
+    records = [RawRecord(b"k", b'{"n":%d}' % n) for n in range(3)]
+    body = b"".join(record.encoded(n) for n, record in enumerate(records)) + varint(5) + b"\0\0"
+    data = RawBatch(body, count=4).encoded()
+    for records_max in (1, 2, 3, 100):
+        found: list[int] = []
+        iterator = KafkaBatch(PARTITION, 0, 4, data).chunks(records_max)
+        while len(found) < 3:
+            found += next(iterator).offsets
+        assert found == [0, 1, 2]
+        with pytest.raises(DataLoss) as raised:
+            next(iterator)
+        assert raised.value.metadata["offset"] == "3"
+
+
+def test_a_length_that_cannot_be_is_told_and_not_gone_over_for_ever() -> None:
+    good = record_batch(0, [b"{}"])
+    for length in (-12, -1, 0, 5):
+        data = good + struct.pack(">qiib", 1, length, 0, 2) + bytes(60)
+        end, _ = next_fetch(data, 0)
+        assert end >= 1
+        with pytest.raises(DataLoss):
+            list(KafkaBatch(PARTITION, 0, end, data).chunks(10))
+        end, _ = next_fetch(data[len(good) :], 1)
+        assert end == 2
+
+
+@pytest.mark.parametrize(
+    "deltas", [(0, 0, 0), (2, 1, 0), (0, 9, 1), (-4, 1, 1), (1, 1, 2), (5, 5, 5)]
+)
+def test_a_producers_own_numbers_count_for_nothing(deltas: Sequence[int]) -> None:
+    records = [RawRecord(b"%d" % n, b"{}", offset_delta=delta) for n, delta in enumerate(deltas)]
+    data = placed(RawBatch(records).encoded(), 7)
+
+    (chunk,) = chunks(data, 7)
+
+    assert chunk.offsets == range(7, 10)
+    assert chunk.keys == [b"0", b"1", b"2"]
+    assert ranges(chunks(data, 8, records_max=1)) == [(8, 9, [8]), (9, 10, [9])]
+
+
+def test_attributes_of_records_mean_nothing() -> None:
+    """The decoder takes those above 127 for two bytes; here it finds sense in what it gets."""
+    records = [
+        RawRecord(b"", b"\x02ab", [(b"", b"")], attributes=0x80),
+        RawRecord(b"k", b"{}", attributes=0xFF),
+    ]
+    for made in (records, records[:1], [RawRecord(b"", b"{}"), records[1]]):
+        (chunk,) = chunks(RawBatch(made).encoded())
+        assert list(chunk.keys) == [record.key for record in made]
+        assert list(chunk.values) == [record.value for record in made]
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\0", b"\0\0\0\x09", b"\0\x07\0\0 and more"])
+def test_markers_of_unknown_kind_are_left_out(key: bytes | None) -> None:
+    control = RawBatch([RawRecord(key, b"")], attributes=0x20).encoded()
+    data = record_batch(0, [b"{}"]) + placed(control, 1) + record_batch(2, [b"{}"])
+
+    assert ranges(chunks(data)) == [(0, 3, [0, 2])]
+
+
+def test_a_time_of_minus_one_is_one_that_the_producer_set() -> None:
+    (chunk,) = chunks(RawBatch([RawRecord(b"k", b"{}")], first_timestamp=-1).encoded())
+
+    assert (list(chunk.timestamps_ms), list(chunk.timestamp_types)) == ([-1], [0])
+
+
+def test_a_format_of_the_future_is_told() -> None:
+    data = bytearray(record_batch(0, [b"{}"]))
+    data[16] = 3
+
+    with pytest.raises(DataLoss, match="record format 3"):
+        list(KafkaBatch(PARTITION, 0, 1, bytes(data)).chunks(10))

@@ -102,6 +102,16 @@ def test_records_are_one_message_each(name: str) -> None:
     assert list(batch.records) == [expected(row) for row in records_of(FRAMES[name])]
 
 
+def test_a_header_key_that_is_not_utf8_comes_byte_for_byte_too() -> None:
+    headers = (("bytes:cl%E9", b"1"), ("clé", b"2"), ("bytes:sent", None))
+    (record,) = as_records([frame(0, 1, [Record(0, headers=headers)])]).batch.records
+    assert list(record.headers) == [
+        pb.Header(key="bytes:cl%E9", key_bytes=b"cl\xe9", value=b"1"),
+        pb.Header(key="clé", value=b"2"),
+        pb.Header(key="bytes:sent"),
+    ]
+
+
 def test_what_is_absent_is_not_what_is_empty() -> None:
     tombstone, empty = list(as_records([frame(3, 9, EVERY_KIND)]).batch.records)[1:3]
     assert not tombstone.HasField("value")

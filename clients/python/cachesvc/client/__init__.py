@@ -51,6 +51,7 @@ from cachesvc.client.events import (
     Progress,
     Started,
 )
+from cachesvc.client.header_keys import header_key_bytes
 from cachesvc.client.payload import RECORD_SCHEMA
 from cachesvc.client.positions import Position, Positions, PositionsLike, TopicPartition
 from cachesvc.client.record import Header, Record, TimestampType
@@ -130,4 +131,5 @@ __all__ = [
     "Tls",
     "TopicPartition",
     "Unavailable",
+    "header_key_bytes",
 ]

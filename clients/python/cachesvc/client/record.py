@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import msgspec
 
+from cachesvc.client.header_keys import header_key_bytes
 from cachesvc.client.positions import Position, TopicPartition
 
 
@@ -22,12 +23,18 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     """A header of a record.
 
     Attributes:
-        key: Its name; one record may have several headers of one name.
+        key: Its name; one record may have several headers of one name. Where Kafka's bytes are not
+            UTF-8, a text that stands for them, such as ``bytes:cl%E9``.
         value: None where Kafka has null.
     """
 
     key: str
     value: bytes | None
+
+    @property
+    def key_bytes(self) -> bytes:
+        """The name byte for byte as in Kafka: what somebody who produces it again has to write."""
+        return header_key_bytes(self.key)
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
