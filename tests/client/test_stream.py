@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from grpc import StatusCode
@@ -29,6 +30,7 @@ from cachesvc.client import (
     StreamBusy,
     StreamClosed,
 )
+from cachesvc.client.feed import Feed
 from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client import fake_log
 from tests.client.fake_log import Key, Logs
@@ -256,6 +258,21 @@ async def test_a_closed_client_ends_its_streams() -> None:
         with pytest.raises(StreamClosed, match="client was closed"):
             await anext(aiter(stream))
         await stream.__aexit__(None, None, None)
+
+
+@in_event_loop
+async def test_a_closed_stream_leaves_nothing_to_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with connected(FakeLogCache(Logs(ONE))) as client:
+            async with client.subscribe("billing", topics="orders", mode=Mode.FULL) as stream:
+                await anext(aiter(stream))
+            assert any(isinstance(each, Feed) for each in gc.get_objects())
+            del stream
+            assert not any(isinstance(each, Feed) for each in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 @in_event_loop

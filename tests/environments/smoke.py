@@ -2,8 +2,8 @@
 
 Reads the topic in every form that the client gives, each form as a subscription of its own, in two
 sittings with a commit between them, and compares with the rows of EXPECTED. Imports nothing but the
-client and what it hands records to. Prints as JSON where the client came from, and how many records
-each form had.
+client and what it hands records to. Prints as JSON how many records each form had, where the client
+came from, and whether the service is there too.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ async def read(client: Client, name: str, topic: str, form: str) -> list[Row]:
     return rows
 
 
-async def main(address: str, topic: str, expected: list[Row], name: str) -> None:
+async def main(address: str, topic: str, expected: list[Row], name: str) -> dict[str, int]:
     counts = {}
     async with asyncio.timeout(_TIMEOUT_S), Client(address) as client:
         for form in FORMS:
@@ -117,10 +117,13 @@ async def main(address: str, topic: str, expected: list[Row], name: str) -> None
             assert not different, f"{form}: {different[0][0]} instead of {different[0][1]}"
             assert len(rows) == len(expected), f"{form}: {len(rows)} records of {len(expected)}"
             counts[form] = len(rows)
-    service = importlib.util.find_spec("cachesvc.serving")
-    print(json.dumps({"client": cachesvc.client.__file__, "service": bool(service), **counts}))
+    return counts
 
 
 if __name__ == "__main__":
     _, where, what, path, who = sys.argv
-    asyncio.run(main(where, what, sorted(map(tuple, json.loads(Path(path).read_text()))), who))
+    rows = sorted(map(tuple, json.loads(Path(path).read_text())))
+    told: dict[str, object] = {"counts": asyncio.run(main(where, what, rows, who))}
+    told["client"] = cachesvc.client.__file__
+    told["service"] = importlib.util.find_spec("cachesvc.serving") is not None
+    print(json.dumps(told))

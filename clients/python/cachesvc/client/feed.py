@@ -86,6 +86,9 @@ class Feed:
             return
         self._task.cancel()
         await asyncio.wait((self._task,))
+        # It was cancelled in a method of this, so each keeps the other. Until the garbage collector
+        # came, buffers and connection would stay.
+        self._task = None
         if not self._finished:
             self._finish(StreamClosed("the stream was closed"))
             if self._events.empty():

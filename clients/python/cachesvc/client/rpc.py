@@ -1,6 +1,7 @@
 """The calls of the service over one gRPC channel, failing with the client's errors."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -78,6 +79,7 @@ class Service:
         server_name: str | None = None,
         token: str | None = None,
     ) -> None:
+        _keep_grpcio_from_shutting_down()
         options = list(_CHANNEL_OPTIONS)
         named = [("grpc.ssl_target_name_override", server_name)] if server_name else []
         self._channel = (
@@ -168,6 +170,19 @@ class _StreamCall:
 
     def cancel(self) -> None:
         self._call.cancel()
+
+
+@functools.cache
+def _keep_grpcio_from_shutting_down() -> None:
+    """Takes part in grpcio for as long as the process lives, if it is an old one.
+
+    grpcio before 1.76 shuts down with the last object that takes part. Where an exception or a
+    cycle keeps one of these until the interpreter ends, that now and then never returns (grpc/grpc
+    pull request 40447). What is left behind instead is one daemon thread.
+    """
+    major, minor = map(int, grpc.__version__.split(".")[:2])
+    if (major, minor) < (1, 76):
+        aio.init_grpc_aio()
 
 
 def raise_if_closed(cancelled: asyncio.CancelledError) -> None:
