@@ -19,9 +19,7 @@ PARTITIONS = [("orders", 0), ("orders", 1)]
 
 
 class Answers:
-    """A cluster of one node, whose answers are entered."""
-
-    cluster_id = "there"
+    """What a cluster of one node says, as entered; everything else of it is real."""
 
     def __init__(self, codes: Mapping[int, int]) -> None:
         self._codes = codes
@@ -37,13 +35,11 @@ class Answers:
         codes = {each: self._codes.get(each.number, 0) for each in asked}
         return {each: (code, -1 if code else 7) for each, code in codes.items()}
 
-    async def close(self) -> None:
-        """Nothing is open."""
-
 
 def asking(codes: Mapping[int, int], monkeypatch: pytest.MonkeyPatch) -> Answers:
     answers = Answers(codes)
-    monkeypatch.setattr("cachesvc.mining.kafka.catalogue.Cluster", lambda settings: answers)
+    for name in ("metadata", "offsets"):
+        monkeypatch.setattr(f"cachesvc.mining.kafka.cluster.Cluster.{name}", getattr(answers, name))
     return answers
 
 
