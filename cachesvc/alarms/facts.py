@@ -75,9 +75,14 @@ class Observed:
     def _mining(self, now_ms: int) -> Iterator[MiningFacts]:
         for log in self.store.present():
             source = log.source
-            if source.state in _MINED:
+            quiet = source.state is MiningState.MINING and not log.mining_lag
+            if source.state in _MINED and not quiet:
                 lag_s = mining_lag_s(log, now_ms)
                 yield MiningFacts(log.id, source.state, source.error, log.mining_lag, lag_s)
+        away = MiningState.SOURCE_UNREACHABLE
+        for topic in self.store.waiting.topics():
+            for number, why in self.store.waiting.of_topic(topic).items():
+                yield MiningFacts(topic.partition(number), away, why, None, None)
 
     def _unread(self, now_ms: int) -> Iterator[UnreadFacts]:
         for subscription in self.subscriptions.all():

@@ -40,9 +40,7 @@ async def news_of(store: LogStore, connection: str) -> dict[TopicId, list[News]]
     """The partitions of which something was mined since the last refresh, by topic."""
     looked = await store.catalogue.call(lambda port: port.models.looked(connection))
     found: dict[TopicId, list[News]] = {}
-    for log in store.all():
-        if log.id.connection != connection:
-            continue
+    for log in store.logs.of_connection(connection):
         known = looked.get(log.id.topic_id, Looked())
         begin = max(known.offsets.get(log.id.partition, 0), log.log_start_offset)
         older = [

@@ -79,7 +79,7 @@ class RefreshModels:
         return await self._run([name for name, at_ms in due.items() if at_ms <= now_ms], progress)
 
     def _connections(self) -> list[str]:
-        return sorted({log.id.connection for log in self._store.all()})
+        return self._store.logs.connections()
 
     async def _due(self, now_ms: int) -> dict[str, int]:
         """When each connection has to be refreshed next."""

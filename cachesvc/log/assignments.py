@@ -6,7 +6,6 @@ the topic's epoch durably before the new reader learns of it, so that whatever t
 sends is refused.
 """
 
-import asyncio
 import contextlib
 import logging
 import time
@@ -17,6 +16,7 @@ from cachesvc.log.entering import Entering
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.mining import Mining
 from cachesvc.log.mining_tasks import Use
+from cachesvc.log.planning import Planning
 from cachesvc.log.readers import Assigned, JoinedReader
 from cachesvc.log.reports import Reports
 from cachesvc.log.sources import Source, Sources
@@ -62,9 +62,9 @@ class Assignments:
         self._pins = mining.pins
         self._readers: dict[str, list[JoinedReader]] = {}
         self._epochs: dict[TopicId, int] = {}
-        self._dirty = asyncio.Event()
         self._entering = Entering(store, sources, self._tasks.start_of, self._is_over)
-        self._planning: dict[str, bool] = {}  # connections, and whether they have to be again
+        self._planning = Planning(sources, self, reader_timeout_s / 4, self._tasks.look_interval_s)
+        self._cut_off_before: set[JoinedReader] = set()
         self.reports = Reports(store, sources, self._entering, self.plan_again)
         self.closing = False
         """Whether the service is about to end, so that readers have to come back later."""
@@ -89,7 +89,7 @@ class Assignments:
 
     def plan_again(self) -> None:
         """Has the assignment looked at again soon."""
-        self._dirty.set()
+        self._planning.again()
 
     # Readers
 
@@ -159,36 +159,32 @@ class Assignments:
     # Planning
 
     async def run(self) -> None:
-        """Plans whenever something has changed, and takes out silent readers, until cancelled.
+        """Plans whenever something has changed, and takes out silent readers, until cancelled."""
+        await self._planning.run()
 
-        A connection whose cluster does not answer keeps no other waiting.
-        """
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._dirty.clear()
-                self._drop_silent()
-                self.loads.weigh()
-                for source in self._sources.all():
-                    if source.name in self._planning:
-                        self._planning[source.name] = True
-                    else:
-                        self._planning[source.name] = False
-                        tasks.create_task(self._plan_one(source))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._reader_timeout_s / 4):
-                        await self._dirty.wait()
+    @property
+    def size(self) -> int:
+        """See ``Planned``."""
+        return len(self._store.logs)
 
-    async def _plan_one(self, source: Source) -> None:
-        try:
-            await self._plan(source)
-        except PreconditionFailed as error:
-            fields = {"connection": source.name, "error": str(error)}
-            _log.warning(
-                "topics cannot be assigned, trying again",
-                extra={"event": "assignment_failed", **fields},
-            )
-        if self._planning.pop(source.name):
-            self.plan_again()
+    @property
+    def waits(self) -> bool:
+        """See ``Planned``."""
+        return bool(self._store.waiting)
+
+    def tick(self) -> bool:
+        """See ``Planned``."""
+        self._drop_silent()
+        limit_s = time.monotonic() - self._reader_timeout_s
+        before = self._cut_off_before
+        self._cut_off_before = {each for each in self.readers() if each.cut_off_s < limit_s}
+        return self.loads.weigh() or self._cut_off_before != before
+
+    async def retry(self, source: Source) -> None:
+        """See ``Planned``. Who mines what was entered is planned then."""
+        waiting = {topic.topic for topic in self._store.waiting.topics(source.name)}
+        with contextlib.suppress(SourceUnreachable, PreconditionFailed):  # they go on waiting
+            await self.enter(source, waiting & self._tasks.to_be_mined(source.name))
 
     def _drop_silent(self) -> None:
         limit = time.monotonic() - self._reader_timeout_s
@@ -202,15 +198,20 @@ class Assignments:
                 if not reader.host:
                     self.on_silent(reader.pid)
 
-    async def _plan(self, source: Source) -> None:
+    async def plan(self, source: Source) -> bool:
+        """See ``Planned``."""
         now_ms = time.time_ns() // 1_000_000
-        self._tasks.look(source.name, self._uses(source, now_ms), now_ms)
+        uses = self._uses(source, now_ms)
+        self._tasks.look(source.name, uses, now_ms)
         needed = self._tasks.to_be_mined(source.name) & source.topics.keys()
+        self._store.waiting.keep(source.name, uses)
         if needed:
             self.on_needed(source.name)
+        entered = True
         try:
             await self.enter(source, needed)
         except SourceUnreachable as error:
+            entered = False
             fields = {"connection": source.name, "error": str(error)}
             _log.warning(
                 "new topics cannot be mined yet", extra={"event": "source_unreachable", **fields}
@@ -235,6 +236,7 @@ class Assignments:
         self._space(source, readers.values())
         self._forget_unassigned(source, set(target))
         self._follow(source, target, now_ms)
+        return entered
 
     def _space(self, source: Source, readers: Iterable[JoinedReader]) -> None:
         """Tells readers how far apart to fetch, by the number of streams there are."""
@@ -268,26 +270,44 @@ class Assignments:
                 # At once, for what it has left is of this cluster.
                 reader.cluster_id = cluster_id
                 reader.changed.set()
+        lives = {topic: self._store.lives.present(source.name, topic) for topic in target}
+        await self._raise_epochs(
+            [
+                life.topic
+                for topic, life in lives.items()
+                if (known := readers[target[topic]].assigned.get(topic)) is None
+                or known.topic != life.topic
+            ]
+        )
         from_earliest = self._tasks.start_of(source.name).kind is StartKind.EARLIEST
-        for topic, name in target.items():
-            life = self._store.lives.present(source.name, topic)
-            topic_id = life.topic
-            assigned = readers[name].assigned
+        for topic, life in lives.items():
+            assigned = readers[target[topic]].assigned
             before = assigned.get(topic)
             numbers = self._entering.partitions(source, topic)
-            missing = self._missing(topic_id, numbers)
-            rest = numbers, life.source_id, from_earliest, missing
-            if before is None or before.topic != topic_id:
-                epoch = await self._store.catalogue.call(
-                    lambda port, t=topic_id: port.raise_epoch(t, time.time_ns() // 1_000_000)  # type: ignore[misc]
-                )
-                self._epochs[topic_id] = epoch
-                assigned[topic] = Assigned(topic_id, epoch, *rest)
-            elif (before.partitions, before.missing) != (numbers, missing):
-                assigned[topic] = Assigned(topic_id, before.epoch, *rest)
+            missing = self._missing(life.topic, numbers)
+            epoch = self._epochs.get(life.topic)
+            if epoch is None:
+                continue  # its life is over by now
+            now = Assigned(life.topic, epoch, numbers, life.source_id, from_earliest, missing)
+            if before is None or _differs(before, now):
+                assigned[topic] = now
+
+    async def _raise_epochs(self, topics: Sequence[TopicId]) -> None:
+        """Gives topics that change hands new epochs, in one transaction."""
+        if topics:
+            now_ms = time.time_ns() // 1_000_000
+            raised = await self._store.catalogue.call(
+                lambda port: port.raise_epochs(topics, now_ms)
+            )
+            for topic, epoch in raised.items():
+                if self._store.topic_id(topic.connection, topic.topic) == topic:
+                    self._epochs[topic] = epoch
 
     def _missing(self, topic: TopicId, numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-        wanted = [(n, self._store.backfill.wanted(topic.partition(n))) for n in numbers]
+        holed = self._store.stretches.numbers_below(topic)
+        wanted = [
+            (n, self._store.backfill.wanted(topic.partition(n))) for n in numbers if n in holed
+        ]
         return tuple((number, hole.end) for number, hole in wanted if hole is not None)
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
@@ -307,15 +327,19 @@ class Assignments:
     def _follow(self, source: Source, target: Mapping[str, str], now_ms: int) -> None:
         """Tells tasks what readers report, and subscribers why nobody mines."""
         reports: dict[str, tuple[TopicEvent, str]] = {}
-        for topic in self._tasks.to_be_mined(source.name) - target.keys():
+        said: dict[str, list[tuple[MiningState, str]]] = {}
+        for topic in self._tasks.to_be_mined(source.name):
+            waiting = self._store.waiting.of_topic(self._store.topic_id(source.name, topic))
+            if topic in target:
+                said[topic] = [(MiningState.SOURCE_UNREACHABLE, why) for why in waiting.values()]
+                continue
             pin = self._pins.of(source.name).get(topic)
             away = f"reader {pin.reader!r}, which it is pinned to, is away" if pin else ""
-            reports[topic] = TopicEvent.NO_READER, source.error or away or "no reader is there"
-        said: dict[str, list[tuple[MiningState, str]]] = {}
-        for log in self._store.present():
+            event = TopicEvent.SOURCE_LOST if waiting else TopicEvent.NO_READER
+            why = source.error or next(iter(waiting.values()), "") or away or "no reader is there"
+            reports[topic] = event, why
+        for log in self._store.present(source.name):
             topic = log.id.topic
-            if log.id.connection != source.name:
-                continue
             if topic not in target:
                 why = reports[topic][1] if topic in reports else ""
                 state, error = self._tasks.shown(source.name, topic)
@@ -330,3 +354,9 @@ class Assignments:
             event, error = report_event(states)
             reports[topic] = event, error or f"reader {target[topic]!r} has it"
         self._tasks.report(source.name, reports, now_ms)
+
+
+def _differs(before: Assigned, now: Assigned) -> bool:
+    """Whether a reader has to learn of another assignment of a topic."""
+    known = before.topic, before.epoch, before.partitions, before.missing
+    return known != (now.topic, now.epoch, now.partitions, now.missing)

@@ -1,14 +1,31 @@
 """How topics come into the log: the life each is in, and where the logs of its partitions begin."""
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cachesvc.log.first_offsets import first_offsets
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.lookup import TopicPartition
 from cachesvc.log.sources import Source, Sources
-from cachesvc.model import MiningStart, PartitionId, StartKind, TopicId, TopicLife
-from cachesvc.policy.lives import first_offset, in_life_before, life_now
+from cachesvc.log.waiting import why_it_waits
+from cachesvc.model import GapCause, MiningStart, PartitionId, StartKind, TopicId, TopicLife
+from cachesvc.policy.leader_epochs import EpochHistory
+from cachesvc.policy.lives import first_offset, in_life_before, life_now, next_life
+from cachesvc.store.ports import TopicEntry
+
+RETRY_S = 1.0
+"""How long a partition that waits is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Begins:
+    """Where new logs begin, and of which partitions nobody says so."""
+
+    offsets: Mapping[PartitionId, int]
+    unknown: Mapping[PartitionId, str]
 
 
 class Entering:
@@ -16,7 +33,7 @@ class Entering:
 
     Args:
         store: Holds the logs.
-        sources: Told when there are new ones.
+        sources: Told when there are new ones, and when other partitions wait.
         start_of: Where mining of a connection's new topics begins.
         on_over: Called with a life of a topic before the next one is entered.
     """
@@ -33,12 +50,14 @@ class Entering:
         self._start_of = start_of
         self._on_over = on_over
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._truncated: set[PartitionId] = set()
+        self._truncated: dict[TopicId, set[int]] = {}
+        self._asked_s: dict[str, float] = {}
 
     def truncated(self, partition: PartitionId) -> bool:
         """Notes that a source has lost records that were mined; whether that is news."""
-        news = partition not in self._truncated
-        self._truncated.add(partition)
+        numbers = self._truncated.setdefault(partition.topic_id, set())
+        news = partition.partition not in numbers
+        numbers.add(partition.partition)
         return news
 
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
@@ -46,87 +65,159 @@ class Entering:
 
         A topic that turns out to be in another life gets new logs, and those of the life before
         come to their end. A new log begins where the mining task says: where the source begins now,
-        by default.
+        by default. All is one transaction, however many topics and partitions there are.
+
+        A partition whose leader does not answer waits (``LogStore.waiting``) and is asked for again
+        by a later call, ``RETRY_S`` after this one at the earliest.
 
         Raises:
             SourceUnreachable: There are new ones and the cluster does not answer.
         """
         async with self._locks[source.name]:
-            names = sorted(topics)
-            before = {self._store.topic_id(source.name, topic) for topic in names}
-            lives = [self._life(source, topic) for topic in names]
-            new = [
-                partition
+            lives = [self._life(source, topic) for topic in topics]
+            new = self._new(source, lives)
+            due = new if self._retry_is_due(source, new) else self._not_waiting(new)
+            changed = [
+                life
                 for life in lives
-                for number in source.topics.get(life.topic.topic, ())
-                if self._store.get(partition := life.topic.partition(number)) is None
+                if life != self._store.lives.present(source.name, life.topic.topic)
+                or self._store.lives.is_new(life.topic)
             ]
-            begins = await self._begins(source, lives, new) if new else {}
-            for life in lives:
-                known = self._store.lives.present(source.name, life.topic.topic)
-                if life != known or self._store.lives.is_new(life.topic):
-                    if life.topic != known.topic:
-                        self._on_over(known.topic)
-                    await self._store.lives.put(life)
-            for partition in new:
-                await self._inherit(partition, begins[partition])
-                await self._store.ensure(partition, begins[partition])
-            for life in lives:
-                if life.cause is not None:
-                    self._store.end_life_before(life)
-            self._truncated = {each for each in self._truncated if each.topic_id not in before}
-        if new:
+            begins = await self._begins(source, lives, due)
+            if changed or begins.offsets:
+                causes = {life.topic: life.cause for life in lives}
+                await self._put(changed, begins.offsets, causes)
+                self._forget_truncated()
+            news = self._wait(lives, new, begins) or bool(begins.offsets)
+        if news:
             self._sources.notify()
+
+    def _new(self, source: Source, lives: Iterable[TopicLife]) -> list[PartitionId]:
+        """The partitions of the cluster that have no log."""
+        return [
+            life.topic.partition(number)
+            for life in lives
+            if not source.lacks(life.topic.topic)
+            for known in [self._store.logs.numbers(life.topic)]
+            for number in source.topics.get(life.topic.topic, ())
+            if number not in known
+        ]
+
+    def _retry_is_due(self, source: Source, new: Collection[PartitionId]) -> bool:
+        now_s = time.monotonic()
+        if not new or now_s - self._asked_s.get(source.name, -RETRY_S) < RETRY_S:
+            return False
+        self._asked_s[source.name] = now_s
+        return True
+
+    def _not_waiting(self, new: Iterable[PartitionId]) -> list[PartitionId]:
+        return [partition for partition in new if partition not in self._store.waiting]
+
+    async def _put(
+        self,
+        lives: Sequence[TopicLife],
+        begins: Mapping[PartitionId, int],
+        causes: Mapping[TopicId, GapCause | None],
+    ) -> None:
+        for life in lives:
+            known = self._store.lives.present(life.topic.connection, life.topic.topic).topic
+            if life.topic != known:
+                self._on_over(known)
+                self._store.waiting.put(known, {})
+        inherited = {
+            each: self._inherited(each, begin)
+            for each, begin in begins.items()
+            if causes[each.topic_id] is GapCause.SOURCE_TRUNCATED
+        }
+        epochs = {each: history for each, history in inherited.items() if history.starts}
+        await self._store.enter(TopicEntry(lives, begins, epochs))
+
+    def _wait(
+        self, lives: Iterable[TopicLife], new: Iterable[PartitionId], begins: _Begins
+    ) -> bool:
+        """Notes which of the new ones wait; whether these are others than before."""
+        if not self._store.waiting and not begins.unknown:
+            return False
+        waiting: dict[TopicId, dict[int, str]] = {life.topic: {} for life in lives}
+        for each in new:
+            if each not in begins.offsets:
+                known = self._store.waiting.of_topic(each.topic_id).get(each.partition, "")
+                waiting[each.topic_id][each.partition] = begins.unknown.get(each, known)
+        others = [self._store.waiting.put(topic, found) for topic, found in waiting.items()]
+        return any(others)
 
     def _life(self, source: Source, topic: str) -> TopicLife:
         """The life that a topic is in now, known to the store or not."""
         known = self._store.lives.present(source.name, topic)
-        truncated = any(each.topic_id == known.topic for each in self._truncated)
+        truncated = known.topic in self._truncated
         found_id = source.topic_ids.get(topic)
         cluster_id = self._store.lives.cluster_of(source.name) if found_id is not None else ""
         return life_now(known, found_id or "", truncated=truncated, cluster_id=cluster_id)
 
     async def _begins(
-        self, source: Source, lives: Iterable[TopicLife], new: Iterable[PartitionId]
-    ) -> Mapping[PartitionId, int]:
+        self, source: Source, lives: Iterable[TopicLife], new: Collection[PartitionId]
+    ) -> _Begins:
+        """Asks the source about all of them at once."""
+        if not new:
+            return _Begins({}, {})
         asked = [(partition.topic, partition.partition) for partition in new]
-        earliest = dict(await source.lookup.earliest_offsets(asked))
-        cached = {log.id.topic for log in self._store.all() if log.id.connection == source.name}
-        fresh = [(topic, number) for topic, number in asked if topic not in cached]
+        answers = await source.lookup.earliest_offsets(asked)
+        earliest, failed = dict(answers.found), dict(answers.failed)
         start = self._start_of(source.name)
-        if fresh and start.kind is not StartKind.EARLIEST:
-            earliest.update(await first_offsets(source.lookup, fresh, start))
+        if start.kind is not StartKind.EARLIEST:
+            fresh = [
+                each for each in earliest if not self._store.logs.has_topic(source.name, each[0])
+            ]
+            first = await first_offsets(source.lookup, fresh, start)
+            earliest.update(first.found)
+            failed.update(first.failed)
         causes = {life.topic: life.cause for life in lives}
-        ends = await source.lookup.end_offsets(asked) if any(causes.values()) else earliest
-        begins = {}
+        ends: Mapping[TopicPartition, int] = earliest
+        if any(causes[partition.topic_id] for partition in new):
+            found = await source.lookup.end_offsets(list(earliest))
+            ends = found.found
+            failed.update(found.failed)
+        offsets = {}
         for partition in new:
             name = partition.topic, partition.partition
-            before = self._store.get(in_life_before(partition))
-            intact = before is not None and before.id not in self._truncated
-            log_end = before.accepted_end_offset if before is not None and intact else None
-            cause = causes[partition.topic_id]
-            begins[partition] = first_offset(cause, earliest[name], ends[name], log_end)
-        return begins
+            if name not in failed:
+                cause, log_end = causes[partition.topic_id], self._intact_end(partition)
+                offsets[partition] = first_offset(cause, earliest[name], ends[name], log_end)
+        unknown = {p: why_it_waits(failed[p.topic, p.partition]) for p in new if p not in offsets}
+        return _Begins(offsets, unknown)
 
-    async def _inherit(self, partition: PartitionId, begin: int) -> None:
-        """Lets a log that goes on behind a truncation know what was mined before it.
+    def _intact_end(self, partition: PartitionId) -> int | None:
+        """Where the log of the life before ended, if the source has lost nothing of it."""
+        before = self._store.get(in_life_before(partition))
+        return (
+            None if before is None or self._is_truncated(before.id) else before.accepted_end_offset
+        )
+
+    def _is_truncated(self, partition: PartitionId) -> bool:
+        return partition.partition in self._truncated.get(partition.topic_id, ())
+
+    def _inherited(self, partition: PartitionId, begin: int) -> EpochHistory:
+        """What was mined before a log that goes on behind a truncation.
 
         What nobody has noticed yet of that truncation then shows at the next look at the source.
         """
         before = self._store.get(in_life_before(partition))
-        if before is None or not self._store.lives.truncated_before(partition.topic_id):
-            return
-        if before.id not in self._truncated and before.accepted_end_offset == begin:
-            await self._store.epochs.inherit(partition, before.id, begin)
+        if before is None or self._is_truncated(before.id) or before.accepted_end_offset != begin:
+            return EpochHistory()
+        return self._store.epochs.inherited(before.id, begin)
+
+    def _forget_truncated(self) -> None:
+        """Forgets what the source has lost once the partition's next log has been made."""
+        for topic, numbers in list(self._truncated.items()):
+            following = next_life(topic)
+            numbers -= {n for n in numbers if self._store.get(following.partition(n)) is not None}
+            if not numbers:
+                del self._truncated[topic]
 
     def partitions(self, source: Source, topic: str) -> tuple[int, ...]:
         """The partitions of a topic that have a log of the cluster that the connection means."""
         life = self._store.lives.present(source.name, topic)
         if life.cluster_id != self._store.lives.cluster_of(source.name):
             return ()
-        topic_id = life.topic
-        return tuple(
-            number
-            for number in source.topics[topic]
-            if self._store.get(topic_id.partition(number)) is not None
-        )
+        known = self._store.logs.numbers(life.topic)
+        return tuple(number for number in source.topics[topic] if number in known)

@@ -1,6 +1,6 @@
 """The leader epochs of the source that each log was mined from."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from cachesvc.errors import PreconditionFailed
 from cachesvc.log.catalogue_thread import CatalogueThread
@@ -73,9 +73,11 @@ class MinedEpochs:
         await self._catalogue.call(lambda port: port.leader_epochs.put(histories))
         self._kept.update(histories)
 
-    async def inherit(self, log: PartitionId, before: PartitionId, offset: int) -> None:
-        """A log goes on at ``offset`` where that of the life before ended; durable on return."""
-        history = self._noted.get(before, _NOTHING).until(offset)
-        if history.starts:
-            self._noted[log] = history
-            await self.keep([log])
+    def inherited(self, before: PartitionId, offset: int) -> EpochHistory:
+        """What a log begins with that goes on at ``offset`` where that of the life before ended."""
+        return self._noted.get(before, _NOTHING).until(offset)
+
+    def entered(self, histories: Mapping[PartitionId, EpochHistory]) -> None:
+        """Follows what was made durable of new logs."""
+        self._noted.update(histories)
+        self._kept.update(histories)

@@ -1,14 +1,14 @@
 """Where the logs of partitions begin that are new to the cache."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from cachesvc.log.lookup import UNTIMED, SourceLookup
+from cachesvc.log.lookup import UNTIMED, Answers, SourceLookup, TopicPartition
 from cachesvc.model import MiningStart, StartKind
 
 
 async def first_offsets(
-    lookup: SourceLookup, partitions: Sequence[tuple[str, int]], start: MiningStart
-) -> Mapping[tuple[str, int], int]:
+    lookup: SourceLookup, partitions: Sequence[TopicPartition], start: MiningStart
+) -> Answers[int]:
     """The offset at which mining of each partition begins.
 
     Raises:
@@ -19,9 +19,12 @@ async def first_offsets(
     ends = await lookup.end_offsets(partitions)
     if start.kind is StartKind.NOW:
         return ends
-    found = await lookup.offsets_at(partitions, start.timestamp_ms)
-    at = {each: offset for each, offset in found.items() if offset is not None}
-    untimed = [each for each, offset in at.items() if offset == UNTIMED]
-    if untimed:
-        at |= await lookup.earliest_offsets(untimed)
-    return {each: at.get(each, ends[each]) for each in partitions}
+    at = await lookup.offsets_at(list(ends.found), start.timestamp_ms)
+    untimed = [each for each, offset in at.found.items() if offset == UNTIMED]
+    earliest = await lookup.earliest_offsets(untimed) if untimed else Answers[int]({})
+    timed = {each: offset for each, offset in at.found.items() if offset != UNTIMED}
+    begins = {
+        each: ends.found[each] if offset is None else offset for each, offset in timed.items()
+    }
+    failed = {**ends.failed, **at.failed, **earliest.failed}
+    return Answers({**begins, **earliest.found}, failed)

@@ -1,7 +1,7 @@
 """The lives of topics: which one each is in, why the one before ended, of which cluster each is."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cachesvc.log.catalogue_thread import CatalogueThread
@@ -41,7 +41,7 @@ class TopicLives:
         return replace(found, cluster_id=self._clusters.get(connection, [""])[0])
 
     def is_new(self, topic: TopicId) -> bool:
-        """Whether nothing is known of a topic, by load or by ``put`` or ``note``."""
+        """Whether nothing is known of a topic, by ``load``, ``enter`` or ``note``."""
         return (topic.connection, topic.topic) not in self._present
 
     def note(self, topic: TopicId) -> None:
@@ -56,11 +56,10 @@ class TopicLives:
         """Whether a life began because the source had lost records of the one before."""
         return self._causes.get(topic) is GapCause.SOURCE_TRUNCATED
 
-    async def put(self, life: TopicLife) -> None:
-        """Enters a life, or what has become known of it; durable when this returns."""
-        now_ms = time.time_ns() // 1_000_000
-        await self._catalogue.call(lambda port: port.put_life(life, now_ms))
-        self._enter(life)
+    def enter(self, lives: Iterable[TopicLife]) -> None:
+        """Follows what was made durable."""
+        for life in lives:
+            self._enter(life)
 
     def _enter(self, life: TopicLife) -> None:
         name = life.topic.connection, life.topic.topic

@@ -29,7 +29,7 @@ class Loads:
     def __init__(self, rebalance_interval_s: float) -> None:
         self._rebalance_interval_s = rebalance_interval_s
         self._weighed_s = time.monotonic()
-        self._weights: dict[TopicId, float] = {}
+        self._weights: dict[TopicId, int] = {}
         self.counts: dict[TopicId, MiningCounts] = {}
 
     def count(self, topic: TopicId, records: int, size: int, rejects: int) -> None:
@@ -45,12 +45,15 @@ class Loads:
         counts = self.counts.get(topic)
         return 0.0 if counts is None else counts.rate.per_s(time.monotonic())
 
-    def weigh(self) -> None:
-        """Brings weights up to date from time to time."""
+    def weigh(self) -> bool:
+        """Brings weights up to date from time to time; whether they are others than before."""
         now_s = time.monotonic()
-        if now_s - self._weighed_s >= self._rebalance_interval_s:
-            self._weights = {topic: self.bytes_per_s(topic) for topic in self.counts}
-            self._weighed_s = now_s
+        if now_s - self._weighed_s < self._rebalance_interval_s:
+            return False
+        before = self._weights
+        self._weights = {topic: round(self.bytes_per_s(topic)) for topic in self.counts}
+        self._weighed_s = now_s
+        return self._weights != before
 
     def weight(self, topic: TopicId) -> float:
         """Bytes per second by which a topic is given to a reader; 0 while nothing is known."""

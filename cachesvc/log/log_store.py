@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.lives import TopicLives
+from cachesvc.log.log_registry import LogRegistry
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.mending import Mending
@@ -29,16 +30,17 @@ from cachesvc.log.recovery import check_wanted, recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.store_lock import lock_directory
 from cachesvc.log.stretches import Stretches
+from cachesvc.log.waiting import WaitingPartitions
 from cachesvc.log.writer import LogWriter
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
 from cachesvc.policy.gaps import causes
-from cachesvc.policy.lives import next_life
+from cachesvc.policy.lives import in_life_before, next_life
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.open_files import OPEN_FILES_MAX, OpenFiles
-from cachesvc.store.ports import Catalogue
+from cachesvc.store.ports import Catalogue, TopicEntry
 
 _ROLL_CHECK_S = 1.0
 _MEND_WAIT_S = 5.0
@@ -71,9 +73,12 @@ class LogStore:
     """Owns a store directory. Made by ``open``; ``run`` has to run while it is used.
 
     Attributes:
+        logs: The top log of every partition; ``stretches`` has those below it.
         catalogue: What is durable and small.
         manifest: Changes which segments are live.
         lives: Which life each topic is in.
+        waiting: Partitions that cannot be entered yet.
+        source_ends_told: How often the source's end of a partition was another one than before.
         epochs: Which leader epochs each log was mined from.
         reader: Reads frames of any partition.
         writer: Accepts frames.
@@ -87,8 +92,8 @@ class LogStore:
         self.path = settings.path
         self._lock = lock
         self._files = OpenFiles(settings.open_journals_max)
-        self._logs: dict[PartitionId, PartitionLog] = {}
-        self.stretches = Stretches(self._logs)
+        self.logs = LogRegistry()
+        self.stretches = Stretches(self.logs)
         self.backfill = Backfill(self.stretches)
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
@@ -96,6 +101,8 @@ class LogStore:
         self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
         self.manifest = Manifest(self.catalogue)
         self.lives = TopicLives(self.catalogue)
+        self.waiting = WaitingPartitions()
+        self.source_ends_told = 0
         self.epochs = MinedEpochs(self.catalogue)
         self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
         self.builds = Builds()
@@ -157,21 +164,20 @@ class LogStore:
             manifest.setdefault(segment.partition, []).append(segment)
         lost = self.catalogue.call_blocking(lambda port: port.list_lost())
         journals = layout.find_journals(self.path)
-        backfills = layout.find_journals(self.path, layout.BACKFILL_SUFFIX)
         for partition in sorted({*starts, *manifest, *journals}):
             check_wanted(given_up)
             segments = manifest.get(partition, [])
-            found = journals.get(partition, [])
+            files = journals.get(partition, layout.FoundJournals())
             first = segments[0].base_offset if segments else 0
-            if found and not segments:
-                first = layout.base_offset(found[0])
+            if files.top and not segments:
+                first = layout.base_offset(files.top[0])
             recovered = recover_partition(
                 self.path,
                 partition,
                 starts.get(partition, first),
                 segments,
-                found,
-                backfills.get(partition, []),
+                files.top,
+                files.backfills,
                 self._files,
             )
             top = recovered.top
@@ -179,11 +185,12 @@ class LogStore:
                 self.mending.note_found(top, recovered.damaged)
             top.lost = lost.get(partition, [])
             top.mined_from = mined_from.get(partition, top.log_start_offset)
-            self._logs[partition] = top
+            self.logs.add(top)
             self.lives.note(partition.topic_id)
             self.stretches.enter(partition, recovered.lower)
             for log in self.stretches.of(partition):
                 log.ended_by = self.lives.ended_by(partition.topic_id)
+                self.writer.recovered(log)
                 self.sealer.recovered(log)
         self.mending.load()
 
@@ -191,57 +198,83 @@ class LogStore:
 
     def get(self, partition: PartitionId) -> PartitionLog | None:
         """The log of a partition, if it is known."""
-        return self._logs.get(partition)
+        return self.logs.get(partition)
 
     def all(self) -> list[PartitionLog]:
         """Every partition's top log, ordered by partition."""
-        return [self._logs[partition] for partition in sorted(self._logs)]
+        return self.logs.in_order()
 
     def every(self) -> list[PartitionLog]:
         """Every log, those below holes included, in no order."""
-        return [*self._logs.values(), *self.stretches.all_below()]
+        return [*self.logs.values(), *self.stretches.all_below()]
 
-    def in_order(self) -> list[PartitionLog]:
-        """The same, ordered by partition and offset."""
-        return [log for top in self.all() for log in self.stretches.of(top.id)]
+    def in_order(self, connection: str = "", topic: str = "") -> list[PartitionLog]:
+        """The same, ordered by partition and offset; of one connection or topic, where named."""
+        tops = self.logs.in_order(connection, topic)
+        return [log for top in tops for log in self.stretches.of(top.id)]
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
         """The present life of a topic."""
         return self.lives.present(connection, topic).topic
 
-    def present(self) -> list[PartitionLog]:
-        """The logs of the present life of every topic, ordered by partition."""
-        return [log for log in self.all() if log.ended_by is None]
+    def present(self, connection: str = "", topic: str = "") -> list[PartitionLog]:
+        """The logs of the present life of topics, ordered by partition; of those that are named."""
+        return [log for log in self.logs.in_order(connection, topic) if log.ended_by is None]
 
     def successor(self, log: PartitionLog) -> PartitionLog | None:
         """The log of the same partition in the topic's next life, once there is one."""
-        return self._logs.get(next_life(log.id.topic_id).partition(log.id.partition))
+        return self.logs.get(next_life(log.id.topic_id).partition(log.id.partition))
 
-    def of_topic(self, topic: TopicId) -> list[PartitionLog]:
-        """The logs of a topic, ordered by partition."""
-        found = [log for log in self._logs.values() if log.id.topic_id == topic]
-        return sorted(found, key=lambda log: log.id)
+    def is_to_come(self, log: PartitionLog) -> bool:
+        """Whether the topic's next life is to have a log of that partition, and has none yet."""
+        following = next_life(log.id.topic_id)
+        partition = following.partition(log.id.partition)
+        return partition in self.waiting or not self.logs.numbers(following)
+
+    async def enter(self, entry: TopicEntry) -> None:
+        """Enters lives of topics and new partitions in one transaction; durable on return.
+
+        The logs of lives that are over come to their end, and their subscribers are told. A
+        partition that is known stays as it is.
+        """
+        starts = {each: at for each, at in entry.starts.items() if each not in self.logs}
+        entry = replace(entry, starts=starts)
+        now_ms = time.time_ns() // 1_000_000
+        await self.catalogue.call(lambda port: port.enter(entry, now_ms))
+        self.lives.enter(entry.lives)
+        self.epochs.entered(entry.epochs)
+        for partition, offset in starts.items():
+            if partition not in self.logs:
+                self.logs.add(PartitionLog(partition, offset))
+            before = self.logs.get(in_life_before(partition))
+            if before is not None:
+                before.notify()
+        for life in entry.lives:
+            if life.cause is not None:
+                self._end_life_before(life)
+
+    def note_source_end(self, log: PartitionLog, high_watermark: int) -> None:
+        """Notes where the source's records of a partition end that can be read."""
+        if log.source.high_watermark != high_watermark:
+            log.source.high_watermark = high_watermark
+            self.source_ends_told += 1
 
     async def ensure(self, partition: PartitionId, log_start_offset: int) -> PartitionLog:
         """The log of a partition; a new one begins at ``log_start_offset``. Idempotent."""
-        log = self._logs.get(partition)
-        if log is None:
-            await self.catalogue.call(lambda port: port.put_partition(partition, log_start_offset))
-            log = self._logs.setdefault(partition, PartitionLog(partition, log_start_offset))
-        return log
+        if partition not in self.logs:
+            await self.enter(TopicEntry(starts={partition: log_start_offset}))
+        return self.logs[partition]
 
-    def end_life_before(self, life: TopicLife) -> None:
+    def _end_life_before(self, life: TopicLife) -> None:
         """Tells the logs of a topic's earlier lives, and their subscribers, that these are over."""
-        topic = life.topic
-        for log in self._logs.values():
-            known = log.id.topic_id
-            same = (known.connection, known.topic) == (topic.connection, topic.topic)
-            if same and known.incarnation < topic.incarnation:
-                cause = self.lives.ended_by(known)
-                for each in self.stretches.of(log.id):
-                    if each.ended_by is not cause:
-                        each.ended_by = cause
-                        each.notify()
+        for log in self.logs.of_name(life.topic.connection, life.topic.topic):
+            if log.id.incarnation >= life.topic.incarnation:
+                continue
+            cause = self.lives.ended_by(log.id.topic_id)
+            for each in self.stretches.of(log.id):
+                if each.ended_by is not cause:
+                    each.ended_by = cause
+                    each.notify()
 
     async def lose(self, log: PartitionLog, begin: int, end: int) -> None:
         """Notes that the source has ``[begin, end)`` no more; durable on return."""
@@ -264,7 +297,7 @@ class LogStore:
         if not isinstance(place, InJournal) or place.journal.sealed:
             return False
         place.journal.damaged = True
-        self.tend()
+        self.writer.roll_if_due(log, time.time_ns() // 1_000_000)
         changed = asyncio.Event()
         log.subscribe(changed.set)
         try:
@@ -312,7 +345,7 @@ class LogStore:
 
     def tend(self) -> None:
         """Does what time and finished work ask for: closes journals, and joins stretches."""
-        self.writer.roll_due(self.every(), time.time_ns() // 1_000_000)
+        self.writer.roll_due(time.time_ns() // 1_000_000)
         self.backfill.tend(self._join)
 
     def _join(self, log: PartitionLog) -> None:

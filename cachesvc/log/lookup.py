@@ -4,11 +4,15 @@ It is implemented on Kafka by ``mining.kafka``; the log and its edges know this 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
+from cachesvc.errors import SourceUnreachable
 from cachesvc.policy.cluster_identity import ForeignAddress
 
+T = TypeVar("T")
+TopicPartition = tuple[str, int]
+"""A partition by its topic's name and its number."""
 UNTIMED = -2
 """Instead of the offset at a time: the source keeps no timestamps of the partition."""
 
@@ -27,10 +31,37 @@ class SourceTopic:
     id: str = ""
 
 
-class SourceLookup(Protocol):
-    """Questions to a cluster that cost no record. All raise ``SourceUnreachable``, bounded in time.
+@dataclass(frozen=True, slots=True)
+class Answers(Generic[T]):
+    """What a cluster says of partitions, each for itself: its leader answers, or it does not.
 
-    Partitions are (topic, number). Answers are of one cluster: the first one that answers, in the
+    Attributes:
+        found: What was asked, of those whose leaders answered.
+        failed: Why there is no answer, of all others.
+    """
+
+    found: Mapping[TopicPartition, T]
+    failed: Mapping[TopicPartition, SourceUnreachable] = field(default_factory=dict)
+
+    def all(self) -> Mapping[TopicPartition, T]:
+        """What was asked, of all.
+
+        Raises:
+            SourceUnreachable: One of them has no answer.
+        """
+        for error in self.failed.values():
+            raise error
+        return self.found
+
+
+class SourceLookup(Protocol):
+    """Questions to a cluster that cost no record; bounded in time.
+
+    All raise ``SourceUnreachable`` where the cluster as a whole does not answer. A partition that
+    does not exist, has no leader, or one that cannot be asked, is among those that failed; it holds
+    up no other.
+
+    Answers are of one cluster: the first one that answers, in the
     order in which its addresses are configured, or the one that ``expect`` names. Addresses that
     lead to another one are set aside; where no other is left, the error is ``SOURCE_CHANGED``.
     """
@@ -58,19 +89,15 @@ class SourceLookup(Protocol):
     async def list_topics(self) -> Mapping[str, SourceTopic]:
         """Every topic, Kafka's own ones left out."""
 
-    async def earliest_offsets(
-        self, partitions: Sequence[tuple[str, int]]
-    ) -> Mapping[tuple[str, int], int]:
+    async def earliest_offsets(self, partitions: Sequence[TopicPartition]) -> Answers[int]:
         """The lowest offset that each partition still has."""
 
-    async def end_offsets(
-        self, partitions: Sequence[tuple[str, int]]
-    ) -> Mapping[tuple[str, int], int]:
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> Answers[int]:
         """The last stable offset of each partition: where a read of committed records ends."""
 
     async def offsets_at(
-        self, partitions: Sequence[tuple[str, int]], timestamp_ms: int
-    ) -> Mapping[tuple[str, int], int | None]:
+        self, partitions: Sequence[TopicPartition], timestamp_ms: int
+    ) -> Answers[int | None]:
         """The first offset whose timestamp is not before ``timestamp_ms``, None, or ``UNTIMED``."""
 
     async def close(self) -> None:

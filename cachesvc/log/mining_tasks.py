@@ -30,6 +30,7 @@ from cachesvc.store.mining_ports import (
     MiningTransition,
 )
 
+_LOOK_INTERVAL_S_MAX = 60.0
 # How much later than stored a topic was used is of no interest, up to this, or a tenth of the time
 # that it may be idle.
 _USE_STORED_MS = 60_000
@@ -69,6 +70,11 @@ class MiningTasks:
         for topic in topics:
             if topic.connection in self._tasks:
                 self._tasks[topic.connection].topics[topic.topic] = topic
+
+    @property
+    def look_interval_s(self) -> float:
+        """How often to look at least, so that topics turn idle in time."""
+        return min(self._idle_ms / 1000 / 10, _LOOK_INTERVAL_S_MAX)
 
     # How things are
 

@@ -40,6 +40,23 @@ class SourceState:
 class PartitionLog:
     """The log of one partition. See the module for the invariants."""
 
+    __slots__ = (
+        "_listeners",
+        "above",
+        "accepted_end_offset",
+        "ended_by",
+        "id",
+        "joined",
+        "journals",
+        "log_end_offset",
+        "log_start_offset",
+        "lost",
+        "mined_from",
+        "recent",
+        "segments",
+        "source",
+    )
+
     def __init__(self, partition: PartitionId, log_start_offset: int) -> None:
         self.id = partition
         self.log_start_offset = log_start_offset

@@ -58,7 +58,7 @@ class Reports:
             self._settle(partition, problem)
         newly_known = high_watermark is not None and log.source.high_watermark is None
         if high_watermark is not None:
-            log.source.high_watermark = max(high_watermark, log.log_end_offset)
+            self._store.note_source_end(log, max(high_watermark, log.log_end_offset))
         if log.set_state(state, error) or newly_known:
             log.notify()
             self._plan_again()

@@ -24,7 +24,8 @@ class Source:
         matches: Whether a topic name belongs to the connection.
         topics: Matching topics with their partition numbers: all that were ever seen, so that
             cached records of a topic can be read while the cluster is away or the topic gone.
-        topic_ids: The cluster's own ids of the topics that it has now, as far as it has any.
+        topic_ids: The topics that the cluster has now, with its own ids of them; an id is empty if
+            it has no such ids.
         known: Whether there was a successful look yet.
         error: Why the last look failed; empty if it worked.
         error_reason: The machine-readable word for it.
@@ -55,6 +56,10 @@ class Source:
     def mined(self) -> bool:
         """Whether its topics come into the cache."""
         return self.is_source and self.log_caching
+
+    def lacks(self, topic: str) -> bool:
+        """Whether the cluster has said that it has no such topic, or none any more."""
+        return self.known and topic not in self.topic_ids
 
     def unknown(self, topic: str) -> NotFound:
         """The error of a topic that is not to be had from here (``UNKNOWN_TOPIC``)."""

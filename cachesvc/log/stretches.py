@@ -8,12 +8,12 @@ neither overlap nor touch, but for the moment between coming up and becoming one
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.places import JournalEntry
-from cachesvc.model import MiningState, PartitionId, Segment
+from cachesvc.model import MiningState, PartitionId, Segment, TopicId
 
 
 class Stretches:
@@ -26,6 +26,7 @@ class Stretches:
     def __init__(self, tops: Mapping[PartitionId, PartitionLog]) -> None:
         self._tops = tops
         self._below: dict[PartitionId, list[PartitionLog]] = {}
+        self._numbers: dict[TopicId, set[int]] = {}  # those of the partitions in ``_below``
 
     def enter(self, partition: PartitionId, below: list[PartitionLog]) -> None:
         """Enters the lower stretches of a partition as they were found, in offset order."""
@@ -33,12 +34,16 @@ class Stretches:
         for log in below:
             log.lost = top.lost
         if below:
-            self._below[partition] = below
+            self._put(partition, below)
             self._link(partition)
 
     def below(self, partition: PartitionId) -> list[PartitionLog]:
         """The lower stretches of a partition, in offset order."""
         return list(self._below.get(partition, ()))
+
+    def numbers_below(self, topic: TopicId) -> Collection[int]:
+        """The numbers of the partitions of one life of a topic that have lower stretches."""
+        return self._numbers.get(topic, ())
 
     def of(self, partition: PartitionId) -> list[PartitionLog]:
         """All stretches of a known partition, in offset order."""
@@ -128,15 +133,24 @@ class Stretches:
 
     def _insert(self, log: PartitionLog) -> None:
         below = [*self._below.get(log.id, ()), log]
-        self._below[log.id] = sorted(below, key=lambda each: each.log_start_offset)
+        self._put(log.id, sorted(below, key=lambda each: each.log_start_offset))
         self._link(log.id)
 
     def _remove(self, log: PartitionLog) -> None:
-        below = self._below[log.id]
-        below.remove(log)
-        if not below:
-            del self._below[log.id]
+        self._put(log.id, [each for each in self._below[log.id] if each is not log])
         self._link(log.id)
+
+    def _put(self, partition: PartitionId, below: list[PartitionLog]) -> None:
+        topic, number = partition.topic_id, partition.partition
+        if below:
+            self._below[partition] = below
+            self._numbers.setdefault(topic, set()).add(number)
+            return
+        self._below.pop(partition, None)
+        numbers = self._numbers.get(topic, set())
+        numbers.discard(number)
+        if not numbers:
+            self._numbers.pop(topic, None)
 
     def _link(self, partition: PartitionId) -> None:
         stretches = self.of(partition)

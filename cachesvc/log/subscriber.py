@@ -16,6 +16,7 @@ class Subscriber:
         epoch: Of this stream.
         full_start: Where a full sync began; empty for other modes.
         full_end: Where a full sync is complete; empty for other modes.
+        full_end_open: Whether partitions are missing there: the source could not be asked yet.
         delivered: The position after the last record sent, per partition of the stream.
         ended: Holds the error with which the stream has to end, once it has to.
     """
@@ -23,6 +24,7 @@ class Subscriber:
     epoch: int
     full_start: dict[PartitionId, int] = field(default_factory=dict)
     full_end: dict[PartitionId, int] = field(default_factory=dict)
+    full_end_open: bool = False
     delivered: dict[PartitionId, int] = field(default_factory=dict)
     ended: "asyncio.Future[CacheError]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -30,7 +32,8 @@ class Subscriber:
 
     def full_sync_done(self, stored: Mapping[PartitionId, int]) -> bool:
         """Whether a full sync is stored to its end; a partition without records needs no commit."""
-        return bool(self.full_end) and all(
+        known = bool(self.full_end) and not self.full_end_open
+        return known and all(
             stored.get(partition, self.full_start.get(partition, -1)) >= end
             for partition, end in self.full_end.items()
         )

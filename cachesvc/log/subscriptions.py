@@ -17,6 +17,7 @@ from cachesvc.errors import CacheError, NotFound, Superseded
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.subscriber import Subscriber
 from cachesvc.model import GapPolicy, Mode, PartitionId
+from cachesvc.policy.start_position import ExplicitStart
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 
 __all__ = ["Subscriber", "Subscription", "SubscriptionWish", "Subscriptions"]
@@ -31,12 +32,15 @@ class Subscription:
         positions: Durable too: the next offset to read, per partition.
         subscriber: The newest one since the service started; it may commit after its stream ended.
         connected: Whether that one's stream is open.
+        awaited: Where to start in partitions, by topic and number, of which the source could not be
+            asked yet; as long as the service runs.
     """
 
     record: SubscriptionRecord
     positions: dict[PartitionId, int] = field(default_factory=dict)
     subscriber: Subscriber | None = None
     connected: bool = False
+    awaited: dict[tuple[str, int], ExplicitStart] = field(default_factory=dict)
 
     @property
     def delivering(self) -> dict[PartitionId, int]:
@@ -186,6 +190,7 @@ class Subscriptions:
         subscription.record = record
         if moved:
             subscription.positions.clear()
+            subscription.awaited.clear()
 
     def leave(self, subscription: Subscription, subscriber: Subscriber) -> None:
         """Notes that a stream has ended; a newer one is not touched."""
@@ -248,6 +253,7 @@ class Subscriptions:
                 )
                 subscription.record = record
                 subscription.positions = dict(positions)
+                subscription.awaited.clear()
             self._end_subscriber(subscription, "SUBSCRIPTION_RESET", "an operator reset")
         self._on_change()
         return subscription

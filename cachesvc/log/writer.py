@@ -7,9 +7,11 @@ partition are published in the order in which they were accepted.
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from cachesvc.errors import PreconditionFailed, ShuttingDown, StoreUnwritable
@@ -24,6 +26,9 @@ from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.open_files import OpenFiles
 from cachesvc.store.refusals import unwritable
+
+_LOOKED_AT_MIN = 1_000
+_ROUNDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class LogWriter:
         self._waiting: list[_Append] = []
         self._wake = asyncio.Event()
         self._closed = False
+        # Logs with a journal that takes appends, those that were looked at longest ago first.
+        self._open: OrderedDict[PartitionLog, None] = OrderedDict()
         self.on_published: Callable[[PartitionLog, Frame], None] = lambda log, frame: None
         """Called with every frame that was published; must not wait."""
 
@@ -125,11 +132,29 @@ class LogWriter:
         self._closed = True
         self._wake.set()
 
-    def roll_due(self, logs: list[PartitionLog], now_ms: int) -> None:
-        """Closes journals that are full or old enough, also where nothing is appended any more."""
-        for log in logs:
-            if log.accepted_end_offset == log.log_end_offset:
-                self._roll_if_due(log, now_ms)
+    def recovered(self, log: PartitionLog) -> None:
+        """Enters the journal that takes the appends of a log which was there before."""
+        if log.active is not None:
+            self._open[log] = None
+
+    def roll_due(self, now_ms: int) -> None:
+        """Closes journals that are full or old enough, also where nothing is appended any more.
+
+        Looks at a share of them, at others each time: what it costs is bounded however many there
+        are, and each is looked at every ``_ROUNDS`` calls.
+        """
+        share = max(_LOOKED_AT_MIN, len(self._open) // _ROUNDS)
+        for log in list(islice(self._open, share)):
+            del self._open[log]
+            self.recovered(log)
+            self.roll_if_due(log, now_ms)
+
+    def roll_if_due(self, log: PartitionLog, now_ms: int) -> None:
+        """Closes a log's journal if it is due; at one of the next calls if it is being written."""
+        if log.accepted_end_offset == log.log_end_offset:
+            self._roll_if_due(log, now_ms)
+        elif log in self._open:
+            self._open.move_to_end(log, last=False)
 
     def roll_soon(self, logs: Iterable[PartitionLog]) -> list[tuple[PartitionLog, JournalEntry]]:
         """Closes journals, however little is in them, as soon as what is being written is.
@@ -145,7 +170,9 @@ class LogWriter:
         ]
         for _, entry in found:
             entry.due = True
-        self.roll_due([log for log, _ in found], time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        for log, _ in found:
+            self.roll_if_due(log, now_ms)
         return found
 
     def _roll_if_due(self, log: PartitionLog, now_ms: int) -> None:
@@ -171,6 +198,7 @@ class LogWriter:
     def _close(self, log: PartitionLog, entry: JournalEntry, file: JournalFile) -> None:
         file.close()
         entry.file = None
+        self._open.pop(log, None)
         self._on_rolled(log, entry)
 
     async def _write_waiting(self) -> None:
@@ -232,6 +260,7 @@ class LogWriter:
                     journal,
                 )
             )
+            self._open[log] = None
         if work.error is not None:
             self._refuse(work, work.error)
             return

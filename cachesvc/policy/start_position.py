@@ -136,6 +136,24 @@ def start_position(facts: PartitionFacts) -> StartPosition:
     return _at_source_end(facts)
 
 
+def postponed(facts: PartitionFacts, now_ms: int) -> ExplicitStart:
+    """What a start means once the source answers, which it did not do at the time of the call.
+
+    The source's end is asked for in words that do not change until then: the first record that is
+    not before the call. Log ends and the source's bounds do not matter here.
+    """
+    match facts.start:
+        case FromEarliest() | FromPosition() | FromTimestamp():
+            return facts.start
+        case FromLatest():
+            return FromTimestamp(now_ms)
+    if facts.stored is not None:
+        return FromPosition(facts.stored)
+    if facts.added_later or _mode_starts_earliest(facts.mode, facts.full_sync_done):
+        return FromEarliest()
+    return FromTimestamp(now_ms)
+
+
 def first_at(cached: int | None, at_source: int | None, log_start: int, log_end: int) -> int | None:
     """The first offset at a time, of what the cache and the source have found; None: neither has.
 

@@ -13,9 +13,10 @@ from cachesvc.log.subscriptions import Subscription, Subscriptions
 from cachesvc.policy.topics import check_subscription_name
 from cachesvc.serving import convert, views
 from cachesvc.serving.batches import Batches
+from cachesvc.serving.selection import find_topics, logs_of
 from cachesvc.serving.starts import Starts
 from cachesvc.serving.status import errors_as_status
-from cachesvc.serving.subscribing import Subscribing, find_topics
+from cachesvc.serving.subscribing import Subscribing
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.v1 import log_cache_pb2_grpc
 
@@ -87,19 +88,18 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
                     if found is not None:
                         offsets.offset_at_timestamp = found
                 response.partitions.append(offsets)
+            for topic_id in self._store.waiting.topics(source.name):
+                if request.topic in ("", topic_id.topic):
+                    response.partitions.extend(views.waiting_partitions(topic_id, self._store))
         return response
 
     async def _logs(self, source: Source, topic: str) -> list[PartitionLog]:
         """The logs of a topic, or of all that is cached, with the source's ends if it tells."""
-        logs = [
-            log
-            for log in self._store.present()
-            if log.id.connection == source.name and topic in ("", log.id.topic)
-        ]
+        logs = self._store.present(source.name, topic)
         if not logs and topic:
             await find_topics(self._sources, self._store, source, [topic])
             await self._assignments.enter(source, [topic])
-            logs = self._store.of_topic(self._store.topic_id(source.name, topic))
+            logs = self._store.logs.of_topic(self._store.topic_id(source.name, topic))
         unknown = [log for log in logs if log.source.high_watermark is None]
         if unknown:
             try:
@@ -109,7 +109,9 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
             except SourceUnreachable:
                 return logs
             for log in unknown:
-                log.source.high_watermark = ends.get((log.id.topic, log.id.partition))
+                end = ends.found.get((log.id.topic, log.id.partition))
+                if end is not None:
+                    self._store.note_source_end(log, end)
         return logs
 
     async def GetSubscription(
@@ -141,8 +143,8 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
             start = convert.start_request(request.start if request.HasField("start") else None)
             subscription = self._subscriptions.get(request.subscription)
             source = self._sources.resolve(subscription.record.connection)
-            logs = {log.id: log for log in self._subscribing.logs_of(subscription.record, source)}
-            positions = await Starts(self._store, source).reset_positions(logs.values(), start)
+            logs = logs_of(subscription.record, self._store, source)
+            positions = await Starts(self._store, source).reset_positions(logs, start)
             subscription = await self._subscriptions.reset(
                 request.subscription, positions, forget_full_sync=request.forget_full_sync
             )

@@ -21,7 +21,6 @@ from cachesvc.model import (
     LostRange,
     PartitionId,
 )
-from cachesvc.policy.lives import next_life
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.cursor import STUCK, Cursor
 from cachesvc.serving.responses import arrow_response, records_response
@@ -73,12 +72,16 @@ class Stream:
         """Where the stream ends, per partition; set before partitions are entered."""
         self._cursors: dict[tuple[str, int], Cursor] = {}
         self._topics: dict[str, list[Cursor]] = {}
+        self._unfinished: dict[Cursor, None] = {}  # all that have not ended, and perhaps some more
+        self._waiting_for: dict[PartitionId, str] = {}
         self._ready: OrderedDict[Cursor, None] = OrderedDict()
         self._wake = asyncio.Event()
         self._changed_topics: set[str] = set()
         self._at_tail: set[str] = set()
         self._state_changed = False
-        self._added: list[Cursor] = []
+        self._told: bytes | None = None  # the last progress, as long as it holds
+        self._told_of = 0
+        self._added: dict[Cursor, None] = {}
 
     def add(self, log: PartitionLog, position: int) -> Cursor:
         """Enters a partition; before ``run``, or else use ``add_later``."""
@@ -98,6 +101,7 @@ class Stream:
         log = self._store.stretches.reach(partition, position)
         cursor.log, cursor.position, cursor.end = log, position, self.ends.get(partition)
         self._subscriber.delivered[partition] = position
+        self._unfinished[cursor] = None
         log.subscribe(cursor.listener)
         self._store.backfill.want(cursor, partition, position, cursor.end)
         self._changed(cursor)
@@ -110,8 +114,23 @@ class Stream:
         """Enters a partition into a running stream, which tells its client."""
         cursor = self.add(log, position)
         self._ready.pop(cursor, None)
-        self._added.append(cursor)
+        self._added[cursor] = None
         self._wake.set()
+
+    def end_at(self, partition: PartitionId, end: int) -> None:
+        """Gives an end to a partition that had none; it has not come further than that."""
+        cursor = self._cursors[partition.topic, partition.partition]
+        cursor.end = end
+        self._store.backfill.want(cursor, partition, cursor.position, end)
+        self._changed(cursor)
+
+    def wait_for(self, partitions: Mapping[PartitionId, str]) -> None:
+        """Has the client told of partitions that join later, and why; a stream ends behind all."""
+        if partitions != self._waiting_for:
+            self._waiting_for = dict(partitions)
+            self._told = None
+            self._state_changed = True
+            self._wake.set()
 
     def reads(self, topic: str, number: int) -> bool:
         """Whether the stream reads a partition, in whichever life of its topic."""
@@ -133,9 +152,10 @@ class Stream:
         Raises:
             DataLoss: Records that it has to deliver are gone; the gap event has been sent.
         """
-        while not (self._settings.bounded and all(c.ended for c in self._cursors.values())):
+        while not self._complete():
             while self._added:
-                cursor = self._added.pop(0)
+                cursor = next(iter(self._added))
+                del self._added[cursor]
                 await write(partition_added(cursor))
                 self._changed(cursor)
             if self._ready:
@@ -145,11 +165,34 @@ class Stream:
             await self._tell_caught_up(write)
             if self._state_changed or not await self._news():
                 self._state_changed = False
-                await write(progress(self._cursors.values()))
+                await write(self._progress())
         await self._tell_caught_up(write)
         await write(ended(self._cursors.values()))
 
+    def _complete(self) -> bool:
+        """Whether everything was delivered; looks at each partition that has ended once."""
+        if not self._settings.bounded or self._waiting_for:
+            return False
+        while self._unfinished:
+            cursor = next(iter(self._unfinished))
+            if not cursor.ended:
+                return False
+            del self._unfinished[cursor]
+        return True
+
+    def _progress(self) -> bytes:
+        """How things are; put together anew only where that has changed since it was last told."""
+        ends_told = self._store.source_ends_told
+        if self._told is not None and self._told_of == ends_told:
+            return self._told
+        found = progress(self._cursors.values(), self._waiting_for)
+        # Below a hole, a log does not say that the one on top of it grows.
+        if all(cursor.log.above is None for cursor in self._cursors.values()):
+            self._told, self._told_of = found, ends_told
+        return found
+
     def _changed(self, cursor: Cursor) -> None:
+        self._told = None
         self._changed_topics.add(cursor.log.id.topic)
         state = cursor.log.source.state
         stuck = state if state in STUCK else None
@@ -213,8 +256,8 @@ class Stream:
         log_over = log.ended_by is not None and log.above is None
         over = log_over and lost.begin >= log.accepted_end_offset
         following = self._store.successor(log) if over else None
-        if over and following is None and not self._store.of_topic(next_life(log.id.topic_id)):
-            return  # its logs are about to be made, and the cursor is told then
+        if over and following is None and self._store.is_to_come(log):
+            return  # its log is about to be made, and the cursor is told then
         seamless = following is not None and lost.cause is GapCause.SOURCE_TRUNCATED
         if following is not None and seamless and following.log_start_offset >= cursor.position:
             await self._move(cursor, following, cursor.position, write)
@@ -254,6 +297,7 @@ class Stream:
             self._settings.batch_bytes_max,
         )
         cursor.position = run[-1].end_offset
+        self._told = None
         self._subscriber.delivered[log.id] = cursor.position
         self._changed_topics.add(log.id.topic)
         if cursor.readable:

@@ -1,9 +1,9 @@
 """Everything that a stream tells but batches, as serialized ``SubscribeResponse``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from cachesvc.errors import DataLoss
-from cachesvc.model import GapCause, LostRange, PartitionId
+from cachesvc.model import GapCause, LostRange, MiningState, PartitionId
 from cachesvc.serving.cursor import Cursor
 from cachesvc.v1 import log_cache_pb2 as pb
 
@@ -22,13 +22,16 @@ def _position(partition: PartitionId, offset: int) -> pb.Position:
     )
 
 
-def started(epoch: int, connection: str, cursors: Iterable[Cursor]) -> bytes:
+def started(
+    epoch: int, connection: str, cursors: Iterable[Cursor], ends: Mapping[PartitionId, int]
+) -> bytes:
     """The first event of a stream."""
-    event = pb.Started(epoch=epoch, connection=connection)
-    for cursor in cursors:
-        event.positions.append(position_message(cursor))
-        if cursor.end is not None:
-            event.end.append(_position(cursor.log.id, cursor.end))
+    event = pb.Started(
+        epoch=epoch,
+        connection=connection,
+        positions=map(position_message, cursors),
+        end=[_position(partition, end) for partition, end in ends.items()],
+    )
     return pb.SubscribeResponse(started=event).SerializeToString()
 
 
@@ -38,8 +41,13 @@ def partition_added(cursor: Cursor) -> bytes:
     return pb.SubscribeResponse(partition_added=event).SerializeToString()
 
 
-def progress(cursors: Iterable[Cursor]) -> bytes:
-    """How far stream, log and source are, and what mining does."""
+def progress(cursors: Iterable[Cursor], awaited: Mapping[PartitionId, str]) -> bytes:
+    """How far stream, log and source are, and what mining does.
+
+    Args:
+        cursors: The partitions of the stream.
+        awaited: Those that join later, and why they have not yet.
+    """
     event = pb.Progress()
     for cursor in cursors:
         log, top = cursor.log, cursor.log.top
@@ -52,6 +60,14 @@ def progress(cursors: Iterable[Cursor]) -> bytes:
             source_high_watermark=top.source.high_watermark,
             mining_state=int(log.source.state),
             mining_error=log.source.error,
+        )
+    for partition, why in awaited.items():
+        event.partitions.add(
+            topic=partition.topic,
+            partition=partition.partition,
+            incarnation=partition.incarnation,
+            mining_state=int(MiningState.SOURCE_UNREACHABLE),
+            mining_error=why,
         )
     return pb.SubscribeResponse(progress=event).SerializeToString()
 

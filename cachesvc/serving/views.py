@@ -6,7 +6,7 @@ from cachesvc.log.estimates import bytes_behind, newest_timestamp_ms, timestamp_
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.subscriptions import Subscription
-from cachesvc.model import PartitionId
+from cachesvc.model import MiningState, PartitionId, TopicId
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.v1 import log_cache_pb2 as pb
 
@@ -29,6 +29,20 @@ def partition_offsets(log: PartitionLog, store: LogStore) -> pb.PartitionOffsets
         backfill=_range(wanted) if wanted is not None else None,
         backfill_error=growing.source.error if growing is not None else "",
     )
+
+
+def waiting_partitions(topic: TopicId, store: LogStore) -> list[pb.PartitionOffsets]:
+    """The partitions of a topic that have no log yet, because they cannot be entered."""
+    return [
+        pb.PartitionOffsets(
+            topic=topic.topic,
+            partition=number,
+            incarnation=topic.incarnation,
+            mining_state=int(MiningState.SOURCE_UNREACHABLE),  # type: ignore[arg-type]
+            mining_error=why,
+        )
+        for number, why in store.waiting.of_topic(topic).items()
+    ]
 
 
 def _range(found: OffsetRange) -> pb.OffsetRange:

@@ -22,6 +22,7 @@ from cachesvc.model import (
     Mode,
     PartitionId,
 )
+from cachesvc.store.entry_tables import EntryTables
 from cachesvc.store.epoch_tables import EpochTables
 from cachesvc.store.life_tables import ClusterTables, LifeTables
 from cachesvc.store.manifest_tables import ManifestTables
@@ -41,7 +42,7 @@ from cachesvc.store.watching_tables import AlarmTables, CountTables
 _QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
 
 
-class DuckDBCatalogue(ManifestTables, MiningTables, LifeTables):
+class DuckDBCatalogue(ManifestTables, MiningTables, LifeTables, EntryTables):
     """``ports.Catalogue`` in one DuckDB file; see there for the contract.
 
     Raises:
@@ -216,10 +217,10 @@ class DuckDBCatalogue(ManifestTables, MiningTables, LifeTables):
         columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         self._with_table("new_positions", pa.table(columns), "put_positions")
 
-    def _with_table(self, name: str, table: pa.Table, query: str) -> None:
+    def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]:
         self._connection.register(name, table)
         try:
-            self._run(query)
+            return self._run(query)
         finally:
             self._connection.unregister(name)
 

@@ -31,7 +31,7 @@ class EpochTables:
     def __init__(
         self,
         run: Callable[..., list[tuple[Any, ...]]],
-        with_table: Callable[[str, pa.Table, str], None],
+        with_table: Callable[[str, pa.Table, str], object],
     ) -> None:
         self._run = run
         self._with_table = with_table

@@ -318,7 +318,7 @@ def _scan(descriptor: int, index: JournalIndex) -> DamagedFile | None:
     piece = _SCAN_BYTES
     while index.file_bytes < size:
         begin = index.file_bytes
-        data = memoryview(os.pread(descriptor, piece, begin))
+        data = memoryview(os.pread(descriptor, min(piece, size - begin), begin))
         try:
             for _, frame in iterate_frames(data):
                 if frame.base_offset != index.end_offset:

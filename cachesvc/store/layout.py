@@ -13,8 +13,10 @@ name new: a file that exists is never written again, and a merge never meets its
 checksum is that of a Parquet file's footer, the one part of it that has none inside.
 """
 
+import os
 import re
 import secrets
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from cachesvc.model import PartitionId
@@ -92,14 +94,33 @@ def quarantine_path(store: Path, path: Path, now_ns: int) -> Path:
     return directory / f"{path.name}.{now_ns}"
 
 
-def find_journals(store: Path, suffix: str = JOURNAL_SUFFIX) -> dict[PartitionId, list[Path]]:
-    """The journal files of each partition, in offset order, as absolute paths."""
-    found: dict[PartitionId, list[Path]] = {}
-    root = store / JOURNAL
-    for path in sorted(root.glob(f"*/*/i*/partition=*/*{suffix}")):
-        match = _PARTITION_PATH.fullmatch(path.parent.relative_to(root).as_posix())
-        if match is None or not path.stem.partition("-")[0].isdigit():
+@dataclass(slots=True)
+class FoundJournals:
+    """The journal files of one partition, in offset order, as absolute paths.
+
+    Attributes:
+        top: Of its log.
+        backfills: Of older ranges.
+    """
+
+    top: list[Path] = field(default_factory=list)
+    backfills: list[Path] = field(default_factory=list)
+
+
+def find_journals(store: Path) -> dict[PartitionId, FoundJournals]:
+    """The journal files of each partition that has any."""
+    root = (store / JOURNAL).as_posix()
+    found: dict[PartitionId, FoundJournals] = {}
+    for directory, _, names in os.walk(root):
+        match = _PARTITION_PATH.fullmatch(directory[len(root) + 1 :]) if names else None
+        if match is None:
             continue
-        partition = PartitionId(match["c"], match["t"], int(match["i"]), int(match["p"]))
-        found.setdefault(partition, []).append(path)
+        of = FoundJournals()
+        for name in sorted(names):
+            stem, dot, suffix = name.rpartition(".")
+            kept = {JOURNAL_SUFFIX: of.top, BACKFILL_SUFFIX: of.backfills}.get(dot + suffix)
+            if kept is not None and stem.partition("-")[0].isdigit():
+                kept.append(Path(directory, name))
+        if of.top or of.backfills:
+            found[PartitionId(match["c"], match["t"], int(match["i"]), int(match["p"]))] = of
     return found

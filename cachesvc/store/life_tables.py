@@ -22,14 +22,6 @@ class LifeTables:
             for row in self._run("list_lives")
         ]
 
-    def put_life(self, life: TopicLife, now_ms: int) -> None:
-        topic = life.topic
-        key = topic.connection, topic.topic, topic.incarnation
-        with self._transaction():
-            self._run("put_life", *key, life.source_id, int(life.cause or 0), now_ms)
-            if life.cluster_id:
-                self._run("put_topic_cluster", *key, life.cluster_id)
-
     def list_lost(self) -> dict[PartitionId, list[LostRange]]:
         found: dict[PartitionId, list[LostRange]] = {}
         for *identity, begin, end, cause in self._run("list_lost"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cachesvc.model import PartitionId, Segment, TopicId
+from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.life_tables import key_of
 from cachesvc.store.segments import data_paths
@@ -23,7 +23,7 @@ class ManifestTables:
     def _transaction(self) -> AbstractContextManager[None]: ...
 
     @abstractmethod
-    def _with_table(self, name: str, table: pa.Table, query: str) -> None: ...
+    def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]: ...
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return {PartitionId(*row[:4]): row[4] for row in self._run("list_partitions")}
@@ -35,10 +35,6 @@ class ManifestTables:
 
     def list_mined_from(self) -> dict[PartitionId, int]:
         return {PartitionId(*row[:4]): row[4] for row in self._run("list_mined_from")}
-
-    def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
-        rows = self._run("raise_epoch", topic.connection, topic.topic, topic.incarnation, now_ms)
-        return int(rows[0][0])
 
     def list_segments(self) -> list[Segment]:
         return [Segment(PartitionId(*row[:4]), *row[4:]) for row in self._run("list_segments")]

@@ -1,6 +1,6 @@
 """The catalogue's twin without files, for tests and for trying things out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
@@ -15,6 +15,7 @@ from cachesvc.store.ports import (
     JobRunRecord,
     PositionCommit,
     SubscriptionRecord,
+    TopicEntry,
 )
 from cachesvc.store.segments import data_paths
 
@@ -56,10 +57,16 @@ class MemoryCatalogue(MemoryMiningTables):
     def list_lives(self) -> list[TopicLife]:
         return [self._lives[topic] for topic in sorted(self._lives)]
 
-    def put_life(self, life: TopicLife, now_ms: int) -> None:
-        known = self._lives.get(life.topic, life)
-        cluster_id = life.cluster_id or known.cluster_id
-        self._lives[life.topic] = replace(known, source_id=life.source_id, cluster_id=cluster_id)
+    def enter(self, entry: TopicEntry, now_ms: int) -> None:
+        for life in entry.lives:
+            known = self._lives.get(life.topic, life)
+            cluster_id = life.cluster_id or known.cluster_id
+            self._lives[life.topic] = replace(
+                known, source_id=life.source_id, cluster_id=cluster_id
+            )
+        self._partitions.update(entry.starts)
+        self._mined_from.update(entry.starts)
+        self.leader_epochs.put(entry.epochs)
 
     def list_lost(self) -> dict[PartitionId, list[LostRange]]:
         return {partition: sorted(found.values()) for partition, found in self._lost.items()}
@@ -67,9 +74,10 @@ class MemoryCatalogue(MemoryMiningTables):
     def put_lost(self, partition: PartitionId, lost: LostRange, now_ms: int) -> None:
         self._lost.setdefault(partition, {})[lost.begin] = lost
 
-    def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
-        self._epochs[topic] = self._epochs.get(topic, 0) + 1
-        return self._epochs[topic]
+    def raise_epochs(self, topics: Collection[TopicId], now_ms: int) -> dict[TopicId, int]:
+        raised = {topic: self._epochs.get(topic, 0) + 1 for topic in topics}
+        self._epochs.update(raised)
+        return raised
 
     def list_segments(self) -> list[Segment]:
         return sorted(self._segments.values(), key=lambda s: (s.partition, s.base_offset))

@@ -69,7 +69,7 @@ class ModelTables:
         self,
         run: Run,
         transaction: Callable[[], AbstractContextManager[None]],
-        run_with: Callable[[str, pa.Table, str], None],
+        run_with: Callable[[str, pa.Table, str], object],
     ) -> None:
         self._run = run
         self._transaction = transaction

@@ -7,7 +7,7 @@ raises ``StoreUnwritable`` where the disk does not take it.
 Methods block and are called from one thread at a time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -105,6 +105,21 @@ class ConnectionRecord:
     updated_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class TopicEntry:
+    """What becomes known when topics are entered.
+
+    Attributes:
+        lives: Lives of topics, or what has become known of them.
+        starts: New partitions, with the offset from which each is mined.
+        epochs: Leader epochs from which what lies before such an offset was mined.
+    """
+
+    lives: Sequence[TopicLife] = ()
+    starts: Mapping[PartitionId, int] = field(default_factory=dict)
+    epochs: Mapping[PartitionId, EpochHistory] = field(default_factory=dict)
+
+
 class LeaderEpochs(Protocol):
     """Which leader epochs of the source each log was mined from."""
 
@@ -163,8 +178,11 @@ class Catalogue(MiningCatalogue, Protocol):
     def list_lives(self) -> list[TopicLife]:
         """Every life of every topic, ordered by topic and incarnation."""
 
-    def put_life(self, life: TopicLife, now_ms: int) -> None:
-        """Enters a life of a topic, or what has become known of it."""
+    def enter(self, entry: TopicEntry, now_ms: int) -> None:
+        """Enters lives of topics, or what has become known of them, and partitions, at once.
+
+        Of a life that is there the cluster's id is replaced, and nothing else.
+        """
 
     def list_lost(self) -> dict[PartitionId, list[LostRange]]:
         """What the source had deleted before it was mined, in offset order."""
@@ -172,8 +190,8 @@ class Catalogue(MiningCatalogue, Protocol):
     def put_lost(self, partition: PartitionId, lost: LostRange, now_ms: int) -> None:
         """Enters a lost range; one that begins at the same offset is replaced."""
 
-    def raise_epoch(self, topic: TopicId, now_ms: int) -> int:
-        """Gives a topic a new epoch, greater than all before, and returns it; the first is 1."""
+    def raise_epochs(self, topics: Collection[TopicId], now_ms: int) -> dict[TopicId, int]:
+        """Gives topics new epochs, at once, each greater than all before; a topic's first is 1."""
 
     def list_segments(self) -> list[Segment]:
         """The manifest, ordered by partition and base offset."""

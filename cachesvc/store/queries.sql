@@ -212,12 +212,14 @@ select connection, topic, incarnation, source_id, cause, coalesce(cluster_id, ''
 from topic_lives left join topic_clusters using (connection, topic, incarnation)
 order by all;
 
--- name: put_life
-insert into topic_lives values (?, ?, ?, ?, ?, ?)
+-- name: enter_lives
+-- Upserts the rows of the registered Arrow table `entered_lives`.
+insert into topic_lives by name from entered_lives
 on conflict do update set source_id = excluded.source_id;
 
--- name: put_topic_cluster
-insert into topic_clusters values (?, ?, ?, ?)
+-- name: enter_topic_clusters
+-- Upserts the rows of the registered Arrow table `entered_clusters`.
+insert into topic_clusters by name from entered_clusters
 on conflict do update set cluster_id = excluded.cluster_id;
 
 -- name: list_clusters
@@ -229,6 +231,18 @@ select $1, 1 + count(*), $2, $3 from clusters where connection = $1;
 
 -- name: forget_clusters
 delete from clusters where connection = ?;
+
+-- name: enter_partitions
+-- Upserts the rows of the registered Arrow table `entered_partitions`.
+insert into partitions by name
+select connection, topic, incarnation, "partition", "offset" as log_start_offset
+from entered_partitions
+on conflict do update set log_start_offset = excluded.log_start_offset;
+
+-- name: enter_mined_from
+-- The same rows.
+insert into mined_from by name from entered_partitions
+on conflict do update set "offset" = excluded."offset";
 
 -- name: list_lost
 select connection, topic, incarnation, "partition", begin_offset, end_offset, cause
@@ -259,11 +273,12 @@ order by all;
 insert into leader_epochs select * from new_leader_epochs
 on conflict do update set offsets = excluded.offsets, epochs = excluded.epochs;
 
--- name: raise_epoch
--- Enters a topic or raises its epoch; answers the new one.
-insert into topics values (?, ?, ?, 1, ?)
+-- name: raise_epochs
+-- Enters topics or raises their epochs, those of the registered Arrow table `raised_topics`; answers
+-- the new ones.
+insert into topics by name from raised_topics
 on conflict do update set epoch = topics.epoch + 1
-returning epoch;
+returning connection, topic, incarnation, epoch;
 
 -- name: list_segments
 select connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,

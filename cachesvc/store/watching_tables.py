@@ -44,7 +44,7 @@ class CountTables:
     """
 
     def __init__(
-        self, run: Run, transaction: _Transaction, run_with: Callable[[str, pa.Table, str], None]
+        self, run: Run, transaction: _Transaction, run_with: Callable[[str, pa.Table, str], object]
     ) -> None:
         self._run = run
         self._transaction = transaction

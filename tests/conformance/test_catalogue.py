@@ -24,6 +24,7 @@ from cachesvc.store.ports import (
     JobRunRecord,
     PositionCommit,
     SubscriptionRecord,
+    TopicEntry,
 )
 from tests.support.frames import ORDERS
 
@@ -86,20 +87,20 @@ class TestLives:
         first = TopicLife(TOPIC)
         second = TopicLife(replace(TOPIC, incarnation=2), "id-2", GapCause.TOPIC_RECREATED)
         for life in (second, first, replace(first, source_id="id-1")):
-            catalogue.put_life(life, 7)
+            catalogue.enter(TopicEntry([life]), 7)
         assert catalogue.list_lives() == [replace(first, source_id="id-1"), second]
 
     def test_keeps_why_a_life_began(self, catalogue: Catalogue) -> None:
         life = TopicLife(TOPIC, "", GapCause.SOURCE_TRUNCATED)
-        catalogue.put_life(life, 1)
-        catalogue.put_life(TopicLife(TOPIC, "id"), 2)
+        catalogue.enter(TopicEntry([life]), 1)
+        catalogue.enter(TopicEntry([TopicLife(TOPIC, "id")]), 2)
         assert catalogue.list_lives() == [replace(life, source_id="id")]
 
     def test_keeps_the_cluster_of_a_life_once_it_is_known(self, catalogue: Catalogue) -> None:
         life = TopicLife(TOPIC, "", None, "cluster-a")
-        catalogue.put_life(replace(life, cluster_id=""), 1)
-        catalogue.put_life(life, 2)
-        catalogue.put_life(TopicLife(TOPIC, "id"), 3)
+        catalogue.enter(TopicEntry([replace(life, cluster_id="")]), 1)
+        catalogue.enter(TopicEntry([life]), 2)
+        catalogue.enter(TopicEntry([TopicLife(TOPIC, "id")]), 3)
         assert catalogue.list_lives() == [replace(life, source_id="id")]
 
 
@@ -188,10 +189,22 @@ class TestPartitions:
         assert len(listed) == 6
 
     def test_epochs_rise_topic_by_topic(self, catalogue: Catalogue) -> None:
-        assert [catalogue.raise_epoch(TOPIC, now) for now in (1, 2, 3)] == [1, 2, 3]
-        assert catalogue.raise_epoch(OTHER.topic_id, 4) == 1
-        assert catalogue.raise_epoch(LATER.topic_id, 4) == 1
-        assert catalogue.raise_epoch(TOPIC, 5) == 4
+        for epoch in (1, 2, 3):
+            assert catalogue.raise_epochs([TOPIC], epoch) == {TOPIC: epoch}
+        others = {OTHER.topic_id: 1, LATER.topic_id: 1}
+        assert catalogue.raise_epochs([*others, TOPIC], 5) == {**others, TOPIC: 4}
+        assert catalogue.raise_epochs([], 6) == {}
+
+    def test_many_are_entered_at_once(self, catalogue: Catalogue) -> None:
+        life = TopicLife(LATER.topic_id, "id", GapCause.SOURCE_TRUNCATED)
+        history = EpochHistory(((0, 3),))
+        starts = {TOPIC.partition(number): number for number in range(3_000)}
+        catalogue.enter(TopicEntry([life], {**starts, LATER: 7}, {LATER: history}), 1)
+        catalogue.enter(TopicEntry(), 2)
+        assert catalogue.list_lives() == [life]
+        assert catalogue.list_partitions() == {**starts, LATER: 7}
+        assert catalogue.list_mined_from() == {**starts, LATER: 7}
+        assert catalogue.leader_epochs.list() == {LATER: history}
 
 
 class TestManifest:

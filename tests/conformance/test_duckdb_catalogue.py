@@ -44,7 +44,7 @@ def fill(catalogue: Catalogue) -> list[object]:
     """Enters something of everything and answers what it is."""
     later = replace(SEGMENT, base_offset=9, end_offset=12, path="log/9-12.parquet")
     catalogue.put_partition(ORDERS, 0)
-    catalogue.raise_epoch(ORDERS.topic_id, 1)
+    catalogue.raise_epochs([ORDERS.topic_id], 1)
     catalogue.replace_segments([], [SEGMENT, later], 1)
     catalogue.expire_segments([SEGMENT], {ORDERS: 9}, 2)
     catalogue.put_subscription(COPIES, {ORDERS: 3})
@@ -60,7 +60,7 @@ def test_everything_is_there_again(path: Path) -> None:
     for epoch in (2, 3):
         with closing(DuckDBCatalogue(path)) as catalogue:
             assert everything(catalogue) == before
-            assert catalogue.raise_epoch(ORDERS.topic_id, 0) == epoch
+            assert catalogue.raise_epochs([ORDERS.topic_id], 0) == {ORDERS.topic_id: epoch}
 
 
 def test_everything_is_there_after_a_crash(path: Path, tmp_path: Path) -> None:

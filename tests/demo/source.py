@@ -61,8 +61,8 @@ async def find_extent(kafka: Address, topics: str) -> Extent:
             matches = topic_matcher(topics)
             partitions = [(name, n) for name, found in known.items() for n in found.partitions]
             wanted = [(name, n) for name, n in partitions if matches(name)]
-            begins = await catalogue.earliest_offsets(wanted)
-            ends = await catalogue.end_offsets(wanted)
+            begins = (await catalogue.earliest_offsets(wanted)).all()
+            ends = (await catalogue.end_offsets(wanted)).all()
         except SourceUnreachable as error:
             what = f"no Kafka answers at {format_address(kafka)}: {error}"
             raise DemoError(f"{what}; check --kafka") from error

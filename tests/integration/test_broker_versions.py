@@ -202,9 +202,9 @@ def test_the_catalogue_of_an_older_broker(old_kafka: KafkaBroker, topic_name: Na
         both = [(topic, 0), (topic, 1)]
         found = (await catalogue.list_topics())[topic]
         assert (found.partitions, bool(found.id)) == ((0, 1), _has_ids(old_kafka))
-        assert await catalogue.earliest_offsets(both) == dict.fromkeys(both, 0)
-        assert await catalogue.end_offsets(both) == {both[0]: 10, both[1]: 0}
-        at = await catalogue.offsets_at(both, 1_700_000_000_035)
+        assert (await catalogue.earliest_offsets(both)).all() == dict.fromkeys(both, 0)
+        assert (await catalogue.end_offsets(both)).all() == {both[0]: 10, both[1]: 0}
+        at = (await catalogue.offsets_at(both, 1_700_000_000_035)).all()
         assert at == {both[0]: 4, both[1]: None}
         await catalogue.close()
 

@@ -43,19 +43,21 @@ def test_the_catalogue_answers(kafka: KafkaBroker, topic_name: Name) -> None:
             topics = await catalogue.list_topics()
             assert topics[topic].partitions == (0, 1, 2)
             assert not [name for name in topics if name.startswith("__")]
-            assert await catalogue.earliest_offsets(partitions) == dict(
+            assert (await catalogue.earliest_offsets(partitions)).all() == dict(
                 zip(partitions, (2, 0, 0), strict=True)
             )
             # What is not committed yet is not there yet.
-            assert await catalogue.end_offsets(partitions) == dict(
+            assert (await catalogue.end_offsets(partitions)).all() == dict(
                 zip(partitions, (10, 0, 0), strict=True)
             )
-            at = await catalogue.offsets_at(partitions[:1], 1_700_000_000_035)
+            at = (await catalogue.offsets_at(partitions[:1], 1_700_000_000_035)).all()
             assert at == {partitions[0]: 4}
             for timestamp_ms, offset in ((0, 2), (-5, 2), (1_800_000_000_000, None)):
-                found = await catalogue.offsets_at([partitions[0], partitions[2]], timestamp_ms)
+                found = (
+                    await catalogue.offsets_at([partitions[0], partitions[2]], timestamp_ms)
+                ).all()
                 assert found == {partitions[0]: offset, partitions[2]: None}
-            assert await catalogue.end_offsets([]) == {}
+            assert (await catalogue.end_offsets([])).all() == {}
             before = (await catalogue.list_topics())[topic].id
         await in_thread(delete_topic, kafka.bootstrap, topic)
         await in_thread(create_topic, kafka.bootstrap, topic)

@@ -188,7 +188,7 @@ def test_asking_for_a_topic_does_not_make_it(tmp_path: Path, topic_name: Name) -
                 missing = collected.add(topic, 0)
                 await collected.failed(missing, ProblemReason.UNKNOWN_TOPIC)
                 with pytest.raises(SourceUnreachable, match="does not exist"):
-                    await catalogue.end_offsets([(topic, 0)])
+                    (await catalogue.end_offsets([(topic, 0)])).all()
                 assert topic not in await catalogue.list_topics()
 
                 await in_thread(create_topic, kafka.bootstrap, topic)

@@ -147,11 +147,8 @@ class LogMachine(RuleBasedStateMachine):
             return
 
         def quiet() -> bool:
-            found = (
-                layout.find_journals(self._store.path, suffix)
-                for suffix in (layout.JOURNAL_SUFFIX, layout.BACKFILL_SUFFIX)
-            )
-            on_disk = {path for journals in found for path in journals.get(ORDERS, [])}
+            found = layout.find_journals(self._store.path).get(ORDERS, layout.FoundJournals())
+            on_disk = {*found.top, *found.backfills}
             entries = [entry for log in self._store.every() for entry in log.journals]
             waits = [entry for entry in entries if entry.file is None and not entry.sealed]
             return not waits and on_disk == {entry.path for entry in entries}
@@ -238,7 +235,7 @@ class LogMachine(RuleBasedStateMachine):
         self._gate.set()
         self._close()
         shutil.rmtree(self._store.path)
-        paths = layout.find_journals(copy).get(ORDERS, [])
+        paths = layout.find_journals(copy).get(ORDERS, layout.FoundJournals()).top
         if orphan:
             _write_orphan(copy, [path for path in paths if int(path.stem) >= sealed_end])
         if hurt is not None and paths:

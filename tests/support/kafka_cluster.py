@@ -44,9 +44,16 @@ class KafkaCluster:
     Args:
         directory: Created if missing.
         jvm_options: Further options of each JVM.
+        advertised: Ports that nodes 2 and 3 tell clients instead of their own.
     """
 
-    def __init__(self, directory: Path, jvm_options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        jvm_options: Sequence[str] = (),
+        advertised: Mapping[int, int] | None = None,
+    ) -> None:
+        self._advertised = advertised or {}
         self._directory = directory.absolute()
         first = KafkaBroker(
             self._directory / "1", heap_mb=_HEAP_MB, config=_SMALL, jvm_options=jvm_options
@@ -56,7 +63,7 @@ class KafkaCluster:
 
     @property
     def servers(self) -> list[str]:
-        """The bootstrap addresses."""
+        """Where the brokers listen, whatever they tell clients, in the order of their numbers."""
         return [broker.bootstrap for broker in self._brokers.values()]
 
     @property
@@ -92,6 +99,8 @@ class KafkaCluster:
             "listeners": f"DIRECT://{HOST}:{port}",
             **_SMALL,
         }
+        if node in self._advertised:
+            config["advertised.listeners"] = f"DIRECT://{HOST}:{self._advertised[node]}"
         broker = KafkaBroker(
             self._directory / str(node),
             port=port,

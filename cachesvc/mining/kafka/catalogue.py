@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.log.lookup import UNTIMED, SourceTopic
+from cachesvc.log.lookup import UNTIMED, Answers, SourceTopic, TopicPartition
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import (
     EARLIEST_TIMESTAMP,
@@ -16,6 +17,7 @@ from cachesvc.mining.kafka.cluster import (
     KafkaSettings,
     error_name,
 )
+from cachesvc.mining.kafka.leaders import Leaders
 from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.cluster_identity import ForeignAddress
@@ -25,20 +27,21 @@ _UNKNOWN_OFFSET = -1
 _UNKNOWN_TOPIC_OR_PARTITION = 3
 _TOPIC_AUTHORIZATION_FAILED = 29
 _UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
-# How long a topic that was just made may take to show.
-_UNKNOWN_PARTITION_GRACE_S = 1.0
+# How long a topic that was just made may take to show, and a new leader to be known.
+_SETTLE_S = 1.0
 
 
-class _UnknownPartition(SourceUnreachable):
-    """The cluster answers, but knows no such partition."""
+class _Unsettled(SourceUnreachable):
+    """The cluster answers, and knows no such partition, or no leader of it."""
 
 
 class KafkaCatalogue:
     """A ``SourceCatalogue``. Belongs to one event loop; calls may overlap.
 
-    A call tries again by itself while brokers are away or leaders move, for
-    ``settings.answer_timeout_s`` at most, and for as long as they say that they throttle. One that
-    the brokers refuse ends at once.
+    A call tries again by itself while all brokers are away, for ``settings.answer_timeout_s`` at
+    most, and for as long as they say that they throttle; one that the brokers refuse ends at once.
+    Leaders are asked side by side: one that is away is told for its partitions, and holds up the
+    others' answers for a moment at most.
 
     Means the first cluster that answers, in the order of ``settings.bootstrap_servers``, and that
     one alone from then on, unless it is told otherwise.
@@ -46,7 +49,10 @@ class KafkaCatalogue:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._cluster = Cluster(settings)
+        self._leaders = Leaders(self._cluster)
         self._timeout_s = settings.answer_timeout_s
+        self._unsettled_s: dict[TopicPartition, float] = {}
+        """Since when, on the monotonic clock."""
 
     @property
     def throttled_s(self) -> float:
@@ -87,46 +93,43 @@ class KafkaCatalogue:
         """
         return await self._try(self._list_topics)
 
-    async def earliest_offsets(
-        self, partitions: Sequence[tuple[str, int]]
-    ) -> Mapping[tuple[str, int], int]:
+    async def earliest_offsets(self, partitions: Sequence[TopicPartition]) -> Answers[int]:
         """The lowest offset that each partition still has.
 
         Raises:
-            SourceUnreachable: Not all partitions are answered for in time, or one does not exist.
+            SourceUnreachable: No broker answers in time.
         """
-        return await self._try(lambda: self._offsets(partitions, EARLIEST_TIMESTAMP))
+        return await self._offsets(partitions, EARLIEST_TIMESTAMP)
 
-    async def end_offsets(
-        self, partitions: Sequence[tuple[str, int]]
-    ) -> Mapping[tuple[str, int], int]:
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> Answers[int]:
         """The last stable offset of each partition.
 
         Raises:
-            SourceUnreachable: As for ``earliest_offsets``.
+            SourceUnreachable: No broker answers in time.
         """
-        return await self._try(lambda: self._offsets(partitions, LATEST_TIMESTAMP))
+        return await self._offsets(partitions, LATEST_TIMESTAMP)
 
     async def offsets_at(
-        self, partitions: Sequence[tuple[str, int]], timestamp_ms: int
-    ) -> Mapping[tuple[str, int], int | None]:
+        self, partitions: Sequence[TopicPartition], timestamp_ms: int
+    ) -> Answers[int | None]:
         """The first offset whose timestamp is not before ``timestamp_ms``; None if there is none.
 
         ``UNTIMED`` where the leader answers that the partition's format has no timestamps.
 
         Raises:
-            SourceUnreachable: As for ``earliest_offsets``.
+            SourceUnreachable: No broker answers in time.
         """
         # Negative timestamps mean other things to Kafka; no record is older than 1970.
-        asked = max(timestamp_ms, 0)
-        found = await self._try(lambda: self._offsets(partitions, asked))
-        return {
+        answers = await self._offsets(partitions, max(timestamp_ms, 0))
+        found = {
             partition: None if offset == _UNKNOWN_OFFSET else offset
-            for partition, offset in found.items()
+            for partition, offset in answers.found.items()
         }
+        return Answers(found, answers.failed)
 
     async def close(self) -> None:
         """Ends the connections. Idempotent."""
+        await self._leaders.close()
         await self._cluster.close()
 
     async def _try(self, ask: Callable[[], Awaitable[_T]]) -> _T:
@@ -160,31 +163,65 @@ class KafkaCatalogue:
             if not topic.is_internal and topic.error_code == 0
         }
 
-    async def _offsets(
-        self, partitions: Sequence[tuple[str, int]], timestamp: int
-    ) -> dict[tuple[str, int], int]:
+    async def _offsets(self, partitions: Sequence[TopicPartition], timestamp: int) -> Answers[int]:
+        """What the leaders say, after a moment for those that are only changing.
+
+        Raises:
+            SourceUnreachable: No broker answers in time.
+        """
+        backoff = Backoff(0.05, 0.5)
+        found: dict[TopicPartition, int] = {}
+        rest = list(partitions)
+        while True:
+            answers = await self._try(partial(self._ask_leaders, rest, timestamp))
+            found.update(answers.found)
+            rest = list(answers.failed)
+            if not self._about_to_settle(answers):
+                return Answers(found, answers.failed)
+            await asyncio.sleep(backoff.next())
+
+    def _about_to_settle(self, answers: Answers[int]) -> bool:
+        """Whether it pays to ask again at once for what has failed: it did not fail for long."""
+        now_s = time.monotonic()
+        for partition in answers.found:
+            self._unsettled_s.pop(partition, None)
+        passing = [each for each, error in answers.failed.items() if isinstance(error, _Unsettled)]
+        since_s = [self._unsettled_s.setdefault(each, now_s) for each in passing]
+        return any(now_s - each < _SETTLE_S for each in since_s)
+
+    async def _ask_leaders(
+        self, partitions: Sequence[TopicPartition], timestamp: int
+    ) -> Answers[int]:
+        if not partitions:
+            return Answers({})
         metadata = await self._metadata({topic for topic, _ in partitions})
         by_leader: defaultdict[int, dict[SourcePartition, int]] = defaultdict(dict)
+        failed: dict[TopicPartition, SourceUnreachable] = {}
         for topic, number in partitions:
-            known = metadata.topics.get(topic)
+            partition, known = SourcePartition(topic, number), metadata.topics.get(topic)
             if known is None or number not in known.leaders:
-                raise _UnknownPartition(f"{topic}/{number} does not exist")
-            leader = known.leaders[number]
-            if leader < 0:
-                raise SourceUnreachable(f"{topic}/{number} has no leader at the moment")
-            by_leader[leader][SourcePartition(topic, number)] = timestamp
-        found: dict[tuple[str, int], int] = {}
-        for leader, asked in by_leader.items():
-            answer = await self._cluster.offsets(leader, asked)
-            for partition in asked:
+                failed[partition] = _Unsettled(f"{partition} does not exist")
+            elif known.leaders[number] < 0:
+                failed[partition] = _Unsettled(f"{partition} has no leader at the moment")
+            else:
+                by_leader[known.leaders[number]][partition] = timestamp
+        found: dict[TopicPartition, int] = {}
+        answers = await self._leaders.ask(
+            {node: partial(self._cluster.offsets, node, asked) for node, asked in by_leader.items()}
+        )
+        for node, answer in answers.items():
+            if isinstance(answer, SourceUnreachable):
+                failed.update(dict.fromkeys(by_leader[node], answer))
+                continue
+            for partition in by_leader[node]:
                 error_code, offset = answer[partition]
                 if error_code == _UNSUPPORTED_FOR_MESSAGE_FORMAT:
                     found[partition] = UNTIMED
                 elif error_code:
-                    raise _refusal(partition, error_code)
+                    failed[partition] = _refusal(partition, error_code)
                 else:
                     found[partition] = offset
-        return found
+        return Answers(found, failed)
 
 
 async def _until_answered(
@@ -192,7 +229,6 @@ async def _until_answered(
 ) -> _T:
     """Asks until that works, or is of no use; ``failures`` gets why it does not."""
     backoff = Backoff(0.05, 1.0)
-    unknown_until = time.monotonic() + _UNKNOWN_PARTITION_GRACE_S
     while True:
         try:
             return await ask()
@@ -200,8 +236,6 @@ async def _until_answered(
             raise  # trying again soon is of no use
         except SourceUnreachable as error:
             failures.append(error)
-            if isinstance(error, _UnknownPartition) and time.monotonic() > unknown_until:
-                raise
         await asyncio.sleep(backoff.next())
 
 
@@ -217,7 +251,6 @@ def _refusal(partition: SourcePartition, error_code: int) -> SourceUnreachable:
             metadata=metadata,
         )
     if error_code == _UNKNOWN_TOPIC_OR_PARTITION:
-        return _UnknownPartition(f"{partition}: {name}", metadata=metadata)
-    return SourceUnreachable(
-        f"{partition}: its leader answers {name}", reason="SOURCE_ERROR", metadata=metadata
-    )
+        return _Unsettled(f"{partition}: {name}", metadata=metadata)
+    text = f"{partition}: its leader answers {name}"
+    return _Unsettled(text, reason="SOURCE_ERROR", metadata=metadata)

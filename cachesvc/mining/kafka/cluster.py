@@ -10,7 +10,12 @@ from enum import Enum
 from typing import Any
 
 from aiokafka import errors
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaConnectionError,
+    KafkaError,
+    RequestTimedOutError,
+)
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.offset import OffsetRequest
 
@@ -25,7 +30,7 @@ from cachesvc.mining.kafka.failures import (
 )
 from cachesvc.mining.kafka.identity import Identity
 from cachesvc.mining.kafka.leader_epochs import EpochEndsRequest
-from cachesvc.mining.kafka.refusals import Refusals
+from cachesvc.mining.kafka.refusals import LeftAlone
 from cachesvc.mining.kafka.security import PLAINTEXT, Security, open_broker
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadataRequest, parse_metadata
 from cachesvc.mining.source import SourcePartition
@@ -96,7 +101,8 @@ class Cluster:
 
     Every method raises ``SourceUnreachable`` within the timeouts of its settings, and closes the
     connection that failed, so that the next call begins with a new one. A broker that refuses this
-    client (``ConnectionUnusable``) is not asked again at once; one that throttles, when it wants.
+    client (``ConnectionUnusable``) is not asked again at once, nor is one that did not answer in
+    time; one that throttles, when it wants.
 
     Every connection begins with the question which cluster the broker is of, whatever it is for,
     and nothing that a broker of another one says is used (``SourceChanged``): addresses that it
@@ -110,7 +116,8 @@ class Cluster:
         self._brokers: Mapping[int, tuple[str, int]] = {}
         self._brokers_of = ""
         self._bootstrap = [parse_address(server) for server in settings.bootstrap_servers]
-        self._refusals = Refusals()
+        self._refusals = LeftAlone(1.0, 30.0)
+        self._silences = LeftAlone(0.5, 2.0)
         self._proven: set[tuple[str, int]] = set()
         self._identity = Identity()
         self._links: dict[tuple[str, int, Channel], _Link] = {}
@@ -174,11 +181,12 @@ class Cluster:
     async def metadata(
         self, topics: Collection[str] | None, *, with_rights: bool = False
     ) -> Metadata:
-        """What any broker says of some topics, or of all; asks one after the other."""
-        known = list(self._brokers.values())
-        random.shuffle(known)
+        """What any broker says of some topics, or of all; asks one after the other.
+
+        Those that are connected come first, and those that were silent last.
+        """
         failures: list[SourceUnreachable] = []
-        for host, port in dict.fromkeys([*known, *self._bootstrap]):
+        for host, port in self._by_readiness():
             try:
                 response = await self._request(
                     host,
@@ -195,6 +203,29 @@ class Cluster:
             self._brokers_of = found.cluster_id
             return found
         raise none_of(failures)
+
+    def _by_readiness(self) -> list[tuple[str, int]]:
+        known = list(self._brokers.values())
+        random.shuffle(known)
+        connected = {
+            (host, port)
+            for (host, port, _), link in self._links.items()
+            # The first address that answers decides which cluster is meant.
+            if self.cluster_id and link.connection.connected()
+        }
+        return sorted(
+            dict.fromkeys([*known, *self._bootstrap]),
+            key=lambda at: (self._silences.last(*at) is not None, at not in connected),
+        )
+
+    def silence(self, node: int) -> SourceUnreachable | None:
+        """How a node was silent when it was last asked; None if it was not."""
+        at = self._brokers.get(node)
+        return self._silences.last(*at) if at is not None else None
+
+    def address(self, node: int) -> str:
+        """A node for people: HOST:PORT, where that is known."""
+        return "{}:{}".format(*self._brokers[node]) if node in self._brokers else f"node {node}"
 
     async def send(self, node: int, channel: Channel, request: Request[Any]) -> Any:
         """A broker's answer to one request."""
@@ -257,7 +288,14 @@ class Cluster:
 
     async def _request(self, host: str, port: int, channel: Channel, request: Request[Any]) -> Any:
         link = await self._connect(host, port, channel)
-        answer = await self._exchange(host, port, link.connection, request)
+        try:
+            answer = await self._exchange(host, port, link.connection, request)
+        except SourceUnreachable as error:
+            # How long a fetch takes says nothing of the broker.
+            silent = isinstance(error.__cause__, TimeoutError | RequestTimedOutError)
+            if silent and channel is Channel.CONTROL:
+                self._silences.note(host, port, error)
+            raise
         # Another cluster may be meant by now.
         self._check(host, port, link.cluster_id)
         return answer
@@ -313,6 +351,7 @@ class Cluster:
         """A new connection, of whichever cluster."""
         settings = self.settings
         self._refusals.check(host, port)
+        self._silences.check(host, port)
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 connection = await open_broker(
@@ -329,11 +368,14 @@ class Cluster:
                     connection.close()
                     raise
         except TimeoutError as error:
-            raise connect_failure(Attempt(host, port), error) from error
+            failure = connect_failure(Attempt(host, port), error)
+            self._silences.note(host, port, failure)
+            raise failure from error
         except ConnectionUnusable as error:
             self._refusals.note(host, port, error)
             raise
         self._refusals.forget(host, port)
+        self._silences.forget(host, port)
         return _Link(connection, parse_metadata(answer).cluster_id)
 
 

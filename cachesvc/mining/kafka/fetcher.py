@@ -71,6 +71,7 @@ class KafkaSource:
             async with asyncio.TaskGroup() as self._tasks:
                 self._tasks.create_task(self._keep_surveying())
         finally:
+            await self._survey.close()
             await self._cluster.close()
 
     def expect(self, cluster_id: str) -> None:

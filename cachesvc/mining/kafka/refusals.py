@@ -1,48 +1,57 @@
-"""Brokers that turned this client away are left alone for a while.
+"""Brokers that turned this client away, or did not answer, are left alone for a while.
 
-A wrong password is wrong for every caller, and brokers and directories count failed logins.
+A wrong password is wrong for every caller, and brokers and directories count failed logins. A
+broker that is silent takes its time limit from everybody who asks it.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cachesvc.errors import ConnectionUnusable
+from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.backoff import Backoff
-
-_PAUSE_FIRST_S = 1.0
-_PAUSE_MAX_S = 30.0
 
 
 @dataclass(slots=True)
-class _Refusal:
-    error: ConnectionUnusable
+class _Failure:
+    error: SourceUnreachable
+    backoff: Backoff
     until_s: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(_PAUSE_FIRST_S, _PAUSE_MAX_S))
 
 
-class Refusals:
-    """The last refusal of each broker, and until when it stands without asking again."""
+class LeftAlone:
+    """The last failure of each broker, and until when it stands without asking again.
 
-    def __init__(self) -> None:
-        self._refusals: dict[tuple[str, int], _Refusal] = {}
+    Args:
+        pause_first_s: How long a first failure stands; twice as long each time after that.
+        pause_max_s: No failure stands longer.
+    """
+
+    def __init__(self, pause_first_s: float, pause_max_s: float) -> None:
+        self._pauses = pause_first_s, pause_max_s
+        self._failures: dict[tuple[str, int], _Failure] = {}
 
     def check(self, host: str, port: int) -> None:
-        """Repeats a refusal while it stands: for 1 s at first, twice as long each time, up to 30 s.
+        """Repeats a failure while it stands.
 
         Raises:
-            ConnectionUnusable: As the broker was found to be.
+            SourceUnreachable: As it was noted, of the same kind.
         """
-        refusal = self._refusals.get((host, port))
-        if refusal is not None and time.monotonic() < refusal.until_s:
-            before = refusal.error
-            raise ConnectionUnusable(str(before), reason=before.reason, metadata=before.metadata)
+        failure = self._failures.get((host, port))
+        if failure is not None and time.monotonic() < failure.until_s:
+            before = failure.error
+            raise type(before)(str(before), reason=before.reason, metadata=before.metadata)
 
-    def note(self, host: str, port: int, error: ConnectionUnusable) -> None:
-        """Remembers a refusal."""
-        refusal = self._refusals.setdefault((host, port), _Refusal(error))
-        refusal.error = error
-        refusal.until_s = time.monotonic() + refusal.backoff.next()
+    def last(self, host: str, port: int) -> SourceUnreachable | None:
+        """How a broker failed the last time; None if that is over."""
+        failure = self._failures.get((host, port))
+        return failure.error if failure is not None else None
+
+    def note(self, host: str, port: int, error: SourceUnreachable) -> None:
+        """Remembers a failure."""
+        failure = self._failures.setdefault((host, port), _Failure(error, Backoff(*self._pauses)))
+        failure.error = error
+        failure.until_s = time.monotonic() + failure.backoff.next()
 
     def forget(self, host: str, port: int) -> None:
-        """The broker let this client in."""
-        self._refusals.pop((host, port), None)
+        """The broker answered."""
+        self._failures.pop((host, port), None)

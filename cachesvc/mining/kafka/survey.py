@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from functools import partial
+from typing import Any
 
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka.cluster import (
@@ -16,6 +18,7 @@ from cachesvc.mining.kafka.cluster import (
     error_name,
 )
 from cachesvc.mining.kafka.fetch_state import UNKNOWN_TOPIC_OR_PARTITION, FetchState
+from cachesvc.mining.kafka.leaders import Leaders
 from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.mining.source import ProblemReason, SourcePartition
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
@@ -44,6 +47,7 @@ class Survey:
         self, cluster: Cluster, interval_s: float, settle: Callable[[FetchState], None]
     ) -> None:
         self._cluster = cluster
+        self._leaders = Leaders(cluster)
         self._interval_s = interval_s
         self._settle = settle
         self._topics: OrderedDict[str, dict[int, FetchState]] = OrderedDict()
@@ -153,7 +157,9 @@ class Survey:
             earliest = await self._offsets(leader, led, EARLIEST_TIMESTAMP)
             end = await self._offsets(leader, led, LATEST_TIMESTAMP, READ_UNCOMMITTED)
             for state in led:
-                if state.partition in earliest and state.partition in end:
+                # An answer may come late, when the state has been located by another one.
+                lost = state.offset < 0 or state.out_of_range
+                if lost and state.partition in earliest and state.partition in end:
                     state.works()
                     state.locate(earliest[state.partition], end[state.partition])
 
@@ -210,24 +216,24 @@ class Survey:
     async def _ask_leaders(
         self,
         states: Iterable[FetchState],
-        ask: Callable[[int, list[FetchState]], Awaitable[None]],
+        ask: Callable[[int, list[FetchState]], Coroutine[Any, Any, None]],
     ) -> None:
         """Asks the leaders side by side; one that does not answer holds up what it leads only."""
         by_leader: defaultdict[int, list[FetchState]] = defaultdict(list)
         for state in states:
             if not state.suspect and not state.given_up and state.node is not None:
                 by_leader[state.node].append(state)
-
-        async def ask_one(leader: int, led: list[FetchState]) -> None:
-            try:
-                await ask(leader, led)
-            except SourceUnreachable as error:
-                for state in led:
+        answers = await self._leaders.ask(
+            {leader: partial(ask, leader, led) for leader, led in by_leader.items()}
+        )
+        for leader, error in answers.items():
+            if error is not None:
+                for state in by_leader[leader]:
                     state.fail_by(error)
                     self._settle(state)
                     if self._knows(state):
                         self._doubtful.add(state)
 
-        async with asyncio.TaskGroup() as tasks:
-            for leader, led in by_leader.items():
-                tasks.create_task(ask_one(leader, led))
+    async def close(self) -> None:
+        """Drops questions that are under way. Idempotent."""
+        await self._leaders.close()

@@ -10,7 +10,6 @@ from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.mining import Mining
 from cachesvc.log.mining_tasks import MiningTask
-from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.sources import Sources
 from cachesvc.log.watching import MiningWatch
 from cachesvc.model import MiningStart, StartKind
@@ -168,22 +167,18 @@ class MiningAdmin:
             for reader in self._assignments.readers(connection)
             for topic, assigned in reader.assigned.items()
         }
-        logs: dict[str, list[PartitionLog]] = {}
-        for log in self._store.all():
-            if log.id.connection == connection:
-                logs.setdefault(log.id.topic, []).append(log)
         for name in sorted(task.topics):
             topic_id = self._store.topic_id(connection, name)
-            found = [log for log in logs.get(name, []) if log.id.topic_id == topic_id]
             view.topics.append(
                 mining_views.topic(
                     task.topics[name],
-                    found,
+                    self._store.logs.of_topic(topic_id),
+                    self._store.waiting.of_topic(topic_id),
                     self._tasks.shown(connection, name),
                     owners.get(name, ("", 0)),
                     self._assignments.loads.counts.get(topic_id),
                     self._assignments.loads.bytes_per_s(topic_id),
-                    self._watch.activity(topic_id, found),
+                    self._watch.activity(topic_id, self._store.logs.of_topic(topic_id)),
                 )
             )
         return view

@@ -52,6 +52,7 @@ def task(record: MiningTaskRecord, pins: Mapping[str, Pin]) -> pb.MiningTask:
 def topic(
     record: MinedTopicRecord,
     logs: Sequence[PartitionLog],
+    waiting: Mapping[int, str],
     shown: tuple[MiningState, str],
     owner: tuple[str, int],
     counts: MiningCounts | None,
@@ -59,7 +60,7 @@ def topic(
     activity: Activity,
 ) -> pb.MinedTopic:
     """A topic of a task; ``owner`` is its reader and that one's epoch."""
-    state, error = topic_state(logs, needed=True) if logs else shown
+    state, error = topic_state(logs, waiting, needed=True) if logs or waiting else shown
     counts = counts or MiningCounts()
     return pb.MinedTopic(
         topic=record.topic,

@@ -1,7 +1,7 @@
 """What operators look at: configuration, connections, readers, topics, files."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -12,7 +12,6 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.readers import JoinedReader
 from cachesvc.log.rejects import read_rejects
 from cachesvc.log.sources import Source, Sources
-from cachesvc.model import TopicId
 from cachesvc.serving.admin import views
 from cachesvc.serving.admin.limits import checked_limit
 from cachesvc.serving.admin.topics import unknown_topic
@@ -80,28 +79,23 @@ class OverviewAdmin:
         self, request: pb.ListTopicsRequest, context: Context
     ) -> pb.ListTopicsResponse:
         async with errors_as_status(context):
-            logs: dict[TopicId, list[PartitionLog]] = {}
-            for log in self._store.all():
-                logs.setdefault(log.id.topic_id, []).append(log)
             found = [
                 topic
                 for source in self._chosen(request.connection)
-                for topic in self._topics(source, request.topic, logs)
+                for topic in self._topics(source, request.topic)
             ]
             if request.topic and not found:
                 raise unknown_topic(request.topic)
             return pb.ListTopicsResponse(topics=found)
 
-    def _topics(
-        self, source: Source, named: str, logs: Mapping[TopicId, list[PartitionLog]]
-    ) -> Iterator[pb.Topic]:
+    def _topics(self, source: Source, named: str) -> Iterator[pb.Topic]:
         """The topics of a connection, or the one that is named, ordered by name."""
         needed = self._assignments.needed(source)
-        cached = {topic.topic for topic in logs if topic.connection == source.name}
-        for name in sorted(cached | set(source.topics)):
+        for name in sorted({*self._store.logs.topics(source.name), *source.topics}):
             if named in ("", name):
                 topic = self._store.topic_id(source.name, name)
-                yield views.topic(topic, logs.get(topic, []), self._store, needed=name in needed)
+                logs = self._store.logs.of_topic(topic)
+                yield views.topic(topic, logs, self._store, needed=name in needed)
 
     async def ListSegments(
         self, request: pb.ListSegmentsRequest, context: Context
@@ -145,12 +139,9 @@ class OverviewAdmin:
         return [self._sources.resolve(connection)] if connection else self._sources.all()
 
     def _logs(self, connection: str, topic: str) -> list[PartitionLog]:
-        names = {source.name for source in self._chosen(connection)}
-        cached = [log for log in self._store.in_order() if log.id.connection in names]
-        if not topic:
-            return cached
-        found = [log for log in cached if log.id.topic == topic]
-        if not found and not any(topic in source.topics for source in self._chosen(connection)):
+        chosen = self._chosen(connection)
+        found = [log for source in chosen for log in self._store.in_order(source.name, topic)]
+        if topic and not found and not any(topic in source.topics for source in chosen):
             raise unknown_topic(topic)
         return found
 

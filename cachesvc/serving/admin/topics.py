@@ -11,8 +11,8 @@ def check_known(sources: Sources, store: LogStore, connection: str, topic: str) 
     Raises:
         NotFound: It is neither (``UNKNOWN_TOPIC``).
     """
-    cached = (log.id.topic == topic and log.id.connection == connection for log in store.all())
-    if topic not in sources.get(connection).topics and not any(cached):
+    known = topic in sources.get(connection).topics
+    if not known and not store.logs.has_topic(connection, topic):
         raise unknown_topic(topic, connection)
 
 

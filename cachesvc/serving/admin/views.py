@@ -10,7 +10,7 @@ from cachesvc.log.places import JournalEntry
 from cachesvc.log.readers import JoinedReader
 from cachesvc.model import MiningState, PartitionId, Segment, TopicId
 from cachesvc.serving.ports import JobProgress, JobState
-from cachesvc.serving.views import partition_offsets
+from cachesvc.serving.views import partition_offsets, waiting_partitions
 from cachesvc.store.ports import JobRunRecord
 from cachesvc.v1 import admin_pb2 as pb
 
@@ -41,12 +41,23 @@ def reader(joined: JoinedReader, bytes_per_s: float) -> pb.Reader:
     )
 
 
-def topic_state(logs: Sequence[PartitionLog], *, needed: bool) -> tuple[MiningState, str]:
-    """What mining of a topic does, and why where that needs a reason."""
+def topic_state(
+    logs: Sequence[PartitionLog], waiting: Mapping[int, str], *, needed: bool
+) -> tuple[MiningState, str]:
+    """What mining of a topic does, and why where that needs a reason.
+
+    Args:
+        logs: Of the topic's partitions.
+        waiting: Partitions that have no log yet, and why.
+        needed: Whether somebody wants the topic.
+    """
+    found = dict.fromkeys(waiting.values(), MiningState.SOURCE_UNREACHABLE)
+    states = [*((log.source.state, log.source.error) for log in logs)]
+    states += [(state, why) for why, state in found.items()]
     for state in _BY_URGENCY:
-        for log in logs:
-            if log.source.state is state:
-                return state, log.source.error
+        for each, error in states:
+            if each is state:
+                return state, error
     return MiningState.STARTING if needed else MiningState.IDLE, ""
 
 
@@ -54,7 +65,10 @@ def topic(
     topic_id: TopicId, logs: Sequence[PartitionLog], store: LogStore, *, needed: bool
 ) -> pb.Topic:
     """A topic and what is cached of it."""
-    state, error = topic_state(logs, needed=needed)
+    state, error = topic_state(logs, store.waiting.of_topic(topic_id), needed=needed)
+    partitions = [partition_offsets(log, store) for log in logs]
+    partitions += waiting_partitions(topic_id, store)
+    partitions.sort(key=lambda each: each.partition)
     all_logs = [each for log in logs for each in store.stretches.of(log.id)]
     segments = [segment for log in all_logs for segment in log.segments]
     journals = [entry for log in all_logs for entry in log.journals]
@@ -66,7 +80,7 @@ def topic(
         needed=needed,
         mining_state=int(state),  # type: ignore[arg-type]
         mining_error=error,
-        partitions=[partition_offsets(log, store) for log in logs],
+        partitions=partitions,
         segment_count=len(segments),
         segment_bytes=sum(segment.bytes for segment in segments),
         journal_bytes=sum(entry.bytes for entry in journals),

@@ -74,12 +74,9 @@ class WatchAdmin:
     ) -> AsyncIterator[pb.WatchMiningResponse]:
         """Its parts. Others have their turn between pages; nothing waits."""
         at_ms = time.time_ns() // 1_000_000
-        logs: dict[tuple[str, str], list[PartitionLog]] = {}
-        for log in self._store.present():
-            logs.setdefault((log.id.connection, log.id.topic), []).append(log)
         last = pb.WatchMiningResponse(at_ms=at_ms)
         for source in sources:
-            topics = [found async for found in self._topics(source, topic, logs)]
+            topics = [found async for found in self._topics(source, topic)]
             whole = _sum([found.activity for found in topics])
             for begin in range(0, max(1, len(topics)), _PAGE):
                 if last.tasks:
@@ -90,15 +87,14 @@ class WatchAdmin:
         last.complete = True
         yield last
 
-    async def _topics(
-        self, source: Source, topic: str, logs: dict[tuple[str, str], list[PartitionLog]]
-    ) -> AsyncIterator[pb.WatchedTopic]:
+    async def _topics(self, source: Source, topic: str) -> AsyncIterator[pb.WatchedTopic]:
         users = self._users(source)
         needed = self._assignments.needed(source)
         for number, name in enumerate(sorted(name for name in needed if topic in ("", name))):
             if number % _PAGE == _PAGE - 1:
                 await asyncio.sleep(0)
-            yield self._topic(source, name, logs.get((source.name, name), []), users.get(name, []))
+            logs = self._store.present(source.name, name)
+            yield self._topic(source, name, logs, users.get(name, []))
 
     def _users(self, source: Source) -> dict[str, list[str]]:
         """The subscriptions that want each topic of a connection."""
@@ -118,7 +114,8 @@ class WatchAdmin:
         self, source: Source, name: str, logs: Sequence[PartitionLog], users: Sequence[str]
     ) -> pb.WatchedTopic:
         topic_id = self._store.topic_id(source.name, name)
-        state, error = views.topic_state(logs, needed=True)
+        waiting = self._store.waiting.of_topic(topic_id)
+        state, error = views.topic_state(logs, waiting, needed=True)
         directory = layout.segment_directory(topic_id.partition(0)).parent
         return pb.WatchedTopic(
             topic=name,

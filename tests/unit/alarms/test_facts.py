@@ -27,7 +27,7 @@ def test_what_is_the_case(tmp_path: Path) -> None:
             log = await store.ensure(ORDERS, 0)
             for base in range(0, 30, 10):
                 await append(store, log, full_frames(base, base + 10, 10))
-            store.writer.roll_due(store.all(), 0)
+            store.writer.roll_due(0)
             await until(lambda: log.sealed_end_offset == 30)
             await append(store, log, full_frames(30, 35, 5))
             log.source.high_watermark = 45

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from cachesvc.errors import SourceChanged, SourceUnreachable
-from cachesvc.log.lookup import SourceTopic
+from cachesvc.log.lookup import Answers, SourceTopic
 from cachesvc.log.sources import Source
 from cachesvc.model import NonJsonPolicy
 from cachesvc.policy.cluster_identity import ForeignAddress, is_foreign
 
 Partition = tuple[str, int]
+T = TypeVar("T")
 
 
 class FakeLookup:
@@ -22,6 +24,7 @@ class FakeLookup:
         earliest: Of each partition; 0 for those not named.
         ends: Of each partition; 0 for those not named.
         reachable: Whether it answers.
+        silent: Partitions whose leaders do not answer.
         calls: The names of the questions, in their order.
         cluster: What the cluster at each address calls itself.
     """
@@ -33,6 +36,7 @@ class FakeLookup:
         self.ends: dict[Partition, int] = {}
         self.times: dict[Partition, int] = {}
         self.reachable = True
+        self.silent: set[Partition] = set()
         self.calls: list[str] = []
         self.cluster: dict[str, str] = {"broker:9092": ""}
         self.cluster_id = ""
@@ -74,19 +78,28 @@ class FakeLookup:
         self._ask("list_topics")
         return {name: SourceTopic(of, self.ids.get(name, "")) for name, of in self.topics.items()}
 
-    async def earliest_offsets(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+    async def earliest_offsets(self, partitions: Sequence[Partition]) -> Answers[int]:
         self._ask("earliest_offsets")
-        return {each: self.earliest.get(each, 0) for each in partitions}
+        return self._answers(partitions, lambda each: self.earliest.get(each, 0))
 
-    async def end_offsets(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+    async def end_offsets(self, partitions: Sequence[Partition]) -> Answers[int]:
         self._ask("end_offsets")
-        return {each: self.ends.get(each, 0) for each in partitions}
+        return self._answers(partitions, lambda each: self.ends.get(each, 0))
 
     async def offsets_at(
         self, partitions: Sequence[Partition], timestamp_ms: int
-    ) -> Mapping[Partition, int | None]:
+    ) -> Answers[int | None]:
         self._ask("offsets_at")
-        return {each: self.times.get(each) for each in partitions}
+        return self._answers(partitions, self.times.get)
+
+    def _answers(
+        self, partitions: Sequence[Partition], answer: Callable[[Partition], T]
+    ) -> Answers[T]:
+        gone = {each for each in partitions if each in self.silent}
+        return Answers(
+            {each: answer(each) for each in partitions if each not in gone},
+            {each: SourceUnreachable(f"the leader of {each} does not answer") for each in gone},
+        )
 
     async def close(self) -> None:
         self.calls.append("close")
@@ -102,5 +115,6 @@ def source(lookup: FakeLookup, name: str = "main") -> Source:
         lookup,
         matches=lambda topic: not topic.startswith("no-"),
         topics=dict(lookup.topics),
+        topic_ids=dict.fromkeys(lookup.topics, ""),
         known=True,
     )

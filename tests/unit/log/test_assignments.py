@@ -363,7 +363,7 @@ def test_planning_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monke
 
     async def test(plan: Plan) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(DuckDBCatalogue, "raise_epoch", fail)
+            patch.setattr(DuckDBCatalogue, "raise_epochs", fail)
             reader = plan.join("one")
             await plan.want("orders")
             await until(lambda: len(failures) >= 2)

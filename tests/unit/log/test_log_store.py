@@ -20,6 +20,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.model import GapCause, TopicId, TopicLife
 from cachesvc.policy.lives import next_life
 from cachesvc.store import layout
+from cachesvc.store.ports import TopicEntry
 from cachesvc.store.segments import merge_segments
 from tests.support.frames import (
     ORDERS,
@@ -126,7 +127,7 @@ def test_knows_its_partitions_in_order(tmp_path: Path) -> None:
                 ORDERS.topic_id.partition(1),
                 other.partition(0),
             ]
-            assert [log.id for log in store.of_topic(other)] == [other.partition(0)]
+            assert [log.id for log in store.logs.of_topic(other)] == [other.partition(0)]
             assert store.get(ORDERS.topic_id.partition(9)) is None
             assert store.topic_id("main", "orders") == ORDERS.topic_id
 
@@ -229,9 +230,8 @@ def test_only_logs_whose_life_ends_now_are_told(tmp_path: Path) -> None:
             told: list[None] = []
             log.subscribe(lambda: told.append(None))
             second = TopicLife(next_life(log.id.topic_id), "", GapCause.TOPIC_RECREATED)
-            await store.lives.put(second)
-            for _ in range(3):  # as every plan does
-                store.end_life_before(second)
+            for _ in range(3):
+                await store.enter(TopicEntry([second]))
             assert log.ended_by is GapCause.TOPIC_RECREATED
             assert len(told) == 1
 

@@ -41,9 +41,8 @@ def recover(store: Path, segments: Sequence[Segment] = (), log_start: int = 0) -
 
 
 def recover_all(store: Path, segments: Sequence[Segment] = (), log_start: int = 0) -> Recovered:
-    found = layout.find_journals(store).get(ORDERS, [])
-    backfills = layout.find_journals(store, layout.BACKFILL_SUFFIX).get(ORDERS, [])
-    return recover_partition(store, ORDERS, log_start, segments, found, backfills)
+    found = layout.find_journals(store).get(ORDERS, layout.FoundJournals())
+    return recover_partition(store, ORDERS, log_start, segments, found.top, found.backfills)
 
 
 def shown(log: PartitionLog) -> list[tuple[int, int, str]]:
@@ -110,7 +109,7 @@ def test_warm_journals_before_the_log_start_go(tmp_path: Path) -> None:
     segments = [seal(tmp_path, [full_frame(base, base + 10)]) for base in (0, 10, 20)]
     log = recover(tmp_path, segments[1:], log_start=10)
     assert shown(log) == [(10, 20, "warm"), (20, 30, "warm")]
-    assert [path.name for path in layout.find_journals(tmp_path)[ORDERS]] == [
+    assert [path.name for path in layout.find_journals(tmp_path)[ORDERS].top] == [
         f"{base:020}.journal" for base in (10, 20)
     ]
 

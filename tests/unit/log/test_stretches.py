@@ -30,7 +30,7 @@ async def _backfill(store: LogStore, begin: int, end: int) -> None:
 
 
 def backfills(path: Path) -> list[Path]:
-    return layout.find_journals(path, layout.BACKFILL_SUFFIX).get(ORDERS, [])
+    return layout.find_journals(path).get(ORDERS, layout.FoundJournals()).backfills
 
 
 def test_a_sealed_backfill_is_found_once_although_its_journal_is_still_there(

@@ -31,7 +31,7 @@ def test_counts_survive_a_restart(tmp_path: Path) -> None:
             await asyncio.gather(stored, return_exceptions=True)
         async with running(tmp_path) as store:
             watch = MiningWatch(store.catalogue)
-            found = watch.activity(ORDERS.topic_id, store.of_topic(ORDERS.topic_id))
+            found = watch.activity(ORDERS.topic_id, store.logs.of_topic(ORDERS.topic_id))
             assert found.total == found.today == Tally(100, size, 0)
             assert found.records_10s == 0
 

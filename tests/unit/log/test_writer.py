@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.errors import PreconditionFailed, ShuttingDown, StoreUnwritable
+from cachesvc.log import writer
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.policy.sealing import SealLimits
@@ -145,9 +146,9 @@ def test_an_old_journal_is_rolled_without_an_append(tmp_path: Path) -> None:
             log = await filled(store, [full_frame(0, 5)])
             idle = await store.ensure(ORDERS.topic_id.partition(1), 0)
             (entry,) = log.journals
-            store.writer.roll_due(store.all(), entry.created_ms + 999)
+            store.writer.roll_due(entry.created_ms + 999)
             assert [active.file for active in log.journals if active.file]
-            store.writer.roll_due(store.all(), entry.created_ms + 1_000)
+            store.writer.roll_due(entry.created_ms + 1_000)
             assert not [active.file for active in log.journals if active.file]
             assert idle.empty
             await until(lambda: log.sealed_end_offset == 5)
@@ -358,5 +359,24 @@ def test_a_caller_that_is_gone_changes_nothing(tmp_path: Path) -> None:
             store.writer.accept(log, full_frame(0, 5)).cancel()
             await append(store, log, [full_frame(5, 9)])
             assert records_of(await read_all(store.reader, log, 0)) == records(0, 9)
+
+    asyncio.run(run())
+
+
+def test_journals_are_looked_at_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_LOOKED_AT_MIN", 2)
+    limits = SealLimits(bytes_max=1 << 40, records_max=1 << 40, age_ms_max=1 << 32)
+
+    async def run() -> None:
+        async with running(tmp_path, seal=limits) as store:
+            logs = [await store.ensure(ORDERS.topic_id.partition(n), 0) for n in range(5)]
+            for log in logs:
+                await store.writer.accept(log, full_frame(0, 5))
+            begun = [log.journals[0].created_ms for log in logs]
+            closed = []
+            for _ in range(4):
+                store.writer.roll_due(max(begun) + (1 << 32))
+                closed.append(sum(log.active is None for log in logs))
+            assert closed == [2, 4, 5, 5]
 
     asyncio.run(run())

@@ -13,7 +13,7 @@ from cachesvc.mining.kafka import fetcher
 from cachesvc.mining.kafka.cluster import Channel, KafkaSettings, RequestUnknown
 from cachesvc.mining.kafka.fetcher import KafkaSource
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadata
-from cachesvc.mining.source import POLL_BYTES_MAX, ProblemReason, SourcePartition
+from cachesvc.mining.source import EARLIEST, POLL_BYTES_MAX, ProblemReason, SourcePartition
 from tests.unit.mining.fake_service import until
 from tests.unit.mining.test_record_batches import record_batch
 
@@ -41,9 +41,18 @@ class FakeCluster:
         self.fetches: asyncio.Queue[tuple[int, Any, asyncio.Future[Any]]] = asyncio.Queue()
         self.closed = False
         self.cluster_id = ""
+        self.silent: dict[int, SourceUnreachable] = {}
+        self.away: set[int] = set()
+        self.throttled_s = 0.0
 
     def expect(self, cluster_id: str) -> None:
         self.cluster_id = cluster_id
+
+    def silence(self, node: int) -> SourceUnreachable | None:
+        return self.silent.get(node)
+
+    def address(self, node: int) -> str:
+        return f"h:{node}"
 
     async def metadata(self, topics: Any) -> Metadata:
         if self.error is not None:
@@ -61,6 +70,8 @@ class FakeCluster:
         )
 
     async def offsets(self, node: int, timestamps: Any, isolation: int = 1) -> Any:
+        if node in self.away:
+            raise SourceUnreachable(f"h:{node}: refused")
         return {
             partition: (0, 0 if timestamp == -2 else self.ends)
             for partition, timestamp in timestamps.items()
@@ -513,5 +524,22 @@ def test_brokers_that_cannot_tell_are_fetched_from_all_the_same(
 
         assert (await cluster.fetch(1)).asked == [("a", 0, 50)]
         assert len(cluster.compared) == 1
+
+    play(monkeypatch, scenario)
+
+
+def test_a_leader_that_is_away_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(source: KafkaSource, cluster: FakeCluster) -> None:
+        cluster.away = {2}
+        source.add(SourcePartition("b", 0), EARLIEST)
+        source.add(A0, EARLIEST)
+        assert (await cluster.fetch(1)).asked == [("a", 0, 0)]
+        problem = source.status(SourcePartition("b", 0)).problem
+        assert problem is not None
+        assert problem.reason is ProblemReason.SOURCE_UNREACHABLE
+        assert "h:2: refused" in problem.detail
+        assert source.error == "", "the cluster answers"
+        cluster.away = set()
+        assert (await cluster.fetch(2)).asked == [("b", 0, 0)]
 
     play(monkeypatch, scenario)

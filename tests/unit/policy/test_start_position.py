@@ -19,6 +19,7 @@ from cachesvc.policy.start_position import (
     StartPosition,
     after_lookup,
     first_at,
+    postponed,
     start_position,
 )
 
@@ -207,3 +208,24 @@ def test_the_first_at_a_time_of_cache_and_source(
     cached: int | None, at_source: int | None, found: int | None
 ) -> None:
     assert first_at(cached, at_source, LOG_START, LOG_END) == found
+
+
+@pytest.mark.parametrize(
+    ("before", "meant"),
+    [
+        (facts(FULL), FromEarliest()),
+        (facts(BOTH), FromEarliest()),
+        (facts(BOTH, full_sync_done=True), FromTimestamp(77)),
+        (facts(INCREMENTAL), FromTimestamp(77)),
+        (facts(INCREMENTAL, added_later=True), FromEarliest()),
+        (facts(INCREMENTAL, stored=170), FromPosition(170)),
+        (facts(FULL, FromLatest()), FromTimestamp(77)),
+        (facts(FULL, FromTimestamp(5)), FromTimestamp(5)),
+        (facts(INCREMENTAL, FromEarliest(), stored=170), FromEarliest()),
+        (facts(INCREMENTAL, FromPosition(9)), FromPosition(9)),
+    ],
+)
+def test_what_cannot_be_asked_for_keeps_its_meaning(
+    before: PartitionFacts, meant: ExplicitStart
+) -> None:
+    assert postponed(before, 77) == meant

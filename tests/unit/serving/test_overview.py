@@ -9,6 +9,7 @@ from cachesvc.log.sources import Source, Sources
 from cachesvc.model import GapCause, TopicId, TopicLife
 from cachesvc.policy.lives import next_life
 from cachesvc.serving.admin.overview import OverviewAdmin
+from cachesvc.store.ports import TopicEntry
 from cachesvc.v1 import admin_pb2 as pb
 from tests.support.frames import ORDERS, full_frames
 from tests.unit.log.lookups import FakeLookup, source
@@ -32,7 +33,7 @@ def test_topics_in_their_present_life(tmp_path: Path) -> None:
         async with running(tmp_path) as store:
             await filled(store, full_frames(0, 20, 5))
             second = next_life(ORDERS.topic_id)
-            await store.lives.put(TopicLife(second, "", GapCause.TOPIC_RECREATED))
+            await store.enter(TopicEntry([TopicLife(second, "", GapCause.TOPIC_RECREATED)]))
             await append(store, await store.ensure(second.partition(0), 0), full_frames(0, 5, 5))
             await store.ensure(TopicId(ORDERS.connection, "gone").partition(0), 0)
             sources = Sources(

@@ -59,7 +59,12 @@ def test_finds_the_journals_of_every_partition_in_offset_order(tmp_path: Path) -
         partition: [make(tmp_path, partition, base) for base in (0, 7, 30, 200)]
         for partition in PARTITIONS
     }
-    assert layout.find_journals(tmp_path) == expected
+    older = [tmp_path / layout.backfill_path(ORDERS, base) for base in (3, 40)]
+    for path in older:
+        path.touch()
+    found = layout.find_journals(tmp_path)
+    assert {partition: journals.top for partition, journals in found.items()} == expected
+    assert {p: j.backfills for p, j in found.items() if j.backfills} == {ORDERS: older}
 
 
 def test_finds_nothing_in_an_empty_store(tmp_path: Path) -> None:

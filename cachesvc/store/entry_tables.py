@@ -1,0 +1,82 @@
+"""The part of the DuckDB catalogue in which topics and partitions begin: many of them at once."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pyarrow as pa
+
+from cachesvc.model import TopicId
+from cachesvc.store.epoch_tables import EpochTables
+from cachesvc.store.ports import TopicEntry
+
+_LIFE = [("connection", pa.string()), ("topic", pa.string()), ("incarnation", pa.int32())]
+_LIVES = pa.schema(
+    [*_LIFE, ("source_id", pa.string()), ("cause", pa.int32()), ("began_ms", pa.int64())]
+)
+_CLUSTERS = pa.schema([*_LIFE, ("cluster_id", pa.string())])
+_PARTITIONS = pa.schema([*_LIFE, ("partition", pa.int32()), ("offset", pa.int64())])
+_TOPICS = pa.schema([*_LIFE, ("epoch", pa.int64()), ("created_ms", pa.int64())])
+
+
+class EntryTables:
+    """Statements that enter topics, for a catalogue that can run statements."""
+
+    leader_epochs: EpochTables
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[None]: ...
+
+    @abstractmethod
+    def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]: ...
+
+    def enter(self, entry: TopicEntry, now_ms: int) -> None:
+        entered = {life.topic: life for life in entry.lives}
+        lives = _table(
+            _LIVES,
+            (
+                (*_key(topic), life.source_id, int(life.cause or 0), now_ms)
+                for topic, life in entered.items()
+            ),
+        )
+        clusters = _table(
+            _CLUSTERS,
+            ((*_key(topic), life.cluster_id) for topic, life in entered.items() if life.cluster_id),
+        )
+        partitions = _table(
+            _PARTITIONS,
+            (
+                (each.connection, each.topic, each.incarnation, each.partition, offset)
+                for each, offset in entry.starts.items()
+            ),
+        )
+        with self._transaction():
+            if lives.num_rows:
+                self._with_table("entered_lives", lives, "enter_lives")
+            if clusters.num_rows:
+                self._with_table("entered_clusters", clusters, "enter_topic_clusters")
+            if partitions.num_rows:
+                self._with_table("entered_partitions", partitions, "enter_partitions")
+                self._with_table("entered_partitions", partitions, "enter_mined_from")
+            if entry.epochs:
+                self.leader_epochs.put(entry.epochs)
+
+    def raise_epochs(self, topics: Collection[TopicId], now_ms: int) -> dict[TopicId, int]:
+        if not topics:
+            return {}
+        table = _table(_TOPICS, ((*_key(topic), 1, now_ms) for topic in set(topics)))
+        rows = self._with_table("raised_topics", table, "raise_epochs")
+        return {TopicId(*identity): epoch for *identity, epoch in rows}
+
+
+def _key(topic: TopicId) -> tuple[str, str, int]:
+    return topic.connection, topic.topic, topic.incarnation
+
+
+def _table(schema: pa.Schema, rows: Iterable[tuple[object, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
+    )
