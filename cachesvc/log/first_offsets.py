@@ -21,7 +21,7 @@ async def first_offsets(
         return ends
     at = await lookup.offsets_at(list(ends.found), start.timestamp_ms)
     untimed = [each for each, offset in at.found.items() if offset == UNTIMED]
-    earliest = await lookup.earliest_offsets(untimed) if untimed else Answers[int]({})
+    earliest: Answers[int] = await lookup.earliest_offsets(untimed) if untimed else Answers({})
     timed = {each: offset for each, offset in at.found.items() if offset != UNTIMED}
     begins = {
         each: ends.found[each] if offset is None else offset for each, offset in timed.items()
