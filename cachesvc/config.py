@@ -84,6 +84,9 @@ class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # Of the time in which a reader has newer records to mine, what older ranges may take that a
     # subscriber asks for. 0.01 to 1.
     backfill_share: Annotated[float, Meta(ge=0.01, le=1)] = 0.25
+    # Bytes of a record: key, value and headers. A larger one is turned away as TOO_LARGE. 1 KiB to
+    # 1 GiB; a record takes up to six times its size of a reader's memory for a moment.
+    record_bytes_max: Annotated[int, Meta(ge=KIB, le=GIB)] = 128 * MIB
     # Records in one append. 1 to 1,000,000.
     batch_records_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
     # Seconds between looks for new topics and partitions. 0.1 to 86,400.

@@ -145,12 +145,16 @@ class NonJsonPolicy(Enum):
 
 
 class RejectReason(Enum):
-    """Why the JSON rule turned a record away; the words of ``cachesvc.v1.Reject.reason``."""
+    """Why a record was turned away; the words of ``cachesvc.v1.Reject.reason``.
+
+    ``TOO_LARGE`` is larger than the service takes; the others are the JSON rule's.
+    """
 
     NOT_AN_OBJECT = "NOT_AN_OBJECT"
     MALFORMED_JSON = "MALFORMED_JSON"
     INVALID_UTF8 = "INVALID_UTF8"
     NESTED_TOO_DEEP = "NESTED_TOO_DEEP"
+    TOO_LARGE = "TOO_LARGE"
 
 
 class GapCause(IntEnum):

@@ -12,6 +12,7 @@ from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
 from cachesvc.policy.connection_checks import CheckResult
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.store import layout
 
 
 def examine_connection(
@@ -51,6 +52,8 @@ class ConnectionWorks:
             connection,
             "--name",
             name,
+            "--black-box",
+            str(Path(self._config.store.path) / layout.black_box_path(name)),
             "--exit-with-parent",
             "--log-level",
             logs.level,

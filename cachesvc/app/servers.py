@@ -94,4 +94,5 @@ def _reader_settings(config: Config) -> dict[str, float]:
         "append_window_bytes_max": config.mining.append_window_bytes_max,
         "batch_records_max": config.mining.batch_records_max,
         "backfill_share": config.mining.backfill_share,
+        "record_bytes_max": config.mining.record_bytes_max,
     }

@@ -86,6 +86,7 @@ class _Service:
                     tasks.create_task(keep_trimmed()),
                     tasks.create_task(parts.connections.run()),
                     tasks.create_task(parts.mining.tasks.run()),
+                    tasks.create_task(parts.mining.blocked.run()),
                     *(tasks.create_task(run()) for run in parts.alarms),
                 ]
                 await parts.jobs.start()

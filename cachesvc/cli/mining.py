@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.blocked import blocked, retry
 from cachesvc.cli.by_name import group_of
 from cachesvc.cli.command import ask, show_done, show_many, show_one, talks_to_service
 from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
@@ -32,6 +33,9 @@ from cachesvc.v1.mining_tasks_pb2 import (
 mining_app = group_of("CONNECTION")
 mining_app.command("watch")(watch)
 mining_app.command("readers")(readers)
+mining_app.command("blocked")(blocked)
+mining_app.command("retry")(retry)
+mining_app.command("unblock", hidden=True)(retry)
 
 Connection = Annotated[
     str, typer.Argument(metavar="CONNECTION", help="The connection that the task mines.")

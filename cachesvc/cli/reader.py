@@ -1,7 +1,9 @@
 """``cachesvc reader``: a process that mines topics for a service."""
 
+import hashlib
 import os
 import socket
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +49,14 @@ def reader(
             help="End when standard input ends, that is with the process that started it.",
         ),
     ] = False,
+    black_box: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where it notes what it is working on, so that the reader started after it can "
+            "tell which partition it died of; in the directory for temporary files without.",
+        ),
+    ] = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
 ) -> None:
@@ -63,9 +73,17 @@ def reader(
         roots=_roots(tls_ca),
         token=_token(service, token_env, encrypted=tls_ca is not None),
         exit_with_parent=exit_with_parent,
+        black_box=black_box or _black_box(service, connection, name),
     )
     configure_logging(_log_config(log_level, log_format))
     raise typer.Exit(run_reader(settings))
+
+
+def _black_box(service: str, connection: str, name: str) -> Path:
+    """The same for each reader that is started in the place of another one."""
+    identity = "\0".join((service, connection, name, str(os.getuid())))
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"cachesvc-reader-{digest}.box"
 
 
 def _roots(file: Path | None) -> bytes | None:

@@ -13,6 +13,8 @@ from cachesvc.store.queries import RecordQueries
 from cachesvc.store.record_schema import decode_payloads
 
 _QUERY_BYTES = 1 << 20
+# Taking a larger value apart would need more memory than there is for it; it is left out.
+_VALUE_BYTES_MAX = 16 << 20
 
 
 class Observer:
@@ -44,6 +46,9 @@ def _observe(
     table: pa.Table = decode_payloads(payloads)
     offsets = table.column("offset")
     table = table.filter(pc.and_(pc.greater_equal(offsets, begin), pc.less(offsets, end)))
+    if table.nbytes > _VALUE_BYTES_MAX:
+        lengths = pc.binary_length(table.column("value"))
+        table = table.filter(pc.less_equal(lengths, _VALUE_BYTES_MAX))
     found = model_of(queries.observe(table))
     return found, table.num_rows - table.column("value").null_count
 

@@ -60,12 +60,13 @@ class Assignments:
         self._matching = matching
         self._tasks = mining.tasks
         self._pins = mining.pins
+        self.blocked = mining.blocked
         self._readers: dict[str, list[JoinedReader]] = {}
         self._epochs: dict[TopicId, int] = {}
         self._entering = Entering(store, sources, self._tasks.start_of, self._is_over)
         self._planning = Planning(sources, self, reader_timeout_s / 4, self._tasks.look_interval_s)
         self._cut_off_before: set[JoinedReader] = set()
-        self.reports = Reports(store, sources, self._entering, self.plan_again)
+        self.reports = Reports(store, sources, self._entering, self.plan_again, mining.blocked)
         self.closing = False
         """Whether the service is about to end, so that readers have to come back later."""
         self.loads = mining.loads
@@ -283,12 +284,14 @@ class Assignments:
         for topic, life in lives.items():
             assigned = readers[target[topic]].assigned
             before = assigned.get(topic)
-            numbers = self._entering.partitions(source, topic)
+            numbers = self.blocked.allowed(life.topic, self._entering.partitions(source, topic))
             missing = self._missing(life.topic, numbers)
+            attempts = self.blocked.attempts(life.topic, numbers)
             epoch = self._epochs.get(life.topic)
             if epoch is None:
                 continue  # its life is over by now
-            now = Assigned(life.topic, epoch, numbers, life.source_id, from_earliest, missing)
+            rest = life.source_id, from_earliest, missing, attempts
+            now = Assigned(life.topic, epoch, numbers, *rest)
             if before is None or _differs(before, now):
                 assigned[topic] = now
 
@@ -317,6 +320,7 @@ class Assignments:
     def _is_over(self, topic: TopicId) -> None:
         """Nothing is appended to a life of a topic that is over."""
         self._epochs.pop(topic, None)
+        self.blocked.over(topic)
 
     def _forget_unassigned(self, source: Source, assigned: set[str]) -> None:
         mined = {self._store.topic_id(source.name, topic) for topic in assigned}
@@ -346,7 +350,9 @@ class Assignments:
                 self.reports.note(log.id, None, state, error or why)
                 self.reports.note_backfill(log.id, state, error or why)
                 continue
-            if log.source.state in _NOT_MINED:
+            if why := self.blocked.withheld(log.id):
+                self.reports.note(log.id, None, MiningState.BLOCKED, why)
+            elif log.source.state in _NOT_MINED:
                 self.reports.note(log.id, None, MiningState.STARTING, "")
                 self.reports.note_backfill(log.id, MiningState.STARTING, "")
             said.setdefault(topic, []).append((log.source.state, log.source.error))
@@ -358,5 +364,5 @@ class Assignments:
 
 def _differs(before: Assigned, now: Assigned) -> bool:
     """Whether a reader has to learn of another assignment of a topic."""
-    known = before.topic, before.epoch, before.partitions, before.missing
-    return known != (now.topic, now.epoch, now.partitions, now.missing)
+    known = before.topic, before.epoch, before.partitions, before.missing, before.attempts
+    return known != (now.topic, now.epoch, now.partitions, now.missing, now.attempts)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cachesvc.log.blocked import BlockedPartitions
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.loads import Loads
 from cachesvc.log.mining_commands import MiningCommands
@@ -21,6 +22,7 @@ class Mining:
         pins: Topics that were given to one reader.
         loads: What was mined of each topic.
         records: Where it is durable.
+        blocked: Partitions that have stopped at one record.
     """
 
     tasks: MiningTasks
@@ -28,6 +30,7 @@ class Mining:
     pins: TopicPins
     loads: Loads
     records: MiningRecords
+    blocked: BlockedPartitions
 
     @classmethod
     def open(
@@ -51,15 +54,18 @@ class Mining:
             TopicPins(catalogue),
             Loads(rebalance_interval_s),
             records,
+            BlockedPartitions(catalogue),
         )
 
     async def forget(self, connection: str) -> None:
         """Forgets the task of a connection that was deleted, and its pins. Idempotent."""
         self.tasks.forget(connection)
         self.pins.forget(connection)
+        self.blocked.forget(connection)
         await self.records.forget(connection)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Calls ``listener`` whenever what is to be mined, or by whom, may have changed."""
         self.tasks.on_change = listener
         self.pins.on_change = listener
+        self.blocked.on_change = listener

@@ -19,6 +19,7 @@ from cachesvc.errors import DataLoss
 from cachesvc.log.places import InJournal, InMemory, InSegment, JournalEntry, Place
 from cachesvc.log.recent_frames import RecentFrames
 from cachesvc.model import GapCause, LostRange, MiningState, PartitionId, Segment
+from cachesvc.policy.blocking import Trouble
 from cachesvc.store.frames import Frame
 
 
@@ -30,11 +31,13 @@ class SourceState:
         high_watermark: The source's last readable offset + 1; None until it was told.
         state: What mining is doing.
         error: Why, where the state needs a reason.
+        trouble: What it has stopped at, where it is blocked.
     """
 
     high_watermark: int | None = None
     state: MiningState = MiningState.IDLE
     error: str = ""
+    trouble: Trouble | None = None
 
 
 class PartitionLog:

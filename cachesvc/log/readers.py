@@ -20,6 +20,7 @@ class Assigned:
         from_earliest: Whether mining of an empty log begins wherever the source does, and not at
             the log's start.
         missing: Partitions with something older to be mined, and where the lowest of it ends.
+        attempts: Partitions that were tried again, and how often.
     """
 
     topic: TopicId
@@ -28,6 +29,7 @@ class Assigned:
     source_id: str = ""
     from_earliest: bool = True
     missing: tuple[tuple[int, int], ...] = ()
+    attempts: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True, eq=False)

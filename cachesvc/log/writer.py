@@ -6,6 +6,7 @@ partition are published in the order in which they were accepted.
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ from cachesvc.store.refusals import unwritable
 
 _LOOKED_AT_MIN = 1_000
 _ROUNDS = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class _Work:
     log: PartitionLog
     journal: JournalFile | None
     appends: list[_Append]
-    error: OSError | StoreUnwritable | None = None
+    error: Exception | None = None
 
 
 class LogWriter:
@@ -243,7 +245,7 @@ class LogWriter:
                     path = self._store / new_path(work.log.id, base)
                     work.journal = JournalFile.create(path, work.log.id, base, now_ms, self._files)
                 work.journal.append([append.frame for append in work.appends])
-            except OSError as error:
+            except Exception as error:  # whatever it is, it is this partition's
                 work.error = error
 
     def _finish(self, work: _Work, now_ms: int) -> None:
@@ -273,12 +275,24 @@ class LogWriter:
             if not append.done.done():
                 append.done.set_result(None)
 
-    def _refuse(self, work: _Work, error: OSError | StoreUnwritable) -> None:
+    def _refuse(self, work: _Work, error: Exception) -> None:
         """Fails these appends and all accepted behind them; the reader sends them again."""
         behind = [append for append in self._waiting if append.log is work.log]
         self._waiting = [append for append in self._waiting if append.log is not work.log]
         work.log.accepted_end_offset = work.log.log_end_offset
         work.log.notify()
+        if not isinstance(error, OSError | StoreUnwritable):
+            _log.error(
+                "a journal failed in a way that nobody foresaw",
+                extra={"event": "append_failed", "log": str(work.log.id)},
+                exc_info=error,
+            )
         for append in [*work.appends, *behind]:
             if not append.done.done():
-                append.done.set_exception(unwritable(str(work.log.id), error))
+                append.done.set_exception(_refusal(work.log, error))
+
+
+def _refusal(log: PartitionLog, error: Exception) -> PreconditionFailed:
+    if isinstance(error, OSError | StoreUnwritable):
+        return unwritable(str(log.id), error)
+    return PreconditionFailed(f"{log.id}: cannot append: {error!r}", reason="APPEND_FAILED")

@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from cachesvc.mining.black_box import Recorder
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.holdings import AssignedTopic
+from cachesvc.mining.lane import Lane
 from cachesvc.mining.miner import Miner
+from cachesvc.mining.reports import PartitionReport
 from cachesvc.mining.source import SourceReader
-from cachesvc.mining.uplink import Lane, PartitionReport
 from cachesvc.policy.pacing import rest_s
 
 _WINDOW_SHARE = 4
@@ -23,6 +25,8 @@ class Backfilling:
         connection: How to mine.
         make_source: Makes a source of its own, so that no fetch of new records waits behind one.
         tail: Mines new records, which go first.
+        recorder: Is told what is in hand.
+        large: Is held while something large is in hand.
     """
 
     def __init__(
@@ -31,11 +35,15 @@ class Backfilling:
         connection: ConnectionSettings,
         make_source: Callable[[], SourceReader],
         tail: Miner,
+        recorder: Recorder | None = None,
+        large: asyncio.Lock | None = None,
     ) -> None:
         self._lane = lane
         self._connection = connection
         self._make_source = make_source
         self._tail = tail
+        self._recorder = recorder
+        self._large = large
         self._source: SourceReader | None = None
         self._miner: Miner | None = None
         self._looked_s = time.monotonic()
@@ -56,7 +64,8 @@ class Backfilling:
                 return
             self._source = self._make_source()
             window = self._connection.append_window_bytes_max // _WINDOW_SHARE
-            self._miner = Miner(self._lane, self._source, self._connection, window, self._rest)
+            inside = self._rest, self._recorder, self._large
+            self._miner = Miner(self._lane, self._source, self._connection, window, *inside)
             tasks.create_task(self._source.run())
             tasks.create_task(self._miner.mine())
             tasks.create_task(self._miner.take_answers())

@@ -4,6 +4,7 @@ import msgspec
 
 from cachesvc.connection_config import KerberosConfig, SaslConfig, TlsConfig
 from cachesvc.mining.encode import ROWS_MAX
+from cachesvc.mining.record_sizes import RECORD_BYTES_MAX
 from cachesvc.model import NonJsonPolicy
 
 
@@ -20,6 +21,7 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
         append_window_bytes_max: Bytes of appends that may be unacknowledged.
         batch_records_max: Records in one append.
         backfill_share: Of the time in which newer records are mined, what older ones may take.
+        record_bytes_max: A larger record is turned away.
     """
 
     name: str
@@ -31,3 +33,4 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
     append_window_bytes_max: int = 32 << 20
     batch_records_max: int = ROWS_MAX
     backfill_share: float = 0.25
+    record_bytes_max: int = RECORD_BYTES_MAX

@@ -2,20 +2,28 @@
 
 One append carries at most ``ROWS_MAX`` records and about ``VALUE_BYTES_MAX`` bytes of values, or a
 single record that is larger. Batches of that size decode two to three times as fast as larger ones,
-because the reading side's allocator can reuse its memory.
+because the reading side's allocator can reuse its memory. Keys and headers count where they are
+large, so that nothing but a large record makes a large append.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cachesvc.errors import DataLoss
 from cachesvc.mining.header_column import header_column
 from cachesvc.mining.json_rule import Reject, Verdict, check
+from cachesvc.mining.record_sizes import (
+    RECORD_BYTES_MAX,
+    headers_bytes,
+    sizes_of,
+    stripped,
+    too_large,
+)
 from cachesvc.mining.source import RecordColumns, SourceBatch
 from cachesvc.model import NonJsonPolicy
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
@@ -75,56 +83,127 @@ class Encoded:
         appends: One behind the other, covering the run, or what lies before ``blocked_offset``.
         blocked_offset: The record that mining has to stop at; None if there is none.
         blocked_by: Why it was turned away.
+        blocked_bytes: Its size.
     """
 
     appends: Sequence[EncodedAppend]
     blocked_offset: int | None = None
     blocked_by: Reject | None = None
+    blocked_bytes: int = 0
+
+    @property
+    def end_offset(self) -> int:
+        """Where the run ends, as far as it was encoded; -1 for nothing."""
+        return self.appends[-1].end_offset if self.appends else -1
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingRules:
+    """How records are encoded.
+
+    Attributes:
+        policy: What becomes of a record that is turned away.
+        record_bytes_max: A larger record is turned away.
+    """
+
+    policy: NonJsonPolicy
+    record_bytes_max: int = RECORD_BYTES_MAX
 
 
 def encode_batch(
-    batch: SourceBatch, policy: NonJsonPolicy, records_max: int = ROWS_MAX
-) -> tuple[list[Encoded], DataLoss | None]:
+    batch: SourceBatch,
+    rules: EncodingRules,
+    records_max: int = ROWS_MAX,
+    at: Callable[[int], None] = lambda offset: None,
+) -> tuple[list[Encoded], Exception | None]:
     """Decodes and encodes a batch as far as that goes, and says what kept it from the rest.
 
-    For small batches, where handing chunks from thread to thread costs more than it gains.
+    For small batches, where handing chunks from thread to thread costs more than it gains. What
+    some bytes do to a decoder is anybody's guess, so it may be any exception. ``at`` is called with
+    the offset where each chunk begins, before it is decoded.
     """
     done: list[Encoded] = []
     try:
+        at(batch.base_offset)
         for chunk in batch.chunks(records_max):
-            done.append(encode(chunk, policy))
+            done.append(encode(chunk, rules))
             if done[-1].blocked_by is not None:
                 break
-    except DataLoss as damage:
-        return done, damage
+            if chunk.end_offset < batch.end_offset:
+                at(chunk.end_offset)
+    except Exception as failure:
+        return done, failure
     return done, None
 
 
-def encode(columns: RecordColumns, policy: NonJsonPolicy) -> Encoded:
-    """Applies the JSON rule and encodes. Pure, and meant for a worker thread.
+def encode(columns: RecordColumns, rules: EncodingRules) -> Encoded:
+    """Applies size limit and JSON rule, and encodes. Pure, and meant for a worker thread.
 
     With ``REJECT`` bad records are kept apart in the append that covers them. With ``STOP`` the
     appends end just before the first bad record; without anything before it there are none.
     """
+    values, keys = pa.array(columns.values, pa.binary()), pa.array(columns.keys, pa.binary())
+    if isinstance(values, pa.ChunkedArray) or isinstance(keys, pa.ChunkedArray):
+        return _encode_halves(columns, rules)
+    beside = _bytes(keys) + sum(map(headers_bytes, filter(None, columns.headers or ())))
+    large: Mapping[int, Reject] = {}
+    if _bytes(values) + beside > rules.record_bytes_max:
+        large = too_large(columns, rules.record_bytes_max)
+    original = columns
+    if large:
+        columns = stripped(columns, large)
+        values, keys = pa.array(columns.values, pa.binary()), pa.array(columns.keys, pa.binary())
+    ends = _ends(columns, values, beside)
     appends: list[EncodedAppend] = []
-    for part, binary in _split(columns):
+    for begin, part, binary in _split(replace(columns, keys=keys), values, ends):
         verdict = check(part.values, binary)
-        if verdict.rejects and policy is NonJsonPolicy.STOP:
+        if large:
+            found = {
+                row - begin: large[row] for row in range(begin, begin + len(part)) if row in large
+            }
+            verdict = _with(verdict, found, len(part))
+        if verdict.rejects and rules.policy is NonJsonPolicy.STOP:
             stop = verdict.rejects[0]
             offset = part.offsets[stop.index]
             if offset > part.base_offset:
                 good = part.part(0, stop.index, part.base_offset, offset)
                 appends.append(_encode_part(good, check(good.values)))
-            return Encoded(appends, offset, stop)
+            return Encoded(appends, offset, stop, sizes_of(original, begin + stop.index).total)
         appends.append(_encode_part(part, verdict))
     return Encoded(appends)
 
 
-def _split(columns: RecordColumns) -> Iterator[tuple[RecordColumns, Any]]:
-    """Parts within both limits, with their values as an Arrow array."""
-    binary = pa.array(columns.values, pa.binary())
+def _encode_halves(columns: RecordColumns, rules: EncodingRules) -> Encoded:
+    """More bytes than an Arrow array has offsets for, 2 GiB; a single record never has."""
+    middle = len(columns) // 2
+    border = columns.offsets[middle]
+    first = encode(columns.part(0, middle, columns.base_offset, border), rules)
+    if first.blocked_by is not None:
+        return first
+    last = encode(columns.part(middle, len(columns), border, columns.end_offset), rules)
+    return replace(last, appends=[*first.appends, *last.appends])
+
+
+def _bytes(binary: Any) -> int:
+    """Of the elements of an Arrow binary array that is no slice."""
+    return memoryview(binary.buffers()[1]).cast("i")[len(binary)] if len(binary) else 0
+
+
+def _ends(columns: RecordColumns, values: Any, beside: int) -> Sequence[int]:
+    """Where each row ends, and from which byte the first begins, in bytes that count."""
+    if not len(columns):
+        return (0,)
+    if beside <= VALUE_BYTES_MAX:
+        return memoryview(values.buffers()[1]).cast("i")
+    sizes = (sizes_of(columns, row).total for row in range(len(columns)))
+    return list(accumulate(sizes, initial=0))
+
+
+def _split(
+    columns: RecordColumns, values: Any, ends: Sequence[int]
+) -> Iterator[tuple[int, RecordColumns, Any]]:
+    """Parts within both limits: first row, records, and their values as an Arrow array."""
     rows = len(columns)
-    ends = memoryview(binary.buffers()[1]).cast("i") if rows else (0,)
     begin = 0
     while True:
         end = min(begin + ROWS_MAX, rows)
@@ -134,10 +213,24 @@ def _split(columns: RecordColumns) -> Iterator[tuple[RecordColumns, Any]]:
         base = columns.offsets[begin] if begin else columns.base_offset
         last = end == rows
         limit = columns.end_offset if last else columns.offsets[end]
-        yield columns.part(begin, end, base, limit), binary.slice(begin, end - begin)
+        yield begin, columns.part(begin, end, base, limit), values.slice(begin, end - begin)
         if last:
             return
         begin = end
+
+
+def _with(verdict: Verdict, large: Mapping[int, Reject], rows: int) -> Verdict:
+    """A verdict with further rejects, whose values it has not seen."""
+    if not large:
+        return verdict
+    rejects = [*verdict.rejects, *(replace(each, index=row) for row, each in large.items())]
+    seen = range(rows) if verdict.accepted is None else verdict.accepted
+    kept = [number for number, row in enumerate(seen) if row not in large]
+    return Verdict(
+        tuple(sorted(rejects, key=lambda reject: reject.index)),
+        [seen[number] for number in kept],
+        verdict.text.take(pa.array(kept, pa.int64())),
+    )
 
 
 def _encode_part(part: RecordColumns, verdict: Verdict) -> EncodedAppend:
@@ -192,12 +285,14 @@ def _leading_columns(rows: RecordColumns, timestamps: Any) -> list[Any]:
         else pa.array(offsets, pa.int64()),
         timestamps.view(_TIMESTAMP_TYPE),
         pa.array(rows.timestamp_types, pa.int8()),
-        pa.array(rows.keys, pa.binary()),
+        rows.keys if isinstance(rows.keys, pa.Array) else pa.array(rows.keys, pa.binary()),
     ]
 
 
 def _take(rows: RecordColumns, indices: Sequence[int]) -> RecordColumns:
-    def pick(column: Sequence[Any]) -> list[Any]:
+    def pick(column: Sequence[Any]) -> Any:
+        if isinstance(column, pa.Array):
+            return column.take(pa.array(indices, pa.int64()))
         return [column[index] for index in indices]
 
     return RecordColumns(

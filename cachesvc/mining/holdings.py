@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.source import SourcePartition
+from cachesvc.policy.blocking import Blockage
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
+
+_NARROWER = 64
+_FAILURES_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class AssignedTopic:
         source_id: The cluster's own id of this life of it; empty where that is not known.
         end_offsets: Where to end, per partition; nowhere for those that it does not name.
         leader_epochs: Of the record batch before each resume offset, where that is known.
+        attempts: How often the service has had each partition tried again.
     """
 
     topic: str
@@ -29,6 +34,7 @@ class AssignedTopic:
     source_id: str = ""
     end_offsets: Mapping[int, int] = field(default_factory=dict)
     leader_epochs: Mapping[int, int] = field(default_factory=dict)
+    attempts: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -43,10 +49,13 @@ class HeldPartition:
         next_offset: Where the next append begins; -1 for wherever the source begins.
         end_offset: Where mining of it is done; None for never.
         life: Grows when mining moves; what was fetched or sent in an older life does not count.
-        blocked: Why mining stopped at ``next_offset``; empty while it did not.
+        blocked: Why mining stopped at ``next_offset``; None while it did not.
         failure: Why mining does not get on; empty while it does.
         setbacks: How often in a row it had to go back without getting on.
         leader_epoch: Of the record batch before ``next_offset``.
+        attempt: How often the service has had it tried again.
+        suspect_end: Up to there records go in small appends, to find the one that fails.
+        suspect_rows: How many records in one then.
     """
 
     partition: SourcePartition
@@ -56,16 +65,41 @@ class HeldPartition:
     source_id: str = ""
     end_offset: int | None = None
     life: int = 0
-    blocked: str = ""
+    blocked: Blockage | None = None
     failure: str = ""
     setbacks: int = 0
     leader_epoch: int = UNKNOWN_EPOCH
+    attempt: int = 0
+    suspect_end: int = -1
+    suspect_rows: int = 0
     _backoff: Backoff = field(default_factory=Backoff)
 
     @property
     def done(self) -> bool:
         """Whether nothing of it is left to mine."""
         return self.end_offset is not None and self.next_offset >= self.end_offset
+
+    def rows_max(self, usual: int) -> int:
+        """How many records go into one append now."""
+        return min(usual, self.suspect_rows) if self.next_offset < self.suspect_end else usual
+
+    def suspect_all(self, end_offset: int, rows: int) -> None:
+        """A reader has died before ``end_offset``, with so many records in an append at most."""
+        self.suspect_end = end_offset
+        self.suspect_rows = max(1, rows // _NARROWER)
+
+    def suspect(self, begin_offset: int, end_offset: int, rows: int) -> bool:
+        """Something in a range fails, in an append of so many records at most.
+
+        Whether that is told apart by now: it is a single record, which has failed often enough.
+        The next appends are smaller otherwise, so that what is good before it goes on its way.
+        """
+        before = min(rows, self.suspect_rows) if begin_offset < self.suspect_end else rows
+        if before <= 1 and self.setbacks >= _FAILURES_MAX - 1:
+            return True
+        self.suspect_end = max(end_offset, self.suspect_end)
+        self.suspect_rows = max(1, before // _NARROWER)
+        return False
 
     def get_on(self) -> None:
         """The service took an append."""
@@ -126,9 +160,9 @@ class Holdings:
     def assign(self, topics: Sequence[AssignedTopic]) -> Changes:
         """Takes over the whole of an assignment.
 
-        A partition that is held under the same epoch, to the same end, stays as it is, whatever its
-        resume offset says: the service told it before it saw what is on its way. A topic lost by
-        ``lose`` comes back with a newer epoch only.
+        A partition that is held under the same epoch and attempt, to the same end, stays as it is,
+        whatever its resume offset says: the service told it before it saw what is on its way. A
+        topic lost by ``lose`` comes back with a newer epoch only.
         """
         wanted = {
             SourcePartition(topic.topic, number): (topic, offset)
@@ -154,6 +188,7 @@ class Holdings:
         for held in taken:
             epochs = wanted[held.partition][0].leader_epochs
             held.leader_epoch = epochs.get(held.partition.number, UNKNOWN_EPOCH)
+            held.attempt = wanted[held.partition][0].attempts.get(held.partition.number, 0)
         self._held.update({held.partition: held for held in taken})
         named = {topic.topic for topic in topics}
         self._lost = {topic: epoch for topic, epoch in self._lost.items() if topic in named}
@@ -177,5 +212,7 @@ def _same(held: HeldPartition, wanted: tuple[AssignedTopic, int] | None) -> bool
     if wanted is None:
         return False
     topic, _ = wanted
-    end = topic.end_offsets.get(held.partition.number)
-    return (held.epoch, held.incarnation, held.end_offset) == (topic.epoch, topic.incarnation, end)
+    number = held.partition.number
+    end, attempt = topic.end_offsets.get(number), topic.attempts.get(number, 0)
+    has = held.epoch, held.incarnation, held.end_offset, held.attempt
+    return has == (topic.epoch, topic.incarnation, end, attempt)

@@ -3,35 +3,43 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 
-from cachesvc.errors import DataLoss
+from cachesvc.mining.black_box import Recorder, WorkedOn
 from cachesvc.mining.connection_settings import ConnectionSettings
-from cachesvc.mining.encode import (
-    ROWS_MAX,
-    Encoded,
-    EncodedAppend,
-    encode,
-    encode_batch,
-)
+from cachesvc.mining.encode import ROWS_MAX, Encoded, EncodedAppend, EncodingRules
+from cachesvc.mining.encoding_threads import EncodingThreads, Work
+from cachesvc.mining.failures import WorkFailed, blockage_of, reason_of
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition, Holdings
+from cachesvc.mining.lane import Answer, Lane, ServiceLost
+from cachesvc.mining.reports import PartitionReport, report_of
 from cachesvc.mining.source import (
     EARLIEST,
     POLL_BYTES_MAX,
     BatchUntil,
     SourceBatch,
+    SourcePartition,
     SourceReader,
 )
 from cachesvc.mining.telling import News
-from cachesvc.mining.uplink import Answer, Lane, PartitionReport, ServiceLost
 from cachesvc.mining.window import AppendWindow, InFlight
-from cachesvc.model import MiningState
+from cachesvc.policy.blocking import Blockage, BlockReason
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 _STALE_EPOCH = "STALE_EPOCH"
+# These are no fault of what was appended: they go by, or the service says where to go on.
+_NOT_THE_RECORDS = frozenset(
+    {
+        "NOT_CONTIGUOUS",
+        "NOT_WANTED",
+        "SOURCE_TRUNCATED",
+        "STORE_WRITE_FAILED",
+        "OUT_OF_DESCRIPTORS",
+        "UNKNOWN_PARTITION",
+    }
+)
+_TOO_LARGE = "TOO_LARGE"
 
 
 async def no_rest(busy_s: float) -> None:
@@ -41,8 +49,7 @@ async def no_rest(busy_s: float) -> None:
 class Miner:
     """Mines what it is assigned, as long as ``mine`` and ``take_answers`` run.
 
-    Decoding runs in one thread and encoding in another, so that the two overlap wherever they
-    leave the interpreter lock: in decompression, Arrow and compression.
+    What goes wrong with records of one partition stops that partition at most.
 
     Args:
         lane: Takes the appends.
@@ -50,6 +57,8 @@ class Miner:
         connection: How to mine.
         window_bytes_max: Bytes of appends that may be unacknowledged.
         rest: Called with the seconds that each piece of work took; mining goes on behind it.
+        recorder: Is told what is in hand.
+        large: Is held while something large is in hand; one for all miners of a process.
     """
 
     def __init__(
@@ -59,24 +68,30 @@ class Miner:
         connection: ConnectionSettings,
         window_bytes_max: int,
         rest: Callable[[float], Awaitable[None]] = no_rest,
+        recorder: Recorder | None = None,
+        large: asyncio.Lock | None = None,
     ) -> None:
         self._lane = lane
         self._source = source
         self._connection = connection
         self._rest = rest
         self._rows_max = min(connection.batch_records_max, ROWS_MAX)
+        rules = EncodingRules(connection.non_json_policy, connection.record_bytes_max)
+        slots = (2, 3) if lane.backfill else (0, 1)
+        self._threads = EncodingThreads(rules, self._rows_max, recorder, slots, large)
         self._holdings = Holdings()
         self._news = News(self._holdings, source, self._report)
         self._window = AppendWindow(window_bytes_max)
         self.busy_s = 0.0
         """Seconds spent on records since it was made."""
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
-        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self.begin: Callable[[HeldPartition], None] = self.fetch
+        """Begins a partition that was assigned; ``fetch``, unless somebody is more careful."""
+        self.suspects: Mapping[tuple[SourcePartition, int], WorkedOn] = {}
+        """What the process before died of, by partition and incarnation."""
 
     def close(self) -> None:
         """Lets the threads end. Idempotent."""
-        for thread in (self._decoder, self._encoder):
-            thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def assign(self, topics: Sequence[AssignedTopic]) -> None:
         """Takes over an assignment; partitions that it leaves as they are flow on undisturbed."""
@@ -85,7 +100,10 @@ class Miner:
             self._source.remove(partition)
             self._news.changed(partition)
         for held in changes.taken:
-            self._fetch(held)
+            suspect = self.suspects.get((held.partition, held.incarnation))
+            if suspect is not None and held.next_offset < suspect.end:
+                held.suspect_all(suspect.end, suspect.rows)
+            self.begin(held)
             self._news.changed(held.partition)
         self._news.telling.again()
         _log.info(
@@ -121,49 +139,72 @@ class Miner:
             for batch, held, _ in work:
                 expected = held.next_offset in (EARLIEST, batch.base_offset)
                 assert expected, "batches follow one another"
+            apart = [piece for piece in work if self._looked_for(piece[1])]
+            work = [piece for piece in work if not self._looked_for(piece[1])]
             if len(work) == 1 and work[0][0].encoded_bytes > POLL_BYTES_MAX:
-                await self._mine_large(*work[0])
-            else:
+                await self._mine_large(*work.pop())
+            elif work:
                 await self._mine_small(work)
+            while apart:
+                await self._mine_large(*apart.pop())
+            self._threads.done()
             took_s = time.monotonic() - began_s
             self.busy_s += took_s
             await self._rest(took_s)
 
     async def _mine_large(self, batch: SourceBatch, held: HeldPartition, life: int) -> None:
-        """Decodes one chunk while the one before is being encoded."""
-        chunks = batch.chunks(self._rows_max)
-        policy = self._connection.non_json_policy
+        rows_max = held.rows_max(self._rows_max)
         try:
-            chunk = await self._in_thread(self._decoder, next, chunks, None)
-            while chunk is not None:
-                encoding = self._in_thread(self._encoder, encode, chunk, policy)
-                decoding = self._in_thread(self._decoder, next, chunks, None)
-                goes_on = await self._send(held, life, await encoding)
-                chunk = await decoding
-                if not goes_on:
-                    return
-        except DataLoss as damage:
-            self._damaged(held, life, damage)
+            async with aclosing(self._threads.one(batch, held)) as run:
+                async for encoded in run:
+                    if not await self._send(held, life, encoded):
+                        return
+                    if self._looked_for(held):  # the next record may be the end of this process
+                        await self._window.wait_until_empty()
+        except WorkFailed as failed:
+            self._failed(held, life, batch, failed.error, rows_max)
 
-    async def _mine_small(self, work: Sequence[tuple[SourceBatch, HeldPartition, int]]) -> None:
-        """Decodes and encodes some batches in one go."""
-        policy, rows_max = self._connection.non_json_policy, self._rows_max
+    def _looked_for(self, held: HeldPartition) -> bool:
+        """Whether a record of a partition is looked for that fails, or kills."""
+        return held.rows_max(self._rows_max) < self._rows_max
 
-        def encode_all() -> list[tuple[list[Encoded], DataLoss | None]]:
-            return [encode_batch(batch, policy, rows_max) for batch, _, _ in work]
-
-        results = await self._in_thread(self._encoder, encode_all)
-        for (_, held, life), (done, damage) in zip(work, results, strict=True):
+    async def _mine_small(self, work: Sequence[Work]) -> None:
+        rows_max = [held.rows_max(self._rows_max) for _, held, _ in work]
+        results = await self._threads.small(work)
+        for (batch, held, life), (done, failure), rows in zip(work, results, rows_max, strict=True):
             for encoded in done:
                 if not await self._send(held, life, encoded):
                     break
-            if damage is not None:
-                self._damaged(held, life, damage)
+            if failure is not None:
+                self._failed(held, life, batch, failure, rows)
 
-    def _damaged(self, held: HeldPartition, life: int, damage: DataLoss) -> None:
-        if self._holdings.holds(held, life):
-            why = f"{damage.reason}: {damage}"
+    def _failed(
+        self, held: HeldPartition, life: int, batch: SourceBatch, error: Exception, rows: int
+    ) -> None:
+        """Something of a batch cannot be decoded or encoded; what lies before it was sent."""
+        if not self._holdings.holds(held, life) or held.blocked is not None:
+            return
+        end = max(held.next_offset, batch.base_offset) + 1
+        if held.suspect(held.next_offset, end, rows):
+            self._block(held, blockage_of(error, held.next_offset, batch.encoded_bytes))
+        else:
+            why = f"{reason_of(error)}: {error}"
             self._go_back(held, held.next_offset, held.leader_epoch, why)
+
+    def _block(self, held: HeldPartition, blockage: Blockage) -> None:
+        """Stops a partition, and no other one, until it is assigned anew."""
+        held.blocked = blockage
+        self._source.pause(held.partition)
+        self._news.changed(held.partition)
+        _log.error(
+            "mining of a partition stops",
+            extra={
+                "event": "partition_blocked",
+                **_fields(held),
+                "reason": blockage.reason.value,
+                "error": blockage.detail,
+            },
+        )
 
     async def _send(self, held: HeldPartition, life: int, encoded: Encoded) -> bool:
         """Sends appends, as far as they still count; whether the partition goes on behind them."""
@@ -171,7 +212,10 @@ class Miner:
             await self._window.wait_for_room()
             if not self._holdings.holds(held, life):
                 return False
-            self._window.sent(InFlight(held, life, append.end_offset, append.bytes))
+            records = append.record_count + append.reject_count
+            records = min(records, append.end_offset - append.base_offset)
+            extent = append.end_offset, append.bytes, records, append.base_offset
+            self._window.sent(InFlight(held, life, *extent))
             held.next_offset, held.leader_epoch = append.end_offset, append.leader_epoch
             await self._lane.append(self._connection.name, held, append)
         if not self._holdings.holds(held, life):
@@ -182,22 +226,9 @@ class Miner:
             return True
         reject = encoded.blocked_by
         held.next_offset = encoded.blocked_offset if encoded.blocked_offset is not None else -1
-        held.blocked = (
-            f"mining of {held.partition.topic}, partition {held.partition.number}, stops at offset"
-            f" {held.next_offset}: {reject.reason.value}: {reject.detail}"
-        )
-        self._source.pause(held.partition)
-        self._news.changed(held.partition)
-        _log.error(
-            "mining of a partition stops",
-            extra={"event": "partition_blocked", **_fields(held), "error": held.blocked},
-        )
+        reason = BlockReason(reject.reason.value)
+        self._block(held, Blockage(reason, held.next_offset, encoded.blocked_bytes, reject.detail))
         return False
-
-    def _in_thread(
-        self, thread: ThreadPoolExecutor, work: Callable[..., _T], *arguments: Any
-    ) -> "asyncio.Future[_T]":
-        return asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
     # From the service
 
@@ -217,9 +248,10 @@ class Miner:
                     self._news.changed(append.held.partition)
                 append.held.get_on()
             elif self._holdings.holds(append.held, append.life):
-                self._refused(append.held, answer)
+                self._refused(append, answer)
 
-    def _refused(self, held: HeldPartition, answer: Answer) -> None:
+    def _refused(self, append: InFlight, answer: Answer) -> None:
+        held = append.held
         _log.warning(
             "the service refused an append",
             extra={
@@ -229,25 +261,51 @@ class Miner:
                 "log_end_offset": answer.log_end_offset,
             },
         )
+        why = f"the service refuses what follows {answer.log_end_offset}: {answer.refused}"
         if answer.refused == _STALE_EPOCH:
             for partition in self._holdings.lose(
                 held.partition.topic, held.incarnation, held.epoch
             ):
                 self._source.remove(partition)
                 self._news.changed(partition)
+        elif answer.refused not in _NOT_THE_RECORDS and self._stops(append, answer.refused):
+            held.next_offset, held.leader_epoch = append.base_offset, answer.leader_epoch
+            held.life += 1
+            large = answer.refused == _TOO_LARGE
+            reason = BlockReason.TOO_LARGE if large else BlockReason.APPEND_REFUSED
+            self._block(held, Blockage(reason, append.base_offset, append.bytes, why))
         else:
-            why = f"the service refuses what follows {answer.log_end_offset}: {answer.refused}"
             self._go_back(held, answer.log_end_offset, answer.leader_epoch, why)
 
-    def _fetch(self, held: HeldPartition) -> None:
+    def _stops(self, append: InFlight, refused: str) -> bool:
+        """Whether a partition stops at what was refused: a single record, often enough."""
+        if append.records <= 1 and refused == _TOO_LARGE:
+            return True
+        return append.held.suspect(append.base_offset, append.end_offset, append.records)
+
+    def fetch(self, held: HeldPartition) -> None:
+        """Has a partition fetched from where it stands."""
         at = held.next_offset, held.source_id, held.leader_epoch
         self._source.add(held.partition, *at)
+
+    def hold(self, held: HeldPartition) -> None:
+        """Has a partition known to the source, and not fetched before ``fetch``."""
+        self.fetch(held)
+        self._source.pause(held.partition)
+
+    def settled(self, held: HeldPartition) -> bool:
+        """Whether there is nothing of a partition to mine now, or it cannot be mined."""
+        if self._holdings.get(held.partition) is not held or held.blocked or held.failure:
+            return True
+        status = self._source.status(held.partition)
+        end = status.high_watermark
+        return status.problem is not None or (end is not None and end <= max(held.next_offset, 0))
 
     def _go_back(self, held: HeldPartition, offset: int, leader_epoch: int, why: str) -> None:
         delay_s = held.go_back(offset, leader_epoch, why)
         self._news.changed(held.partition)
         if not delay_s:
-            self._fetch(held)
+            self.fetch(held)
             return
         _log.warning(
             "mining of a partition goes back and tries again",
@@ -263,7 +321,7 @@ class Miner:
 
     def _try_again(self, held: HeldPartition, life: int) -> None:
         if self._holdings.holds(held, life):
-            self._fetch(held)
+            self.fetch(held)
 
     async def look(self) -> bool:
         """Takes note of all that is new, and goes on behind what the source had deleted.
@@ -280,7 +338,7 @@ class Miner:
         found = [(held, held.life, lost) for held in lossy if (lost := self._lost(held))]
         for held, life, lost in found:
             if await self._send(held, life, Encoded([lost])) and not held.done:
-                self._fetch(held)
+                self.fetch(held)
         return self._news.telling.urgent
 
     def _lost(self, held: HeldPartition) -> EncodedAppend | None:
@@ -306,33 +364,8 @@ class Miner:
         return self._news.telling.take()
 
     def _report(self, held: HeldPartition) -> PartitionReport:
-        status = self._source.status(held.partition)
-        problem = status.problem
-        state, error = MiningState.MINING, ""
-        if held.blocked:
-            state, error = MiningState.BLOCKED, held.blocked
-        elif held.failure:
-            state, error = MiningState.FAILED, held.failure
-        elif problem is not None:
-            away = problem.reason.away
-            state = MiningState.SOURCE_UNREACHABLE if away else MiningState.FAILED
-            error = str(problem)
-        elif self._source.error:
-            state, error = MiningState.SOURCE_UNREACHABLE, self._source.error
-        elif status.throttled:
-            state, error = MiningState.THROTTLED, status.throttled
-        elif status.high_watermark is None:
-            state = MiningState.STARTING
-        unsettled = problem.reason.value if problem is not None and problem.reason.final else ""
-        return PartitionReport(
-            held.partition,
-            held.incarnation,
-            status.high_watermark,
-            state,
-            error,
-            unsettled,
-            self._lane.backfill,
-        )
+        source, backfill = self._source, self._lane.backfill
+        return report_of(held, source.status(held.partition), source.error, backfill=backfill)
 
 
 def _until(batch: SourceBatch, end_offset: int | None) -> SourceBatch:

@@ -10,10 +10,10 @@ import contextlib
 import gc
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,18 +21,23 @@ import msgspec
 from cachesvc.errors import CacheError, NotFound, PreconditionFailed
 from cachesvc.mining.backfilling import Backfilling
 from cachesvc.mining.backoff import Backoff
+from cachesvc.mining.black_box import Before, BlackBox, WorkedOn
+from cachesvc.mining.careful_start import DEATHS_MIN, CarefulStart, deaths
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.kafka import KafkaSettings, KafkaSource, security_of
+from cachesvc.mining.lane import ServiceLost
 from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import SourceReader
-from cachesvc.mining.uplink import ServiceLost, Uplink, connect
+from cachesvc.mining.stopping import Stopped, stop_wish, unless
+from cachesvc.mining.uplink import Uplink, connect
 from cachesvc.stop_signals import StopSignals
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _JOIN_TIMEOUT_S = 10.0
 _REPORT_TICK_S = 0.2
-_STDIN = 0
+# A process that has lived so long does not die of what the ones before it died of.
+_CALM_S = 30.0
 # A chunk of records is a hundred thousand objects that die young and refer to nothing. With the
 # collector's default of 700 it costs as much as the decoding.
 _GC_THRESHOLDS = (50_000, 20, 100)
@@ -55,6 +60,7 @@ class ReaderSettings:
         report_interval_s: Between reports; the service expects one every second.
         flush_timeout_s: How long a clean end waits for what is on its way.
         retry_s_max: The longest wait before joining again.
+        black_box: Where to note what is in hand, for the process after this one; None: nowhere.
     """
 
     service: str
@@ -66,6 +72,7 @@ class ReaderSettings:
     report_interval_s: float = 1.0
     flush_timeout_s: float = 5.0
     retry_s_max: float = 5.0
+    black_box: Path | None = None
 
 
 def kafka_source(connection: ConnectionSettings) -> SourceReader:
@@ -100,10 +107,6 @@ class MakeSources:
     backfill: Callable[[ConnectionSettings], SourceReader] = kafka_backfill_source
 
 
-class _Stopped(Exception):
-    """Somebody wants the process to end."""
-
-
 async def run_reader(
     settings: ReaderSettings,
     make_sources: MakeSources | None = None,
@@ -122,22 +125,42 @@ async def run_reader(
     thresholds = gc.get_threshold()
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
-        with _stop_wish(signals or StopSignals(), settings.exit_with_parent) as stopping:
-            await _keep_joined(settings, make_sources or MakeSources(), stopping)
+        with (
+            _noting(settings.black_box) as box,
+            stop_wish(signals or StopSignals(), settings.exit_with_parent) as stopping,
+        ):
+            await _keep_joined(settings, make_sources or MakeSources(), box, stopping)
     finally:
         gc.set_threshold(*thresholds)
     _log.info("a reader ends", extra={"event": "reader_stopped", "reader": settings.name})
 
 
+@contextlib.contextmanager
+def _noting(path: Path | None) -> Iterator[BlackBox | None]:
+    """The notes of this process; whatever nobody foresaw leaves them for the next one."""
+    box = None if path is None else BlackBox.open(path)
+    clean = False
+    try:
+        yield box
+        clean = True
+    except (CacheError, asyncio.CancelledError):
+        clean = True
+        raise
+    finally:
+        if box is not None:
+            box.close(clean=clean)
+
+
 async def _keep_joined(
     settings: ReaderSettings,
     make_sources: MakeSources,
+    box: BlackBox | None,
     stopping: asyncio.Event,
 ) -> None:
     backoff = Backoff(0.1, settings.retry_s_max)
     while not stopping.is_set():
         began_s = time.monotonic()
-        lost = await _membership(settings, make_sources, stopping)
+        lost = await _membership(settings, make_sources, box, stopping)
         if lost is None:
             return
         if time.monotonic() - began_s > settings.retry_s_max:
@@ -155,6 +178,7 @@ async def _keep_joined(
 async def _membership(
     settings: ReaderSettings,
     make_sources: MakeSources,
+    box: BlackBox | None,
     stopping: asyncio.Event,
 ) -> CacheError | None:
     """Joins and mines; returns why that ended, None when asked to stop."""
@@ -162,8 +186,8 @@ async def _membership(
     refused: CacheError | None = None
     try:
         async with connect(settings.service, settings.roots, settings.token) as uplink:
-            await _mine(settings, make_sources, uplink, stopping)
-    except* _Stopped:
+            await _mine(settings, make_sources, uplink, box, stopping)
+    except* Stopped:
         pass
     except* ServiceLost as group:
         lost = _first(group, ServiceLost)
@@ -178,16 +202,24 @@ async def _mine(
     settings: ReaderSettings,
     make_sources: MakeSources,
     uplink: Uplink,
+    box: BlackBox | None,
     stopping: asyncio.Event,
 ) -> None:
-    connection = await _unless(stopping, _join(settings, uplink))
+    before = Before() if box is None else box.before
+    suspects = {(each.partition, each.incarnation): each for each in before.worked_on}
+    connection = await unless(stopping, _join(settings, uplink, deaths(before)))
     source = make_sources.tail(connection)
-    miner = Miner(uplink.tail, source, connection, connection.append_window_bytes_max)
+    large = asyncio.Lock()
+    window = connection.append_window_bytes_max
+    miner = Miner(uplink.tail, source, connection, window, recorder=box, large=large)
+    miner.suspects = suspects
     backfilling = Backfilling(
-        uplink.backfill, connection, lambda: make_sources.backfill(connection), miner
+        uplink.backfill, connection, lambda: make_sources.backfill(connection), miner, box, large
     )
     try:
         async with asyncio.TaskGroup() as tasks:
+            if box is not None:
+                tasks.create_task(_be_careful(box, miner, tasks))
             mining = tasks.create_task(miner.mine())
             tasks.create_task(source.run())
             tasks.create_task(miner.take_answers())
@@ -201,10 +233,23 @@ async def _mine(
         backfilling.close()
 
 
-async def _join(settings: ReaderSettings, uplink: Uplink) -> ConnectionSettings:
+async def _be_careful(box: BlackBox, miner: Miner, tasks: asyncio.TaskGroup) -> None:
+    """Begins partitions one by one where processes have died of fetching, until that is over."""
+    before, box.before = box.before, Before()  # the service knows it by now
+    if before.deaths >= DEATHS_MIN:
+        start = CarefulStart(box, before, miner.hold, miner.fetch, miner.settled)
+        miner.begin = start.admit
+        tasks.create_task(start.run())
+    await asyncio.sleep(_CALM_S)
+    box.calm()
+
+
+async def _join(
+    settings: ReaderSettings, uplink: Uplink, deaths: Sequence[WorkedOn]
+) -> ConnectionSettings:
     try:
         async with asyncio.timeout(_JOIN_TIMEOUT_S):
-            await uplink.join(settings.name, settings.connection, os.getpid())
+            await uplink.join(settings.name, settings.connection, os.getpid(), deaths)
             welcome = await uplink.assignment()
     except TimeoutError as error:
         text = f"the service did not answer within {_JOIN_TIMEOUT_S:g} s"
@@ -269,48 +314,7 @@ async def _flush(
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await miner.drained()
-    raise _Stopped
-
-
-async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T:
-    """The result of ``work``, unless stopping begins before.
-
-    Raises:
-        _Stopped: It did; ``work`` is cancelled.
-    """
-    working = asyncio.ensure_future(work)
-    waiting = asyncio.ensure_future(stopping.wait())
-    try:
-        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise _Stopped
-    finally:
-        for task in (working, waiting):
-            task.cancel()
-        await asyncio.gather(working, waiting, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def _stop_wish(signals: StopSignals, exit_with_parent: bool) -> Iterator[asyncio.Event]:
-    """An event that is set by signals, and by the end of standard input if that counts."""
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    if exit_with_parent:
-        # A thread, because not every kind of standard input can be waited for by the event loop.
-        threading.Thread(
-            target=_watch_stdin, args=(loop, stopping.set), name="stdin", daemon=True
-        ).start()
-    with signals.telling(loop, stopping.set):
-        yield stopping
-
-
-def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
-    with contextlib.suppress(OSError):
-        while os.read(_STDIN, 4096):
-            pass
-    with contextlib.suppress(RuntimeError):  # the loop was faster and is closed
-        loop.call_soon_threadsafe(ended)
+    raise Stopped
 
 
 def _first(group: BaseExceptionGroup[Any], kind: type[_T]) -> _T:

@@ -169,6 +169,10 @@ class SourceBatch(Protocol):
         """Where the covered range begins."""
 
     @property
+    def end_offset(self) -> int:
+        """Where the next one begins, or an offset behind that."""
+
+    @property
     def encoded_bytes(self) -> int:
         """Its size as fetched."""
 

@@ -8,8 +8,8 @@ little by little all the time, so that whatever it missed or forgot is mended by
 from collections.abc import Callable
 
 from cachesvc.mining.holdings import HeldPartition, Holdings
+from cachesvc.mining.reports import PartitionReport
 from cachesvc.mining.source import SourcePartition, SourceReader
-from cachesvc.mining.uplink import PartitionReport
 
 REPORTS_PER_ROUND = 300
 """So many times something is due until everything was told again."""

@@ -1,28 +1,20 @@
 """A reader's calls to the service, in terms of mining instead of gRPC."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
 
-from cachesvc.errors import CacheError, NotFound, PreconditionFailed
-from cachesvc.mining.encode import EncodedAppend
-from cachesvc.mining.holdings import AssignedTopic, HeldPartition
-from cachesvc.mining.source import SourcePartition
-from cachesvc.model import MiningState
-from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
+from cachesvc.mining.black_box import WorkedOn
+from cachesvc.mining.holdings import AssignedTopic
+from cachesvc.mining.lane import Lane, leader_epoch_of, read, write
+from cachesvc.mining.reports import PartitionReport
 from cachesvc.v1 import mining_pb2 as pb
 from cachesvc.v1 import mining_pb2_grpc
 
 PROTOCOL_VERSION = 1
-
-# Trying again is no use.
-_FINAL = frozenset({"VERSION_MISMATCH", "JOIN_TOKEN_WRONG", "MINING_LOCAL_ONLY"})
-_STATUS_KEY = "grpc-status-details-bin"
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -37,13 +29,6 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
 ]
-
-
-class ServiceLost(CacheError):
-    """The service ended a call or cannot be reached; join again."""
-
-    retriable = True
-    default_reason = "SERVICE_LOST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,90 +50,6 @@ class Assignment:
     cluster_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionReport:
-    """What a reader says of a partition that it holds.
-
-    Attributes:
-        partition: Which one.
-        incarnation: Which life of its topic.
-        high_watermark: The source's; None until told.
-        state: What mining does.
-        error: Why, where the state asks for a reason.
-        problem: What only the service can settle; empty if there is no such thing.
-        backfill: Whether this is about an older range of it.
-    """
-
-    partition: SourcePartition
-    incarnation: int
-    high_watermark: int | None
-    state: MiningState
-    error: str
-    problem: str = ""
-    backfill: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the service says to an append.
-
-    Attributes:
-        partition: Whose append.
-        log_end_offset: The log's end after it.
-        refused: Why it was not appended; empty if it was.
-        leader_epoch: Of the record batch before ``log_end_offset``, as far as that is known.
-    """
-
-    partition: SourcePartition
-    log_end_offset: int
-    refused: str
-    leader_epoch: int = UNKNOWN_EPOCH
-
-
-class Lane:
-    """One call for appends, which are answered in their order.
-
-    Args:
-        call: The call.
-        backfill: Whether its appends are of older ranges.
-    """
-
-    def __init__(self, call: Any, *, backfill: bool) -> None:
-        self._call = call
-        self.backfill = backfill
-
-    async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
-        """Sends an append; returns when gRPC has taken it."""
-        await _write(
-            self._call,
-            pb.AppendRequest(
-                connection=connection,
-                topic=held.partition.topic,
-                partition=held.partition.number,
-                incarnation=held.incarnation,
-                epoch=held.epoch,
-                base_offset=append.base_offset,
-                end_offset=append.end_offset,
-                record_count=append.record_count,
-                min_timestamp_ms=append.min_timestamp_ms,
-                max_timestamp_ms=append.max_timestamp_ms,
-                first_offset=append.first_offset,
-                payload=append.payload,
-                reject_count=append.reject_count,
-                rejects=append.rejects,
-                gap=append.gap,
-                backfill=self.backfill,
-                leader_epoch=None if append.leader_epoch == UNKNOWN_EPOCH else append.leader_epoch,
-            ),
-        )
-
-    async def answer(self) -> Answer:
-        """Waits for the answer to the oldest append that has none yet."""
-        response: pb.AppendResponse = await _read(self._call)
-        partition = SourcePartition(response.topic, response.partition)
-        return Answer(partition, response.log_end_offset, response.refused, _epoch(response))
-
-
 class Uplink:
     """One membership. Every method raises ``ServiceLost`` once the service is gone.
 
@@ -165,20 +66,37 @@ class Uplink:
         self.tail = tail
         self.backfill = backfill
 
-    async def join(self, reader: str, connection: str, pid: int) -> None:
-        """Says who is there; once, before everything else."""
-        await _write(
-            self._join,
-            pb.JoinRequest(
-                reader=reader, connection=connection, pid=pid, protocol_version=PROTOCOL_VERSION
-            ),
+    async def join(
+        self, reader: str, connection: str, pid: int, deaths: Sequence[WorkedOn] = ()
+    ) -> None:
+        """Says who is there; once, before everything else.
+
+        Args:
+            reader: Its name.
+            connection: What it mines.
+            pid: Its process.
+            deaths: What the process before it was working on when it died.
+        """
+        request = pb.JoinRequest(
+            reader=reader, connection=connection, pid=pid, protocol_version=PROTOCOL_VERSION
         )
+        for each in deaths:
+            request.deaths.add(
+                topic=each.partition.topic,
+                partition=each.partition.number,
+                incarnation=each.incarnation,
+                offset=each.offset,
+                bytes=each.bytes,
+                alone=each.alone,
+                end=each.end,
+            )
+        await write(self._join, request)
 
     async def report(self, partitions: Sequence[PartitionReport], source_error: str) -> None:
         """Says how things are."""
         request = pb.JoinRequest(source_error=source_error)
         for report in partitions:
-            request.partitions.add(
+            row = request.partitions.add(
                 topic=report.partition.topic,
                 partition=report.partition.number,
                 source_high_watermark=report.high_watermark,
@@ -188,7 +106,12 @@ class Uplink:
                 problem=report.problem,
                 backfill=report.backfill,
             )
-        await _write(self._join, request)
+            if report.blocked is not None:
+                row.blocked.reason = report.blocked.reason.value
+                row.blocked.offset = report.blocked.offset
+                row.blocked.bytes = report.blocked.bytes
+                row.blocked.detail = report.blocked.detail
+        await write(self._join, request)
 
     async def assignment(self) -> Assignment:
         """Waits for the next assignment.
@@ -196,7 +119,7 @@ class Uplink:
         Raises:
             PreconditionFailed: The service does not let this reader in; trying again is no use.
         """
-        response: pb.JoinResponse = await _read(self._join)
+        response: pb.JoinResponse = await read(self._join)
         topics = [_topic(topic) for topic in response.topics]
         backfills = [_backfill(topic) for topic in response.topics]
         return Assignment(
@@ -245,7 +168,10 @@ def _topic(topic: pb.AssignedTopic) -> AssignedTopic:
         topic.epoch,
         {partition.partition: partition.resume_offset for partition in topic.partitions},
         topic.source_id,
-        leader_epochs={partition.partition: _epoch(partition) for partition in topic.partitions},
+        leader_epochs={
+            partition.partition: leader_epoch_of(partition) for partition in topic.partitions
+        },
+        attempts={partition.partition: partition.attempt for partition in topic.partitions},
     )
 
 
@@ -258,49 +184,5 @@ def _backfill(topic: pb.AssignedTopic) -> AssignedTopic:
         {number: part.begin_offset for number, part in wanted.items()},
         topic.source_id,
         {number: part.end_offset for number, part in wanted.items()},
+        attempts={partition.partition: partition.attempt for partition in topic.partitions},
     )
-
-
-def _epoch(message: pb.AssignedPartition | pb.AppendResponse) -> int:
-    return message.leader_epoch if message.HasField("leader_epoch") else UNKNOWN_EPOCH
-
-
-async def _read(call: Any) -> Any:
-    try:
-        message = await call.read()
-    except grpc.aio.AioRpcError as error:
-        raise _lost(error.code(), error.details(), error.trailing_metadata()) from error
-    if message is grpc.aio.EOF:
-        raise _lost(await call.code(), await call.details(), await call.trailing_metadata())
-    return message
-
-
-async def _write(call: Any, message: object) -> None:
-    try:
-        # Cancelling gRPC's own write would end the whole call.
-        await asyncio.shield(call.write(message))
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-        raise _lost(
-            await call.code(), await call.details(), await call.trailing_metadata()
-        ) from error
-
-
-def _lost(code: grpc.StatusCode, details: str | None, metadata: Any) -> CacheError:
-    text = f"the service ended the call with {code.name}: {details or 'no details'}"
-    reason = _reason(metadata)
-    if reason in _FINAL:
-        return PreconditionFailed(text, reason=reason)
-    if reason == "UNKNOWN_CONNECTION":
-        return NotFound(text, reason=reason)
-    return ServiceLost(text, metadata={"code": code.name})
-
-
-def _reason(metadata: Any) -> str:
-    """The reason in a status's ErrorInfo; empty if there is none."""
-    for key, value in metadata or ():
-        if key == _STATUS_KEY:
-            for detail in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info):
-                    return str(info.reason)
-    return ""

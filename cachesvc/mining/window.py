@@ -20,12 +20,16 @@ class InFlight:
         life: Of ``held`` when they were sent.
         end_offset: Where they end.
         bytes: Their size.
+        records: How many, turned away or not.
+        base_offset: Where they begin.
     """
 
     held: HeldPartition
     life: int
     end_offset: int
     bytes: int
+    records: int = 0
+    base_offset: int = 0
 
 
 class AppendWindow:

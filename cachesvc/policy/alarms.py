@@ -238,7 +238,7 @@ def _about_state(mined: MiningFacts, found: dict[AlarmKey, Condition]) -> None:
     where = partition.connection, partition.topic, partition.partition
     if mined.state is MiningState.BLOCKED:
         found[AlarmKey(AlarmKind.PARTITION_BLOCKED, *where)] = Condition(
-            f"mining has stopped at a record that is no JSON object: {mined.error}"
+            f"mining has stopped at a record: {mined.error}"
         )
     elif mined.state is MiningState.FAILED:
         key = AlarmKey(AlarmKind.TOPIC_FAILED, partition.connection, partition.topic)

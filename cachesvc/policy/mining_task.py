@@ -56,7 +56,7 @@ class TopicState(Enum):
     UNREACHABLE = "UNREACHABLE"
     """Its reader cannot reach the broker and tries again."""
     BLOCKED = "BLOCKED"
-    """A partition stopped at a record that the JSON rule turned away."""
+    """A partition stopped at one record, while others go on."""
     FAILED = "FAILED"
     """A partition cannot go on by itself."""
     PAUSED_IDLE = "PAUSED_IDLE"

@@ -74,6 +74,7 @@ class SubscribeCall:
     batch_bytes_max: int
     end: Mapping[PartitionName, NamedOffset]
     gap_policy: GapPolicy
+    message_bytes_max: int = 0
 
 
 def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
@@ -113,6 +114,8 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         raise InvalidRequest(
             f"batch_bytes_max: {batch_bytes} is outside {BATCH_BYTES_MIN} to {BATCH_BYTES_MAX}"
         )
+    if request.message_bytes_max < 0:
+        raise InvalidRequest("message_bytes_max: give a positive number, or 0 for no limit")
     return SubscribeCall(
         request.subscription,
         request.connection,
@@ -124,6 +127,7 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         batch_bytes,
         positions("end", request.end.positions),
         GapPolicy(request.gap_policy or GapPolicy.STOP_AT_GAP),
+        request.message_bytes_max,
     )
 
 

@@ -3,27 +3,30 @@
 import asyncio
 import json
 import time
-from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 
 from cachesvc.connection_config import connection_dict
-from cachesvc.errors import CacheError, InvalidRequest, PreconditionFailed, ShuttingDown, Superseded
+from cachesvc.errors import (
+    PreconditionFailed,
+    ShuttingDown,
+    Superseded,
+)
 from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.readers import JoinedReader
+from cachesvc.log.reports import Death
 from cachesvc.log.resuming import resume_offsets
 from cachesvc.log.sources import Source, Sources
-from cachesvc.model import MiningState, PartitionId, TopicId
-from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
+from cachesvc.model import MiningState, TopicId
+from cachesvc.policy.blocking import Blockage, BlockReason
 from cachesvc.serving.agents import Admission, local_only
+from cachesvc.serving.append_parts import AppendParts, append_bytes_max
+from cachesvc.serving.appending import Appender, known_leader_epoch
 from cachesvc.serving.ports import Connections
 from cachesvc.serving.status import errors_as_status
-from cachesvc.store.frames import Frame
 from cachesvc.v1 import mining_pb2 as pb
 from cachesvc.v1 import mining_pb2_grpc
 
@@ -73,6 +76,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                 )
             source = self._sources.resolve(first.connection)
             name = first.reader or "reader"
+            await self._assignments.reports.note_deaths(_deaths(source, first))
             reader = self._assignments.join(name, source.name, first.pid, host)
             try:
                 await self._converse(reader, source, requests, context)
@@ -124,6 +128,8 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
             known = int(report.state) in MiningState.__members__.values()
             state = MiningState(report.state) if known else MiningState.MINING
             partition = assigned_topic.topic.partition(report.partition)
+            if not reports.note_blockage(partition, _blockage(report)):
+                continue
             if report.backfill:
                 reports.note_backfill(partition, state, report.error)
                 continue
@@ -144,10 +150,14 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                 epoch=assigned.epoch,
                 source_id=assigned.source_id,
             )
+            attempts = dict(assigned.attempts)
             for number, offset in resume_offsets(self._store, assigned).items():
-                epoch = _leader_epoch(self._store, assigned.topic.partition(number), offset)
+                epoch = known_leader_epoch(self._store, assigned.topic.partition(number), offset)
                 row = topic.partitions.add(
-                    partition=number, resume_offset=offset, leader_epoch=epoch
+                    partition=number,
+                    resume_offset=offset,
+                    leader_epoch=epoch,
+                    attempt=attempts.get(number, 0),
                 )
                 hole = self._store.backfill.wanted(assigned.topic.partition(number))
                 if hole is not None:
@@ -157,157 +167,28 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Context) -> None:
         async with errors_as_status(context):
             self._admit(context)
-            appender = _Appender(self._store, self._assignments, context)
+            bytes_max = append_bytes_max(int(self._reader_settings["record_bytes_max"]))
+            appender = Appender(self._store, self._assignments, AppendParts(bytes_max), context)
             await appender.run(requests)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """An append that has no answer yet: accepted, and done when it is written; or refused."""
-
-    log: PartitionLog
-    backfill: bool
-    frame: Frame
-    done: asyncio.Future[None] | CacheError
-
-
-class _Appender:
-    """One append stream: accepts in order, acknowledges in order once journals are written."""
-
-    def __init__(self, store: LogStore, assignments: Assignments, context: Context) -> None:
-        self._store = store
-        self._assignments = assignments
-        self._context = context
-        self._pending: deque[_Pending] = deque()
-        self._arrived = asyncio.Event()
-        self._finished = False
-
-    async def run(self, requests: AsyncIterator[pb.AppendRequest]) -> None:
-        acknowledging = asyncio.ensure_future(self._acknowledge())
-        try:
-            async for request in requests:
-                await self._accept(request)
-                self._arrived.set()
-                if acknowledging.done():
-                    break
-            self._finished = True
-            self._arrived.set()
-            await acknowledging
-        finally:
-            acknowledging.cancel()
-
-    async def _accept(self, request: pb.AppendRequest) -> None:
-        topic = TopicId(request.connection, request.topic, request.incarnation)
-        log = self._store.get(topic.partition(request.partition))
-        if log is None:
-            raise InvalidRequest(
-                f"there is no partition {request.topic}/{request.partition} of incarnation "
-                f"{request.incarnation} to append to",
-                reason="UNKNOWN_PARTITION",
-            )
-        frame = frame_of(request)
-        epoch = request.leader_epoch if request.HasField("leader_epoch") else UNKNOWN_EPOCH
-        try:
-            self._assignments.check_epoch(topic, request.epoch)
-            if request.backfill:
-                if not log.untouched:
-                    self._store.epochs.check_older(log.id, epoch)
-                log = self._store.backfill.taking(log.id, frame.base_offset, frame.end_offset)
-            if log.untouched and frame.base_offset > log.log_start_offset:
-                await self._store.begin_at(log, frame.base_offset)
-            if request.gap and frame.base_offset == log.accepted_end_offset:
-                await self._store.lose(log, frame.base_offset, frame.end_offset)
-            if request.gap and request.backfill and log.blank:
-                self._store.stretches.move(log, frame.end_offset)
-                frame = replace(frame, base_offset=frame.end_offset)
-            was_place = request.backfill and log.blank
-            done: asyncio.Future[None] | CacheError = self._store.writer.accept(log, frame, epoch)
-            if log.complete or was_place:  # something else may be the lowest that is missing
-                self._assignments.plan_again()
-            self._assignments.loads.count(
-                topic, frame.record_count, frame.encoded_bytes, frame.reject_count
-            )
-        except ShuttingDown:
-            raise
-        except CacheError as error:
-            done = error
-        self._pending.append(_Pending(log, request.backfill, frame, done))
-
-    async def _acknowledge(self) -> None:
-        while True:
-            if not self._pending:
-                if self._finished:
-                    return
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            pending = self._pending.popleft()
-            refused = ""
-            if isinstance(pending.done, CacheError):
-                refused = pending.done.reason
-            else:
-                try:
-                    await pending.done
-                except PreconditionFailed as error:
-                    refused = error.reason
-            end = self._go_on_at(pending) if refused else pending.frame.end_offset
-            partition = pending.log.id
-            # Known of what the tail has mined; what is behind another part of a hole is not.
-            known = None if pending.backfill else _leader_epoch(self._store, partition, end)
-            await self._context.write(
-                pb.AppendResponse(
-                    topic=partition.topic,
-                    partition=partition.partition,
-                    log_end_offset=end,
-                    refused=refused,
-                    leader_epoch=known,
-                )
-            )
-
-    def _go_on_at(self, refused: "_Pending") -> int:
-        """Where a reader goes on whose append was refused."""
-        if not refused.backfill:
-            return refused.log.accepted_end_offset
-        growing = self._store.backfill.growing(refused.log.id)
-        return refused.frame.base_offset if growing is None else growing.accepted_end_offset
-
-
-def _leader_epoch(store: LogStore, partition: PartitionId, offset: int) -> int | None:
-    epoch = store.epochs.before(partition, offset)
-    return None if epoch == UNKNOWN_EPOCH else epoch
-
-
-def frame_of(request: pb.AppendRequest) -> Frame:
-    """The frame that an append carries.
-
-    Raises:
-        InvalidRequest: Its numbers contradict each other.
-    """
-    consistent = (
-        0 <= request.base_offset <= request.end_offset
-        and min(request.record_count, request.reject_count) >= 0
-        and bool(request.record_count) == bool(request.payload)
-        and bool(request.reject_count) == bool(request.rejects)
-        and request.record_count + request.reject_count <= request.end_offset - request.base_offset
-        and (
-            not request.record_count
-            or request.base_offset <= request.first_offset < request.end_offset
+def _deaths(source: Source, request: pb.JoinRequest) -> list[Death]:
+    return [
+        Death(
+            TopicId(source.name, each.topic, each.incarnation).partition(each.partition),
+            each.offset,
+            each.bytes,
+            each.end,
+            each.alone,
         )
-    )
-    if not consistent:
-        raise InvalidRequest(
-            f"an append to {request.topic}/{request.partition} of [{request.base_offset}, "
-            f"{request.end_offset}) with {request.record_count} records contradicts itself",
-            reason="INVALID_APPEND",
-        )
-    return Frame(
-        request.base_offset,
-        request.end_offset,
-        request.first_offset if request.record_count else request.end_offset,
-        request.min_timestamp_ms,
-        request.max_timestamp_ms,
-        request.record_count,
-        request.reject_count,
-        request.payload,
-        request.rejects,
-    )
+        for each in request.deaths
+    ]
+
+
+def _blockage(report: pb.PartitionReport) -> Blockage | None:
+    if not report.HasField("blocked"):
+        return None
+    found = report.blocked
+    known = found.reason in BlockReason.__members__
+    reason = BlockReason(found.reason) if known else BlockReason.UNDECODABLE
+    return Blockage(reason, found.offset, found.bytes, found.detail)

@@ -24,7 +24,14 @@ from cachesvc.model import (
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.cursor import STUCK, Cursor
 from cachesvc.serving.responses import arrow_response, records_response
-from cachesvc.serving.stream_events import data_loss, ended, gap, partition_added, progress
+from cachesvc.serving.stream_events import (
+    data_loss,
+    ended,
+    gap,
+    partition_added,
+    progress,
+    too_large,
+)
 from cachesvc.store.frames import Frame
 from cachesvc.v1 import log_cache_pb2 as pb
 
@@ -41,6 +48,7 @@ class StreamSettings:
         progress_interval_s: Longest silence.
         bounded: Whether the stream is complete once all its partitions are.
         gap_policy: What to do at a gap, once it is told.
+        message_bytes_max: The largest message that the client takes; 0 where it does not say.
     """
 
     encoding: Encoding
@@ -48,6 +56,7 @@ class StreamSettings:
     progress_interval_s: float
     bounded: bool
     gap_policy: GapPolicy = GapPolicy.STOP_AT_GAP
+    message_bytes_max: int = 0
 
 
 class Stream:
@@ -304,7 +313,10 @@ class Stream:
             self._ready[cursor] = None
             self._reader.prefetch(log, cursor.position)
         if any(frame.record_count for frame in run):
-            return await self._response(log.id, run)
+            response = await self._response(log.id, run)
+            if 0 < self._settings.message_bytes_max < len(response):
+                raise too_large(log.id, run, len(response), self._settings.message_bytes_max)
+            return response
         return None
 
     async def _response(self, partition: PartitionId, run: Sequence[Frame]) -> bytes:

@@ -1,10 +1,12 @@
 """Everything that a stream tells but batches, as serialized ``SubscribeResponse``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from cachesvc.errors import DataLoss
+from cachesvc.errors import DataLoss, PreconditionFailed
 from cachesvc.model import GapCause, LostRange, MiningState, PartitionId
 from cachesvc.serving.cursor import Cursor
+from cachesvc.serving.views import blocked
+from cachesvc.store.frames import Frame
 from cachesvc.v1 import log_cache_pb2 as pb
 
 
@@ -60,6 +62,7 @@ def progress(cursors: Iterable[Cursor], awaited: Mapping[PartitionId, str]) -> b
             source_high_watermark=top.source.high_watermark,
             mining_state=int(log.source.state),
             mining_error=log.source.error,
+            blocked=blocked(log.source.trouble),
         )
     for partition, why in awaited.items():
         event.partitions.add(
@@ -108,6 +111,26 @@ def data_loss(partition: PartitionId, lost: LostRange) -> DataLoss:
             "incarnation": partition.incarnation,
             "begin_offset": lost.begin,
             "end_offset": lost.end,
+        },
+    )
+
+
+def too_large(
+    partition: PartitionId, frames: Sequence[Frame], size: int, bytes_max: int
+) -> PreconditionFailed:
+    """The error with which a stream ends before a batch that its client does not take."""
+    offset = next(frame.first_offset for frame in frames if frame.record_count)
+    return PreconditionFailed(
+        f"{partition}: the batch from offset {offset} on has {size} bytes and the client takes"
+        f" {bytes_max}; have it take larger messages, or a smaller batch_bytes_max if the batch"
+        " has several records",
+        reason="TOO_LARGE",
+        metadata={
+            "topic": partition.topic,
+            "partition": partition.partition,
+            "incarnation": partition.incarnation,
+            "offset": offset,
+            "bytes": size,
         },
     )
 

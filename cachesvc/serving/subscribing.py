@@ -114,6 +114,7 @@ class Subscribing:
             self._progress_interval_s,
             bounded=bool(call.end) or call.mode is Mode.FULL,
             gap_policy=call.gap_policy,
+            message_bytes_max=call.message_bytes_max,
         )
         stream = Stream(self._store, self._batches, subscriber, settings)
         served = Served(call, source, subscription, subscriber, stream)

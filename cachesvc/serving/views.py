@@ -7,6 +7,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.subscriptions import Subscription
 from cachesvc.model import MiningState, PartitionId, TopicId
+from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.v1 import log_cache_pb2 as pb
 
@@ -25,6 +26,7 @@ def partition_offsets(log: PartitionLog, store: LogStore) -> pb.PartitionOffsets
         source_high_watermark=log.source.high_watermark,
         mining_state=int(log.source.state),  # type: ignore[arg-type]
         mining_error=log.source.error,
+        blocked=blocked(log.source.trouble),
         older=[_range(OffsetRange(each.log_start_offset, each.log_end_offset)) for each in below],
         backfill=_range(wanted) if wanted is not None else None,
         backfill_error=growing.source.error if growing is not None else "",
@@ -43,6 +45,20 @@ def waiting_partitions(topic: TopicId, store: LogStore) -> list[pb.PartitionOffs
         )
         for number, why in store.waiting.of_topic(topic).items()
     ]
+
+
+def blocked(trouble: Trouble | None) -> pb.Blocked | None:
+    """What a partition has stopped at; None if it has not."""
+    if trouble is None:
+        return None
+    return pb.Blocked(
+        reason=trouble.blockage.reason.value,
+        offset=trouble.blockage.offset,
+        bytes=trouble.blockage.bytes,
+        detail=trouble.blockage.detail,
+        since_ms=trouble.since_ms,
+        retry_ms=trouble.retry_ms,
+    )
 
 
 def _range(found: OffsetRange) -> pb.OffsetRange:

@@ -37,6 +37,7 @@ from cachesvc.store.ports import (
 )
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.store.statements import load_statements
+from cachesvc.store.trouble_tables import TroubleTables
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
 _QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
@@ -69,6 +70,7 @@ class DuckDBCatalogue(ManifestTables, MiningTables, LifeTables, EntryTables):
             raise
         self.clusters = ClusterTables(self._run)
         self.leader_epochs = EpochTables(self._run, self._with_table)
+        self.troubles = TroubleTables(self._run, self._transaction)
         self.models = ModelTables(self._run, self._transaction, self._with_table)
         self.counts = CountTables(self._run, self._transaction, self._with_table)
         self.alarms = AlarmTables(self._run, self._transaction)

@@ -6,6 +6,7 @@
     <store>/rejects/…                                  same tree: records turned away
     <store>/journal/<connection>/<topic>/i<incarnation>/partition=<n>/<base>.journal
     <store>/journal/…/<base>-<token>.backfill          of older ranges, which are mined afterwards
+    <store>/readers/<name>.box                         what a local reader is working on
     <store>/quarantine/…                               damaged pieces, kept for a look
 
 Offsets in file names have 20 digits, so that names sort as offsets do. A token makes every file
@@ -27,6 +28,7 @@ LOG = "log"
 REJECTS = "rejects"
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
+READERS = "readers"
 JOURNAL_SUFFIX = ".journal"
 BACKFILL_SUFFIX = ".backfill"
 TEMPORARY_SUFFIX = ".tmp"
@@ -54,6 +56,11 @@ def backfill_path(partition: PartitionId, base_offset: int) -> PurePosixPath:
     """Of a new journal of a range below the log, relative to the store; no file had it before."""
     name = f"{base_offset:020d}-{secrets.token_hex(4)}{BACKFILL_SUFFIX}"
     return JOURNAL / partition_directory(partition) / name
+
+
+def black_box_path(reader: str) -> PurePosixPath:
+    """Where a local reader notes what it is working on, relative to the store."""
+    return PurePosixPath(READERS, f"{reader}.box")
 
 
 def base_offset(journal: Path) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.leader_epochs import EpochHistory
 from cachesvc.store.memory_mining import MemoryMiningTables
@@ -41,6 +42,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self._connections: dict[str, ConnectionRecord] = {}
         self.clusters = MemoryClusters()
         self.leader_epochs = MemoryEpochs()
+        self.troubles = MemoryTroubles()
         self.models = MemoryModels()
         self.counts = MemoryCounts()
         self.alarms = MemoryAlarms()
@@ -241,3 +243,20 @@ class MemoryEpochs:
 
     def put(self, histories: Mapping[PartitionId, EpochHistory]) -> None:
         self._histories.update(histories)
+
+
+class MemoryTroubles:
+    """``ports.Troubles`` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._troubles: dict[PartitionId, Trouble] = {}
+
+    def list(self) -> dict[PartitionId, Trouble]:
+        return dict(sorted(self._troubles.items(), key=lambda item: item[0]))
+
+    def put(self, changes: Mapping[PartitionId, Trouble | None]) -> None:
+        for partition, trouble in changes.items():
+            if trouble is None:
+                self._troubles.pop(partition, None)
+            else:
+                self._troubles[partition] = trouble

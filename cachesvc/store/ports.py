@@ -20,6 +20,7 @@ from cachesvc.model import (
     TopicId,
     TopicLife,
 )
+from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.leader_epochs import EpochHistory
 from cachesvc.store.mining_ports import MiningCatalogue
@@ -143,6 +144,16 @@ class Clusters(Protocol):
         """Forgets them; nothing happens if there are none."""
 
 
+class Troubles(Protocol):
+    """Partitions that are blocked, and those at which readers have died."""
+
+    def list(self) -> dict[PartitionId, Trouble]:
+        """What is known of each."""
+
+    def put(self, changes: Mapping[PartitionId, Trouble | None]) -> None:
+        """Enters, replaces or, with None, forgets what is known of some, at once."""
+
+
 class Catalogue(MiningCatalogue, Protocol):
     """Manifest, epochs, subscriptions, positions, connections, jobs, mining, models and alarms."""
 
@@ -153,6 +164,10 @@ class Catalogue(MiningCatalogue, Protocol):
     @property
     def leader_epochs(self) -> LeaderEpochs:
         """What is kept of the leader epochs of partitions."""
+
+    @property
+    def troubles(self) -> Troubles:
+        """What is kept of partitions in trouble."""
 
     @property
     def models(self) -> Models:

@@ -177,6 +177,22 @@ create table if not exists leader_epochs (
     primary key (connection, topic, incarnation, "partition")
 );
 
+-- Partitions that are blocked, and those at which readers have died.
+create table if not exists troubles (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null,
+    -- The word of policy.blocking.BlockReason; where; of what size, 0 for unknown; for people.
+    reason varchar not null, at_offset bigint not null, size_bytes bigint not null,
+    detail varchar not null,
+    blocked boolean not null, since_ms bigint not null,
+    deaths integer not null, tries integer not null,
+    -- When it is tried again by itself; 0 for never.
+    retry_ms bigint not null,
+    -- Where that ends at which readers have died; 0 for unknown.
+    end_offset bigint not null,
+    primary key (connection, topic, incarnation, "partition")
+);
+
 -- What the store had in a file that was damaged, until it is mined again or known to be lost.
 create table if not exists damaged_ranges (
     connection varchar not null, topic varchar not null, incarnation integer not null,
@@ -272,6 +288,18 @@ order by all;
 -- Upserts the rows of the registered Arrow table `new_leader_epochs`.
 insert into leader_epochs select * from new_leader_epochs
 on conflict do update set offsets = excluded.offsets, epochs = excluded.epochs;
+
+-- name: list_troubles
+select connection, topic, incarnation, "partition", reason, at_offset, size_bytes, detail, blocked,
+    since_ms, deaths, tries, retry_ms, end_offset
+from troubles order by all;
+
+-- name: put_trouble
+insert or replace into troubles values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: delete_trouble
+delete from troubles
+where connection = ? and topic = ? and incarnation = ? and "partition" = ?;
 
 -- name: raise_epochs
 -- Enters topics or raises their epochs, those of the registered Arrow table `raised_topics`; answers

@@ -5,7 +5,7 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachesvc.mining.encode import encode
+from cachesvc.mining.encode import EncodingRules, encode
 from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.source import RecordColumns, SourcePartition
 from cachesvc.model import NonJsonPolicy
@@ -54,7 +54,7 @@ def columns_of(
 def encoded(chunk: RecordColumns) -> list[tuple[object, object, object]]:
     """Key, value and headers of all records, the rejected ones too, as the store gets them."""
     rows = {}
-    for append in encode(chunk, NonJsonPolicy.REJECT).appends:
+    for append in encode(chunk, EncodingRules(NonJsonPolicy.REJECT)).appends:
         tables = []
         if append.record_count:
             tables.append(decode_payloads([append.payload]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from cachesvc.client import Batch, Client, Ended, Mode, Started
+from cachesvc.client import Batch, Client, Encoding, Ended, Mode, Started
 from tests.support.reading import read_all
 
 Seen = dict[int, list[tuple[int, bytes | None]]]
@@ -53,6 +53,7 @@ async def full(
     connection: str = "",
     commit: bool = False,
     timeout_s: float = 60,
+    encoding: Encoding = Encoding.ARROW_IPC,
 ) -> Delivered:
     """Everything that the source has now, by a FULL stream."""
     delivered = Delivered()
@@ -60,7 +61,11 @@ async def full(
         asyncio.timeout(timeout_s),
         Client(address) as client,
         client.subscribe(
-            subscription, connection=connection, topics=[topic], mode=Mode.FULL
+            subscription,
+            connection=connection,
+            topics=[topic],
+            mode=Mode.FULL,
+            encoding=encoding,
         ) as stream,
     ):
         async for event in stream.events():

@@ -169,6 +169,7 @@ def produce(
     compression: Compression = "none",
     partition: int | None = None,
     idempotent: bool = False,
+    settings: Mapping[str, str | int] | None = None,
 ) -> int:
     """Write records in their order and return their number once the broker has them all.
 
@@ -179,13 +180,14 @@ def produce(
         compression: Of the batches that the producer makes.
         partition: Where all of them go, whatever they say themselves.
         idempotent: For a broker that may be away meanwhile; see `RecordWriter`.
+        settings: Further librdkafka settings.
 
     Raises:
         DeliveryError: not all of them were stored; some may have been.
         KafkaException: the topic is unknown.
     """
     watermarks(bootstrap, topic)  # returns once every partition is served
-    writer = RecordWriter(bootstrap, compression, idempotent=idempotent)
+    writer = RecordWriter(bootstrap, compression, idempotent=idempotent, settings=settings)
     for record in records:
         writer.write_record(topic, record, partition)
     return writer.flush()

@@ -53,6 +53,7 @@ class MiningAdmin:
         self._tasks = mining.tasks
         self._commands = mining.commands
         self._pins = mining.pins
+        self._blocked = mining.blocked
         self._watch = watch
 
     async def ListMiningTasks(
@@ -152,6 +153,27 @@ class MiningAdmin:
                 )
             await self._pins.unpin(connection, request.topic)
             return pb.UnpinTopicResponse()
+
+    async def ListBlockedPartitions(
+        self, request: pb.ListBlockedPartitionsRequest, context: Context
+    ) -> pb.ListBlockedPartitionsResponse:
+        async with errors_as_status(context):
+            if request.connection:
+                self._connection(request.connection)
+            if request.topic:
+                check_topic_name(request.topic)
+            found = self._blocked.all(request.connection, request.topic)
+            return pb.ListBlockedPartitionsResponse(partitions=map(mining_views.blocked, found))
+
+    async def RetryPartitions(
+        self, request: pb.RetryPartitionsRequest, context: Context
+    ) -> pb.RetryPartitionsResponse:
+        async with errors_as_status(context):
+            connection = self._connection(request.connection)
+            self._check_topic(connection, request.topic)
+            number = request.partition if request.HasField("partition") else None
+            found = await self._blocked.retry(connection, request.topic, number)
+            return pb.RetryPartitionsResponse(partitions=map(mining_views.blocked, found))
 
     def _connection(self, name: str) -> str:
         return self._sources.resolve(name).name

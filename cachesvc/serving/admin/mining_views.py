@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from cachesvc.log.loads import MiningCounts
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.watching import Activity
-from cachesvc.model import MiningStart, MiningState, StartKind
+from cachesvc.model import MiningStart, MiningState, PartitionId, StartKind
 from cachesvc.policy.assignment import Pin
+from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.mining_task import TaskState, TopicState
 from cachesvc.serving.admin.views import topic_state
 from cachesvc.serving.admin.watching import activity_message
+from cachesvc.serving.views import blocked as blocked_message
 from cachesvc.store.mining_ports import MinedTopicRecord, MiningTaskRecord, MiningTransition
 from cachesvc.v1 import mining_tasks_pb2 as pb
 
@@ -29,6 +31,18 @@ _TOPIC_STATES = {
     TopicState.PAUSED_IDLE: pb.TOPIC_PAUSED_IDLE,
     TopicState.STOPPED: pb.TOPIC_STOPPED,
 }
+
+
+def blocked(found: tuple[PartitionId, Trouble]) -> pb.BlockedPartition:
+    """A partition that has stopped at one record."""
+    partition, trouble = found
+    return pb.BlockedPartition(
+        connection=partition.connection,
+        topic=partition.topic,
+        partition=partition.partition,
+        incarnation=partition.incarnation,
+        blocked=blocked_message(trouble),
+    )
 
 
 def task(record: MiningTaskRecord, pins: Mapping[str, Pin]) -> pb.MiningTask:

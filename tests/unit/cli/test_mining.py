@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.message import Message
 
 from cachesvc.v1 import mining_tasks_pb2 as pb
+from cachesvc.v1.log_cache_pb2 import Blocked
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_service import FakeService
 from tests.unit.cli.messages import TIME, TIME_MS
@@ -125,3 +126,46 @@ def test_pins(run: Run, service: FakeService) -> None:
         pb.PinTopicRequest(connection="shop", topic="orders", reader="far", strict=True),
         pb.UnpinTopicRequest(connection="shop", topic="orders"),
     ]
+
+
+BLOCKED = pb.BlockedPartition(
+    connection="shop",
+    topic="orders",
+    partition=7,
+    incarnation=1,
+    blocked=Blocked(
+        reason="READER_DIED",
+        offset=1234,
+        bytes=120_000_000,
+        detail="readers die",
+        since_ms=TIME_MS,
+        retry_ms=TIME_MS,
+    ),
+)
+
+
+def test_what_is_blocked_is_listed_with_place_size_and_reason(
+    run: Run, service: FakeService
+) -> None:
+    turned_away = pb.BlockedPartition(topic="bills", blocked=Blocked(reason="TOO_LARGE"))
+    found = [BLOCKED, turned_away]
+    service.answer("ListBlockedPartitions", pb.ListBlockedPartitionsResponse(partitions=found))
+    first, second = run("mining", "blocked", "--topic", "orders").stdout.splitlines()[1:]
+    for word in ("shop", "orders", "7", "1234", "READER_DIED", TIME, "readers die"):
+        assert word in first
+    assert "TOO_LARGE" in second
+    assert "on request" in second
+    (listed, _) = json.loads(run("mining", "blocked", "--json").stdout)
+    assert (listed["partition"], listed["blocked"]["bytes"]) == (7, 120_000_000)
+
+
+@pytest.mark.parametrize("word", ["retry", "unblock"])
+@pytest.mark.parametrize("number", [None, 7])
+def test_what_is_blocked_is_tried_again(
+    run: Run, service: FakeService, word: str, number: int | None
+) -> None:
+    service.answer("RetryPartitions", pb.RetryPartitionsResponse(partitions=[BLOCKED]))
+    more = [] if number is None else ["--partition", str(number)]
+    assert "1234" in run("mining", word, "orders", "--connection", "shop", *more).stdout
+    (request,) = service.requests
+    assert request == pb.RetryPartitionsRequest(connection="shop", topic="orders", partition=number)

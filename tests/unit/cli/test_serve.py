@@ -127,7 +127,11 @@ def test_reader(run: Run, app: App) -> None:
     assert result.exit_code == 0, result.output
     assert app.readers == [
         ReaderSettings(
-            service="unix:/run/service.sock", connection="a", name="a-0", exit_with_parent=True
+            service="unix:/run/service.sock",
+            connection="a",
+            name="a-0",
+            exit_with_parent=True,
+            black_box=app.readers[0].black_box,
         )
     ]
 

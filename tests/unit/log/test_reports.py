@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cachesvc.errors import SourceUnreachable
+from cachesvc.log.reports import Death
 from cachesvc.model import MiningState
+from cachesvc.policy.blocking import DEATHS_MAX, Blockage, BlockReason
 from tests.support.frames import ORDERS, full_frame
 from tests.unit.log.lookups import FakeLookup
 from tests.unit.log.plans import TIMEOUT_S, Plan, in_plan
@@ -87,3 +90,81 @@ def test_a_topic_that_nobody_has_is_idle(tmp_path: Path) -> None:
         assert log.source.error == ""
 
     in_plan(tmp_path, FakeLookup(orders=1), test)
+
+
+def test_a_partition_at_which_readers_die_is_kept_from_them_until_it_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    async def test(plan: Plan) -> None:
+        reader = plan.join("one")
+        await plan.want("a")
+        await until(lambda: "a" in reader.assigned)
+        assert reader.assigned["a"].partitions == (0, 1)
+        deadly = reader.assigned["a"].topic.partition(1)
+        reports, epoch = plan.assignments.reports, reader.assigned["a"].epoch
+        for _ in range(DEATHS_MAX):
+            await reports.note_deaths([Death(deadly, -1, 500, 9, alone=True)])
+        plan.assignments.plan_again()
+        await until(lambda: reader.assigned["a"].partitions == (0,))
+        log = plan.store.get(deadly)
+        assert log is not None
+        await until(lambda: log.source.state is MiningState.BLOCKED)
+        assert "READER_DIED" in log.source.error
+        assert log.source.trouble is not None
+        # What the reader said before it knew counts no more.
+        assert not reports.note_blockage(deadly, None)
+
+        await plan.assignments.blocked.retry(deadly.connection, "a", 1)
+        await until(lambda: reader.assigned["a"].partitions == (0, 1))
+        assert reader.assigned["a"].attempts == ((1, 1),)
+        assert reader.assigned["a"].epoch == epoch
+        reports.note(deadly, 9, MiningState.MINING, "")
+        assert log.source.trouble is None
+
+    in_plan(tmp_path, FakeLookup(a=2), test)
+
+
+def test_a_death_where_everything_was_mined_since_is_none(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        reader = plan.join("one")
+        await plan.want("a")
+        await until(lambda: "a" in reader.assigned)
+        partition = reader.assigned["a"].topic.partition(0)
+        log = plan.store.get(partition)
+        assert log is not None
+        await append(plan.store, log, [full_frame(0, 5)])
+        for _ in range(DEATHS_MAX):
+            await plan.assignments.reports.note_deaths([Death(partition, 4, 1, 5, alone=True)])
+        assert not plan.assignments.blocked.withheld(partition)
+        for _ in range(DEATHS_MAX):
+            await plan.assignments.reports.note_deaths([Death(partition, 5, 1, 6, alone=True)])
+        assert plan.assignments.blocked.withheld(partition)
+
+    in_plan(tmp_path, FakeLookup(a=1), test)
+
+
+def test_what_has_stopped_is_over_once_it_was_mined(tmp_path: Path) -> None:
+    async def test(plan: Plan) -> None:
+        reader = plan.join("one")
+        await plan.want("a")
+        await until(lambda: "a" in reader.assigned)
+        partition = reader.assigned["a"].topic.partition(0)
+        log = plan.store.get(partition)
+        assert log is not None
+        reports, blocked = plan.assignments.reports, plan.assignments.blocked
+        bad = Blockage(BlockReason.UNDECODABLE, 3, 100, "damaged")
+        assert reports.note_blockage(partition, bad)
+        reports.note(partition, 9, MiningState.BLOCKED, bad.told("a", 0))
+        assert log.source.trouble == blocked.of(partition)
+        # An older range that has stopped as well does not take its place.
+        reports.note_blockage(partition, replace(bad, offset=1))
+        found = blocked.of(partition)
+        assert found is not None
+        assert found.blockage == bad
+        reports.note_blockage(partition, None)
+        assert blocked.of(partition) is found, "nothing was mined yet"
+        await append(plan.store, log, [full_frame(0, 5)])
+        reports.note_blockage(partition, None)
+        assert blocked.of(partition) is None
+
+    in_plan(tmp_path, FakeLookup(a=1), test)

@@ -310,6 +310,34 @@ def test_appends_that_came_behind_a_failed_one_fail_with_it(
     asyncio.run(run())
 
 
+def test_what_nobody_foresaw_of_one_partition_is_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = JournalFile.append
+
+    def beyond_the_format(journal: JournalFile, frames: list[Frame]) -> None:
+        if journal.path.parent.name.endswith("0"):
+            raise OverflowError("a length does not fit")
+        real(journal, frames)
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            bad = await store.ensure(ORDERS, 0)
+            good = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            monkeypatch.setattr(JournalFile, "append", beyond_the_format)
+            first = store.writer.accept(bad, full_frame(0, 5))
+            second = store.writer.accept(good, full_frame(0, 5))
+            with pytest.raises(PreconditionFailed) as refusal:
+                await first
+            await second
+            assert refusal.value.reason == "APPEND_FAILED"
+            assert (bad.accepted_end_offset, good.log_end_offset) == (0, 5)
+            monkeypatch.setattr(JournalFile, "append", real)
+            await append(store, bad, [full_frame(0, 5)])
+
+    asyncio.run(run())
+
+
 def test_one_partitions_disk_error_is_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,8 @@ class FakeService(mining_pb2_grpc.MiningServicer):
 
     Attributes:
         logs: What was appended, by topic and partition.
+        attempts: How often a partition was to be tried again, by topic and partition.
+        parts: Messages of appends that came in several.
         older: Ranges to be mined beside the tail, by topic and partition.
         backfills: What was appended of them.
         topics: What is assigned: topic to epoch and partitions.
@@ -71,6 +73,8 @@ class FakeService(mining_pb2_grpc.MiningServicer):
             **settings,
         }
         self.logs: defaultdict[tuple[str, int], FakeLog] = defaultdict(FakeLog)
+        self.attempts: dict[tuple[str, int], int] = {}
+        self.parts = 0
         self.older: dict[tuple[str, int], tuple[int, int]] = {}
         self.backfills: defaultdict[tuple[str, int], FakeLog] = defaultdict(FakeLog)
         self.topics: dict[str, tuple[int, Sequence[int]]] = {}
@@ -123,6 +127,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
                     partition=number,
                     resume_offset=log.end_offset,
                     leader_epoch=log.leader_epoch,
+                    attempt=self.attempts.get((name, number), 0),
                 )
                 if (name, number) in self.older:
                     row.backfill.begin_offset, row.backfill.end_offset = self.older[name, number]
@@ -164,9 +169,18 @@ class FakeService(mining_pb2_grpc.MiningServicer):
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Any) -> None:  # noqa: N802
         answers: asyncio.Queue[pb.AppendResponse] = asyncio.Queue()
         answering = asyncio.ensure_future(self._answer(answers, context))
+        whole = None
         try:
             async for append in requests:
-                answers.put_nowait(self._take(append))
+                self.parts += append.more or whole is not None
+                if whole is None:
+                    whole = append
+                else:
+                    whole.payload += append.payload
+                    whole.rejects += append.rejects
+                if not append.more:
+                    answers.put_nowait(self._take(whole))
+                    whole = None
         finally:
             answering.cancel()
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.encode import EncodedAppend
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition
+from cachesvc.mining.lane import Answer, Lane
 from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import Problem, ProblemReason, SourcePartition
-from cachesvc.mining.uplink import Answer, Lane
 from cachesvc.model import MiningState
 from tests.unit.mining.fake_service import FakeService, until
 from tests.unit.mining.fake_source import FakeSource

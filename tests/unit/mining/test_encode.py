@@ -1,10 +1,11 @@
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cachesvc.mining.encode import ROWS_MAX, VALUE_BYTES_MAX, EncodedAppend, encode
+from cachesvc.mining.encode import ROWS_MAX, VALUE_BYTES_MAX, EncodedAppend, EncodingRules, encode
 from cachesvc.mining.source import RecordColumns
 from cachesvc.model import NonJsonPolicy, RejectReason
 from cachesvc.store.record_schema import (
@@ -15,7 +16,7 @@ from cachesvc.store.record_schema import (
 )
 from tests.unit.mining.fake_source import FakeRecord, columns
 
-REJECT, STOP = NonJsonPolicy.REJECT, NonJsonPolicy.STOP
+REJECT, STOP = EncodingRules(NonJsonPolicy.REJECT), EncodingRules(NonJsonPolicy.STOP)
 
 
 def records(*values: bytes | None, first: int = 0) -> list[FakeRecord]:
@@ -37,7 +38,7 @@ def ranges(appends: Sequence[EncodedAppend]) -> list[tuple[int, int]]:
     return [(append.base_offset, append.end_offset) for append in appends]
 
 
-def only(run: RecordColumns, policy: NonJsonPolicy = REJECT) -> EncodedAppend:
+def only(run: RecordColumns, policy: EncodingRules = REJECT) -> EncodedAppend:
     encoded = encode(run, policy)
     (append,) = encoded.appends
     assert encoded.blocked_by is None
@@ -233,3 +234,63 @@ def test_neither_values_nor_payloads_show_in_a_repr() -> None:
     assert "hunter2" not in repr(run)
     assert "hunter2" not in repr(encode(run, REJECT))
     assert len(repr(encode(run, REJECT))) < 1_000
+
+
+def limited(bytes_max: int, policy: NonJsonPolicy = NonJsonPolicy.REJECT) -> EncodingRules:
+    return EncodingRules(policy, bytes_max)
+
+
+def test_what_is_larger_than_the_limit_is_kept_apart_without_its_value() -> None:
+    large = b'{"v":"%s"}' % (b"x" * 100)
+    run = columns(records(b"{}", large, b"[]", b'{"a":1}', first=10))
+    (append,) = encode(run, limited(100)).appends
+    assert (append.base_offset, append.end_offset) == (10, 14)
+    assert [row["offset"] for row in rows(append)] == [10, 13]
+    too_large, no_object = rejects(append)
+    assert (too_large["offset"], too_large["reason"]) == (11, "TOO_LARGE")
+    assert (too_large["key"], too_large["value"], too_large["headers"]) == (b"k1", None, None)
+    assert too_large["detail"].startswith("110 bytes (key 2, value 108, headers 0)")
+    assert hashlib.sha256(large).hexdigest() in too_large["detail"]
+    assert (no_object["reason"], no_object["value"]) == ("NOT_AN_OBJECT", b"[]")
+
+
+@pytest.mark.parametrize("size", [99, 100])
+def test_key_value_and_headers_count_together(size: int) -> None:
+    value, key = b'{"v":1}', b"k" * 50
+    headers = [[("name", b"h" * (size - len(value) - len(key) - 4))]]
+    run = replace(columns([FakeRecord(0, value, 1, key)]), headers=headers)
+    (append,) = encode(run, limited(99)).appends
+    assert append.record_count == (1 if size <= 99 else 0)
+    assert append.reject_count == (0 if size <= 99 else 1)
+
+
+def test_a_tombstone_whose_key_is_too_large_is_kept_apart_without_it() -> None:
+    run = columns([FakeRecord(0, None, 1, b"k" * 70_000), FakeRecord(1, None, 1, b"k")])
+    (append,) = encode(run, limited(60_000)).appends
+    (reject,) = rejects(append)
+    assert (reject["offset"], reject["key"], reject["reason"]) == (0, None, "TOO_LARGE")
+    assert len(reject["detail"]) <= 200
+    assert [row["offset"] for row in rows(append)] == [1]
+
+
+def test_stop_stops_at_what_is_too_large_or_no_object_whichever_comes_first() -> None:
+    run = columns(records(b"{}", b'{"v":"%s"}' % (b"x" * 100), b"[]", first=10))
+    stopped = encode(run, limited(100, NonJsonPolicy.STOP))
+    assert ranges(stopped.appends) == [(10, 11)]
+    assert (stopped.blocked_offset, stopped.blocked_bytes) == (11, 110)
+    assert stopped.blocked_by is not None
+    assert stopped.blocked_by.reason is RejectReason.TOO_LARGE
+    first = encode(columns(records(b"[]", b"x" * 200, first=10)), limited(100, NonJsonPolicy.STOP))
+    assert first.blocked_by is not None
+    assert first.blocked_by.reason is RejectReason.NOT_AN_OBJECT
+
+
+def test_large_keys_are_split_over_appends_as_large_values_are() -> None:
+    run = columns([FakeRecord(number, b"{}", 1, b"k" * (1 << 20)) for number in range(10)])
+    appends = encode(run, REJECT).appends
+    assert [(append.base_offset, append.record_count) for append in appends] == [
+        (0, 3),
+        (3, 3),
+        (6, 3),
+        (9, 1),
+    ]

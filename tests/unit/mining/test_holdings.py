@@ -1,5 +1,6 @@
 from cachesvc.mining.holdings import AssignedTopic, Changes, HeldPartition, Holdings
 from cachesvc.mining.source import SourcePartition
+from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 
 def topic(name: str, epoch: int, incarnation: int = 1, **offsets: int) -> AssignedTopic:
@@ -106,3 +107,41 @@ def test_going_back_again_and_again_takes_longer_and_is_a_failure() -> None:
 
     assert partition.failure == ""
     assert partition.go_back(0, 5, "why") == 0
+
+
+def test_what_fails_is_looked_for_in_smaller_and_smaller_appends() -> None:
+    holdings = Holdings()
+    holdings.assign([topic("a", 1, p0=100)])
+    partition = held(holdings, "a", 0)
+    assert partition.rows_max(4_000) == 4_000
+
+    rows, failures = [], 0
+    while not partition.suspect(100, 5_000, partition.rows_max(4_000)):
+        partition.go_back(100, UNKNOWN_EPOCH, "it fails")
+        rows.append(partition.rows_max(4_000))
+        failures += 1
+        assert failures < 20
+    assert rows[:3] == [62, 1, 1]
+    assert failures <= 5
+
+    partition.next_offset = 5_000
+    assert partition.rows_max(4_000) == 4_000
+
+
+def test_a_refusal_is_about_its_own_range_however_far_sending_has_come() -> None:
+    holdings = Holdings()
+    holdings.assign([topic("a", 1, p0=0)])
+    partition = held(holdings, "a", 0)
+    for expected in (1, 1):
+        partition.next_offset = 7  # it was sent
+        assert not partition.suspect(0, 7, 7)
+        partition.go_back(0, UNKNOWN_EPOCH, "it is refused")
+        assert partition.rows_max(4_000) == expected
+
+
+def test_another_attempt_begins_anew() -> None:
+    holdings = Holdings()
+    holdings.assign([topic("a", 1, p0=0)])
+    again = AssignedTopic("a", 1, 1, {0: 5}, attempts={0: 1})
+    assert summary(holdings.assign([again])) == (["a/0"], [("a/0", 5)])
+    assert summary(holdings.assign([again])) == ([], [])

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cachesvc.mining.source import EARLIEST, Problem, ProblemReason, SourcePartition
 from cachesvc.model import MiningState, RejectReason
+from cachesvc.v1 import mining_pb2 as pb
 from tests.unit.mining.fake_service import FakeService, until
 from tests.unit.mining.fake_source import FakeSource
 from tests.unit.mining.stage import of_both_sizes, play, texts, values
@@ -229,13 +231,13 @@ def test_refusals_in_a_row_are_spaced_out_and_reported(tmp_path: Path) -> None:
     async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
         source.write("a", 0, *values(0, 10))
         source.write("b", 0, *values(0, 10))
-        service.refuse = lambda append: "DAMAGED_FILE" if append.topic == "a" else ""
+        service.refuse = lambda append: "STORE_WRITE_FAILED" if append.topic == "a" else ""
         service.assign({"a": (1, [0]), "b": (1, [0])})
         await until(lambda: service.state("a", 0) is MiningState.FAILED)
         await asyncio.sleep(0.3)
 
         assert len(service.refused) < 10
-        assert "DAMAGED_FILE" in service.reports["a", 0].error
+        assert "STORE_WRITE_FAILED" in service.reports["a", 0].error
         assert service.logs["b", 0].end_offset == 10
 
         service.refuse = lambda append: ""
@@ -247,24 +249,95 @@ def test_refusals_in_a_row_are_spaced_out_and_reported(tmp_path: Path) -> None:
 
 
 @of_both_sizes
-def test_damaged_bytes_stop_one_partition_until_they_are_whole(tmp_path: Path, large: bool) -> None:
+def test_what_cannot_be_decoded_blocks_its_partition_until_the_next_attempt(
+    tmp_path: Path, large: bool
+) -> None:
     async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
-        source.batch_records = 5
         source.damaged[SourcePartition("a", 0)] = 7
         source.write("a", 0, *values(0, 10))
         source.write("b", 0, *values(0, 10))
         service.assign({"a": (1, [0]), "b": (1, [0])})
-        await until(lambda: service.state("a", 0) is MiningState.FAILED)
-        await until(lambda: service.logs["b", 0].end_offset == 10)
+        await until(lambda: service.state("a", 0) is MiningState.BLOCKED)
+        source.write("b", 0, *values(10, 20))
+        await until(lambda: service.logs["b", 0].end_offset == 20)
 
-        assert service.logs["a", 0].end_offset == 5
-        assert "SOURCE_DAMAGED" in service.reports["a", 0].error
+        blocked = service.reports["a", 0].blocked
+        assert (blocked.reason, blocked.offset) == ("UNDECODABLE", 7)
+        assert blocked.bytes > 0
+        assert "SOURCE_DAMAGED" in blocked.detail
+        assert service.logs["a", 0].offsets == list(range(7))
 
         source.repair("a", 0)
+        service.attempts["a", 0] = 1
+        service.assign({"a": (1, [0]), "b": (1, [0])})
         await until(lambda: service.logs["a", 0].end_offset == 10)
+        await until(lambda: service.state("a", 0) is MiningState.MINING)
         assert service.logs["a", 0].offsets == list(range(10))
+        assert len(service.joins) == 1
 
     play(tmp_path, scenario, large=large)
+
+
+@of_both_sizes
+def test_what_is_refused_blocks_its_partition_at_that_record(tmp_path: Path, large: bool) -> None:
+    def refuse(append: pb.AppendRequest) -> str:
+        bad = append.topic == "a" and append.base_offset <= 57 < append.end_offset
+        return "INVALID_APPEND" if bad else ""
+
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        service.refuse = refuse
+        source.write("a", 0, *values(0, 100))
+        source.write("b", 0, *values(0, 10))
+        service.assign({"a": (1, [0]), "b": (1, [0])})
+        await until(lambda: service.state("a", 0) is MiningState.BLOCKED)
+        await until(lambda: service.logs["b", 0].end_offset == 10)
+
+        blocked = service.reports["a", 0].blocked
+        assert (blocked.reason, blocked.offset) == ("APPEND_REFUSED", 57)
+        assert "INVALID_APPEND" in blocked.detail
+        assert service.logs["a", 0].offsets == list(range(57))
+        assert len(service.joins) == 1
+
+    play(tmp_path, scenario, large=large)
+
+
+@pytest.mark.parametrize("policy", ["reject", "stop"])
+def test_a_record_above_the_limit_is_kept_apart_or_stops_its_partition(
+    tmp_path: Path, policy: str
+) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        source.write("a", 0, b"{}", b'{"v":"%s"}' % (b"x" * 3_000), b"{}")
+        service.assign({"a": (1, [0])})
+        log = service.logs["a", 0]
+        if policy == "stop":
+            await until(lambda: service.state("a", 0) is MiningState.BLOCKED)
+            blocked = service.reports["a", 0].blocked
+            assert (blocked.reason, blocked.offset, blocked.bytes) == ("TOO_LARGE", 1, 3_008)
+            assert log.offsets == [0]
+            return
+        await until(lambda: log.end_offset == 3)
+        assert log.offsets == [0, 2]
+        (reject,) = log.rejects()
+        assert (reject["offset"], reject["reason"], reject["value"]) == (1, "TOO_LARGE", None)
+        assert "3008 bytes" in reject["detail"]
+
+    limited = partial(FakeService, record_bytes_max=3_000, non_json_policy=policy)
+    play(tmp_path, scenario, service=limited)
+
+
+def test_a_large_append_goes_in_parts(tmp_path: Path) -> None:
+    value = b'{"v":"%s"}' % os.urandom(6 << 20).hex().encode()
+
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        source.write("a", 0, b"{}", value, b"[%s]" % value, b"{}")
+        service.assign({"a": (1, [0])})
+        await until(lambda: service.logs["a", 0].end_offset == 4)
+
+        assert service.parts > 4
+        assert service.logs["a", 0].values == ["{}", value.decode(), "{}"]
+        assert [row["value"] for row in service.logs["a", 0].rejects()] == [b"[%s]" % value]
+
+    play(tmp_path, scenario)
 
 
 def test_reports_what_the_source_says(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
+from cachesvc.mining.reports import PartitionReport
 from cachesvc.mining.source import SourcePartition
 from cachesvc.mining.telling import REPORTS_PER_ROUND, Telling
-from cachesvc.mining.uplink import PartitionReport
 from cachesvc.model import MiningState
 
 A = PartitionReport(SourcePartition("a", 0), 1, 10, MiningState.MINING, "")

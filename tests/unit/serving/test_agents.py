@@ -10,7 +10,8 @@ import grpc
 import pytest
 
 from cachesvc.errors import InvalidConfig, PreconditionFailed
-from cachesvc.mining.uplink import ServiceLost, connect
+from cachesvc.mining.lane import ServiceLost
+from cachesvc.mining.uplink import connect
 from cachesvc.serving.agents import Admission, AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.status import errors_as_status
 from cachesvc.v1 import mining_pb2 as pb

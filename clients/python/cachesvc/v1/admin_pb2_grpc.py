@@ -125,6 +125,16 @@ class AdminStub(object):
                 request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicResponse.FromString,
                 _registered_method=True)
+        self.ListBlockedPartitions = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListBlockedPartitions',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListBlockedPartitionsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListBlockedPartitionsResponse.FromString,
+                _registered_method=True)
+        self.RetryPartitions = channel.unary_unary(
+                '/cachesvc.v1.Admin/RetryPartitions',
+                request_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.RetryPartitionsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.RetryPartitionsResponse.FromString,
+                _registered_method=True)
         self.ListReaders = channel.unary_unary(
                 '/cachesvc.v1.Admin/ListReaders',
                 request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListReadersRequest.SerializeToString,
@@ -331,6 +341,21 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBlockedPartitions(self, request, context):
+        """Partitions that are blocked, ordered by connection, topic and number.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryPartitions(self, request, context):
+        """Has blocked partitions tried again, at once. NOT_FOUND and PARTITION_NOT_BLOCKED if none of
+        those that were meant is blocked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReaders(self, request, context):
         """Reader processes that have joined, with the topics assigned to them.
         """
@@ -517,6 +542,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.UnpinTopic,
                     request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicResponse.SerializeToString,
+            ),
+            'ListBlockedPartitions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBlockedPartitions,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListBlockedPartitionsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.ListBlockedPartitionsResponse.SerializeToString,
+            ),
+            'RetryPartitions': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryPartitions,
+                    request_deserializer=cachesvc_dot_v1_dot_mining__tasks__pb2.RetryPartitionsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_mining__tasks__pb2.RetryPartitionsResponse.SerializeToString,
             ),
             'ListReaders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReaders,
@@ -1048,6 +1083,60 @@ class Admin(object):
             '/cachesvc.v1.Admin/UnpinTopic',
             cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicRequest.SerializeToString,
             cachesvc_dot_v1_dot_mining__tasks__pb2.UnpinTopicResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlockedPartitions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListBlockedPartitions',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.ListBlockedPartitionsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.ListBlockedPartitionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryPartitions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/RetryPartitions',
+            cachesvc_dot_v1_dot_mining__tasks__pb2.RetryPartitionsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_mining__tasks__pb2.RetryPartitionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

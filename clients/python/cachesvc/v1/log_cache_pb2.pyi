@@ -133,7 +133,7 @@ class Start(_message.Message):
     def __init__(self, earliest: _Optional[_Union[Earliest, _Mapping]] = ..., latest: _Optional[_Union[Latest, _Mapping]] = ..., timestamp_ms: _Optional[int] = ..., positions: _Optional[_Union[Positions, _Mapping]] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy")
+    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "message_bytes_max")
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +144,7 @@ class SubscribeRequest(_message.Message):
     BATCH_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     GAP_POLICY_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     subscription: str
     connection: str
     topics: _containers.RepeatedScalarFieldContainer[str]
@@ -154,7 +155,8 @@ class SubscribeRequest(_message.Message):
     batch_bytes_max: int
     end: Positions
     gap_policy: GapPolicy
-    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ...) -> None: ...
+    message_bytes_max: int
+    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., message_bytes_max: _Optional[int] = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
     __slots__ = ("started", "batch", "caught_up", "fell_behind", "progress", "gap", "partition_added", "ended")
@@ -253,7 +255,7 @@ class Progress(_message.Message):
     def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionProgress, _Mapping]]] = ...) -> None: ...
 
 class PartitionProgress(_message.Message):
-    __slots__ = ("topic", "partition", "incarnation", "position", "log_end_offset", "source_high_watermark", "mining_state", "mining_error")
+    __slots__ = ("topic", "partition", "incarnation", "position", "log_end_offset", "source_high_watermark", "mining_state", "mining_error", "blocked")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -262,6 +264,7 @@ class PartitionProgress(_message.Message):
     SOURCE_HIGH_WATERMARK_FIELD_NUMBER: _ClassVar[int]
     MINING_STATE_FIELD_NUMBER: _ClassVar[int]
     MINING_ERROR_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     incarnation: int
@@ -270,7 +273,24 @@ class PartitionProgress(_message.Message):
     source_high_watermark: int
     mining_state: MiningState
     mining_error: str
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., position: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ...) -> None: ...
+    blocked: Blocked
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., position: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ..., blocked: _Optional[_Union[Blocked, _Mapping]] = ...) -> None: ...
+
+class Blocked(_message.Message):
+    __slots__ = ("reason", "offset", "bytes", "detail", "since_ms", "retry_ms")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_MS_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    offset: int
+    bytes: int
+    detail: str
+    since_ms: int
+    retry_ms: int
+    def __init__(self, reason: _Optional[str] = ..., offset: _Optional[int] = ..., bytes: _Optional[int] = ..., detail: _Optional[str] = ..., since_ms: _Optional[int] = ..., retry_ms: _Optional[int] = ...) -> None: ...
 
 class Gap(_message.Message):
     __slots__ = ("topic", "partition", "incarnation", "begin_offset", "end_offset", "cause")
@@ -331,7 +351,7 @@ class ListOffsetsResponse(_message.Message):
     def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionOffsets, _Mapping]]] = ...) -> None: ...
 
 class PartitionOffsets(_message.Message):
-    __slots__ = ("topic", "partition", "incarnation", "log_start_offset", "log_end_offset", "source_high_watermark", "offset_at_timestamp", "mining_state", "mining_error", "older", "backfill", "backfill_error")
+    __slots__ = ("topic", "partition", "incarnation", "log_start_offset", "log_end_offset", "source_high_watermark", "offset_at_timestamp", "mining_state", "mining_error", "older", "backfill", "backfill_error", "blocked")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -344,6 +364,7 @@ class PartitionOffsets(_message.Message):
     OLDER_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_ERROR_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     incarnation: int
@@ -356,7 +377,8 @@ class PartitionOffsets(_message.Message):
     older: _containers.RepeatedCompositeFieldContainer[OffsetRange]
     backfill: OffsetRange
     backfill_error: str
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., offset_at_timestamp: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ..., older: _Optional[_Iterable[_Union[OffsetRange, _Mapping]]] = ..., backfill: _Optional[_Union[OffsetRange, _Mapping]] = ..., backfill_error: _Optional[str] = ...) -> None: ...
+    blocked: Blocked
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., offset_at_timestamp: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ..., older: _Optional[_Iterable[_Union[OffsetRange, _Mapping]]] = ..., backfill: _Optional[_Union[OffsetRange, _Mapping]] = ..., backfill_error: _Optional[str] = ..., blocked: _Optional[_Union[Blocked, _Mapping]] = ...) -> None: ...
 
 class OffsetRange(_message.Message):
     __slots__ = ("begin_offset", "end_offset")

@@ -7,23 +7,43 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class JoinRequest(_message.Message):
-    __slots__ = ("reader", "connection", "pid", "protocol_version", "partitions", "source_error")
+    __slots__ = ("reader", "connection", "pid", "protocol_version", "partitions", "source_error", "deaths")
     READER_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    DEATHS_FIELD_NUMBER: _ClassVar[int]
     reader: str
     connection: str
     pid: int
     protocol_version: int
     partitions: _containers.RepeatedCompositeFieldContainer[PartitionReport]
     source_error: str
-    def __init__(self, reader: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., protocol_version: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionReport, _Mapping]]] = ..., source_error: _Optional[str] = ...) -> None: ...
+    deaths: _containers.RepeatedCompositeFieldContainer[ReaderDeath]
+    def __init__(self, reader: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., protocol_version: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionReport, _Mapping]]] = ..., source_error: _Optional[str] = ..., deaths: _Optional[_Iterable[_Union[ReaderDeath, _Mapping]]] = ...) -> None: ...
+
+class ReaderDeath(_message.Message):
+    __slots__ = ("topic", "partition", "incarnation", "offset", "bytes", "alone", "end")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    ALONE_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    incarnation: int
+    offset: int
+    bytes: int
+    alone: bool
+    end: int
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., offset: _Optional[int] = ..., bytes: _Optional[int] = ..., alone: bool = ..., end: _Optional[int] = ...) -> None: ...
 
 class PartitionReport(_message.Message):
-    __slots__ = ("topic", "partition", "source_high_watermark", "state", "error", "incarnation", "problem", "backfill")
+    __slots__ = ("topic", "partition", "source_high_watermark", "state", "error", "incarnation", "problem", "backfill", "blocked")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     SOURCE_HIGH_WATERMARK_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +52,7 @@ class PartitionReport(_message.Message):
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     source_high_watermark: int
@@ -40,7 +61,8 @@ class PartitionReport(_message.Message):
     incarnation: int
     problem: str
     backfill: bool
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., incarnation: _Optional[int] = ..., problem: _Optional[str] = ..., backfill: bool = ...) -> None: ...
+    blocked: _log_cache_pb2.Blocked
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., state: _Optional[_Union[_log_cache_pb2.MiningState, str]] = ..., error: _Optional[str] = ..., incarnation: _Optional[int] = ..., problem: _Optional[str] = ..., backfill: bool = ..., blocked: _Optional[_Union[_log_cache_pb2.Blocked, _Mapping]] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
     __slots__ = ("topics", "connection_json", "fetch_spacing_ms", "cluster_id")
@@ -69,16 +91,18 @@ class AssignedTopic(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[AssignedPartition, _Mapping]]] = ..., source_id: _Optional[str] = ...) -> None: ...
 
 class AssignedPartition(_message.Message):
-    __slots__ = ("partition", "resume_offset", "backfill", "leader_epoch")
+    __slots__ = ("partition", "resume_offset", "backfill", "leader_epoch", "attempt")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     RESUME_OFFSET_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_FIELD_NUMBER: _ClassVar[int]
     LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     partition: int
     resume_offset: int
     backfill: Backfill
     leader_epoch: int
-    def __init__(self, partition: _Optional[int] = ..., resume_offset: _Optional[int] = ..., backfill: _Optional[_Union[Backfill, _Mapping]] = ..., leader_epoch: _Optional[int] = ...) -> None: ...
+    attempt: int
+    def __init__(self, partition: _Optional[int] = ..., resume_offset: _Optional[int] = ..., backfill: _Optional[_Union[Backfill, _Mapping]] = ..., leader_epoch: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Backfill(_message.Message):
     __slots__ = ("begin_offset", "end_offset")
@@ -89,7 +113,7 @@ class Backfill(_message.Message):
     def __init__(self, begin_offset: _Optional[int] = ..., end_offset: _Optional[int] = ...) -> None: ...
 
 class AppendRequest(_message.Message):
-    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects", "first_offset", "gap", "backfill", "leader_epoch")
+    __slots__ = ("connection", "topic", "partition", "incarnation", "epoch", "base_offset", "end_offset", "record_count", "min_timestamp_ms", "max_timestamp_ms", "payload", "reject_count", "rejects", "first_offset", "gap", "backfill", "leader_epoch", "more", "payload_bytes", "rejects_bytes")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +131,9 @@ class AppendRequest(_message.Message):
     GAP_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_FIELD_NUMBER: _ClassVar[int]
     LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REJECTS_BYTES_FIELD_NUMBER: _ClassVar[int]
     connection: str
     topic: str
     partition: int
@@ -124,7 +151,10 @@ class AppendRequest(_message.Message):
     gap: bool
     backfill: bool
     leader_epoch: int
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ..., gap: bool = ..., backfill: bool = ..., leader_epoch: _Optional[int] = ...) -> None: ...
+    more: bool
+    payload_bytes: int
+    rejects_bytes: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., epoch: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., min_timestamp_ms: _Optional[int] = ..., max_timestamp_ms: _Optional[int] = ..., payload: _Optional[bytes] = ..., reject_count: _Optional[int] = ..., rejects: _Optional[bytes] = ..., first_offset: _Optional[int] = ..., gap: bool = ..., backfill: bool = ..., leader_epoch: _Optional[int] = ..., more: bool = ..., payload_bytes: _Optional[int] = ..., rejects_bytes: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
     __slots__ = ("topic", "partition", "log_end_offset", "refused", "leader_epoch")

@@ -261,3 +261,47 @@ class UnpinTopicRequest(_message.Message):
 class UnpinTopicResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class BlockedPartition(_message.Message):
+    __slots__ = ("connection", "topic", "partition", "incarnation", "blocked")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    partition: int
+    incarnation: int
+    blocked: _log_cache_pb2.Blocked
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., blocked: _Optional[_Union[_log_cache_pb2.Blocked, _Mapping]] = ...) -> None: ...
+
+class ListBlockedPartitionsRequest(_message.Message):
+    __slots__ = ("connection", "topic")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ...) -> None: ...
+
+class ListBlockedPartitionsResponse(_message.Message):
+    __slots__ = ("partitions",)
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[BlockedPartition]
+    def __init__(self, partitions: _Optional[_Iterable[_Union[BlockedPartition, _Mapping]]] = ...) -> None: ...
+
+class RetryPartitionsRequest(_message.Message):
+    __slots__ = ("connection", "topic", "partition")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    partition: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ...) -> None: ...
+
+class RetryPartitionsResponse(_message.Message):
+    __slots__ = ("partitions",)
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[BlockedPartition]
+    def __init__(self, partitions: _Optional[_Iterable[_Union[BlockedPartition, _Mapping]]] = ...) -> None: ...

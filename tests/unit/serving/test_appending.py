@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from cachesvc.errors import InvalidRequest
-from cachesvc.serving.ingest import frame_of
+from cachesvc.serving.append_parts import WholeAppend
+from cachesvc.serving.appending import frame_of
 from cachesvc.store.frames import Frame, encode_frame
 from cachesvc.v1 import mining_pb2 as pb
 from tests.support.frames import Reject, frame, full_frame, record
@@ -30,13 +31,17 @@ def request(each: Frame = WHOLE, **changes: Any) -> pb.AppendRequest:
     return pb.AppendRequest(**(usual | changes))
 
 
+def whole(append: pb.AppendRequest) -> WholeAppend:
+    return WholeAppend(append, append.payload, append.rejects)
+
+
 @pytest.mark.parametrize(
     "each",
     [WHOLE, full_frame(0, 5), frame(3, 9), frame(3, 9, rejects=[Reject(4)]), frame(3, 3)],
     ids=["both", "records", "holes", "rejects", "nothing"],
 )
 def test_an_append_carries_a_frame(each: Frame) -> None:
-    assert frame_of(request(each)) == each
+    assert frame_of(whole(request(each))) == each
 
 
 @pytest.mark.parametrize(
@@ -61,11 +66,11 @@ def test_an_append_carries_a_frame(each: Frame) -> None:
 )
 def test_refuses_numbers_that_contradict_each_other(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match=r"append to orders/0 of .* contradicts itself") as e:
-        frame_of(request(**changes))
+        frame_of(whole(request(**changes)))
     assert e.value.reason == "INVALID_APPEND"
 
 
 def test_whatever_is_accepted_can_be_written() -> None:
     limits: dict[str, Any] = {"min_timestamp_ms": -(2**63), "max_timestamp_ms": 2**63 - 1}
-    accepted = frame_of(request(base_offset=0, end_offset=2**63 - 1, **limits))
+    accepted = frame_of(whole(request(base_offset=0, end_offset=2**63 - 1, **limits)))
     assert b"".join(encode_frame(accepted))
