@@ -9,6 +9,7 @@ Layout: a header, then slots of fixed size, each a length and as much JSON. A le
 behind its bytes, so what cannot be read is a note that was never finished.
 """
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -102,7 +103,10 @@ class BlackBox:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        os.ftruncate(descriptor, _FILE_BYTES)  # sparse: what is not written takes no space
+        # A note in a page that the disk has no room for would end the process (SIGBUS), so there is
+        # room for those that are mapped; the others are written.
+        os.posix_fallocate(descriptor, 0, _BEGUN_AT)
+        os.ftruncate(descriptor, _FILE_BYTES)
         self._map = mmap.mmap(descriptor, _FILE_BYTES)
         self.before = self._read()
         self._write_header(_RUNNING, self.before.deaths)
@@ -131,7 +135,13 @@ class BlackBox:
 
     def note(self, slot: int, work: WorkedOn) -> None:
         """See ``Recorder``."""
-        self._write(_HEADER.size + slot * _SLOT_BYTES, _SLOT_BYTES, _as_row(work))
+        data = json.dumps(_as_row(work)).encode()
+        at = _HEADER.size + slot * _SLOT_BYTES
+        if len(data) > _SLOT_BYTES - _LENGTH.size:
+            return  # no name is as long
+        _LENGTH.pack_into(self._map, at, 0)
+        self._map[at + _LENGTH.size : at + _LENGTH.size + len(data)] = data
+        _LENGTH.pack_into(self._map, at, len(data))
 
     def clear(self, slot: int) -> None:
         """See ``Recorder``."""
@@ -139,7 +149,13 @@ class BlackBox:
 
     def begin(self, works: Sequence[WorkedOn]) -> None:
         """Notes that these partitions are begun to be fetched now, and none beside them."""
-        self._write(_BEGUN_AT, _FILE_BYTES - _BEGUN_AT, [_as_row(work) for work in works])
+        data = json.dumps([_as_row(work) for work in works]).encode()
+        if len(data) > _FILE_BYTES - _BEGUN_AT - _LENGTH.size:
+            data = b""  # more partitions than there is room for: they are not told apart
+        with contextlib.suppress(OSError):  # nor are they where the disk is full
+            os.pwrite(self._descriptor, _LENGTH.pack(0), _BEGUN_AT)
+            os.pwrite(self._descriptor, data, _BEGUN_AT + _LENGTH.size)
+            os.pwrite(self._descriptor, _LENGTH.pack(len(data)), _BEGUN_AT)
 
     def calm(self) -> None:
         """This process has lived long enough: what the ones before died of is not there."""
@@ -152,14 +168,6 @@ class BlackBox:
             self._write_header(_ENDED, 0)
         self._map.close()
         os.close(self._descriptor)
-
-    def _write(self, at: int, room: int, rows: object) -> None:
-        data = json.dumps(rows).encode()
-        if len(data) > room - _LENGTH.size:
-            return  # more partitions than there is room for: they are not told apart
-        _LENGTH.pack_into(self._map, at, 0)
-        self._map[at + _LENGTH.size : at + _LENGTH.size + len(data)] = data
-        _LENGTH.pack_into(self._map, at, len(data))
 
     def _write_header(self, state: int, deaths: int) -> None:
         _HEADER.pack_into(self._map, 0, _MAGIC, state, deaths)
@@ -179,8 +187,9 @@ class BlackBox:
             deaths += 1
         else:
             deaths = 0
-        for at in (*(_HEADER.size + slot * _SLOT_BYTES for slot in range(SLOTS)), _BEGUN_AT):
-            _LENGTH.pack_into(self._map, at, 0)
+        for slot in range(SLOTS):
+            self.clear(slot)
+        self.begin(())
         return Before(tuple(found), deaths, tuple(begun))
 
     def _note_at(self, at: int) -> Any:
