@@ -100,6 +100,10 @@ class Calls:
         answer = self.log_cache.ListOffsets(request, timeout=CALL_S)
         return {found.partition: found for found in answer.partitions}
 
+    def incarnation(self, topic: str) -> int:
+        """Which life of a topic has logs; 0 while a new one waits for its leaders to be known."""
+        return max((found.incarnation for found in self.offsets(topic).values()), default=0)
+
     def topic(self, name: str) -> Any:
         """``Topic`` as Admin shows it."""
         request = admin.ListTopicsRequest(topic=name)

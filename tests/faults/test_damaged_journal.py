@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(240)]
 
 Name = Callable[[str], str]
 RECORDS = 6_000
+UNSEALED = 500
 
 
 def _flip_in_the_middle(journal: Path) -> None:
@@ -60,6 +61,9 @@ def test_what_a_damaged_journal_had_is_mined_again(
         assert before.count == RECORDS
         with Calls(service.address) as calls:
             eventually(lambda: calls.segments(topic), "a first segment")
+        # However the records before came in appends: these are in a journal that is not full.
+        produce(kafka.bootstrap, topic, objects(RECORDS, RECORDS + UNSEALED))
+        assert asyncio.run(full(service.address, "more", topic)).count == RECORDS + UNSEALED
         service.kill()
 
         newest = max(service.store.glob(f"journal/*/{topic}/*/*/*.journal"))
@@ -68,7 +72,8 @@ def test_what_a_damaged_journal_had_is_mined_again(
         after = asyncio.run(full(service.address, "after", topic))
         truth = read_all(kafka.bootstrap, topic)
         assert not anomalies(truth, after, topic)
-        assert list(service.store.glob("quarantine/**/*.journal.*")), (
+        # Of a file with nothing in it there is nothing to keep.
+        assert damage is _empty or list(service.store.glob("quarantine/**/*.journal.*")), (
             "the damage is kept for a look"
         )
         service.stop()

@@ -102,7 +102,7 @@ def test_a_topic_is_deleted_and_created_again(
         second = [record.value for record in read_all(kafka.bootstrap, topic)[0]]
         if away:
             service.start()
-        eventually(lambda: calls.offsets(topic)[0].incarnation == 2, "the next life to be noticed")
+        eventually(lambda: calls.incarnation(topic) == 2, "the next life to be noticed")
 
         # The rest of the first life is still there, then the change is told and the stream ends.
         stopped = asyncio.run(read(service.address, topic, 10**6, name="early"))
