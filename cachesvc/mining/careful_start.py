@@ -22,8 +22,9 @@ DEATHS_MIN = 2
 
 _GROUPS = 16
 _GROUP_S_MAX = 10.0
-# So far a partition that is begun alone goes on record by record.
-_ALONE_OFFSETS = 4_000
+# So far a partition that is begun alone goes on record by record, about a second; what is behind is
+# narrowed down by further deaths.
+_ALONE_OFFSETS = 256
 # What has got on for so long has fetched and mined more than once.
 _FLOW_S = 1.0
 _LOOK_S = 0.02

@@ -17,6 +17,7 @@ from cachesvc.mining.reports import PartitionReport, report_of
 from cachesvc.mining.source import (
     EARLIEST,
     POLL_BYTES_MAX,
+    BatchFrom,
     BatchUntil,
     SourceBatch,
     SourcePartition,
@@ -146,7 +147,7 @@ class Miner:
             elif work:
                 await self._mine_small(work)
             while apart:
-                await self._mine_large(*apart.pop())
+                await self._mine_apart(*apart.pop())
             self._threads.done()
             took_s = time.monotonic() - began_s
             self.busy_s += took_s
@@ -163,6 +164,16 @@ class Miner:
                         await self._window.wait_until_empty()
         except WorkFailed as failed:
             self._failed(held, life, batch, failed.error, rows_max)
+
+    async def _mine_apart(self, batch: SourceBatch, held: HeldPartition, life: int) -> None:
+        """Goes in small appends as far as a record is looked for, and as usual behind that."""
+        end = held.suspect_end
+        if end >= batch.end_offset or end <= batch.base_offset:
+            await self._mine_large(batch, held, life)
+            return
+        await self._mine_large(BatchUntil(batch, end), held, life)
+        if self._holdings.holds(held, life) and held.next_offset == end and held.blocked is None:
+            await self._mine_large(BatchFrom(batch, end), held, life)
 
     def _looked_for(self, held: HeldPartition) -> bool:
         """Whether a record of a partition is looked for that fails, or kills."""

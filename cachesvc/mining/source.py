@@ -149,6 +149,13 @@ class RecordColumns:
             self.leader_epoch,
         )
 
+    def since(self, base_offset: int) -> "RecordColumns":
+        """What lies at ``base_offset`` and behind; it is before the end."""
+        if base_offset <= self.base_offset:
+            return self
+        rows = bisect_left(self.offsets, base_offset)
+        return self.part(rows, len(self), base_offset, self.end_offset)
+
     def until(self, end_offset: int) -> "RecordColumns":
         """What lies before ``end_offset``, which is not before the begin."""
         if self.end_offset <= end_offset:
@@ -216,6 +223,35 @@ class BatchUntil:
                 yield chunk.until(self.end_offset)
             if chunk.end_offset >= self.end_offset:
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFrom:
+    """A ``SourceBatch`` from an offset on, which lies in its range and not at the end."""
+
+    batch: SourceBatch
+    base_offset: int
+
+    @property
+    def partition(self) -> SourcePartition:
+        """See ``SourceBatch``."""
+        return self.batch.partition
+
+    @property
+    def end_offset(self) -> int:
+        """See ``SourceBatch``."""
+        return self.batch.end_offset
+
+    @property
+    def encoded_bytes(self) -> int:
+        """See ``SourceBatch``."""
+        return self.batch.encoded_bytes
+
+    def chunks(self, records_max: int) -> Iterator[RecordColumns]:
+        """See ``SourceBatch``. What lies before is decoded and left out."""
+        for chunk in self.batch.chunks(records_max):
+            if chunk.end_offset > self.base_offset:
+                yield chunk.since(self.base_offset)
 
 
 class SourceReader(Protocol):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cachesvc.mining.source import ProblemReason
 from cachesvc.model import RejectReason
+from cachesvc.policy.blocking import Blockage, BlockReason
 
 ROOT = Path(__file__).parents[2]
 _REASON = re.compile(r"""(?:default_reason = |reason=)"([A-Z_]+)\"""")
@@ -22,7 +23,9 @@ def _of_the_service() -> set[str]:
 
 
 def test_words_of_mining_errors() -> None:
-    assert _section("Words in a mining error") == {reason.value for reason in ProblemReason}
+    blocked = Blockage(BlockReason.TOO_LARGE, 7, 0, "").told("orders", 0).partition(":")[0]
+    words = {reason.value for reason in ProblemReason}
+    assert _section("Words in a mining error") == {*words, blocked}
 
 
 def test_words_of_rejects() -> None:

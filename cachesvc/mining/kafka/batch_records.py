@@ -16,6 +16,7 @@ from cachesvc.mining.kafka.plain_decoder import has_odd_attributes, plain_record
 from cachesvc.mining.kafka.stored_batch import StoredBatch
 
 _MAGIC_MAX = 2
+_INT64_MAX = (1 << 63) - 1
 # Faster than a comprehension.
 _OFFSET, _TIMESTAMP = attrgetter("offset"), attrgetter("timestamp")
 
@@ -141,6 +142,8 @@ def _doubtful(batch: StoredBatch, part: Part, taken: int) -> int:
     """
     records, _, timestamps = part
     begin = batch.first_timestamp + taken
+    if begin + len(records) > _INT64_MAX:  # a place added to the first time wraps around
+        return taken + len(records)
     # Behind these the place is more than any time can be.
     end = min(len(records), max(timestamps) - begin + 1)
     if end <= 0:
