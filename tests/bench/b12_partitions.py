@@ -82,11 +82,24 @@ def _make_topics(stage: Stage, count: int) -> None:
         for made in admin.create_topics(part, request_timeout=120).values():
             made.result()
         stage.say(f"B12: {begin + len(part):,} of {len(new):,} topics")
+    wait_until(lambda: _led(admin) >= count * PER_TOPIC, "leaders of all topics", _PATIENCE_S, 1.0)
     _produce(stage, [(name, number) for name in new for number in range(PER_TOPIC)])
 
 
+def _led(admin: AdminClient) -> int:
+    """How many partitions of the topics have a leader."""
+    return sum(
+        partition.leader >= 0
+        for name, topic in admin.list_topics(timeout=60).topics.items()
+        if name.startswith(f"{_PREFIX}-")
+        for partition in topic.partitions.values()
+    )
+
+
 def _produce(stage: Stage, places: list[tuple[str, int]]) -> None:
-    writer = RecordWriter(stage.bootstrap, settings={"topic.metadata.refresh.interval.ms": -1})
+    writer = RecordWriter(
+        stage.bootstrap, settings={"topic.metadata.propagation.max.ms": int(_PATIENCE_S * 1000)}
+    )
     for topic, number in places:
         for at in range(RECORDS):
             row = OutRecord(None, b'{"id":%d}' % at)
