@@ -162,6 +162,12 @@ class BlackBox:
         self._write_header(_RUNNING, 0)
         self.begin(())
 
+    def rest(self) -> None:
+        """Nothing is in hand, and nothing begun, until more is noted."""
+        for slot in range(SLOTS):
+            self.clear(slot)
+        self.begin(())
+
     def close(self, *, clean: bool) -> None:
         """Ends the notes; after a clean end nothing is told of them."""
         if clean:
@@ -187,9 +193,7 @@ class BlackBox:
             deaths += 1
         else:
             deaths = 0
-        for slot in range(SLOTS):
-            self.clear(slot)
-        self.begin(())
+        self.rest()
         return Before(tuple(found), deaths, tuple(begun))
 
     def _note_at(self, at: int) -> Any:

@@ -231,6 +231,8 @@ async def _mine(
     finally:
         miner.close()
         backfilling.close()
+        if box is not None:  # what this membership had in hand is nothing that the next one has
+            box.rest()
 
 
 async def _be_careful(box: BlackBox, miner: Miner, tasks: asyncio.TaskGroup) -> None:

@@ -2,10 +2,11 @@
 
 A partition is *blocked* where it cannot go on at one record while all others do. Its reader tells
 most of that: it stops the partition and stays. What ends the whole reader is told by the reader
-after it (``mining.black_box``): a partition at which readers have died ``DEATHS_MAX`` times in a
-row, each time within what the one before had in hand there, is kept from readers. What a reader
-has in hand need not be what it dies of, so the last of them has to have begun nothing else; that of
-a partition that is being tried again need not.
+after it (``mining.black_box``): a partition at which readers have died in a row, each time within
+what the one before had in hand there, is kept from readers. What a reader has in hand need not be
+what it dies of, and anybody may kill a reader at any place; so two of them have to have begun
+nothing else, and to have died at the same offset. Where that is being tried again, one more death
+is enough.
 
 Where the cause may pass, it is tried again by itself, the more seldom the more often that failed.
 """
@@ -13,11 +14,8 @@ Where the cause may pass, it is tried again by itself, the more seldom the more 
 from dataclasses import dataclass, replace
 from enum import Enum
 
-DEATHS_MAX = 3
-"""So many readers in a row may die at one place, the last with nothing else begun."""
-
-ALONE_WEIGHT = 2
-"""What the death of a reader counts that had begun nothing but this partition."""
+ALONE_DEATHS_MAX = 2
+"""So many readers that had begun nothing else may die at one offset."""
 
 # What an append of a reader that looks for the record has at most.
 _NEAR_OFFSETS = 64
@@ -90,7 +88,8 @@ class Trouble:
         blockage: What it stopped at, or where readers have died.
         blocked: Whether it is blocked.
         since_ms: Since when it is what it is.
-        deaths: What the deaths of readers at this place count.
+        deaths: How many readers in a row have died at this place.
+        alone: How many of them, the last ones, had begun nothing else and died at its very offset.
         tries: How often it was tried again by itself.
         retry_ms: When that happens the next time; 0 for never.
         end: Where that ends at which readers have died; 0 where nobody knows.
@@ -103,6 +102,7 @@ class Trouble:
     tries: int = 0
     retry_ms: int = 0
     end: int = 0
+    alone: int = 0
 
     @property
     def last_offset(self) -> int:
@@ -128,21 +128,23 @@ def after_death(
         alone: Whether the reader had begun nothing else.
     """
     offset, end = place
-    weight = ALONE_WEIGHT if alone else 1
     # A reader that knows of a death goes on in smaller appends, so it may have come further.
     same = (
         before is not None
-        and before.deaths
+        and before.deaths > 0
         and before.blockage.offset <= offset <= before.last_offset
     )
-    deaths = before.deaths + weight if same and before is not None else weight
-    if same and before is not None and offset > before.blockage.offset + _NEAR_OFFSETS:
-        deaths = before.deaths  # it had come on well: readers may die of something else
-    tries = before.tries if same and before is not None else 0
-    blocked = deaths >= DEATHS_MAX and (alone or tries > 0)
+    deaths, alone_deaths, tries = 1, int(alone), 0
+    if same and before is not None:
+        # Where it had come on well, readers may die of something else.
+        deaths = before.deaths + (offset <= before.blockage.offset + _NEAR_OFFSETS)
+        if alone and offset == before.blockage.offset:
+            alone_deaths += before.alone
+        tries = before.tries
+    blocked = alone_deaths >= ALONE_DEATHS_MAX or tries > 0
     detail = "readers that come here die; the log of the service, or of its host, tells of what"
     blockage = Blockage(BlockReason.READER_DIED, offset, size, detail)
-    after = Trouble(blockage, blocked, now_ms, deaths, tries, end=end)
+    after = Trouble(blockage, blocked, now_ms, deaths, tries, end=end, alone=alone_deaths)
     return scheduled(after, now_ms) if blocked else after
 
 
@@ -169,7 +171,4 @@ def scheduled(trouble: Trouble, now_ms: int) -> Trouble:
 
 def tried(trouble: Trouble, now_ms: int) -> Trouble:
     """A blocked partition that a reader gets to try once more; one death blocks it again."""
-    deaths = DEATHS_MAX - 1 if trouble.deaths else 0
-    return replace(
-        trouble, blocked=False, since_ms=now_ms, deaths=deaths, tries=trouble.tries + 1, retry_ms=0
-    )
+    return replace(trouble, blocked=False, since_ms=now_ms, tries=trouble.tries + 1, retry_ms=0)

@@ -190,8 +190,11 @@ create table if not exists troubles (
     retry_ms bigint not null,
     -- Where that ends at which readers have died; 0 for unknown.
     end_offset bigint not null,
+    -- How many of the deaths were at this very offset, of readers that had begun nothing else.
+    alone_deaths integer not null,
     primary key (connection, topic, incarnation, "partition")
 );
+alter table troubles add column if not exists alone_deaths integer default 0;
 
 -- What the store had in a file that was damaged, until it is mined again or known to be lost.
 create table if not exists damaged_ranges (
@@ -291,11 +294,11 @@ on conflict do update set offsets = excluded.offsets, epochs = excluded.epochs;
 
 -- name: list_troubles
 select connection, topic, incarnation, "partition", reason, at_offset, size_bytes, detail, blocked,
-    since_ms, deaths, tries, retry_ms, end_offset
+    since_ms, deaths, tries, retry_ms, end_offset, alone_deaths
 from troubles order by all;
 
 -- name: put_trouble
-insert or replace into troubles values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert or replace into troubles values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: delete_trouble
 delete from troubles

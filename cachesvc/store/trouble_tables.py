@@ -58,4 +58,5 @@ class TroubleTables:
                     trouble.tries,
                     trouble.retry_ms,
                     trouble.end,
+                    trouble.alone,
                 )

@@ -9,7 +9,7 @@ from cachesvc.store.ports import Catalogue
 A0 = PartitionId("main", "a", 1, 0)
 B7 = PartitionId("main", "b", 2, 7)
 LARGE = Trouble(Blockage(BlockReason.TOO_LARGE, 2**62, 2**40, "a “large” one"), True, 5)
-DEADLY = Trouble(Blockage(BlockReason.READER_DIED, -1, 0, ""), False, 9, 2, 1, 2**61, 2**60)
+DEADLY = Trouble(Blockage(BlockReason.READER_DIED, -1, 0, ""), False, 9, 2, 1, 2**61, 2**60, 1)
 
 
 def test_what_is_put_is_listed_until_it_is_forgotten(catalogue: Catalogue) -> None:

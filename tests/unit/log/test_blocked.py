@@ -7,7 +7,7 @@ from cachesvc.errors import NotFound
 from cachesvc.log.blocked import BlockedPartitions
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.model import PartitionId, TopicId
-from cachesvc.policy.blocking import DEATHS_MAX, Blockage, BlockReason
+from cachesvc.policy.blocking import ALONE_DEATHS_MAX, Blockage, BlockReason
 from cachesvc.store.memory_catalogue import MemoryCatalogue
 
 ORDERS = TopicId("main", "orders")
@@ -33,12 +33,12 @@ async def _play(
 
 def die(blocked: BlockedPartitions, partition: PartitionId, times: int) -> None:
     for _ in range(times):
-        blocked.died(partition, 17, 18, 500, alone=times != 2)
+        blocked.died(partition, 17, 18, 500, alone=True)
 
 
 def test_what_kills_readers_is_withheld_over_a_restart_in_between() -> None:
     async def scenario(blocked: BlockedPartitions, thread: CatalogueThread) -> None:
-        die(blocked, P3, DEATHS_MAX - 1)
+        die(blocked, P3, ALONE_DEATHS_MAX - 1)
         assert blocked.allowed(ORDERS, [3, 4]) == (3, 4)
         await blocked.write()
 
@@ -73,7 +73,7 @@ def test_a_retry_is_an_attempt_and_once_more_when_it_stops_again() -> None:
         changes: list[str] = []
         blocked.on_change = lambda: changes.append("changed")
         blocked.stopped(P3, BAD)
-        die(blocked, P4, DEATHS_MAX)
+        die(blocked, P4, ALONE_DEATHS_MAX)
         retried = await blocked.retry("main", "orders", None)
         assert [partition for partition, _ in retried] == [P3, P4]
         assert blocked.allowed(ORDERS, [3, 4]) == (3, 4)

@@ -11,7 +11,7 @@ import pytest
 from cachesvc.errors import SourceUnreachable
 from cachesvc.log.reports import Death
 from cachesvc.model import MiningState
-from cachesvc.policy.blocking import DEATHS_MAX, Blockage, BlockReason
+from cachesvc.policy.blocking import ALONE_DEATHS_MAX, Blockage, BlockReason
 from tests.support.frames import ORDERS, full_frame
 from tests.unit.log.lookups import FakeLookup
 from tests.unit.log.plans import TIMEOUT_S, Plan, in_plan
@@ -102,7 +102,7 @@ def test_a_partition_at_which_readers_die_is_kept_from_them_until_it_is_tried_ag
         assert reader.assigned["a"].partitions == (0, 1)
         deadly = reader.assigned["a"].topic.partition(1)
         reports, epoch = plan.assignments.reports, reader.assigned["a"].epoch
-        for _ in range(DEATHS_MAX):
+        for _ in range(ALONE_DEATHS_MAX):
             await reports.note_deaths([Death(deadly, -1, 500, 9, alone=True)])
         plan.assignments.plan_again()
         await until(lambda: reader.assigned["a"].partitions == (0,))
@@ -133,10 +133,10 @@ def test_a_death_where_everything_was_mined_since_is_none(tmp_path: Path) -> Non
         log = plan.store.get(partition)
         assert log is not None
         await append(plan.store, log, [full_frame(0, 5)])
-        for _ in range(DEATHS_MAX):
+        for _ in range(ALONE_DEATHS_MAX):
             await plan.assignments.reports.note_deaths([Death(partition, 4, 1, 5, alone=True)])
         assert not plan.assignments.blocked.withheld(partition)
-        for _ in range(DEATHS_MAX):
+        for _ in range(ALONE_DEATHS_MAX):
             await plan.assignments.reports.note_deaths([Death(partition, 5, 1, 6, alone=True)])
         assert plan.assignments.blocked.withheld(partition)
 

@@ -4,7 +4,7 @@ import pytest
 
 from cachesvc.model import RejectReason
 from cachesvc.policy.blocking import (
-    DEATHS_MAX,
+    ALONE_DEATHS_MAX,
     Blockage,
     BlockReason,
     Trouble,
@@ -15,6 +15,8 @@ from cachesvc.policy.blocking import (
 )
 
 MINUTE_MS = 60_000
+# Two whose killer nobody knows, then those that had begun nothing else.
+DEATHS = 2 + ALONE_DEATHS_MAX
 
 
 def dies(times: int, offset: int = 7, before: Trouble | None = None) -> Trouble:
@@ -29,30 +31,41 @@ def stopped(reason: BlockReason, offset: int = 7) -> Blockage:
 
 
 def test_readers_that_die_at_one_place_block_it() -> None:
-    assert not dies(DEATHS_MAX - 1).blocked
-    found = dies(DEATHS_MAX)
+    assert not dies(DEATHS - 1).blocked
+    found = dies(DEATHS)
     assert found.blocked
     assert found.withheld
     assert (found.blockage.reason, found.blockage.offset) == (BlockReason.READER_DIED, 7)
 
 
 def test_a_death_elsewhere_begins_anew() -> None:
-    elsewhere = dies(1, 8, dies(DEATHS_MAX - 1))
+    elsewhere = dies(1, 8, dies(DEATHS - 1))
     assert (elsewhere.blocked, elsewhere.deaths) == (False, 1)
 
 
-def test_a_death_with_nothing_else_begun_counts_more() -> None:
+def test_two_deaths_with_nothing_else_begun_are_enough() -> None:
     once = after_death(None, (7, 0), 0, 0, alone=True)
     assert not once.blocked
     assert after_death(once, (7, 0), 0, 1, alone=True).blocked
+
+
+def test_who_kills_a_reader_by_chance_has_nothing_good_blocked() -> None:
+    """The readers die of offset 5; one of them is killed while it looks for that at offset 0."""
+    trouble = None
+    for number, (offset, alone) in enumerate([(0, False), (0, False), (0, True), (5, True)]):
+        trouble = after_death(trouble, (offset, 7), 100, number, alone=alone)
+        assert not trouble.blocked
+    found = after_death(trouble, (5, 7), 100, 4, alone=True)
+    assert (found.blocked, found.blockage.offset) == (True, 5)
 
 
 def test_deaths_within_what_was_in_hand_are_at_one_place() -> None:
     first = after_death(None, (0, 100), 5, 0, alone=False)
     second = after_death(first, (64, 100), 5, 1, alone=False)
     third = after_death(second, (70, 100), 5, 2, alone=True)
-    assert (third.blocked, third.blockage.offset) == (True, 70)
-    assert third.last_offset == 99
+    assert (third.blocked, third.deaths, third.last_offset) == (False, 3, 99)
+    fourth = after_death(third, (70, 100), 5, 3, alone=True)
+    assert (fourth.blocked, fourth.blockage.offset) == (True, 70)
     assert not after_death(second, (100, 200), 5, 2, alone=False).blocked
     assert not after_death(second, (63, 100), 5, 2, alone=False).blocked
 
@@ -67,7 +80,7 @@ def test_readers_that_are_killed_while_they_get_on_block_nothing() -> None:
 
 def test_the_record_is_found_behind_many_good_ones() -> None:
     trouble = None
-    for number, offset in enumerate((0, 5_000, 5_030)):
+    for number, offset in enumerate((0, 5_000, 5_030, 5_030)):
         assert trouble is None or not trouble.blocked
         trouble = after_death(trouble, (offset, 10_000), 5, number, alone=number >= 2)
     assert trouble is not None
@@ -75,7 +88,7 @@ def test_the_record_is_found_behind_many_good_ones() -> None:
 
 
 def test_a_report_after_deaths_is_no_death() -> None:
-    reported = after_report(dies(DEATHS_MAX - 1), stopped(BlockReason.UNDECODABLE), 5)
+    reported = after_report(dies(DEATHS - 1), stopped(BlockReason.UNDECODABLE), 5)
     assert (reported.blocked, reported.withheld, reported.deaths) == (True, False, 0)
 
 
@@ -108,7 +121,7 @@ def test_tries_become_seldom_and_are_never_given_up() -> None:
 
 
 def test_one_more_death_of_a_try_blocks_again_for_longer() -> None:
-    first = dies(DEATHS_MAX)
+    first = dies(DEATHS)
     second = dies(1, before=tried(first, 10))
     assert second.blocked
     assert second.retry_ms > first.retry_ms
