@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from cachesvc.descriptors import descriptors_in_use
 from cachesvc.log.log_store import LogStore
@@ -73,12 +74,10 @@ class Observed:
         )
 
     def _mining(self, now_ms: int) -> Iterator[MiningFacts]:
-        for log in self.store.present():
-            source = log.source
-            quiet = source.state is MiningState.MINING and not log.mining_lag
-            if source.state in _MINED and not quiet:
-                lag_s = mining_lag_s(log, now_ms)
-                yield MiningFacts(log.id, source.state, source.error, log.mining_lag, lag_s)
+        troubled = [log for log in self.store.logs.values() if _is_troubled(log)]
+        for log in sorted(troubled, key=attrgetter("id")):
+            source, lag_s = log.source, mining_lag_s(log, now_ms)
+            yield MiningFacts(log.id, source.state, source.error, log.mining_lag, lag_s)
         away = MiningState.SOURCE_UNREACHABLE
         for topic in self.store.waiting.topics():
             for number, why in self.store.waiting.of_topic(topic).items():
@@ -96,6 +95,13 @@ class Observed:
                 if free_ms is not None:
                     kept_s = max(rule.age_ms, rule.unread_ms) / 1000
                     yield UnreadFacts(name, partition, (free_ms - now_ms) / 1000, kept_s)
+
+
+def _is_troubled(log: PartitionLog) -> bool:
+    """Whether a reader has a partition, and not all of it is mined; most of many are quiet."""
+    if log.source.state is MiningState.MINING:
+        return bool(log.mining_lag) and log.ended_by is None
+    return log.source.state in _MINED and log.ended_by is None
 
 
 def _task(record: MiningTaskRecord) -> TaskFacts:

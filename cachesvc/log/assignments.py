@@ -179,7 +179,9 @@ class Assignments:
         limit_s = time.monotonic() - self._reader_timeout_s
         before = self._cut_off_before
         self._cut_off_before = {each for each in self.readers() if each.cut_off_s < limit_s}
-        return self.loads.weigh() or self._cut_off_before != before
+        # Where there is one reader alone, nothing moves whatever it weighs.
+        several = any(len(readers) > 1 for readers in self._readers.values())
+        return (self.loads.weigh() and several) or self._cut_off_before != before
 
     async def retry(self, source: Source) -> None:
         """See ``Planned``. Who mines what was entered is planned then."""

@@ -120,7 +120,7 @@ class Entering:
         causes: Mapping[TopicId, GapCause | None],
     ) -> None:
         for life in lives:
-            known = self._store.lives.present(life.topic.connection, life.topic.topic).topic
+            known = self._store.topic_id(life.topic.connection, life.topic.topic)
             if life.topic != known:
                 self._on_over(known)
                 self._store.waiting.put(known, {})

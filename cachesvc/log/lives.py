@@ -31,6 +31,11 @@ class TopicLives:
         for life in self._catalogue.call_blocking(lambda port: port.list_lives()):
             self._enter(life)
 
+    def topic_id(self, connection: str, topic: str) -> TopicId:
+        """The life that a topic is in, by name; the first one for a topic that was never seen."""
+        found = self._present.get((connection, topic))
+        return found.topic if found is not None else TopicId(connection, topic)
+
     def present(self, connection: str, topic: str) -> TopicLife:
         """The life that a topic is in; the first one for a topic that was never seen."""
         found = self._present.get((connection, topic))

@@ -215,7 +215,7 @@ class LogStore:
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
         """The present life of a topic."""
-        return self.lives.present(connection, topic).topic
+        return self.lives.topic_id(connection, topic)
 
     def present(self, connection: str = "", topic: str = "") -> list[PartitionLog]:
         """The logs of the present life of topics, ordered by partition; of those that are named."""

@@ -94,3 +94,21 @@ def test_the_bytes_of_a_request_by_name() -> None:
 
     # One topic: no id, the name, no tags; then three times no, and no tags.
     assert request.encode() == b"\x02" + bytes(16) + b"\x03ab\x00" + b"\x00\x00\x00" + b"\x00"
+
+
+@pytest.mark.parametrize(("versions", "as_in"), [(KAFKA_2_3, 2.3), (KAFKA_4, 4)])
+def test_the_same_about_many_topics_is_decoded_once(
+    versions: dict[int, tuple[int, int]], as_in: float
+) -> None:
+    def topics(leader: int) -> list[tuple[Any, ...]]:
+        tags: tuple[Any, ...] = ({},) if as_in == 4 else ()
+        partitions = [(0, n, leader, 5, [1], [1], [], *tags) for n in range(100)]
+        more: tuple[Any, ...] = (0, {}) if as_in == 4 else ()
+        ids = (TOPIC_ID,) if as_in == 4 else ()
+        return [(0, f"topic-{n}", *ids, False, partitions, *more) for n in range(100)]
+
+    first, again = (parse_metadata(answer(versions, topics(1))) for _ in range(2))
+    assert first is again
+    moved = parse_metadata(answer(versions, topics(2)))
+    assert moved.topics["topic-7"].leaders[9] == 2
+    assert first.topics["topic-7"].leaders[9] == 1
