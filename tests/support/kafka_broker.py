@@ -41,6 +41,7 @@ from tests.support.zookeeper import ZooKeeper
 
 __all__ = ["BrokerError", "KafkaBroker", "KafkaUnavailable", "main", "missing_requirements"]
 
+USUAL_PORT = 9092
 START_TIMEOUT_S = 90.0
 FORMAT_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -324,7 +325,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(required=True, metavar="start")
     start = verbs.add_parser("start", help="run a broker in the foreground, until Ctrl-C")
     start.add_argument(
-        "--port", type=int, default=0, help="port of 127.0.0.1 (default: a free one)"
+        "--port",
+        type=int,
+        help=f"port of 127.0.0.1; 0 for any (default: {USUAL_PORT}, or another if that is taken)",
     )
     start.add_argument("--dir", type=Path, help="keep data and logs here (default: temporary)")
     start.add_argument("--heap-mb", type=int, default=512, help="JVM heap (default: %(default)s)")
@@ -335,6 +338,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of Kafka (default: %(default)s); versions before 3 start a ZooKeeper too",
     )
     options = parser.parse_args(arguments)
+    port = options.port
+    if port is None:
+        port = USUAL_PORT if is_free(USUAL_PORT) else 0
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
@@ -342,9 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if directory is None:
             temporary = tempfile.TemporaryDirectory(prefix="kafka-")
             directory = Path(stack.enter_context(temporary))
-        broker = KafkaBroker(
-            directory, port=options.port, heap_mb=options.heap_mb, version=options.version
-        )
+        broker = KafkaBroker(directory, port=port, heap_mb=options.heap_mb, version=options.version)
         stack.callback(broker.close)
         try:
             broker.start()
