@@ -259,12 +259,6 @@ class LogStore:
             log.source.high_watermark = high_watermark
             self.source_ends_told += 1
 
-    async def ensure(self, partition: PartitionId, log_start_offset: int) -> PartitionLog:
-        """The log of a partition; a new one begins at ``log_start_offset``. Idempotent."""
-        if partition not in self.logs:
-            await self.enter(TopicEntry(starts={partition: log_start_offset}))
-        return self.logs[partition]
-
     def _end_life_before(self, life: TopicLife) -> None:
         """Tells the logs of a topic's earlier lives, and their subscribers, that these are over."""
         for log in self.logs.of_name(life.topic.connection, life.topic.topic):

@@ -254,7 +254,7 @@ def _about_way(mined: MiningFacts, found: dict[AlarmKey, Condition]) -> None:
     elsewhere = mined.error.startswith(GapCause.SOURCE_CHANGED.name)
     kind = AlarmKind.SOURCE_CHANGED if elsewhere else AlarmKind.SOURCE_UNREACHABLE
     key = AlarmKey(kind, mined.partition.connection)
-    found.setdefault(key, Condition(f"a reader cannot reach the cluster: {mined.error}"))
+    found.setdefault(key, Condition(f"partitions cannot be mined: {mined.error}"))
 
 
 def _about_descriptors(descriptors: DescriptorFacts, found: dict[AlarmKey, Condition]) -> None:

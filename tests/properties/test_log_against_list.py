@@ -48,7 +48,7 @@ from tests.support.frames import (
     records_of,
 )
 from tests.unit.log import running
-from tests.unit.log.running import append, read_all, until
+from tests.unit.log.running import append, ensure, read_all, until
 
 T = TypeVar("T")
 FIRST_OFFSET = 1_000
@@ -112,7 +112,7 @@ class LogMachine(RuleBasedStateMachine):
             "seal": SealLimits(HUGE, records, HUGE),
         }
         self._open(self._root / "0")
-        self._log = self._wait(self._store.ensure(ORDERS, FIRST_OFFSET))
+        self._log = self._wait(ensure(self._store, ORDERS, FIRST_OFFSET))
 
     def _open(self, path: Path) -> None:
         self._store = LogStore.open(running.settings(path, **self._settings))

@@ -32,7 +32,7 @@ from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.frames import Frame
 from tests.support.frames import NOW_MS, ORDERS, Record, frame, records_of
 from tests.unit.log import running
-from tests.unit.log.running import append, read_all, until
+from tests.unit.log.running import append, ensure, read_all, until
 
 T = TypeVar("T")
 FIRST = 100
@@ -80,7 +80,7 @@ class StretchMachine(RuleBasedStateMachine):
     def begin(self, records: int, warm: int) -> None:
         self._settings = {"seal": SealLimits(HUGE, records, HUGE), "warm_bytes_max": warm}
         self._open(self._root / "0")
-        self._wait(self._store.ensure(ORDERS, FIRST))
+        self._wait(ensure(self._store, ORDERS, FIRST))
 
     def _open(self, path: Path) -> None:
         self._store = LogStore.open(running.settings(path, **self._settings))

@@ -16,7 +16,7 @@ from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 from tests.support.frames import NOW_MS, ORDERS, full_frames
 from tests.unit.log.lookups import FakeLookup, source
-from tests.unit.log.running import append, running, until
+from tests.unit.log.running import append, ensure, running, until
 
 SMALL = SealLimits(bytes_max=1 << 40, records_max=10, age_ms_max=1 << 40)
 
@@ -24,7 +24,7 @@ SMALL = SealLimits(bytes_max=1 << 40, records_max=10, age_ms_max=1 << 40)
 def test_what_is_the_case(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path, seal=SMALL) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             for base in range(0, 30, 10):
                 await append(store, log, full_frames(base, base + 10, 10))
             store.writer.roll_due(0)

@@ -17,7 +17,7 @@ from cachesvc.policy.mined_times import ClockReading
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.store.ports import SubscriptionRecord
 from tests.support.frames import ORDERS, frame, record
-from tests.unit.log.running import append, roll, running
+from tests.unit.log.running import append, ensure, roll, running
 
 HOUR = 3_600_000
 BEGIN = ClockReading(1_000 * HOUR, 0)
@@ -73,7 +73,7 @@ def test_what_was_mined_goes_after_its_time_in_every_life_of_a_topic(tmp_path: P
         async with running(tmp_path) as store:
             clocks = Clocks()
             for partition in (old_life, present, short):
-                log = await store.ensure(partition, 0)
+                log = await ensure(store, partition, 0)
                 for hours, timestamp_ms in enumerate((2**52, 0, -1)):
                     await mine(store, log, BEGIN.wall_ms + hours * HOUR, timestamp_ms)
             expire = job(store, clocks, own={"short": 5 * 3_600.0})
@@ -96,7 +96,7 @@ def test_by_the_clock_of_the_record_what_is_unread_stays(tmp_path: Path) -> None
     async def run() -> None:
         async with running(tmp_path) as store:
             clocks = Clocks()
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             for _ in range(3):
                 await mine(store, log, BEGIN.wall_ms, 0)
             task = Subscription(record_of, {ORDERS: 0})
@@ -116,7 +116,7 @@ def test_a_range_that_was_mined_afterwards_stays_and_so_does_what_lies_behind_it
     async def run() -> None:
         async with running(tmp_path) as store:
             clocks = Clocks()
-            top = await store.ensure(ORDERS, 20)
+            top = await ensure(store, ORDERS, 20)
             await mine(store, top, BEGIN.wall_ms, 0)
             clocks.go_on(9 * HOUR)
             store.backfill.want("somebody", ORDERS, 0)
@@ -146,7 +146,7 @@ def test_a_clock_that_is_set_forward_takes_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
             clocks = Clocks()
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             await mine(store, log, BEGIN.wall_ms, 0)
             expire = job(store, clocks)
             clocks.go_on(HOUR, set_by_ms=1_000_000 * HOUR)
@@ -163,7 +163,7 @@ def test_a_clock_that_is_set_back_keeps_nothing_for_ever(tmp_path: Path) -> None
     async def run() -> None:
         async with running(tmp_path) as store:
             clocks = Clocks()
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             await mine(store, log, BEGIN.wall_ms, 0)
             expire = job(store, clocks)
             clocks.go_on(HOUR, set_by_ms=-900 * HOUR)
@@ -180,7 +180,7 @@ def test_a_correction_that_cannot_be_stored_is_made_at_the_next_run(tmp_path: Pa
     async def run() -> None:
         async with running(tmp_path) as store:
             clocks = Clocks()
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             await mine(store, log, BEGIN.wall_ms, 0)
             expire = job(store, clocks)
             clocks.go_on(HOUR, set_by_ms=500 * HOUR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from cachesvc.policy.models import ChangeKind, path_text
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.model_port import ModelRecord, NotedChange
 from tests.support.frames import NOW_MS, ORDERS, flip_bit, frame, record
-from tests.unit.log.running import append, roll, running, until
+from tests.unit.log.running import append, ensure, roll, running, until
 
 SECOND = ORDERS.topic_id.partition(1)
 OTHER = PartitionId("spare", "items", 1, 0)
@@ -63,7 +64,7 @@ def fields(found: ModelRecord) -> set[str]:
 def test_a_model_of_all_partitions(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
-            one, two = await store.ensure(ORDERS, 0), await store.ensure(SECOND, 100)
+            one, two = await ensure(store, ORDERS, 0), await ensure(store, SECOND, 100)
             await mine(store, one, {"id": 1, "tags": ["a"]}, None, {"id": 2})
             await mine(store, two, {"id": "x", "after": {"n": None}})
             counts = await refresh(store)
@@ -87,7 +88,7 @@ def test_a_model_of_all_partitions(tmp_path: Path) -> None:
 def test_only_what_is_new_is_looked_at(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             await mine(store, log, *({"id": number} for number in range(20)))
             assert (await refresh(store))["records_seen"] == 20
             first = await model(store)
@@ -114,7 +115,7 @@ def test_only_what_is_new_is_looked_at(tmp_path: Path) -> None:
 def test_the_newest_of_many_are_looked_at(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
-            one, two = await store.ensure(ORDERS, 0), await store.ensure(SECOND, 0)
+            one, two = await ensure(store, ORDERS, 0), await ensure(store, SECOND, 0)
             for log in (one, two):
                 await mine(store, log, *({f"f{number:03}": 1} for number in range(200)))
             assert (await refresh(store, records_max=20))["records_seen"] == 20
@@ -130,7 +131,7 @@ def test_the_newest_of_many_are_looked_at(tmp_path: Path) -> None:
 def test_records_in_segments_after_a_restart(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path, seal=SMALL, warm_bytes_max=0) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             for number in range(4):
                 await mine(store, log, *({"id": number, f"s{number}": 1} for _ in range(10)))
             store.writer.roll_due(0)
@@ -147,7 +148,7 @@ def test_records_in_segments_after_a_restart(tmp_path: Path) -> None:
 def test_a_damaged_file_fails_its_topic_alone_and_is_tried_again(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path, memory_bytes_max=0, chunk_cache_bytes_max=0) as store:
-            one, other = await store.ensure(ORDERS, 0), await store.ensure(OTHER, 0)
+            one, other = await ensure(store, ORDERS, 0), await ensure(store, OTHER, 0)
             await mine(store, one, {"id": 1})
             await mine(store, other, {"id": 1})
             path = one.journals[0].path
@@ -165,7 +166,7 @@ def test_a_damaged_file_fails_its_topic_alone_and_is_tried_again(tmp_path: Path)
 def test_what_retention_took_is_left_out(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             await mine(store, log, {"old": 1}, {"new": 1})
             log.advance_start(1)
             assert (await refresh(store))["records_seen"] == 1
@@ -186,7 +187,7 @@ def test_what_was_mined_afterwards_is_looked_at_once_it_is_sealed(tmp_path: Path
 
     async def body() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 100)
+            log = await ensure(store, ORDERS, 100)
             await mine(store, log, *({"new": number} for number in range(10)))
             assert (await refresh(store))["records_seen"] == 10
             await mine_older(store, 20, 40, "below")
@@ -207,7 +208,7 @@ def test_what_was_mined_afterwards_is_looked_at_once_it_is_sealed(tmp_path: Path
 def test_older_ranges_of_a_topic_without_a_model_are_looked_at(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 100)
+            log = await ensure(store, ORDERS, 100)
             await mine(store, log, {"new": 1})
             store.stretches.reach(ORDERS, 20)
             store.backfill.want("somebody", ORDERS, 20)
@@ -223,7 +224,7 @@ def test_older_ranges_of_a_topic_without_a_model_are_looked_at(tmp_path: Path) -
 def test_tombstones_alone_make_no_model(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             await mine(store, log, None, None)
             assert (await refresh(store))["models_refreshed"] == 0
             await mine(store, log, {"id": 1})
@@ -239,8 +240,9 @@ def test_what_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
             for partition in (ORDERS, TopicId("main", "items").partition(0), OTHER):
-                await mine(store, await store.ensure(partition, 0), {"id": 1})
-            models = job(store)
+                await mine(store, await ensure(store, partition, 0), {"id": 1})
+            # Not due within the hour, whatever the time of day is.
+            models = job(store, main=_minutes_from_now(time.time_ns() // 1_000_000, 180))
             assert await models.next_run_ms(5 * HOUR) == 5 * HOUR, "never refreshed"
             await models.run(lambda done, total, message: None)
             refreshed = await store.catalogue.call(lambda port: port.models.refreshes())

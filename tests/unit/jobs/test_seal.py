@@ -24,7 +24,7 @@ from tests.support.frames import (
     records,
     records_of,
 )
-from tests.unit.log.running import append, filled, ran, read_all, running, settings, until
+from tests.unit.log.running import append, ensure, filled, ran, read_all, running, settings, until
 
 NOTHING = {"segments_made": 0, "records_sealed": 0, "journals_damaged": 0, "bytes_sealed": 0}
 
@@ -47,9 +47,9 @@ def test_all_that_was_mined_is_in_segments_afterwards_and_nothing_is_made_twice(
         async with running(tmp_path) as store:
             assert await seal(store) == NOTHING, "an empty store"
             orders = await filled(store, full_frames(0, 12, 5))
-            other = await store.ensure(ORDERS.topic_id.partition(1), 7)
+            other = await ensure(store, ORDERS.topic_id.partition(1), 7)
             await append(store, other, [full_frame(7, 9)])
-            await store.ensure(ORDERS.topic_id.partition(2), 0)
+            await ensure(store, ORDERS.topic_id.partition(2), 0)
             sizes = sum(log.journals[0].bytes for log in (orders, other))
 
             counts = await Seal(store).run(lambda *step: told.append(step))
@@ -113,7 +113,7 @@ def test_a_damaged_journal_holds_up_no_other(
     async def run() -> None:
         async with running(tmp_path, memory_bytes_max=0) as store:
             log = await filled(store, full_frames(0, 20, 5))
-            other = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            other = await ensure(store, ORDERS.topic_id.partition(1), 0)
             await append(store, other, full_frames(0, 10, 5))
             assert log.journals[0].index is not None
             chunk = log.journals[0].index.chunks[1]

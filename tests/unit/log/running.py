@@ -13,8 +13,10 @@ from typing import Any
 from cachesvc.log.log_store import LogStore, LogStoreSettings
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.reading import LogReader
+from cachesvc.model import PartitionId
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.frames import Frame
+from cachesvc.store.ports import TopicEntry
 from tests.support.frames import ORDERS
 
 NEVER = SealLimits(bytes_max=1 << 40, records_max=1 << 40, age_ms_max=1 << 40)
@@ -43,6 +45,13 @@ async def running(path: Path, **changes: Any) -> AsyncIterator[LogStore]:
         store.close()
 
 
+async def ensure(store: LogStore, partition: PartitionId, log_start_offset: int) -> PartitionLog:
+    """The log of a partition; a new one begins at ``log_start_offset``."""
+    if partition not in store.logs:
+        await store.enter(TopicEntry(starts={partition: log_start_offset}))
+    return store.logs[partition]
+
+
 @asynccontextmanager
 async def ran(store: LogStore) -> AsyncIterator[None]:
     """Runs a store that is open."""
@@ -61,7 +70,7 @@ async def append(store: LogStore, log: PartitionLog, frames: Iterable[Frame]) ->
 
 async def filled(store: LogStore, frames: Iterable[Frame], begin: int = 0) -> PartitionLog:
     """The log of a partition, with these frames appended."""
-    log = await store.ensure(ORDERS, begin)
+    log = await ensure(store, ORDERS, begin)
     await append(store, log, frames)
     return log
 

@@ -12,7 +12,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH, EpochHistory
 from cachesvc.store.epoch_tables import EpochTables
 from tests.support.frames import ORDERS, full_frame
-from tests.unit.log.running import append, running, settings
+from tests.unit.log.running import append, ensure, running, settings
 
 SECOND = ORDERS.topic_id.partition(1)
 
@@ -20,7 +20,7 @@ SECOND = ORDERS.topic_id.partition(1)
 def test_what_was_acknowledged_is_known_after_a_crash(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            logs = [await store.ensure(partition, 0) for partition in (ORDERS, SECOND)]
+            logs = [await ensure(store, partition, 0) for partition in (ORDERS, SECOND)]
             for log in logs:
                 await store.writer.accept(log, full_frame(0, 5), 3)
                 await store.writer.accept(log, full_frame(5, 9), 3)
@@ -39,7 +39,7 @@ def test_what_was_acknowledged_is_known_after_a_crash(tmp_path: Path) -> None:
 def test_what_is_missing_before_a_log_is_of_no_later_epoch(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 50)
+            log = await ensure(store, ORDERS, 50)
             store.epochs.check_older(ORDERS, 9)
             await store.writer.accept(log, full_frame(50, 60), 3)
             for epoch in (UNKNOWN_EPOCH, 0, 3):
@@ -62,7 +62,7 @@ def test_an_epoch_is_durable_before_its_append_shows(
 
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
 
             def observed(self: EpochTables, histories: dict[object, EpochHistory]) -> None:
                 ends.append(log.log_end_offset)
@@ -91,7 +91,7 @@ def test_epochs_of_many_partitions_are_kept_at_once(
 
     async def run() -> None:
         async with running(tmp_path) as store:
-            logs = [await store.ensure(ORDERS.topic_id.partition(n), 0) for n in range(50)]
+            logs = [await ensure(store, ORDERS.topic_id.partition(n), 0) for n in range(50)]
             await asyncio.gather(*[store.writer.accept(log, full_frame(0, 5), 1) for log in logs])
 
     asyncio.run(run())
@@ -108,7 +108,7 @@ def test_an_append_whose_epoch_cannot_be_kept_is_refused_and_comes_again(
 
     async def run() -> None:
         async with running(tmp_path) as store:
-            log, other = await store.ensure(ORDERS, 0), await store.ensure(SECOND, 0)
+            log, other = await ensure(store, ORDERS, 0), await ensure(store, SECOND, 0)
             await store.writer.accept(log, full_frame(0, 5), 1)
             await append(store, other, [full_frame(0, 5)])
             monkeypatch.setattr(EpochTables, "put", full)
@@ -121,7 +121,7 @@ def test_an_append_whose_epoch_cannot_be_kept_is_refused_and_comes_again(
                     await untouched
                 assert (log.log_end_offset, log.accepted_end_offset) == (5, 5)
                 assert other.log_end_offset == 100
-                other = await store.ensure(ORDERS.topic_id.partition(2), 0)
+                other = await ensure(store, ORDERS.topic_id.partition(2), 0)
             monkeypatch.setattr(EpochTables, "put", real)
             await store.writer.accept(log, full_frame(5, 8), 2)
             assert log.log_end_offset == 8

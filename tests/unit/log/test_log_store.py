@@ -31,7 +31,7 @@ from tests.support.frames import (
     set_journal_version,
     write_journal,
 )
-from tests.unit.log.running import append, filled, read_all, roll, running, settings, until
+from tests.unit.log.running import append, ensure, filled, read_all, roll, running, settings, until
 
 
 def test_makes_its_directory(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_knows_its_partitions_in_order(tmp_path: Path) -> None:
         other = TopicId("main", "payments")
         async with running(tmp_path) as store:
             for partition in (other.partition(0), ORDERS.topic_id.partition(1), ORDERS):
-                await store.ensure(partition, 3)
+                await ensure(store, partition, 3)
             assert [log.id for log in store.all()] == [
                 ORDERS,
                 ORDERS.topic_id.partition(1),
@@ -137,9 +137,9 @@ def test_knows_its_partitions_in_order(tmp_path: Path) -> None:
 def test_entering_a_partition_twice_gives_the_same_log(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            first, second = await asyncio.gather(store.ensure(ORDERS, 3), store.ensure(ORDERS, 3))
+            first, second = await asyncio.gather(ensure(store, ORDERS, 3), ensure(store, ORDERS, 3))
             assert first is second
-            assert await store.ensure(ORDERS, 99) is first
+            assert await ensure(store, ORDERS, 99) is first
             assert first.log_start_offset == 3
         async with running(tmp_path) as store:
             assert store.all()[0].log_start_offset == 3
@@ -150,7 +150,7 @@ def test_entering_a_partition_twice_gives_the_same_log(tmp_path: Path) -> None:
 def test_an_empty_log_may_move_to_where_the_source_begins(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             await store.begin_at(log, 500)
             await append(store, log, [full_frame(500, 505)])
             assert log.log_start_offset == 500
@@ -202,7 +202,7 @@ def test_retention_of_everything_leaves_a_log_that_goes_on(tmp_path: Path) -> No
 def test_a_merge_goes_unnoticed_by_readers(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path, warm_bytes_max=0, memory_bytes_max=0) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             for end in (10, 20, 30):
                 await append(store, log, full_frames(end - 10, end, 5))
                 await roll(store, log)
@@ -244,7 +244,7 @@ def test_recovery_is_given_up_between_partitions_and_nothing_is_lost(tmp_path: P
     async def fill() -> None:
         async with running(tmp_path) as store:
             for partition in partitions:
-                await append(store, await store.ensure(partition, 0), full_frames(0, 10, 5))
+                await append(store, await ensure(store, partition, 0), full_frames(0, 10, 5))
 
     asyncio.run(fill())
     for looks in range(len(partitions) + 1):

@@ -13,7 +13,7 @@ from cachesvc.model import Segment
 from cachesvc.policy.mined_times import ClockReading
 from cachesvc.store.segments import merge_segments
 from tests.support.frames import ORDERS, full_frames, seal
-from tests.unit.log.running import append, filled, roll, running
+from tests.unit.log.running import append, ensure, filled, roll, running
 
 HOUR = 3_600_000
 
@@ -28,7 +28,7 @@ def set_time(path: Path, at_ms: int) -> None:
 
 async def mined(store: LogStore, *times: int) -> PartitionLog:
     """A log with a segment of ten records for each time, mined then."""
-    log = await store.ensure(ORDERS, 0)
+    log = await ensure(store, ORDERS, 0)
     for number, at_ms in enumerate(times):
         await append(store, log, full_frames(10 * number, 10 * number + 10, 5))
         index = log.journals[-1].index

@@ -22,7 +22,7 @@ from tests.support.frames import (
     records,
     records_of,
 )
-from tests.unit.log.running import append, filled, read_all, roll, running, until
+from tests.unit.log.running import append, ensure, filled, read_all, roll, running, until
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def manifest(store: LogStore) -> list[Segment]:
 
 async def rolled(store: LogStore, ends: list[int]) -> PartitionLog:
     """A log of which journals end at these offsets and are sealed."""
-    log = await store.ensure(ORDERS, 0)
+    log = await ensure(store, ORDERS, 0)
     for end in ends:
         await append(store, log, full_frames(log.log_end_offset, end, 5))
         await roll(store, log)
@@ -122,7 +122,7 @@ def test_warm_journals_before_the_log_start_go_and_no_others_for_them(tmp_path: 
             log = store.all()[0]
             await append(store, log, full_frames(10, 20, 5))
             await roll(store, log)
-            other = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            other = await ensure(store, ORDERS.topic_id.partition(1), 0)
             await append(store, other, full_frames(0, 10, 5))
             assert other.active is not None
             other.active.created_ms = 0  # the oldest of all

@@ -11,7 +11,7 @@ from cachesvc.model import GapCause, LostRange
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame
 from tests.support.frames import ORDERS, flip_bit, frame, records
-from tests.unit.log.running import append, filled, roll, running, until
+from tests.unit.log.running import append, ensure, filled, roll, running, until
 
 
 def part(begin: int, end: int) -> Frame:
@@ -129,7 +129,7 @@ def state(log: PartitionLog) -> tuple[str, ...]:
 def test_a_log_of_which_nothing_is_left_may_not_begin_anywhere(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 10)
+            log = await ensure(store, ORDERS, 10)
             assert state(log) == ("blank", "untouched")
             await append(store, log, [part(10, 20)])
             await roll(store, log)

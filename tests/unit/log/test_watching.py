@@ -7,7 +7,7 @@ from cachesvc.log.estimates import bytes_behind
 from cachesvc.log.watching import MiningWatch
 from cachesvc.policy.throughput import Tally
 from tests.support.frames import NOW_MS, ORDERS, full_frames
-from tests.unit.log.running import append, running
+from tests.unit.log.running import append, ensure, running
 
 SECOND = ORDERS.topic_id.partition(1)
 
@@ -18,7 +18,7 @@ def test_counts_survive_a_restart(tmp_path: Path) -> None:
             watch = MiningWatch(store.catalogue)
             store.writer.on_published = watch.published
             stored = asyncio.ensure_future(watch.run())
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             frames = full_frames(0, 100, 10)
             await append(store, log, frames)
             size = sum(frame.encoded_bytes for frame in frames)
@@ -42,7 +42,7 @@ def test_lag_and_times(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
             watch = MiningWatch(store.catalogue)
-            one, two = await store.ensure(ORDERS, 0), await store.ensure(SECOND, 0)
+            one, two = await ensure(store, ORDERS, 0), await ensure(store, SECOND, 0)
             found = watch.activity(ORDERS.topic_id, [one, two])
             assert (found.lag_records, found.lag_bytes, found.lag_s) == (None, 0, 0.0)
             assert (found.first_ms, found.last_ms) == (None, None)

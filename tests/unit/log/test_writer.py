@@ -26,13 +26,13 @@ from tests.support.frames import (
     records,
     records_of,
 )
-from tests.unit.log.running import append, filled, ran, read_all, running, settings, until
+from tests.unit.log.running import append, ensure, filled, ran, read_all, running, settings, until
 
 
 def test_an_append_is_readable_once_it_is_done(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             done = store.writer.accept(log, full_frame(0, 5))
             assert (log.accepted_end_offset, log.log_end_offset) == (5, 0)
             assert not done.done()
@@ -59,7 +59,7 @@ def test_refuses_what_does_not_continue_the_log(tmp_path: Path, base: int) -> No
 def test_contiguity_counts_what_is_being_written(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             first = store.writer.accept(log, full_frame(0, 5))
             second = store.writer.accept(log, full_frame(5, 9))
             with pytest.raises(PreconditionFailed):
@@ -86,7 +86,7 @@ def test_a_frame_that_covers_nothing_is_done_at_once(tmp_path: Path) -> None:
 def test_frames_of_many_partitions_are_published_in_their_order(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            logs = [await store.ensure(ORDERS.topic_id.partition(n), 0) for n in range(5)]
+            logs = [await ensure(store, ORDERS.topic_id.partition(n), 0) for n in range(5)]
             published: list[tuple[int, int]] = []
             for log in logs:
                 log.subscribe(
@@ -128,7 +128,7 @@ def test_a_full_journal_is_rolled_before_the_next_append(tmp_path: Path) -> None
     async def run() -> None:
         limits = SealLimits(bytes_max=1 << 40, records_max=10, age_ms_max=1 << 40)
         async with running(tmp_path, seal=limits) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             for each in full_frames(0, 30, 4):
                 await append(store, log, [each])
             await until(lambda: log.sealed_end_offset == 24)
@@ -144,7 +144,7 @@ def test_an_old_journal_is_rolled_without_an_append(tmp_path: Path) -> None:
         limits = SealLimits(bytes_max=1 << 40, records_max=1 << 40, age_ms_max=1_000)
         async with running(tmp_path, seal=limits) as store:
             log = await filled(store, [full_frame(0, 5)])
-            idle = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            idle = await ensure(store, ORDERS.topic_id.partition(1), 0)
             (entry,) = log.journals
             store.writer.roll_due(entry.created_ms + 999)
             assert [active.file for active in log.journals if active.file]
@@ -221,7 +221,7 @@ def test_a_journal_that_cannot_be_begun_is_begun_later(
 
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             disk.full = True
             for _ in range(2):
                 assert await refused(store, log, [full_frame(0, 5)]) == ["STORE_WRITE_FAILED"]
@@ -237,7 +237,7 @@ def test_more_journals_than_descriptors(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path, open_journals_max=2) as store:
             before = len(os.listdir("/proc/self/fd"))
-            logs = [await store.ensure(ORDERS.topic_id.partition(n), 0) for n in range(9)]
+            logs = [await ensure(store, ORDERS.topic_id.partition(n), 0) for n in range(9)]
             for base in range(0, 15, 5):
                 for log in logs:
                     await append(store, log, [full_frame(base, base + 5)])
@@ -255,7 +255,7 @@ def test_says_which_limit_keeps_a_journal_from_being_opened(
 ) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
 
             def none_left(*_: object) -> int:
                 raise OSError(errno.EMFILE, "Too many open files")
@@ -279,8 +279,8 @@ def test_appends_that_came_behind_a_failed_one_fail_with_it(
     async def run() -> None:
         loop = asyncio.get_running_loop()
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
-            other = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            log = await ensure(store, ORDERS, 0)
+            other = await ensure(store, ORDERS.topic_id.partition(1), 0)
             behind: list[asyncio.Future[None]] = []
 
             def meanwhile() -> None:
@@ -322,8 +322,8 @@ def test_what_nobody_foresaw_of_one_partition_is_no_others(
 
     async def run() -> None:
         async with running(tmp_path) as store:
-            bad = await store.ensure(ORDERS, 0)
-            good = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            bad = await ensure(store, ORDERS, 0)
+            good = await ensure(store, ORDERS.topic_id.partition(1), 0)
             monkeypatch.setattr(JournalFile, "append", beyond_the_format)
             first = store.writer.accept(bad, full_frame(0, 5))
             second = store.writer.accept(good, full_frame(0, 5))
@@ -352,8 +352,8 @@ def test_one_partitions_disk_error_is_no_others(
 
     async def run() -> None:
         async with running(tmp_path) as store:
-            bad = await store.ensure(ORDERS, 0)
-            good = await store.ensure(ORDERS.topic_id.partition(1), 0)
+            bad = await ensure(store, ORDERS, 0)
+            good = await ensure(store, ORDERS.topic_id.partition(1), 0)
             first = store.writer.accept(bad, full_frame(0, 5))
             second = store.writer.accept(good, full_frame(0, 5))
             await second
@@ -368,7 +368,7 @@ def test_what_was_accepted_before_the_end_is_written(tmp_path: Path) -> None:
     async def run() -> None:
         store = LogStore.open(settings(tmp_path))
         async with ran(store):
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             waiting = [store.writer.accept(log, each) for each in full_frames(0, 50, 5)]
             store.writer.close()
             with pytest.raises(ShuttingDown):
@@ -383,7 +383,7 @@ def test_what_was_accepted_before_the_end_is_written(tmp_path: Path) -> None:
 def test_a_caller_that_is_gone_changes_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
-            log = await store.ensure(ORDERS, 0)
+            log = await ensure(store, ORDERS, 0)
             store.writer.accept(log, full_frame(0, 5)).cancel()
             await append(store, log, [full_frame(5, 9)])
             assert records_of(await read_all(store.reader, log, 0)) == records(0, 9)
@@ -397,7 +397,7 @@ def test_journals_are_looked_at_in_turn(tmp_path: Path, monkeypatch: pytest.Monk
 
     async def run() -> None:
         async with running(tmp_path, seal=limits) as store:
-            logs = [await store.ensure(ORDERS.topic_id.partition(n), 0) for n in range(5)]
+            logs = [await ensure(store, ORDERS.topic_id.partition(n), 0) for n in range(5)]
             for log in logs:
                 await store.writer.accept(log, full_frame(0, 5))
             begun = [log.journals[0].created_ms for log in logs]

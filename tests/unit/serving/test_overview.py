@@ -13,7 +13,7 @@ from cachesvc.store.ports import TopicEntry
 from cachesvc.v1 import admin_pb2 as pb
 from tests.support.frames import ORDERS, full_frames
 from tests.unit.log.lookups import FakeLookup, source
-from tests.unit.log.running import append, filled, running
+from tests.unit.log.running import append, ensure, filled, running
 
 
 class _Needed:
@@ -34,8 +34,8 @@ def test_topics_in_their_present_life(tmp_path: Path) -> None:
             await filled(store, full_frames(0, 20, 5))
             second = next_life(ORDERS.topic_id)
             await store.enter(TopicEntry([TopicLife(second, "", GapCause.TOPIC_RECREATED)]))
-            await append(store, await store.ensure(second.partition(0), 0), full_frames(0, 5, 5))
-            await store.ensure(TopicId(ORDERS.connection, "gone").partition(0), 0)
+            await append(store, await ensure(store, second.partition(0), 0), full_frames(0, 5, 5))
+            await ensure(store, TopicId(ORDERS.connection, "gone").partition(0), 0)
             sources = Sources(
                 [
                     source(FakeLookup(orders=1, items=1), ORDERS.connection),
