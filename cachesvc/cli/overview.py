@@ -7,7 +7,7 @@ import typer
 from cachesvc.cli.command import ask, only_named, show_all, talks_to_service
 from cachesvc.cli.options import Common
 from cachesvc.cli.render import Column, enum_name
-from cachesvc.cli.units import show_bytes, show_time
+from cachesvc.cli.units import show_bytes, show_duration, show_time
 from cachesvc.v1.admin_pb2 import (
     ListReadersRequest,
     ListReadersResponse,
@@ -78,6 +78,7 @@ _READER_COLUMNS = (
     Column("host", lambda r: r.host or "-"),
     Column("joined", lambda r: show_time(r.joined_ms)),
     Column("bytes/s", lambda r: show_bytes(round(r.bytes_per_second)), number=True),
+    Column("throttled", lambda r: show_duration(r.throttled_ms / 1000), number=True),
     Column("topics", lambda r: ", ".join(r.topics) or "-"),
     Column("error", lambda r: r.source_error),
 )

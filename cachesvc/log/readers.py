@@ -45,6 +45,7 @@ class JoinedReader:
         heard_s: When it was last heard of, on the monotonic clock.
         assigned: Its topics.
         source_error: Why it does not reach the brokers; empty while it does.
+        throttled_ms: For how long quotas have held its fetches up since it joined.
         cut_off_s: Since when it does not, on the monotonic clock; infinite while it does.
         cluster_id: Of the cluster that its topics are mined from; empty where that is not known.
         fetch_spacing_ms: How far apart its fetches of few records are.
@@ -61,5 +62,6 @@ class JoinedReader:
     cluster_id: str = ""
     fetch_spacing_ms: int = SPACING_MS
     source_error: str = ""
+    throttled_ms: int = 0
     cut_off_s: float = math.inf
     changed: asyncio.Event = field(default_factory=asyncio.Event)

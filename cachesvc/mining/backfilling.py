@@ -85,6 +85,11 @@ class Backfilling:
         """What to tell the service about the ranges now."""
         return [] if self._miner is None else self._miner.reports()
 
+    @property
+    def throttled_s(self) -> float:
+        """See ``SourceReader``."""
+        return 0.0 if self._source is None else self._source.throttled_s
+
     def close(self) -> None:
         """Lets threads end. Idempotent."""
         if self._miner is not None:

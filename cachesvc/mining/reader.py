@@ -303,7 +303,8 @@ async def _report(
         now_s, error = time.monotonic(), source.error
         if any(urgent) or error != told_error or now_s - told_s >= interval_s:
             reports = [*miner.reports(), *backfilling.reports()]
-            await uplink.report(reports, error)
+            throttled_s = source.throttled_s + backfilling.throttled_s
+            await uplink.report(reports, error, throttled_s)
             told_error, told_s = error, now_s
         await asyncio.sleep(min(_REPORT_TICK_S, interval_s))
 

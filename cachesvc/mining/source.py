@@ -265,6 +265,10 @@ class SourceReader(Protocol):
     def error(self) -> str:
         """Why the source as a whole cannot be reached; empty while it can."""
 
+    @property
+    def throttled_s(self) -> float:
+        """For how long quotas have held fetches up since it was made, all brokers together."""
+
     async def run(self) -> None:
         """Fetches until cancelled, then closes what it opened."""
 

@@ -92,9 +92,12 @@ class Uplink:
             )
         await write(self._join, request)
 
-    async def report(self, partitions: Sequence[PartitionReport], source_error: str) -> None:
+    async def report(
+        self, partitions: Sequence[PartitionReport], source_error: str, throttled_s: float
+    ) -> None:
         """Says how things are."""
-        request = pb.JoinRequest(source_error=source_error)
+        throttled_ms = round(throttled_s * 1000)
+        request = pb.JoinRequest(source_error=source_error, throttled_ms=throttled_ms)
         for report in partitions:
             row = request.partitions.add(
                 topic=report.partition.topic,

@@ -115,6 +115,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
 
     def _note(self, reader: JoinedReader, request: pb.JoinRequest) -> None:
         reports = self._assignments.reports
+        reader.throttled_ms = request.throttled_ms
         reports.note_way(reader, request.source_error)
         if request.source_error:
             return

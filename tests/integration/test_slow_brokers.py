@@ -32,6 +32,7 @@ class Watched:
 
     problems: set[str] = field(default_factory=set)
     throttled: set[str] = field(default_factory=set)
+    throttled_s: float = 0.0
 
     async def run(self, source: KafkaSource, partitions: list[SourcePartition]) -> None:
         while True:
@@ -39,6 +40,7 @@ class Watched:
                 status = source.status(partition)
                 self.problems.update({source.error, str(status.problem or "")} - {""})
                 self.throttled.update({status.throttled} - {""})
+            self.throttled_s = source.throttled_s
             await asyncio.sleep(0.05)
 
 
@@ -101,6 +103,7 @@ async def throttled(bootstrap: str, topic: str, small: str, quota: int, value_by
 
     assert watched.problems == set()
     assert all("quota of the broker" in said for said in watched.throttled)
+    assert 0 < watched.throttled_s <= took_s * 1.5
     # Not before its time, and not much later.
     assert surplus_s * 0.4 < took_s < 3 * (WINDOW_S + surplus_s)
     assert max(waited_s) < 2 * WINDOW_S

@@ -59,11 +59,17 @@ class KafkaSource:
         self._tasks: asyncio.TaskGroup | None = None
         self._spacing_s = SPACING_MS / 1000
         self._error = ""
+        self._throttled_s = 0.0
 
     @property
     def error(self) -> str:
         """See ``SourceReader``."""
         return self._error
+
+    @property
+    def throttled_s(self) -> float:
+        """See ``SourceReader``."""
+        return self._throttled_s
 
     async def run(self) -> None:
         """See ``SourceReader``."""
@@ -284,6 +290,7 @@ class KafkaSource:
         node.size.throttled(throttle_s)
         node.throttling.told(throttle_s, time.monotonic())
         self._show_throttling(node)
+        self._throttled_s += throttle_s
         await asyncio.sleep(throttle_s)
 
     def _show_throttling(self, node: NodeFetches) -> None:

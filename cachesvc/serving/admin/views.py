@@ -38,6 +38,7 @@ def reader(joined: JoinedReader, bytes_per_s: float) -> pb.Reader:
         host=joined.host,
         bytes_per_second=bytes_per_s,
         source_error=joined.source_error,
+        throttled_ms=joined.throttled_ms,
     )
 
 

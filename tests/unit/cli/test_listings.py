@@ -172,10 +172,11 @@ def test_readers(run: Run, service: FakeService) -> None:
     reader = admin.Reader(
         name="main-0", connection="main", pid=42, joined_ms=TIME_MS, topics=["a", "b"]
     )
+    reader.throttled_ms = 65_000
     service.answer("ListReaders", admin.ListReadersResponse(readers=[reader]))
     assert lines(run("readers").stdout)[1] == [
         *("main-0", "main", "42", "-", *TIME.split()),
-        *("0", "B", "a,", "b"),
+        *("0", "B", "1", "min", "5", "s", "a,", "b"),
     ]
     assert json.loads(run("readers", "--json").stdout)[0]["pid"] == 42
 

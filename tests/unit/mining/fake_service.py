@@ -87,6 +87,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         self.reports: dict[tuple[str, int], pb.PartitionReport] = {}
         self.backfill_reports: dict[tuple[str, int], pb.PartitionReport] = {}
         self.source_error = ""
+        self.throttled_ms = 0
         self.refused: list[str] = []
         self._joined: list[asyncio.Queue[pb.JoinResponse]] = []
         self._server: grpc.aio.Server | None = None
@@ -160,6 +161,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
     async def _listen(self, requests: AsyncIterator[pb.JoinRequest]) -> None:
         async for request in requests:
             self.source_error = request.source_error
+            self.throttled_ms = request.throttled_ms
             tail = [report for report in request.partitions if not report.backfill]
             older = [report for report in request.partitions if report.backfill]
             self.reports.update({(r.topic, r.partition): r for r in tail})

@@ -89,6 +89,7 @@ class FakeSource:
         self.damaged: dict[SourcePartition, int] = {}
         self.problems: dict[SourcePartition, Problem] = {}
         self.throttled = ""
+        self.throttled_s = 0.0
         self.polls = 0
         self.spacing_s = 0.0
         self.cluster_id = ""

@@ -362,7 +362,9 @@ def test_reports_what_the_source_says(tmp_path: Path) -> None:
         assert service.state("a", 0) is MiningState.SOURCE_UNREACHABLE
 
         source.error = ""
+        source.throttled_s = 1.5
         await until(lambda: service.source_error == "")
+        await until(lambda: service.throttled_ms == 1_500)
         await until(lambda: service.state("a", 0) is MiningState.MINING)
 
     play(tmp_path, scenario)

@@ -49,7 +49,7 @@ class ListReadersResponse(_message.Message):
     def __init__(self, readers: _Optional[_Iterable[_Union[Reader, _Mapping]]] = ...) -> None: ...
 
 class Reader(_message.Message):
-    __slots__ = ("name", "connection", "pid", "joined_ms", "topics", "host", "bytes_per_second", "source_error")
+    __slots__ = ("name", "connection", "pid", "joined_ms", "topics", "host", "bytes_per_second", "source_error", "throttled_ms")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,7 @@ class Reader(_message.Message):
     HOST_FIELD_NUMBER: _ClassVar[int]
     BYTES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    THROTTLED_MS_FIELD_NUMBER: _ClassVar[int]
     name: str
     connection: str
     pid: int
@@ -66,7 +67,8 @@ class Reader(_message.Message):
     host: str
     bytes_per_second: float
     source_error: str
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., joined_ms: _Optional[int] = ..., topics: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., bytes_per_second: _Optional[float] = ..., source_error: _Optional[str] = ...) -> None: ...
+    throttled_ms: int
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., joined_ms: _Optional[int] = ..., topics: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., bytes_per_second: _Optional[float] = ..., source_error: _Optional[str] = ..., throttled_ms: _Optional[int] = ...) -> None: ...
 
 class ListTopicsRequest(_message.Message):
     __slots__ = ("connection", "topic")

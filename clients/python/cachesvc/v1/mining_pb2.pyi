@@ -7,13 +7,14 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class JoinRequest(_message.Message):
-    __slots__ = ("reader", "connection", "pid", "protocol_version", "partitions", "source_error", "deaths")
+    __slots__ = ("reader", "connection", "pid", "protocol_version", "partitions", "source_error", "throttled_ms", "deaths")
     READER_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    THROTTLED_MS_FIELD_NUMBER: _ClassVar[int]
     DEATHS_FIELD_NUMBER: _ClassVar[int]
     reader: str
     connection: str
@@ -21,8 +22,9 @@ class JoinRequest(_message.Message):
     protocol_version: int
     partitions: _containers.RepeatedCompositeFieldContainer[PartitionReport]
     source_error: str
+    throttled_ms: int
     deaths: _containers.RepeatedCompositeFieldContainer[ReaderDeath]
-    def __init__(self, reader: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., protocol_version: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionReport, _Mapping]]] = ..., source_error: _Optional[str] = ..., deaths: _Optional[_Iterable[_Union[ReaderDeath, _Mapping]]] = ...) -> None: ...
+    def __init__(self, reader: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., protocol_version: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionReport, _Mapping]]] = ..., source_error: _Optional[str] = ..., throttled_ms: _Optional[int] = ..., deaths: _Optional[_Iterable[_Union[ReaderDeath, _Mapping]]] = ...) -> None: ...
 
 class ReaderDeath(_message.Message):
     __slots__ = ("topic", "partition", "incarnation", "offset", "bytes", "alone", "end")
