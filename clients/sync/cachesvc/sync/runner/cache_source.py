@@ -1,0 +1,170 @@
+"""The service as a task's source: the usual one."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+
+from cachesvc.client import (
+    AtTimestamp,
+    Client,
+    Earliest,
+    Event,
+    GapPolicy,
+    Latest,
+    Mode,
+    NotFound,
+    Position,
+    Positions,
+    Start,
+    Started,
+    Stream,
+    StreamSettings,
+    Subscription,
+    Tls,
+    Unavailable,
+)
+from cachesvc.client.backoff import Backoff
+from cachesvc.sync.config import RetryConfig, SourceConfig, TaskConfig
+from cachesvc.sync.task_file import secret, start_ms
+
+
+def client_of(source: SourceConfig, origin: str) -> Client:
+    """The client of a task's service; reads its secrets and certificates.
+
+    Raises:
+        InvalidTask: A secret is not there.
+        OSError: A file of TLS cannot be read.
+    """
+    token = secret(source.token_env, source.token_file, origin, "source.token")
+    tls = source.tls
+    return Client(
+        source.service,
+        tls=None if tls is None else Tls(tls.ca_file, tls.cert_file, tls.key_file, tls.server_name),
+        token=token,
+    )
+
+
+def stream_settings(retry: RetryConfig) -> StreamSettings:
+    """How a task's stream deals with trouble."""
+    return StreamSettings(
+        reconnect_delay_first_s=retry.delay_first_s,
+        reconnect_delay_max_s=retry.delay_max_s,
+        give_up_after_s=retry.give_up_after_s,
+    )
+
+
+class CacheSession:
+    """A stream of the client as a session."""
+
+    outside_since_s: float | None = None
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._events = stream.events()
+
+    @property
+    def started(self) -> Started:
+        return self._stream.started
+
+    @property
+    def position(self) -> Positions:
+        return self._stream.position
+
+    async def next(self) -> Event | None:
+        return await anext(self._events, None)
+
+    async def commit(self, positions: Positions) -> None:
+        await self._stream.commit(positions)
+
+
+class CacheSource:
+    """Subscribes at the service.
+
+    Args:
+        config: Of the task.
+        client: Makes a client that is not open yet.
+    """
+
+    def __init__(self, config: TaskConfig, client: Callable[[], Client]) -> None:
+        self._config = config
+        self._client = client
+
+    @asynccontextmanager
+    async def session(self, start: Positions | None) -> AsyncIterator[CacheSession]:
+        """See ``Source``."""
+        settings = stream_settings(self._config.retry)
+        async with self._client() as client:
+            begin: Start | None = start or None
+            if begin is None and self._config.source.start is not None:
+                begin = await self._first_start(client, settings)
+            async with open_stream(client, self._config, begin, settings) as stream:
+                # So that a second start finds where the first one was, whatever ends this one.
+                await stream.commit(stream.started.positions)
+                yield CacheSession(stream)
+
+    async def _first_start(self, client: Client, settings: StreamSettings) -> Start | None:
+        """The start of the settings, as long as the service has no position."""
+        known = await stored(client, self._config.subscription, settings)
+        if known is not None and known.partitions:
+            return None
+        return configured_start(self._config.source)
+
+
+def open_stream(
+    client: Client, config: TaskConfig, start: Start | None, settings: StreamSettings
+) -> Stream:
+    """A stream on a task's subscription, not entered yet."""
+    source = config.source
+    return client.subscribe(
+        config.subscription,
+        mode=Mode[source.mode],
+        topics=source.topics,
+        topic_expression=source.topic_expression,
+        connection=source.connection,
+        start=start,
+        gap_policy=GapPolicy.GO_ON if source.gaps == "go-on" else GapPolicy.STOP,
+        settings=settings,
+    )
+
+
+def configured_start(source: SourceConfig) -> Start | None:
+    """What ``source.start`` means."""
+    match source.start:
+        case None:
+            return None
+        case "earliest":
+            return Earliest()
+        case "latest":
+            return Latest()
+        case str() | int() as time:
+            return AtTimestamp(start_ms(time))
+        case positions:
+            return [Position(each.topic, each.partition, each.offset) for each in positions]
+
+
+async def stored(
+    client: Client, subscription: str, settings: StreamSettings
+) -> Subscription | None:
+    """The durable side of a subscription; None if there is none. Waits as a stream does.
+
+    Raises:
+        ClientError: The service refuses to say, or is away for too long.
+    """
+    patience = Backoff(
+        settings.reconnect_delay_first_s,
+        settings.reconnect_delay_max_s,
+        settings.give_up_after_s,
+        Random(),
+    )
+    while True:
+        try:
+            return await client.get_subscription(subscription)
+        except NotFound:
+            return None
+        except Unavailable:
+            wait_s = patience.failed(time.monotonic())
+            if wait_s is None:
+                raise
+            await asyncio.sleep(wait_s)

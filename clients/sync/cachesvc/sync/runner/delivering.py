@@ -1,0 +1,242 @@
+"""The sink's side of a task: one delivery after the other, written until it is confirmed.
+
+What may pass is tried again, with waits that grow and are drawn at random. What is refused is
+looked for: the sink names it, or the delivery is halved until a single record is left. Parts follow
+one another in order, so a record never overtakes an earlier one of its partition.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import Random
+
+from cachesvc.client import Positions
+from cachesvc.client.backoff import Backoff
+from cachesvc.sync.config import RetryConfig
+from cachesvc.sync.errors import (
+    BatchRefused,
+    ChangesRefused,
+    Refusal,
+    TargetFailed,
+    TargetUnavailable,
+)
+from cachesvc.sync.runner.letters import Keeper, Refused, letter
+from cachesvc.sync.runner.narrowing import (
+    Part,
+    behind,
+    changes_position,
+    halves,
+    went_back,
+    without,
+)
+from cachesvc.sync.runner.pieces import Piece
+from cachesvc.sync.runner.progress import Meter
+from cachesvc.sync.sink import Sink
+
+CLOSE_TIMEOUT_S = 10.0
+"""How long a sink may take to close."""
+
+_log = logging.getLogger("cachesvc.sync")
+
+
+class TargetWentBack(Exception):
+    """The target has lost what it had confirmed; the source has to go on where it is now.
+
+    Attributes:
+        positions: Where that is.
+    """
+
+    def __init__(self, positions: Positions) -> None:
+        super().__init__("the target went back")
+        self.positions = positions
+
+
+class Delivering:
+    """Writes a task's deliveries. Belongs to one event loop, and one call at a time.
+
+    Args:
+        task: Its name, for the log.
+        sink: Where to; ``open`` opens it.
+        keeper: Gets what is refused.
+        retry: How often to try again.
+        meter: Counts.
+        confirmed: Called with positions once everything before them is dealt with.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        sink: Sink,
+        keeper: Keeper,
+        retry: RetryConfig,
+        meter: Meter,
+        confirmed: Callable[[Positions], None] = lambda positions: None,
+    ) -> None:
+        self._task = task
+        self._sink = sink
+        self._keeper = keeper
+        self._meter = meter
+        self._confirmed_by_target = Positions()
+        self._backoff = Backoff(
+            retry.delay_first_s, retry.delay_max_s, retry.give_up_after_s, Random()
+        )
+        self._open = False
+        self.on_confirmed = confirmed
+
+    async def open(self) -> Positions | None:
+        """Opens the sink, however long that takes.
+
+        Returns:
+            What the sink says: where it is, or None where it does not know.
+
+        Raises:
+            TargetUnavailable: It was not to be had for as long as the settings allow.
+            TargetFailed: It refuses the task.
+        """
+        while True:
+            try:
+                positions = await self._sink.open()
+            except TargetUnavailable as error:
+                await self._wait_after(error)
+            else:
+                self._open = True
+                self._confirmed_by_target = positions or Positions()
+                return positions
+
+    async def deliver(self, pieces: Sequence[Piece]) -> None:
+        """Writes a delivery; when this returns, the target has all of it that it takes.
+
+        Raises:
+            TargetUnavailable: It was not to be had for as long as the settings allow.
+            TargetFailed: It refuses the task.
+            TargetWentBack: The session has to begin anew.
+            SyncError: A record is refused, and the task may not go on without it.
+        """
+        await self._keep_refused_by_transforms(pieces)
+        rest = deque([Part(pieces)])
+        while rest:
+            part = rest.popleft()
+            try:
+                await self._write(part)
+            except ChangesRefused as error:
+                await self._keep(part, error.refusals)
+                rest.appendleft(without(part, error.refusals))
+            except BatchRefused as error:
+                if not part.row_count:
+                    raise TargetFailed(
+                        f"the target refuses a delivery without records: {error}",
+                        reason=error.reason,
+                    ) from error
+                if part.row_count > 1:
+                    rest.extendleft(reversed(halves(part)))
+                else:
+                    refusals = [_of_only_row(part, error)]
+                    await self._keep(part, refusals)
+                    rest.appendleft(without(part, refusals))
+            else:
+                self._count(part)
+
+    async def close(self) -> None:
+        """Lets go of the sink within a bound; its errors are told and change nothing."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._sink.close()
+        except Exception:
+            _log.exception("task %s: the sink did not close", self._task)
+
+    async def _write(self, part: Part) -> None:
+        """Writes a part, however long that takes."""
+        left: Part | None = part
+        while left is not None:
+            try:
+                if not self._open:
+                    left = await self._open_again(part)
+                if left is not None:
+                    await self._sink.write(left.delivery)
+            except TargetUnavailable as error:
+                self._open = False
+                await self._wait_after(error)
+            else:
+                self._backoff.succeeded()
+                return
+
+    async def _open_again(self, part: Part) -> Part | None:
+        """Opens the sink again; says what of the part it does not have."""
+        positions = await self._sink.open()
+        self._open = True
+        if positions is None:
+            return part
+        lost = went_back(self._confirmed_by_target, positions)
+        if lost is not None:
+            _log.warning(
+                "task %s: the target has lost %s/%s from before offset %s; reading that again",
+                self._task,
+                *lost.key,
+                lost.offset,
+            )
+            self._confirmed_by_target = positions
+            raise TargetWentBack(positions)
+        return behind(part, positions)
+
+    async def _wait_after(self, error: TargetUnavailable) -> None:
+        report = _log.warning if self._backoff.is_first else _log.info
+        wait_s = self._backoff.failed(time.monotonic())
+        if wait_s is None:
+            raise error
+        self._meter.retries += 1
+        self._meter.failed(error.reason, str(error))
+        report(
+            "task %s: the target is not available (%s: %s); next attempt in %.1f s",
+            self._task,
+            error.reason,
+            error,
+            wait_s,
+        )
+        await asyncio.sleep(wait_s)
+
+    async def _keep_refused_by_transforms(self, pieces: Sequence[Piece]) -> None:
+        now_ms = self._meter.now_ms()
+        letters = [
+            letter(piece, Refused("transform", each.offset, each.reason, each.detail), now_ms)
+            for piece in pieces
+            for each in piece.refused
+        ]
+        if letters:
+            await self._keeper.keep(letters)
+            self._meter.refused += len(letters)
+
+    async def _keep(self, part: Part, refusals: Sequence[Refusal]) -> None:
+        now_ms = self._meter.now_ms()
+        letters = []
+        for each in refusals:
+            piece = part.pieces[each.changes]
+            offset = piece.changes.rows.column("offset")[each.row].as_py()
+            refused = Refused("sink", offset, each.reason, each.detail)
+            letters.append(letter(piece, refused, now_ms))
+        await self._keeper.keep(letters)
+        self._meter.refused += len(letters)
+        _log.warning(
+            "task %s: %d records refused, the first at %s: %s: %s",
+            self._task,
+            len(letters),
+            changes_position(part.pieces[refusals[0].changes].changes),
+            refusals[0].reason,
+            refusals[0].detail,
+        )
+
+    def _count(self, part: Part) -> None:
+        delivery = part.delivery
+        self._confirmed_by_target = self._confirmed_by_target.moved(*delivery.positions.values())
+        size = sum(piece.changes.nbytes for piece in part.pieces)
+        records = sum(piece.original.num_rows for piece in part.pieces)
+        self._keeper.count(records)
+        self._meter.confirmed(records, part.row_count, size, delivery.positions)
+        self.on_confirmed(delivery.positions)
+
+
+def _of_only_row(part: Part, error: BatchRefused) -> Refusal:
+    """The refusal of a part's only row."""
+    number = next(number for number, piece in enumerate(part.pieces) if len(piece))
+    return Refusal(number, 0, error.reason, str(error))

@@ -1,0 +1,148 @@
+"""Records that are refused for good, as dead letters, and what a task does with them."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import pyarrow as pa
+
+from cachesvc.client import TopicPartition
+from cachesvc.sync.errors import SyncError
+from cachesvc.sync.runner.pieces import Piece, row_at
+
+
+class LetterHeader(msgspec.Struct, frozen=True):
+    """A header of a record; its value is null where Kafka has null."""
+
+    key: str
+    value_base64: str | None = None
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that was refused, as the source had it.
+
+    Attributes:
+        topic: Kafka's topic name.
+        partition: Its number.
+        incarnation: Which life of the topic.
+        offset: The record's.
+        stage: Who refused it: ``transform`` or ``sink``.
+        reason: Word in capitals.
+        detail: For people.
+        refused_ms: When, in milliseconds since the epoch.
+        timestamp_ms: The record's; -1 without one.
+        timestamp_type: 0 create time, 1 log append time, -1 none.
+        key_base64: Null where Kafka has null.
+        value: A JSON object as text; null for a tombstone.
+        headers: In their order.
+    """
+
+    topic: str
+    partition: int
+    incarnation: int
+    offset: int
+    stage: str
+    reason: str
+    detail: str
+    refused_ms: int
+    timestamp_ms: int
+    timestamp_type: int = 0
+    key_base64: str | None = None
+    value: str | None = None
+    headers: tuple[LetterHeader, ...] = ()
+
+    @property
+    def identity(self) -> tuple[str, int, int, int]:
+        """What tells it from the letters of other records."""
+        return self.topic, self.partition, self.incarnation, self.offset
+
+    @property
+    def key(self) -> bytes | None:
+        """The record's."""
+        return None if self.key_base64 is None else base64.b64decode(self.key_base64)
+
+
+class Keeper(Protocol):
+    """What becomes of records that are refused."""
+
+    async def keep(self, letters: Sequence[Letter]) -> None:
+        """When this returns, the task may go on without them.
+
+        Raises:
+            SyncError: It may not.
+        """
+
+    def count(self, records: int) -> None:
+        """Takes note of records of the source that are dealt with, refused ones included."""
+
+
+class RecordRefused(SyncError):
+    """A record was refused, and the task is to stop there."""
+
+    default_reason = "RECORD_REFUSED"
+
+
+class StopAtRefused:
+    """Ends the task at the first record that is refused."""
+
+    async def keep(self, letters: Sequence[Letter]) -> None:
+        first = letters[0]
+        raise RecordRefused(
+            f"the {first.stage} refuses {first.topic}/{first.partition} at offset {first.offset}: "
+            f"{first.reason}: {first.detail}; mend it, or set errors.policy to dead-letter",
+            reason=first.reason,
+            metadata={
+                "topic": first.topic,
+                "partition": str(first.partition),
+                "offset": str(first.offset),
+            },
+        )
+
+    def count(self, records: int) -> None:
+        pass
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why a record of a piece is refused: by whom, at which offset, and why."""
+
+    stage: str
+    offset: int
+    reason: str
+    detail: str
+
+
+def letter(piece: Piece, refused: Refused, now_ms: int) -> Letter:
+    """The letter of a record of a piece."""
+    return _letter(piece.changes.source, row_at(piece.original, refused.offset), refused, now_ms)
+
+
+def _letter(source: TopicPartition, row: pa.RecordBatch, refused: Refused, now_ms: int) -> Letter:
+    found: dict[str, Any] = _values(row) if row.num_rows else {"timestamp_ms": -1}
+    return Letter(
+        topic=source.topic,
+        partition=source.partition,
+        incarnation=source.incarnation,
+        offset=refused.offset,
+        stage=refused.stage,
+        reason=refused.reason,
+        detail=refused.detail,
+        refused_ms=now_ms,
+        **found,
+    )
+
+
+def _values(row: pa.RecordBatch) -> dict[str, Any]:
+    key = row.column("key")[0].as_py()
+    headers = row.column("headers")[0].as_py() or ()
+    return {
+        "timestamp_ms": row.column("timestamp").cast(pa.int64())[0].as_py(),
+        "timestamp_type": row.column("timestamp_type")[0].as_py(),
+        "key_base64": _base64(key),
+        "value": row.column("value")[0].as_py(),
+        "headers": tuple(LetterHeader(h["key"], _base64(h["value"])) for h in headers),
+    }
+
+
+def _base64(content: bytes | None) -> str | None:
+    return None if content is None else base64.b64encode(content).decode()

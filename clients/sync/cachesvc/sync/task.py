@@ -1,0 +1,282 @@
+"""Tasks: source subscription → transforms → sink, run in this process.
+
+    async with Task(config, sink=MySink()) as task:
+        await task.wait()
+
+``config`` is a task file, or a mapping of its shape. Several tasks of one event loop run beside
+each other, and one that fails leaves the others alone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cachesvc.client import ClientError, Positions, SubscriptionReset
+from cachesvc.sync.config import TaskConfig
+from cachesvc.sync.errors import InvalidTask, SyncError
+from cachesvc.sync.kinds import make_sink, make_transform
+from cachesvc.sync.runner.cache_source import CacheSource, client_of
+from cachesvc.sync.runner.delivering import CLOSE_TIMEOUT_S, Delivering, TargetWentBack
+from cachesvc.sync.runner.letters import Keeper, StopAtRefused
+from cachesvc.sync.runner.pipeline import STORE_TIMEOUT_S, Gate, Pipeline
+from cachesvc.sync.runner.preparing import Preparing
+from cachesvc.sync.runner.progress import Meter, TaskStatus, Trouble
+from cachesvc.sync.runner.source import Source
+from cachesvc.sync.sink import Sink, TaskContext
+from cachesvc.sync.task_file import load_task, parse_task
+from cachesvc.sync.transform import Transform
+
+_log = logging.getLogger("cachesvc.sync")
+
+TaskLike = TaskConfig | Mapping[str, Any] | str | Path
+"""A task's settings, a mapping of the shape of a task file, or the path of one."""
+
+
+class TaskParts:
+    """What a task is made of.
+
+    Args:
+        config: Its settings.
+        sink: Instead of the one that the settings describe.
+        transforms: Likewise.
+        origin: For messages: where the settings come from.
+
+    Raises:
+        InvalidTask: The settings are wrong; the message names the setting by its path.
+    """
+
+    def __init__(
+        self,
+        config: TaskConfig,
+        sink: Sink | None = None,
+        transforms: Iterable[Transform] | None = None,
+        origin: str = "task",
+    ) -> None:
+        self.config = config
+        self.origin = origin
+        context = TaskContext(config.name, config.source.connection)
+        self.sink = sink if sink is not None else make_sink(config.sink, context, origin)
+        self.transforms: Sequence[Transform] = (
+            tuple(transforms)
+            if transforms is not None
+            else [make_transform(t, n, origin) for n, t in enumerate(config.transforms)]
+        )
+        client_of(config.source, origin)
+        self.source: Source = CacheSource(config, lambda: client_of(config.source, origin))
+        self.keeper: Keeper = StopAtRefused()
+
+
+def parts_of(
+    task: TaskLike, sink: Sink | None = None, transforms: Iterable[Transform] | None = None
+) -> TaskParts:
+    """What a task is made of, by its settings.
+
+    Raises:
+        InvalidTask: They are wrong; the message names the setting by its path.
+    """
+    origin = str(task) if isinstance(task, str | Path) else "task"
+    match task:
+        case TaskConfig():
+            config = task
+        case str() | Path():
+            config = load_task(task)
+        case _:
+            config = parse_task(task)
+    try:
+        return TaskParts(config, sink, transforms, origin)
+    except OSError as error:
+        raise InvalidTask(f"{origin}: source.tls: {error}") from error
+
+
+class Task:
+    """A task. Belongs to one event loop; used in ``async with``, which starts and stops it.
+
+    Args:
+        task: Its settings, a mapping of the shape of a task file, or the path of one.
+        sink: Instead of the one that the settings describe.
+        transforms: Likewise.
+
+    Raises:
+        InvalidTask: The settings are wrong; the message names the setting by its path.
+    """
+
+    def __init__(
+        self,
+        task: TaskLike,
+        *,
+        sink: Sink | None = None,
+        transforms: Iterable[Transform] | None = None,
+    ) -> None:
+        self._parts = parts_of(task, sink, transforms)
+        self.config = self._parts.config
+        self._meter = Meter()
+        self._gate = Gate()
+        self._pipeline: Pipeline | None = None
+        self._running: asyncio.Task[bool] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def start(self) -> None:
+        """Begins; ``wait`` tells how it ends. Once only."""
+        assert self._running is None, "a task is started once"
+        self._running = asyncio.create_task(self._run(), name=f"sync-{self.config.name}")
+
+    async def wait(self) -> TaskStatus:
+        """Waits until the task has ended: a full sync is complete, or it was stopped.
+
+        Cancelled, it does not end the task.
+
+        Raises:
+            SyncError, ClientError: It has failed; the position is behind the last delivery that
+                the sink confirmed.
+        """
+        assert self._running is not None, "a task is started first"
+        await asyncio.wait({self._running})
+        self._running.result()
+        return self.status()
+
+    async def stop(self) -> None:
+        """Ends the task within its ``stop_timeout_s``, and a little to let go. Idempotent.
+
+        The delivery in hand is finished, or given up after that time and comes again.
+        """
+        self._gate.stop()
+        if self._running is None:
+            return
+        allowed_s = self.config.stop_timeout_s + STORE_TIMEOUT_S + CLOSE_TIMEOUT_S
+        await asyncio.wait({self._running}, timeout=allowed_s)
+        self._running.cancel()
+        await asyncio.wait({self._running})
+        if not self._running.cancelled():
+            self._running.exception()  # whoever waits is told; nobody has to
+
+    def pause(self) -> None:
+        """Lets no further delivery begin; the subscription and the sink stay open. Idempotent."""
+        self._gate.pause()
+
+    def resume(self) -> None:
+        """Goes on after ``pause``. Idempotent."""
+        self._gate.resume()
+
+    def status(self) -> TaskStatus:
+        """How far it is."""
+        meter, config = self._meter, self.config
+        return TaskStatus(
+            name=config.name,
+            state=self._state,
+            mode=config.source.mode,
+            subscription=config.subscription,
+            started_ms=meter.started_ms,
+            records=meter.records,
+            changes=meter.changes,
+            bytes=meter.bytes,
+            deliveries=meter.deliveries,
+            refused=meter.refused,
+            retries=meter.retries,
+            records_per_s=meter.records_per_s,
+            bytes_waiting=0 if self._pipeline is None else self._pipeline.bytes_waiting,
+            share=meter.share,
+            left_s=meter.left_s,
+            lag_records=meter.lag_records,
+            confirmed_ms=meter.confirmed_ms,
+            outside=meter.outside_since_s is not None,
+            outside_s=meter.outside_s,
+            trouble=meter.trouble,
+        )
+
+    @property
+    def _state(self) -> str:
+        if self._running is not None and self._running.done():
+            if self._running.cancelled() or self._running.exception() is not None:
+                return "failed"
+            return "done" if self._running.result() else "stopped"
+        if self._gate.stopping.is_set():
+            return "stopping"
+        if self._gate.paused:
+            return "paused"
+        return "starting" if self._pipeline is None else "running"
+
+    async def _run(self) -> bool:
+        """Runs to the end; says whether that is the end of a full sync."""
+        parts = self._parts
+        preparing = Preparing(self.config.name, parts.transforms)
+        delivering = Delivering(
+            self.config.name, parts.sink, parts.keeper, self.config.retry, self._meter
+        )
+        try:
+            return await self._until_stopped(preparing, delivering)
+        except (SyncError, ClientError) as error:
+            self._meter.trouble = Trouble(error.reason, str(error), self._meter.now_ms())
+            raise
+        except Exception as error:
+            self._meter.trouble = Trouble("INTERNAL", repr(error), self._meter.now_ms())
+            raise
+        finally:
+            preparing.close()
+            await delivering.close()
+
+    async def _until_stopped(self, preparing: Preparing, delivering: Delivering) -> bool:
+        """Ends at once where nothing was begun yet; else the pipeline heeds the wish to stop."""
+        work = asyncio.create_task(self._sessions(preparing, delivering))
+        stopping = asyncio.create_task(self._gate.stopping.wait())
+        try:
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and self._pipeline is None:
+                work.cancel()
+                await asyncio.wait({work})
+                return False
+            return await work
+        finally:
+            for task in (work, stopping):
+                task.cancel()
+            await asyncio.wait({work, stopping})
+
+    async def _sessions(self, preparing: Preparing, delivering: Delivering) -> bool:
+        """One session after the other; a further one where positions were moved by others."""
+        at = await delivering.open()
+        while True:
+            try:
+                return await self._session(at, preparing, delivering)
+            except TargetWentBack as lost:
+                at = lost.positions
+            except SubscriptionReset:
+                if at is not None:
+                    raise
+                _log.warning("task %s: its positions were reset; goes on there", self.config.name)
+            finally:
+                self._pipeline = None
+
+    async def _session(
+        self, at: Positions | None, preparing: Preparing, delivering: Delivering
+    ) -> bool:
+        async with self._parts.source.session(at) as session:
+            self._pipeline = Pipeline(
+                self.config, session, preparing, delivering, self._meter, self._gate
+            )
+            return await self._pipeline.run()
+
+
+async def run_task(
+    task: TaskLike, *, sink: Sink | None = None, transforms: Iterable[Transform] | None = None
+) -> TaskStatus:
+    """Runs a task to its end: of a full sync; else until this is cancelled, which stops it.
+
+    Raises:
+        InvalidTask: The settings are wrong.
+        SyncError, ClientError: The task has failed.
+    """
+    async with Task(task, sink=sink, transforms=transforms) as running:
+        return await running.wait()

@@ -1,0 +1,137 @@
+"""Task files: read, checked, and with paths that no longer depend on where one stands."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cachesvc.sync.config import SourceConfig, TaskConfig
+from cachesvc.sync.setting_errors import convert, setting_error
+
+_PATHS = ("path", "directory")
+_PATH_ENDINGS = ("_path", "_file", "_directory")
+
+
+def load_task(path: str | Path) -> TaskConfig:
+    """The settings in a task file; relative paths are relative to its directory.
+
+    Raises:
+        InvalidTask: The file cannot be read, or is wrong; the message names the setting.
+    """
+    path = Path(path)
+    try:
+        tree = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise setting_error(str(path), "", f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise setting_error(str(path), "", f"is no TOML: {error}") from error
+    return parse_task(_with_absolute_paths(tree, path.parent.absolute()), str(path))
+
+
+def parse_task(tree: Mapping[str, Any], origin: str = "task") -> TaskConfig:
+    """Settings as given in Python, of the shape of a task file.
+
+    Raises:
+        InvalidTask: They are wrong; the message names the setting by its path.
+    """
+    config = convert(_with_texts(tree), TaskConfig, origin)
+    _check(config, origin)
+    return config
+
+
+def secret(variable: str | None, file: str | None, origin: str, field: str) -> str | None:
+    """What an environment variable or a file holds; None where neither is named.
+
+    Raises:
+        InvalidTask: Both are named, or what is named is not there or empty.
+    """
+    if variable is not None and file is not None:
+        raise setting_error(origin, f"{field}_file", f"contradicts {field}_env; give one of them")
+    if variable is not None:
+        found = os.environ.get(variable, "")
+        if not found:
+            raise setting_error(origin, f"{field}_env", f"the variable {variable} is not set")
+        return found
+    if file is None:
+        return None
+    try:
+        found = Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise setting_error(origin, f"{field}_file", f"{file} cannot be read: {error}") from error
+    if not found:
+        raise setting_error(origin, f"{field}_file", f"{file} is empty")
+    return found
+
+
+def start_ms(start: str | int) -> int:
+    """A time of ``source.start`` in milliseconds since the epoch; UTC if it names no zone.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(start, int):
+        return start
+    moment = datetime.fromisoformat(start)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def _check(config: TaskConfig, origin: str) -> None:
+    _check_source(config.source, origin)
+    errors = config.errors
+    if errors.policy == "dead-letter" and errors.dead_letters is None:
+        problem = 'is missing; policy "dead-letter" needs a directory'
+        raise setting_error(origin, "errors.dead_letters", problem)
+    if errors.policy == "stop" and errors.dead_letters is not None:
+        problem = 'nothing is kept there with policy "stop"; set errors.policy = "dead-letter"'
+        raise setting_error(origin, "errors.dead_letters", problem)
+    if config.retry.delay_first_s > config.retry.delay_max_s:
+        raise setting_error(origin, "retry.delay_first_s", "is above retry.delay_max_s")
+
+
+def _check_source(source: SourceConfig, origin: str) -> None:
+    host, _, port = source.service.rpartition(":")
+    if not source.service.startswith("unix:") and not (host and port.isdigit()):
+        raise setting_error(origin, "source.service", f"{source.service!r} is not HOST:PORT")
+    if bool(source.topics) == bool(source.topic_expression):
+        problem = "give exactly one of source.topics and source.topic_expression"
+        raise setting_error(origin, "source.topics", problem)
+    if source.token_env is not None and source.token_file is not None:
+        raise setting_error(origin, "source.token_file", "contradicts token_env; give one of them")
+    if isinstance(source.start, str) and source.start not in ("earliest", "latest"):
+        try:
+            start_ms(source.start)
+        except ValueError as error:
+            problem = f"{source.start!r} is neither earliest, latest nor a time (ISO 8601)"
+            raise setting_error(origin, "source.start", problem) from error
+    if (source.kafka is not None) != (source.source == "auto"):
+        problem = "is needed" if source.kafka is None else "has no meaning without"
+        raise setting_error(origin, "source.kafka", f'{problem} source.source = "auto"')
+
+
+def _with_texts(value: Any) -> Any:
+    """TOML's own times as text; a list of settings as it is."""
+    if isinstance(value, Mapping):
+        return {name: _with_texts(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_texts(inner) for inner in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _with_absolute_paths(tree: Any, directory: Path, name: str = "") -> Any:
+    """Resolves what is named as a path: ``path``, ``directory``, ``…_file`` and the like."""
+    if isinstance(tree, dict):
+        return {key: _with_absolute_paths(value, directory, key) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_with_absolute_paths(value, directory, name) for value in tree]
+    if not isinstance(tree, str) or not _is_path(name, tree):
+        return tree
+    return os.path.abspath(directory / tree)
+
+
+def _is_path(name: str, value: str) -> bool:
+    named = name in _PATHS or name == "dead_letters" or name.endswith(_PATH_ENDINGS)
+    return named and value not in ("", "-") and "://" not in value
