@@ -1,6 +1,7 @@
 import asyncio
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from grpc import StatusCode
 
@@ -265,7 +266,8 @@ class Doubling:
             for row, offset in enumerate(offsets)
             if offset % 5 == 4
         ]
-        return Transformed(changes.with_rows(changes.rows.take(kept)), refused)
+        rows = changes.rows.take(pa.array(kept, pa.int64()))
+        return Transformed(changes.with_rows(rows), refused)
 
 
 @in_event_loop

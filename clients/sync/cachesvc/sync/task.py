@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cachesvc.client import ClientError, Positions, SubscriptionReset
+from cachesvc.client import Client, ClientError, Positions, SubscriptionReset
 from cachesvc.sync.config import TaskConfig
+from cachesvc.sync.dead_letters import DeadLetters, LetterBox
 from cachesvc.sync.errors import InvalidTask, SyncError
 from cachesvc.sync.kinds import make_sink, make_transform
 from cachesvc.sync.runner.cache_source import CacheSource, client_of
@@ -64,9 +65,19 @@ class TaskParts:
             if transforms is not None
             else [make_transform(t, n, origin) for n, t in enumerate(config.transforms)]
         )
-        client_of(config.source, origin)
-        self.source: Source = CacheSource(config, lambda: client_of(config.source, origin))
+        self.client()
+        self.source: Source = CacheSource(config, self.client)
         self.keeper: Keeper = StopAtRefused()
+        if config.errors.dead_letters is not None:
+            box = LetterBox(Path(config.errors.dead_letters), config.name)
+            self.keeper = DeadLetters(box, config.errors)
+
+    def client(self) -> Client:
+        """A client of the service, not open yet; reads secrets and certificates."""
+        try:
+            return client_of(self.config.source, self.origin)
+        except OSError as error:
+            raise InvalidTask(f"{self.origin}: source.tls: {error}") from error
 
 
 def parts_of(
@@ -85,10 +96,7 @@ def parts_of(
             config = load_task(task)
         case _:
             config = parse_task(task)
-    try:
-        return TaskParts(config, sink, transforms, origin)
-    except OSError as error:
-        raise InvalidTask(f"{origin}: source.tls: {error}") from error
+    return TaskParts(config, sink, transforms, origin)
 
 
 class Task:
@@ -105,12 +113,12 @@ class Task:
 
     def __init__(
         self,
-        task: TaskLike,
+        task: TaskLike | TaskParts,
         *,
         sink: Sink | None = None,
         transforms: Iterable[Transform] | None = None,
     ) -> None:
-        self._parts = parts_of(task, sink, transforms)
+        self._parts = task if isinstance(task, TaskParts) else parts_of(task, sink, transforms)
         self.config = self._parts.config
         self._meter = Meter()
         self._gate = Gate()
@@ -162,6 +170,10 @@ class Task:
         await asyncio.wait({self._running})
         if not self._running.cancelled():
             self._running.exception()  # whoever waits is told; nobody has to
+
+    def ask_to_stop(self) -> None:
+        """Has the task end; ``wait`` tells when it has. Idempotent."""
+        self._gate.stop()
 
     def pause(self) -> None:
         """Lets no further delivery begin; the subscription and the sink stay open. Idempotent."""

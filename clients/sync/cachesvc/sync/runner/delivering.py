@@ -22,18 +22,17 @@ from cachesvc.sync.errors import (
     TargetFailed,
     TargetUnavailable,
 )
-from cachesvc.sync.runner.letters import Keeper, Refused, letter
+from cachesvc.sync.runner.letters import Keeper, Letter, Refused, letter
 from cachesvc.sync.runner.narrowing import (
     Part,
     behind,
-    changes_position,
     halves,
     went_back,
     without,
 )
 from cachesvc.sync.runner.pieces import Piece
 from cachesvc.sync.runner.progress import Meter
-from cachesvc.sync.sink import Sink
+from cachesvc.sync.sink import Delivery, Sink
 
 CLOSE_TIMEOUT_S = 10.0
 """How long a sink may take to close."""
@@ -62,7 +61,10 @@ class Delivering:
         keeper: Gets what is refused.
         retry: How often to try again.
         meter: Counts.
-        confirmed: Called with positions once everything before them is dealt with.
+        moves_positions: Whether the sink is to take note of where the task goes on.
+
+    Attributes:
+        on_confirmed: Called with positions once everything before them is dealt with.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class Delivering:
         keeper: Keeper,
         retry: RetryConfig,
         meter: Meter,
-        confirmed: Callable[[Positions], None] = lambda positions: None,
+        *,
+        moves_positions: bool = True,
     ) -> None:
         self._task = task
         self._sink = sink
@@ -83,7 +86,9 @@ class Delivering:
             retry.delay_first_s, retry.delay_max_s, retry.give_up_after_s, Random()
         )
         self._open = False
-        self.on_confirmed = confirmed
+        self._told_refused = False
+        self._moves_positions = moves_positions
+        self.on_confirmed: Callable[[Positions], None] = _ignored
 
     async def open(self) -> Positions | None:
         """Opens the sink, however long that takes.
@@ -97,10 +102,13 @@ class Delivering:
         """
         while True:
             try:
+                await self._keeper.open()
                 positions = await self._sink.open()
             except TargetUnavailable as error:
                 await self._wait_after(error)
             else:
+                self._backoff.succeeded()
+                self._meter.trouble = None
                 self._open = True
                 self._confirmed_by_target = positions or Positions()
                 return positions
@@ -114,6 +122,9 @@ class Delivering:
             TargetWentBack: The session has to begin anew.
             SyncError: A record is refused, and the task may not go on without it.
         """
+        records = sum(piece.original.num_rows for piece in pieces)
+        self._keeper.count(records)
+        self._told_refused = False
         await self._keep_refused_by_transforms(pieces)
         rest = deque([Part(pieces)])
         while rest:
@@ -137,6 +148,7 @@ class Delivering:
                     rest.appendleft(without(part, refusals))
             else:
                 self._count(part)
+        self._meter.dealt_with(records)
 
     async def close(self) -> None:
         """Lets go of the sink within a bound; its errors are told and change nothing."""
@@ -145,6 +157,7 @@ class Delivering:
                 await self._sink.close()
         except Exception:
             _log.exception("task %s: the sink did not close", self._task)
+        await self._keeper.close()
 
     async def _write(self, part: Part) -> None:
         """Writes a part, however long that takes."""
@@ -154,7 +167,7 @@ class Delivering:
                 if not self._open:
                     left = await self._open_again(part)
                 if left is not None:
-                    await self._sink.write(left.delivery)
+                    await self._sink.write(self._delivery(left))
             except TargetUnavailable as error:
                 self._open = False
                 await self._wait_after(error)
@@ -162,11 +175,15 @@ class Delivering:
                 self._backoff.succeeded()
                 return
 
+    def _delivery(self, part: Part) -> Delivery:
+        delivery = part.delivery
+        return delivery if self._moves_positions else Delivery(delivery.changes, Positions())
+
     async def _open_again(self, part: Part) -> Part | None:
         """Opens the sink again; says what of the part it does not have."""
         positions = await self._sink.open()
         self._open = True
-        if positions is None:
+        if positions is None or not self._moves_positions:
             return part
         lost = went_back(self._confirmed_by_target, positions)
         if lost is not None:
@@ -204,36 +221,56 @@ class Delivering:
             for each in piece.refused
         ]
         if letters:
-            await self._keeper.keep(letters)
-            self._meter.refused += len(letters)
+            await self._keep_letters(letters)
 
     async def _keep(self, part: Part, refusals: Sequence[Refusal]) -> None:
         now_ms = self._meter.now_ms()
-        letters = []
+        letters: dict[tuple[str, int, int, int], Letter] = {}
         for each in refusals:
             piece = part.pieces[each.changes]
             offset = piece.changes.rows.column("offset")[each.row].as_py()
             refused = Refused("sink", offset, each.reason, each.detail)
-            letters.append(letter(piece, refused, now_ms))
-        await self._keeper.keep(letters)
-        self._meter.refused += len(letters)
-        _log.warning(
-            "task %s: %d records refused, the first at %s: %s: %s",
+            made = letter(piece, refused, now_ms)
+            letters.setdefault(made.identity, made)
+        await self._keep_letters(list(letters.values()))
+
+    async def _keep_letters(self, letters: Sequence[Letter]) -> None:
+        while True:
+            try:
+                await self._keeper.keep(letters)
+            except TargetUnavailable as error:
+                await self._wait_after(error)
+            else:
+                self._meter.refused += len(letters)
+                self._tell_refused(letters)
+                return
+
+    def _tell_refused(self, letters: Sequence[Letter]) -> None:
+        """Warns of the first of a delivery; where many are refused, the log is no place for all."""
+        report = _log.debug if self._told_refused else _log.warning
+        self._told_refused = True
+        first = letters[0]
+        report(
+            "task %s: %d records are refused and kept apart, the first: %s/%d at offset %d: %s: %s",
             self._task,
             len(letters),
-            changes_position(part.pieces[refusals[0].changes].changes),
-            refusals[0].reason,
-            refusals[0].detail,
+            first.topic,
+            first.partition,
+            first.offset,
+            first.reason,
+            first.detail,
         )
 
     def _count(self, part: Part) -> None:
         delivery = part.delivery
         self._confirmed_by_target = self._confirmed_by_target.moved(*delivery.positions.values())
         size = sum(piece.changes.nbytes for piece in part.pieces)
-        records = sum(piece.original.num_rows for piece in part.pieces)
-        self._keeper.count(records)
-        self._meter.confirmed(records, part.row_count, size, delivery.positions)
+        self._meter.confirmed(part.row_count, size, delivery.positions)
         self.on_confirmed(delivery.positions)
+
+
+def _ignored(positions: Positions) -> None:
+    pass
 
 
 def _of_only_row(part: Part, error: BatchRefused) -> Refusal:

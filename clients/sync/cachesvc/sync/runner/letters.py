@@ -18,6 +18,11 @@ class LetterHeader(msgspec.Struct, frozen=True):
     key: str
     value_base64: str | None = None
 
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
+        return None if self.value_base64 is None else base64.b64decode(self.value_base64)
+
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """A record that was refused, as the source had it.
@@ -64,17 +69,27 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keeper(Protocol):
-    """What becomes of records that are refused."""
+    """What becomes of records that are refused. Belongs to one event loop, one call at a time."""
+
+    async def open(self) -> None:
+        """Gets ready.
+
+        Raises:
+            SyncError: It cannot; ``TargetUnavailable`` where that may pass.
+        """
+
+    async def close(self) -> None:
+        """Lets go of everything. Idempotent."""
 
     async def keep(self, letters: Sequence[Letter]) -> None:
         """When this returns, the task may go on without them.
 
         Raises:
-            SyncError: It may not.
+            SyncError: It may not; ``TargetUnavailable`` where that may pass.
         """
 
     def count(self, records: int) -> None:
-        """Takes note of records of the source that are dealt with, refused ones included."""
+        """Takes note of records of the source that are about to be written or refused."""
 
 
 class RecordRefused(SyncError):
@@ -85,6 +100,12 @@ class RecordRefused(SyncError):
 
 class StopAtRefused:
     """Ends the task at the first record that is refused."""
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
 
     async def keep(self, letters: Sequence[Letter]) -> None:
         first = letters[0]

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 
 from cachesvc.client import Position, Positions
-from cachesvc.sync.changes import Changes
 from cachesvc.sync.errors import Refusal
 from cachesvc.sync.runner.pieces import Piece
 from cachesvc.sync.sink import Delivery
@@ -114,10 +113,3 @@ def went_back(confirmed: Positions, positions: Positions) -> Position | None:
         if reached is None or position.is_after(reached):
             return position
     return None
-
-
-def changes_position(changes: Changes) -> str:
-    """For messages: which records these are."""
-    source = changes.source
-    first = changes.rows.column("offset")[0].as_py() if len(changes) else changes.next_position
-    return f"{source.topic}/{source.partition} from offset {first}"

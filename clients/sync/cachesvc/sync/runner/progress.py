@@ -116,16 +116,19 @@ class Meter:
         self._begin = Positions((*begin.values(), *self._begin.values()))
         self._end = end
 
-    def confirmed(self, records: int, changes: int, size: int, positions: Positions) -> None:
-        """The sink has a delivery."""
+    def dealt_with(self, records: int) -> None:
+        """Records of the source are written, dropped or kept apart."""
         self.records += records
+        self._recent.append((self._clock(), self.records))
+
+    def confirmed(self, changes: int, size: int, positions: Positions) -> None:
+        """The sink has a delivery, or a part of one."""
         self.changes += changes
         self.bytes += size
         self.deliveries += 1
         self.confirmed_ms = self.now_ms()
         self.trouble = None
         self.reached(positions)
-        self._recent.append((self._clock(), self.records))
 
     def reached(self, positions: Positions) -> None:
         """Everything before these is dealt with."""

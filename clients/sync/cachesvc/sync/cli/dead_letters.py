@@ -1,0 +1,163 @@
+"""``cachesvc-sync dead-letters``: records refused for good; list, retry or export them."""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from cachesvc.sync.cli.failure import FAILED, USAGE, fails_in_words
+from cachesvc.sync.cli.options import AsJson, TaskFile
+from cachesvc.sync.cli.output import Column, show_json, show_table, show_time
+from cachesvc.sync.config import TaskConfig
+from cachesvc.sync.dead_letters import LetterBox
+from cachesvc.sync.retrying import retry_letters
+from cachesvc.sync.runner.letters import Letter
+from cachesvc.sync.task import parts_of
+from cachesvc.sync.task_file import load_task
+
+_KEY_LENGTH = 40
+
+dead_letters_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Records that were refused for good: list, retry or export them.",
+)
+
+OfTopic = Annotated[
+    str, typer.Option("--topic", metavar="NAME", help="Only of this topic.", show_default=False)
+]
+OfReason = Annotated[
+    str,
+    typer.Option("--reason", metavar="WORD", help="Only with this reason.", show_default=False),
+]
+
+
+def _key(letter: Letter) -> str:
+    if letter.key is None:
+        return "-"
+    text = letter.key.decode(errors="backslashreplace")
+    return text if len(text) <= _KEY_LENGTH else f"{text[:_KEY_LENGTH]}…"
+
+
+_COLUMNS = (
+    Column("topic", lambda each: each.topic),
+    Column("partition", lambda each: str(each.partition), number=True),
+    Column("offset", lambda each: str(each.offset), number=True),
+    Column("key", _key),
+    Column("by", lambda each: each.stage),
+    Column("reason", lambda each: each.reason),
+    Column("detail", lambda each: each.detail),
+    Column("refused", lambda each: show_time(each.refused_ms)),
+)
+
+
+class RetryOutcome(msgspec.Struct, frozen=True):
+    """How many letters were written, and how many were refused again."""
+
+    written: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    topic: str
+    reason: str
+
+    def of(self, letters: list[Letter]) -> list[Letter]:
+        return [
+            each
+            for each in letters
+            if self.topic in ("", each.topic) and self.reason in ("", each.reason)
+        ]
+
+
+@dead_letters_app.command("list")
+@fails_in_words
+def list_letters(
+    file: TaskFile, topic: OfTopic = "", reason: OfReason = "", as_json: AsJson = False
+) -> None:
+    """List the letters of a task, by topic, partition and offset; also while it runs."""
+    found = _Filter(topic, reason).of(_box(load_task(file)).read())
+    if as_json:
+        show_json(found)
+    else:
+        show_table(found, _COLUMNS, "there are no dead letters")
+
+
+@dead_letters_app.command("retry")
+@fails_in_words
+def retry(
+    file: TaskFile, topic: OfTopic = "", reason: OfReason = "", as_json: AsJson = False
+) -> None:
+    """Try letters again: through the transforms as the file has them now, into the sink.
+
+    The task must not run. Those of each partition are tried in offset order, without moving the
+    position; an older record is written after newer ones of its key. What is refused again stays.
+    Exit codes: 0 all are written, 1 some were refused again, 5 the task runs.
+    """
+    parts = parts_of(str(file))
+    box = _box(parts.config)
+    box.open()
+    try:
+        letters = _Filter(topic, reason).of(box.read())
+        done = asyncio.run(retry_letters(parts, letters))
+        if done.written:
+            box.settle(done.written, "written")
+        if news := box.news_among(done.refused):
+            box.append(news)
+    finally:
+        box.close()
+    outcome = RetryOutcome(len(done.written), len(done.refused))
+    if as_json:
+        show_json(outcome)
+    else:
+        typer.echo(f"{outcome.written} written, {outcome.refused} refused again")
+    raise typer.Exit(FAILED if outcome.refused else 0)
+
+
+@dead_letters_app.command("export")
+@fails_in_words
+def export(
+    file: TaskFile,
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FILE", help="Where to; - is standard output.")
+    ] = Path("-"),
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Then forget them: somebody else deals with them.")
+    ] = False,
+    topic: OfTopic = "",
+    reason: OfReason = "",
+) -> None:
+    """Write letters as JSON, one object a line, with the whole record.
+
+    Keys and header values are in base64, as they may be any bytes. With --remove the task must not
+    run. Exit codes: 0 done, 5 the task runs.
+    """
+    box = _box(load_task(file))
+    if remove:
+        box.open()
+    try:
+        letters = _Filter(topic, reason).of(box.read())
+        lines = b"".join(msgspec.json.encode(each) + b"\n" for each in letters)
+        if str(to) == "-":
+            sys.stdout.buffer.write(lines)
+            sys.stdout.flush()
+        else:
+            to.write_bytes(lines)
+            typer.echo(f"{len(letters)} letters in {to}", err=True)
+        if remove and letters:
+            box.settle(letters, "exported")
+    finally:
+        box.close()
+
+
+def _box(config: TaskConfig) -> LetterBox:
+    directory = config.errors.dead_letters
+    if directory is None:
+        typer.echo(f"error: task {config.name} keeps no dead letters (errors.policy)", err=True)
+        raise typer.Exit(USAGE)
+    return LetterBox(Path(directory), config.name)

@@ -1,0 +1,62 @@
+"""Several tasks in one process, each within reach of the command line, none harming another."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from cachesvc.client import ClientError
+from cachesvc.sync.control import listening
+from cachesvc.sync.errors import SyncError
+from cachesvc.sync.runner.progress import TaskStatus
+from cachesvc.sync.state import StateDirectory
+from cachesvc.sync.task import Task
+
+_log = logging.getLogger("cachesvc.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a task ended.
+
+    Attributes:
+        status: As it is at the end.
+        error: Why it has failed; None if it has not.
+    """
+
+    status: TaskStatus
+    error: BaseException | None = None
+
+
+async def run_tasks(tasks: Sequence[Task], state: StateDirectory) -> list[Ended]:
+    """Runs tasks side by side until each has ended.
+
+    Raises:
+        AlreadyRuns: One of them runs in another process of this machine; none was started.
+        InvalidTask: The state directory cannot be used; likewise.
+    """
+    with ExitStack() as held:
+        for task in tasks:
+            await asyncio.to_thread(held.enter_context, state.held(task.config.name))
+        return list(await asyncio.gather(*(_run(task, state) for task in tasks)))
+
+
+async def _run(task: Task, state: StateDirectory) -> Ended:
+    name = task.config.name
+    error: BaseException | None = None
+    async with listening(task, str(state.socket_of(name))), task:
+        _log.info("task %s: started, mode %s", name, task.config.source.mode)
+        try:
+            await task.wait()
+        except (SyncError, ClientError) as failure:
+            error = failure
+            _log.error("task %s has failed: %s: %s", name, failure.reason, failure)
+        except Exception as failure:
+            error = failure
+            _log.exception("task %s has failed in a way that nobody foresaw", name)
+        status = task.status()
+    if error is None:
+        _log.info("task %s: %s after %d records", name, status.state, status.records)
+    await asyncio.to_thread(state.note_end, status)
+    return Ended(status, error)

@@ -1,0 +1,87 @@
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from cachesvc.sync import InvalidTask, Task
+from cachesvc.sync.cli.screen import facts, line
+from cachesvc.sync.control import NotRunning, ask
+from cachesvc.sync.runner.progress import TaskStatus, Trouble
+from cachesvc.sync.running import run_tasks
+from cachesvc.sync.state import AlreadyRuns, StateDirectory
+from tests.client.fake_log import Logs
+from tests.client.fake_server import FakeLogCache, serving
+from tests.client.running import eventually, in_event_loop
+from tests.sync.stage import MemorySink, reached, task_config
+
+ORDERS = ("orders", 0)
+
+
+@in_event_loop
+async def test_a_running_task_is_reached_by_its_name(tmp_path: Path) -> None:
+    service, sink = FakeLogCache(Logs({ORDERS: range(20)})), MemorySink()
+    state = StateDirectory(tmp_path / "s")
+    path = state.socket_of("task")
+    source = {"mode": "INCREMENTAL", "start": "earliest"}
+    async with serving(service) as target:
+        task = Task(task_config(target, source=source), sink=sink)
+        running = asyncio.create_task(run_tasks([task], state))
+        await eventually(reached(sink, ORDERS, 20))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(state.path.stat().st_mode) == 0o700
+        assert (await asyncio.to_thread(ask, path, "pause")).state == "paused"
+        assert (await asyncio.to_thread(ask, path, "resume")).state == "running"
+        assert (await asyncio.to_thread(ask, path, "status")).records == 20
+        assert state.runs("task")
+        with pytest.raises(AlreadyRuns, match="task task runs in another process"):
+            await run_tasks([Task(task_config(target), sink=MemorySink())], state)
+        await asyncio.to_thread(ask, path, "stop")
+        (ended,) = await running
+    assert (ended.status.state, ended.error) == ("stopped", None)
+    assert not state.runs("task") and not path.exists()
+    assert state.names() == ["task"]
+    assert state.end_of("task") == ended.status
+    with pytest.raises(NotRunning):
+        await asyncio.to_thread(ask, path, "status")
+
+
+@in_event_loop
+async def test_one_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    service, good, bad = FakeLogCache(Logs({ORDERS: range(20)})), MemorySink(), MemorySink()
+    bad.faults.append(ZeroDivisionError("oops"))
+    async with serving(service) as target:
+        tasks = [
+            Task(task_config(target, name="bad"), sink=bad),
+            Task(task_config(target, name="good"), sink=good),
+        ]
+        first, second = await run_tasks(tasks, StateDirectory(tmp_path))
+    assert isinstance(first.error, ZeroDivisionError)
+    assert first.status.trouble is not None and "oops" in first.status.trouble.message
+    assert (second.status.state, second.error) == ("done", None)
+    assert good.offsets[ORDERS] == list(range(20))
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidTask, match="too long for a socket"):
+        StateDirectory(tmp_path / ("x" * 100)).socket_of("task")
+
+
+def test_a_line_says_what_matters() -> None:
+    status = TaskStatus(
+        name="t",
+        state="running",
+        mode="FULL",
+        subscription="t",
+        started_ms=0,
+        records=1_234_567,
+        records_per_s=99.6,
+        bytes=3 << 20,
+        share=0.25,
+        left_s=7_500.0,
+        trouble=Trouble("TARGET_UNAVAILABLE", "it is away", 0),
+    )
+    expected = "1,234,567 records, 100/s, 3.0 MiB, 25%, 2 h 5 min left, "
+    expected += "TARGET_UNAVAILABLE: it is away"
+    assert facts(status) == expected
+    assert line(status) == f"t: running, {expected}"
