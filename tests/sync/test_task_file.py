@@ -60,7 +60,11 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"source": {"topics": []}}, "source.topics: give exactly one of"),
         ({"source": {"start": "soon"}}, "source.start: 'soon' is neither earliest, latest nor"),
         ({"source": {"start": [{"topic": "a"}]}}, "source.start[0].partition: is missing"),
-        ({"source": {"source": "auto"}}, "source.kafka: is needed"),
+        ({"source": {"source": "auto"}}, "source.kafka: is needed with"),
+        (
+            {"source": {"source": "auto", "kafka": {}}},
+            "source.positions_file: is needed with source.source",
+        ),
         ({"source": {"tls": {"x": 1}}}, "source.tls.x: there is no such setting"),
         ({"batch": {"records_max": 0}}, "batch.records_max: expected `int` >= 1"),
         ({"retry": {"delay_first_s": 60}}, "retry.delay_first_s: is above retry.delay_max_s"),

@@ -68,6 +68,8 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     outside_after_s: Seconds = 30.0
     # The broker for "auto": a connection as in the service's own file, without its name.
     kafka: dict[str, Any] | None = None
+    # The file where "auto" keeps the position while the service cannot be told it.
+    positions_file: str | None = None
 
 
 class BatchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ each other, and one that fails leaves the others alone.
 """
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,16 @@ from cachesvc.sync.config import TaskConfig
 from cachesvc.sync.dead_letters import DeadLetters, LetterBox
 from cachesvc.sync.errors import InvalidTask, SyncError
 from cachesvc.sync.kinds import make_sink, make_transform
+from cachesvc.sync.runner.auto_source import AutoSource
 from cachesvc.sync.runner.cache_source import CacheSource, client_of
 from cachesvc.sync.runner.delivering import CLOSE_TIMEOUT_S, Delivering, TargetWentBack
+from cachesvc.sync.runner.kept_positions import KeptPositions
 from cachesvc.sync.runner.letters import Keeper, StopAtRefused
 from cachesvc.sync.runner.pipeline import STORE_TIMEOUT_S, Gate, Pipeline
 from cachesvc.sync.runner.preparing import Preparing
 from cachesvc.sync.runner.progress import Meter, TaskStatus, Trouble
-from cachesvc.sync.runner.source import Source
+from cachesvc.sync.runner.source import Session, Source
+from cachesvc.sync.setting_errors import setting_error
 from cachesvc.sync.sink import Sink, TaskContext
 from cachesvc.sync.task_file import load_task, parse_task
 from cachesvc.sync.transform import Transform
@@ -66,11 +70,28 @@ class TaskParts:
             else [make_transform(t, n, origin) for n, t in enumerate(config.transforms)]
         )
         self.client()
-        self.source: Source = CacheSource(config, self.client)
+        self.source: Source = self._source()
         self.keeper: Keeper = StopAtRefused()
         if config.errors.dead_letters is not None:
             box = LetterBox(Path(config.errors.dead_letters), config.name)
             self.keeper = DeadLetters(box, config.errors)
+
+    def _source(self) -> Source:
+        source = self.config.source
+        if source.kafka is None or source.positions_file is None:
+            return CacheSource(self.config, self.client)
+        try:
+            kafka = importlib.import_module("cachesvc.sync.kafka_broker")
+        except ImportError as error:
+            problem = f"\"auto\" needs what pip install 'cachesvc-sync[kafka]' brings: {error}"
+            raise setting_error(self.origin, "source.source", problem) from error
+        connection = kafka.connection_of(source.kafka, self.origin)
+        return AutoSource(
+            self.config,
+            self.client,
+            lambda: kafka.KafkaBroker(connection, self.config.name),
+            KeptPositions(Path(source.positions_file)),
+        )
 
     def client(self) -> Client:
         """A client of the service, not open yet; reads secrets and certificates."""
@@ -123,6 +144,7 @@ class Task:
         self._meter = Meter()
         self._gate = Gate()
         self._pipeline: Pipeline | None = None
+        self._session: Session | None = None
         self._running: asyncio.Task[bool] | None = None
 
     async def __aenter__(self) -> Self:
@@ -204,8 +226,8 @@ class Task:
             left_s=meter.left_s,
             lag_records=meter.lag_records,
             confirmed_ms=meter.confirmed_ms,
-            outside=meter.outside_since_s is not None,
-            outside_s=meter.outside_s,
+            outside=self._session is not None and self._session.outside,
+            outside_s=meter.outside_s + (0.0 if self._session is None else self._session.outside_s),
             trouble=meter.trouble,
         )
 
@@ -261,7 +283,7 @@ class Task:
         at = await delivering.open()
         while True:
             try:
-                return await self._session(at, preparing, delivering)
+                return await self._run_session(at, preparing, delivering)
             except TargetWentBack as lost:
                 at = lost.positions
             except SubscriptionReset:
@@ -271,14 +293,19 @@ class Task:
             finally:
                 self._pipeline = None
 
-    async def _session(
+    async def _run_session(
         self, at: Positions | None, preparing: Preparing, delivering: Delivering
     ) -> bool:
         async with self._parts.source.session(at) as session:
+            self._session = session
             self._pipeline = Pipeline(
                 self.config, session, preparing, delivering, self._meter, self._gate
             )
-            return await self._pipeline.run()
+            try:
+                return await self._pipeline.run()
+            finally:
+                self._session = None
+                self._meter.outside_s += session.outside_s
 
 
 async def run_task(

@@ -108,8 +108,11 @@ def _check_source(source: SourceConfig, origin: str) -> None:
             problem = f"{source.start!r} is neither earliest, latest nor a time (ISO 8601)"
             raise setting_error(origin, "source.start", problem) from error
     if (source.kafka is not None) != (source.source == "auto"):
-        problem = "is needed" if source.kafka is None else "has no meaning without"
+        problem = "is needed with" if source.kafka is None else "has no meaning without"
         raise setting_error(origin, "source.kafka", f'{problem} source.source = "auto"')
+    if (source.positions_file is not None) != (source.source == "auto"):
+        problem = "is needed with" if source.positions_file is None else "has no meaning without"
+        raise setting_error(origin, "source.positions_file", f'{problem} source.source = "auto"')
 
 
 def _with_texts(value: Any) -> Any:

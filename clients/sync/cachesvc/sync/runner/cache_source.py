@@ -58,7 +58,8 @@ def stream_settings(retry: RetryConfig) -> StreamSettings:
 class CacheSession:
     """A stream of the client as a session."""
 
-    outside_since_s: float | None = None
+    outside = False
+    outside_s = 0.0
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -113,7 +114,11 @@ class CacheSource:
 
 
 def open_stream(
-    client: Client, config: TaskConfig, start: Start | None, settings: StreamSettings
+    client: Client,
+    config: TaskConfig,
+    start: Start | None,
+    settings: StreamSettings,
+    end: Positions | None = None,
 ) -> Stream:
     """A stream on a task's subscription, not entered yet."""
     source = config.source
@@ -124,6 +129,7 @@ def open_stream(
         topic_expression=source.topic_expression,
         connection=source.connection,
         start=start,
+        end=end,
         gap_policy=GapPolicy.GO_ON if source.gaps == "go-on" else GapPolicy.STOP,
         settings=settings,
     )

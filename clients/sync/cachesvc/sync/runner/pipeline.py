@@ -147,7 +147,6 @@ class Pipeline:
             self._fail(error, drop=isinstance(error, Superseded))
 
     async def _take(self, event: Event) -> None:
-        self._meter.saw_outside(self._session.outside_since_s)
         match event:
             case Batch():
                 await self._pending.put(await self._preparing.prepare(event))

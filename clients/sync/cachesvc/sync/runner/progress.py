@@ -85,8 +85,7 @@ class Meter:
     Attributes:
         refused: Records that were kept apart.
         retries: Attempts that failed and were tried again.
-        outside_since_s: Since when the broker is read instead of the cache; None while it is not.
-        outside_before_s: Seconds of such times that are over.
+        outside_s: Seconds that the broker was read instead of the cache, in sessions that are over.
     """
 
     def __init__(
@@ -101,8 +100,7 @@ class Meter:
         self.refused = self.retries = 0
         self.confirmed_ms: int | None = None
         self.trouble: Trouble | None = None
-        self.outside_since_s: float | None = None
-        self.outside_before_s = 0.0
+        self.outside_s = 0.0
         self._recent: deque[tuple[float, int]] = deque([(clock(), 0)])
         self._begin: Positions = Positions()
         self._end: Positions = Positions()
@@ -140,12 +138,6 @@ class Meter:
             end = each.source_high_watermark
             self._source_ends[each.position.key] = each.log_end_offset if end is None else end
 
-    def saw_outside(self, since_s: float | None) -> None:
-        """Since when the broker is read instead of the cache; None while it is not."""
-        if since_s is None and self.outside_since_s is not None:
-            self.outside_before_s = self.outside_s
-        self.outside_since_s = since_s
-
     def failed(self, reason: str, message: str) -> None:
         """Something is in the way; since when, is kept while it stays the same."""
         if self.trouble is None or self.trouble.reason != reason:
@@ -181,12 +173,6 @@ class Meter:
         if not ends:
             return None
         return sum(max(0, end - self._reached.get(key, end)) for key, end in ends.items())
-
-    @property
-    def outside_s(self) -> float:
-        """Seconds that the broker was read instead of the cache."""
-        since_s = self.outside_since_s
-        return self.outside_before_s + (0.0 if since_s is None else self._clock() - since_s)
 
     def _extent(self) -> int:
         begins: Mapping[PartitionKey, int] = {k: p.offset for k, p in self._begin.items()}

@@ -3,7 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from cachesvc.client import Event, Positions, Started
+from cachesvc.client import Batch, Event, Positions, Started
 
 
 class Session(Protocol):
@@ -18,8 +18,12 @@ class Session(Protocol):
         """Behind everything that ``next`` has given."""
 
     @property
-    def outside_since_s(self) -> float | None:
-        """Since when, by the monotonic clock, the broker is read instead of the cache."""
+    def outside(self) -> bool:
+        """Whether the broker is read instead of the cache now."""
+
+    @property
+    def outside_s(self) -> float:
+        """Seconds that it was, all together."""
 
     async def next(self) -> Event | None:
         """The next event; None once the subscription is complete.
@@ -47,4 +51,25 @@ class Source(Protocol):
 
         Raises:
             ClientError: On entering: it is refused, or the service is away for too long.
+        """
+
+
+class Broker(Protocol):
+    """Reads partitions past the service, under the same JSON rule. One task reads."""
+
+    async def __aenter__(self) -> "Broker": ...
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    def read(self, positions: Positions, end: Positions) -> None:
+        """Reads these partitions from their positions on; those that ``end`` names, up to there."""
+
+    async def next(self) -> Batch:
+        """The next batch; per partition they follow one another without a gap.
+
+        Cancelled, it may have taken one that is lost.
+
+        Raises:
+            DataLoss: The broker does not have a position, or other records before it.
+            SyncError: Its settings are wrong.
         """
