@@ -54,7 +54,7 @@ class ListBroker:
     async def next(self) -> Batch:
         if self._offsets and self._next < self._offsets[0]:
             raise DataLoss("expired", reason="SOURCE_RETENTION")
-        while not (found := [o for o in self._offsets if o >= self._next][:4]):
+        while not (found := [o for o in self._offsets if o >= self._next][:4]):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         batch = batch_of(['{"a":1}'] * len(found), found[0])
         self._next = found[-1] + 1

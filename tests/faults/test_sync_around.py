@@ -1,0 +1,108 @@
+"""A sync task around the cache and back, while the service is killed and comes to life again."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.stage import eventually, objects
+from tests.support.checker import Observation, check
+from tests.support.file_sink import events, offsets
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.service import ServiceProcess
+from tests.support.sync_process import SyncProcess
+from tests.support.topics import OutRecord, TransactionalWriter, create_topic, produce, read_all
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(300)]
+
+PARTITIONS = 2
+OUTAGES = 2
+
+
+def _tables(kafka: KafkaBroker) -> dict[str, dict[str, Any]]:
+    return {
+        "source": {
+            "source": "auto",
+            "outside_after_s": 0.5,
+            "positions_file": "positions",
+            "kafka": {"bootstrap_servers": [kafka.bootstrap]},
+        }
+    }
+
+
+def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    topic = topic_name("around")
+    create_topic(kafka.bootstrap, topic, PARTITIONS)
+    service = ServiceProcess(tmp_path / "service", kafka.bootstrap)
+    count = 0
+
+    def grow(by: int) -> None:
+        nonlocal count
+        produce(kafka.bootstrap, topic, objects(count, count + by, PARTITIONS))
+        count += by
+
+    def all_written() -> bool:
+        return sum(map(len, offsets(task.output, topic).values())) >= count
+
+    with service, SyncProcess(tmp_path / "task", service.address, topic, _tables(kafka)) as task:
+        grow(1_000)
+        eventually(all_written, "what there was")
+        for _ in range(OUTAGES):
+            grow(random.randrange(1, 2_000))
+            service.kill()
+            grow(1_000)
+            eventually(lambda: task.status()["outside"], "the task to go around the cache")
+            grow(1_000)
+            eventually(all_written, "what came while the service was dead")
+            service.start()
+            grow(random.randrange(1, 2_000))
+            eventually(lambda: not task.status()["outside"], "the task to come back")
+            grow(1_000)
+            eventually(all_written, "what came after the service")
+        status = task.status()
+        assert task.terminate() == 0
+    assert status["outside_s"] > 0
+    assert "reads the broker itself from now on" in task.log
+    assert "back at the cache after" in task.log
+    assert not (tmp_path / "task" / "positions").exists()
+    truth, seen = read_all(kafka.bootstrap, topic), events(task.output, topic)
+    assert not check(truth, [Observation("task", number, seen[number]) for number in truth])
+    assert {number: len(rows) for number, rows in seen.items()} == {
+        number: len(rows) for number, rows in truth.items()
+    }
+
+
+def test_outside_the_same_records_pass_as_inside(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    topic = topic_name("rule")
+    create_topic(kafka.bootstrap, topic, 1)
+    awkward = [
+        OutRecord(b"k", b'{"a":1}'),
+        OutRecord(b"k", b"[1]"),
+        OutRecord(b"k", b"no json"),
+        OutRecord(b"k", None),
+        OutRecord(None, b'{"a":"\xff"}'),
+        OutRecord(b"k", b'{"last":true}', headers=(("h", b"\xff"), ("n", None))),
+    ]
+    service = ServiceProcess(tmp_path / "service", kafka.bootstrap)
+    with service, SyncProcess(tmp_path / "task", service.address, topic, _tables(kafka)) as task:
+        with TransactionalWriter(kafka.bootstrap) as writer:
+            writer.commit(topic, awkward)
+            eventually(lambda: offsets(task.output, topic).get(0) == [0, 3, 5], "those inside")
+            service.kill()
+            writer.abort(topic, awkward)
+            writer.commit(topic, awkward)
+            expected = [0, 3, 5, 14, 17, 19]
+            eventually(lambda: offsets(task.output, topic)[0] == expected, "those outside")
+            service.start()
+            eventually(lambda: not task.status()["outside"], "the task to come back")
+            writer.commit(topic, awkward)
+            expected += [21, 24, 26]
+            eventually(lambda: offsets(task.output, topic)[0] == expected, "those after")
+        assert task.terminate() == 0
+    assert "are no JSON objects and left out" in task.log

@@ -1,0 +1,312 @@
+"""Sync tasks as processes on a real service: the command line, modes, dead letters, the recipe."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cachesvc.client import Client, NotFound, Subscription
+from tests.faults.stage import eventually, objects
+from tests.support.file_sink import offsets, runs
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.service import ServiceProcess
+from tests.support.sync_process import SyncProcess
+from tests.support.topics import OutRecord, create_topic, produce, read_all
+
+pytestmark = pytest.mark.kafka
+
+PARTITIONS = 2
+Written = Callable[[SyncProcess, str], int]
+
+
+@pytest.fixture(scope="module")
+def service(
+    kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    with ServiceProcess(tmp_path_factory.mktemp("service"), kafka.bootstrap) as running:
+        yield running
+
+
+@pytest.fixture
+def topic(kafka: KafkaBroker, topic_name: Callable[[str], str]) -> str:
+    """A topic with 200 records, one hundred in each partition."""
+    name = topic_name("sync")
+    create_topic(kafka.bootstrap, name, PARTITIONS)
+    produce(kafka.bootstrap, name, objects(0, 200, PARTITIONS))
+    return name
+
+
+def written(task: SyncProcess, topic: str) -> int:
+    return sum(map(len, offsets(task.output, topic).values()))
+
+
+def subscription(service: ServiceProcess, name: str) -> Subscription | None:
+    async def ask() -> Subscription | None:
+        async with Client(service.address) as client:
+            try:
+                return await client.get_subscription(name)
+            except NotFound:
+                return None
+
+    return asyncio.run(ask())
+
+
+def source(**settings: Any) -> dict[str, dict[str, Any]]:
+    return {"source": settings}
+
+
+def test_a_full_sync_ends_by_itself_and_goes_on_at_its_position(
+    kafka: KafkaBroker, service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    with SyncProcess(tmp_path, service.address, topic, source(mode="FULL")) as task:
+        assert task.wait() == 0
+        assert offsets(task.output, topic) == {n: list(range(100)) for n in range(PARTITIONS)}
+        status = task.status()
+        assert (status["state"], status["records"], status["share"]) == ("done", 200, 1.0)
+        found = subscription(service, f"task-{topic}")
+        assert found is not None and found.full_sync_done and found.lag.records == 0
+        produce(kafka.bootstrap, topic, objects(200, 210, PARTITIONS))
+        assert task.start().wait() == 0
+    assert offsets(task.output, topic) == {n: list(range(105)) for n in range(PARTITIONS)}
+
+
+def test_an_incremental_task_begins_at_the_end_and_then_at_its_position(
+    kafka: KafkaBroker, service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    with SyncProcess(tmp_path, service.address, topic, source(mode="INCREMENTAL")) as task:
+        eventually(lambda: task.status().get("state") == "running", "the task to run")
+        produce(kafka.bootstrap, topic, objects(200, 204, PARTITIONS))
+        eventually(lambda: written(task, topic) == 4, "the new records")
+        assert task.terminate() == 0
+        produce(kafka.bootstrap, topic, objects(204, 208, PARTITIONS))
+        task.start()
+        eventually(lambda: written(task, topic) == 8, "what came meanwhile")
+    assert offsets(task.output, topic) == {n: list(range(100, 104)) for n in range(PARTITIONS)}
+
+
+def test_a_running_task_is_shown_paused_resumed_and_stopped(
+    kafka: KafkaBroker, service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    with SyncProcess(tmp_path, service.address, topic) as task:
+        eventually(lambda: written(task, topic) == 200, "all records")
+        name = task.status()["name"]
+        assert task.json("pause", name)["state"] == "paused"
+        produce(kafka.bootstrap, topic, objects(200, 210, PARTITIONS))
+        time.sleep(1)
+        assert written(task, topic) == 200
+        assert task.json("resume", str(task.file))["state"] == "running"
+        eventually(lambda: written(task, topic) == 210, "what came while it was paused")
+        second = task.call("run", str(task.file), "--state", str(tmp_path / "state"))
+        assert second.returncode == 5 and "runs in another process" in second.stderr
+        assert task.json("stop", name)["state"] == "stopped"
+        assert task.wait() == 0
+        assert task.call("pause", name).returncode == 4
+        shown = task.call("status")
+    assert shown.returncode == 0 and "stopped" in shown.stdout
+    assert offsets(task.output, topic) == {n: list(range(105)) for n in range(PARTITIONS)}
+
+
+def test_a_task_that_was_killed_goes_on_where_it_was(
+    kafka: KafkaBroker, service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    with SyncProcess(tmp_path, service.address, topic) as task:
+        eventually(lambda: written(task, topic) == 200, "all records")
+        eventually(lambda: _lag(service, topic) == 0, "the position to be stored")
+        task.kill()
+        assert task.status()["state"] == "died"
+        assert task.call("status").returncode == 1
+        produce(kafka.bootstrap, topic, objects(200, 210, PARTITIONS))
+        task.start()
+        eventually(lambda: written(task, topic) >= 210, "the new records")
+    assert offsets(task.output, topic) == {n: list(range(105)) for n in range(PARTITIONS)}
+
+
+def _lag(service: ServiceProcess, topic: str) -> int:
+    found = subscription(service, f"task-{topic}")
+    return -1 if found is None else found.lag.records
+
+
+def test_a_check_tries_both_ends_and_leaves_nothing_behind(
+    service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    good = SyncProcess(tmp_path / "good", service.address, topic)
+    found = good.json("check", str(good.file))
+    assert [each["check"] for each in found] == [
+        "file",
+        "service",
+        "topics",
+        "position",
+        "sink: write",
+    ]
+    assert all(each["passed"] for each in found)
+    assert good.call("check", str(good.file)).returncode == 0
+    assert subscription(service, f"task-{topic}") is None
+    assert not good.output.exists()
+
+
+def test_a_check_says_what_is_wrong(service: ServiceProcess, topic: str, tmp_path: Path) -> None:
+    tables: dict[str, dict[str, Any]] = {"sink": {"path": "/nowhere/at/all"}}
+    bad = SyncProcess(tmp_path / "topic", service.address, "no-such-topic", tables)
+    failed = {each["check"] for each in bad.json("check", str(bad.file)) if not each["passed"]}
+    assert failed == {"topics", "sink: write"}
+    away = SyncProcess(tmp_path / "away", "127.0.0.1:1", topic)
+    shown = away.call("check", str(away.file))
+    assert shown.returncode == 1 and "Start the service" in shown.stdout
+    wrong = SyncProcess(tmp_path / "wrong", service.address, topic, {"sink": {"pth": "x"}})
+    shown = wrong.call("check", str(wrong.file))
+    assert shown.returncode == 2 and "sink.pth: there is no such setting" in shown.stdout
+    assert wrong.call("run", str(wrong.file)).returncode == 2
+
+
+def test_dead_letters_are_listed_exported_and_tried_again(
+    service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    tables: dict[str, dict[str, Any]] = {
+        "source": {"mode": "FULL"},
+        "sink": {"refuse": '"id": 77,'},
+        "errors": {"policy": "dead-letter", "dead_letters": "letters"},
+    }
+    with SyncProcess(tmp_path, service.address, topic, tables) as task:
+        assert task.wait() == 0
+        assert written(task, topic) == 199 and task.status()["refused"] == 1
+        (letter,) = task.json("dead-letters", "list", str(task.file))
+        assert (letter["topic"], letter["partition"], letter["offset"]) == (topic, 1, 38)
+        assert (letter["reason"], letter["stage"]) == ("UNWANTED", "sink")
+        assert json.loads(letter["value"])["id"] == 77
+        exported = task.call("dead-letters", "export", str(task.file)).stdout
+        assert json.loads(exported) == letter
+        again = task.call("dead-letters", "retry", str(task.file))
+        assert (again.returncode, again.stdout) == (1, "0 written, 1 refused again\n")
+        task.file.write_text(task.file.read_text().replace("refuse = ", "# "))
+        again = task.call("dead-letters", "retry", str(task.file))
+        assert (again.returncode, again.stdout) == (0, "1 written, 0 refused again\n")
+        assert task.json("dead-letters", "list", str(task.file)) == []
+    assert written(task, topic) == 200
+    assert sorted(offsets(task.output, topic)[1]) == list(range(100))
+
+
+def test_a_refused_record_ends_a_task_that_is_to_stop(
+    service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    tables: dict[str, dict[str, Any]] = {"sink": {"refuse": '"id": 77,'}}
+    with SyncProcess(tmp_path, service.address, topic, tables) as task:
+        assert task.wait() == 1
+        status = task.status()
+    assert (status["state"], status["trouble"]["reason"]) == ("failed", "UNWANTED")
+    assert f"{topic}/1 at offset 38" in status["trouble"]["message"]
+
+
+def test_several_tasks_run_in_one_process(
+    service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    full = source(mode="FULL")
+    good = SyncProcess(tmp_path / "good", service.address, topic, full)
+    bad = SyncProcess(
+        tmp_path / "bad",
+        service.address,
+        topic,
+        {**full, "": {"name": "bad"}, "sink": {"refuse": "id"}},
+    )
+    ended = good.call("run", str(good.file), str(bad.file), "--json", "--state", str(tmp_path))
+    first, second = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert (first["state"], second["state"]) == ("done", "failed")
+    assert written(good, topic) == 200
+
+
+LOADED_UNTIL_MS = 1_700_000_000_000
+
+
+@pytest.fixture
+def accounts(kafka: KafkaBroker, topic_name: Callable[[str], str]) -> str:
+    """Changes of ten accounts, one a second, before and after the moment of the load."""
+    name = topic_name("accounts")
+    create_topic(kafka.bootstrap, name, PARTITIONS)
+    records = [
+        OutRecord(
+            key=b"%d" % (number % 10),
+            value=b'{"id":%d,"balance":%d}' % (number % 10, number),
+            partition=number % 10 % PARTITIONS,
+            timestamp_ms=LOADED_UNTIL_MS + (number - 100) * 1_000,
+        )
+        for number in range(200)
+    ]
+    produce(kafka.bootstrap, name, records)
+    return name
+
+
+def _balances(values: list[bytes]) -> dict[int, int]:
+    """The table after some changes."""
+    rows = map(json.loads, values)
+    return {row["id"]: row["balance"] for row in rows}
+
+
+def _applied(table: dict[int, int], task: SyncProcess, topic: str) -> dict[int, int]:
+    """The table after what a task wrote, which an upserting sink would have made of it."""
+    result = dict(table)
+    for run in runs(task.output, topic):
+        for rows in run.values():
+            result |= _balances([(value or "").encode() for _, value in rows])
+    return result
+
+
+def test_a_task_joins_an_initial_load_at_a_time(
+    kafka: KafkaBroker, service: ServiceProcess, accounts: str, tmp_path: Path
+) -> None:
+    truth = read_all(kafka.bootstrap, accounts)
+    everything = [r.value or b"" for rows in truth.values() for r in rows]
+    # The load took a while: it has some changes from behind the moment that was noted.
+    loaded = _balances(
+        [
+            r.value or b""
+            for rows in truth.values()
+            for r in rows
+            if r.timestamp_ms < LOADED_UNTIL_MS + 30_000
+        ]
+    )
+    start = source(mode="INCREMENTAL", start=LOADED_UNTIL_MS)
+    with SyncProcess(tmp_path, service.address, accounts, start) as task:
+        eventually(lambda: written(task, accounts) == 100, "every change since the moment")
+    assert loaded != _balances(everything)
+    assert _applied(loaded, task, accounts) == _balances(everything)
+
+
+def test_a_task_joins_an_initial_load_at_positions(
+    kafka: KafkaBroker, service: ServiceProcess, accounts: str, tmp_path: Path
+) -> None:
+    truth = read_all(kafka.bootstrap, accounts)
+    everything = [r.value or b"" for rows in truth.values() for r in rows]
+    loaded = _balances([r.value or b"" for rows in truth.values() for r in rows[:60]])
+    positions = [
+        {"topic": accounts, "partition": number, "offset": 60} for number in range(PARTITIONS)
+    ]
+    start = source(mode="INCREMENTAL", start=positions)
+    with SyncProcess(tmp_path, service.address, accounts, start) as task:
+        eventually(lambda: written(task, accounts) == 80, "every change behind the positions")
+        eventually(lambda: _lag(service, accounts) == 0, "the position to be stored")
+        task.kill()
+        task.start()
+        eventually(lambda: task.status()["state"] == "running", "the task to run again")
+    assert offsets(task.output, accounts) == {n: list(range(60, 100)) for n in range(PARTITIONS)}
+    assert _applied(loaded, task, accounts) == _balances(everything)
+
+
+def test_ten_lines_of_python_are_a_task(
+    service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    program = Path(__file__).parents[2] / "clients/sync/examples/own_sink.py"
+    assert len(program.read_text().splitlines()) <= 40
+    ended = subprocess.run(
+        [sys.executable, str(program), service.address, topic],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(ended.stdout.splitlines()) == 200
