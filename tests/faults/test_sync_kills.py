@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from cachesvc.client import Client, ClientError, NotFound
-from tests.faults.stage import eventually, kill_something, objects
+from tests.faults.stage import WAIT_S, eventually, kill_something, objects
 from tests.support.checker import Observation, check
 from tests.support.file_sink import events, mark, offsets
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
-from tests.support.topics import create_topic, produce, read_all
+from tests.support.topics import RecordWriter, create_topic, read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -41,11 +41,13 @@ def _producing(bootstrap: str, topic: str) -> Iterator[None]:
     def work() -> None:
         number = 0
         try:
-            while not stop.is_set():
-                records = objects(number, number + 300, PARTITIONS, size=100)
-                produce(bootstrap, topic, records, idempotent=True)
-                number += len(records)
-                time.sleep(0.02)
+            with RecordWriter(bootstrap) as writer:
+                while not stop.is_set():
+                    for record in objects(number, number + 300, PARTITIONS, size=100):
+                        writer.write_record(topic, record)
+                    number += 300
+                    writer.flush(WAIT_S)
+                    time.sleep(0.02)
         except BaseException as error:
             failed.append(error)
 

@@ -46,7 +46,9 @@ def make_transform(table: Mapping[str, Any], number: int, origin: str) -> Transf
 def _transform_kinds() -> Mapping[str, TransformKind]:
     try:
         module = importlib.import_module("cachesvc.sync.transforms")
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != "cachesvc.sync.transforms":
+            raise
         return {}
     kinds: Mapping[str, TransformKind] = module.TRANSFORMS
     return kinds
