@@ -51,6 +51,8 @@ def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
     with service, SyncProcess(tmp_path / "task", service.address, topic, _tables(kafka)) as task:
         grow(1_000)
         eventually(all_written, "what there was")
+        checks = {each["check"]: each["passed"] for each in task.json("check", str(task.file))}
+        assert checks["broker"] and all(checks.values())
         for _ in range(OUTAGES):
             grow(random.randrange(1, 2_000))
             service.kill()

@@ -220,6 +220,36 @@ async def test_a_stop_gives_up_a_delivery_that_takes_too_long() -> None:
 
 
 @in_event_loop
+async def test_what_waits_is_bounded_in_bytes() -> None:
+    service, sink = cache(3_000, batch_records_max=20), MemorySink()
+    sink.held.clear()
+    most = 0
+    batch = {"bytes_max": 4_096, "wait_s_max": 1.0}
+    async with (
+        serving(service) as target,
+        Task(task_config(target, batch=batch), sink=sink) as task,
+    ):
+        await eventually(lambda: sink.writing and task.status().bytes_waiting > 2_000)
+        sink.held.set()
+        while task.status().state != "done":
+            most = max(most, task.status().bytes_waiting)
+            await asyncio.sleep(0)
+    assert sink.offsets[ORDERS] == list(range(3_000))
+    assert most < 2 * 4_096
+
+
+@in_event_loop
+async def test_a_silent_service_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cachesvc.sync.task._SILENT_S", 0.02)
+    async with Task(task_config("127.0.0.1:1"), sink=MemorySink()) as task:
+        await eventually(lambda: task.status().trouble is not None)
+        trouble = task.status().trouble
+    assert trouble is not None
+    assert trouble.reason == "SERVICE_SILENT"
+    assert "127.0.0.1:1" in trouble.message
+
+
+@in_event_loop
 async def test_a_stop_ends_a_task_that_waits_for_its_service() -> None:
     async with Task(task_config("127.0.0.1:1"), sink=MemorySink()) as task:
         await asyncio.sleep(0.02)

@@ -22,6 +22,8 @@ def _reasons(tree: ast.AST) -> Iterator[str]:
                 yield from _texts(node.value)
         elif isinstance(node, ast.Call) and _name(node.func) == "_end_subscriber":
             yield from _texts(node.args[1])
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Trouble":
+            yield from _texts(node.args[0])
 
 
 def _name(node: ast.AST) -> str:

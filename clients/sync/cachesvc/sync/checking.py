@@ -33,6 +33,8 @@ async def check_task(parts: TaskParts) -> AsyncIterator[Check]:
     yield Check("file", True, f"{parts.origin}: {config.source.mode}, {steps} transforms")
     async for found in check_source(parts.client(), config):
         yield found
+    if parts.broker is not None:
+        yield await parts.broker.check(config.source.topics)
     if config.errors.dead_letters is not None:
         yield await asyncio.to_thread(_check_writable, Path(config.errors.dead_letters))
     for found in await _check_sink(parts):

@@ -5,7 +5,7 @@ Needs the extra ``kafka``; ``runner.auto_source`` loads this module when it is a
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import pyarrow as pa
@@ -13,12 +13,13 @@ import pyarrow as pa
 from cachesvc.client import Batch, DataLoss, Positions, TopicPartition
 from cachesvc.client.payload import ArrowPayload
 from cachesvc.connection_config import ConnectionConfig, parse_connection
-from cachesvc.errors import InvalidConfig
+from cachesvc.errors import CacheError, InvalidConfig
 from cachesvc.mining.encode import Encoded, EncodedAppend, EncodingRules, encode_batch
-from cachesvc.mining.kafka import KafkaSettings, KafkaSource, security_of
+from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, KafkaSource, security_of
 from cachesvc.mining.source import BatchUntil, SourceBatch, SourcePartition
 from cachesvc.store.record_schema import join_stream
 from cachesvc.sync.errors import InvalidTask
+from cachesvc.sync.sink import Check
 
 _log = logging.getLogger("cachesvc.sync")
 
@@ -28,16 +29,55 @@ _BATCHES_READY_MAX = 4
 _LOOK_EVERY_S = 0.5
 
 
-def connection_of(tree: Mapping[str, Any], origin: str) -> ConnectionConfig:
-    """The settings of ``[source.kafka]``.
+class KafkaBrokers:
+    """The broker of ``[source.kafka]``.
+
+    Args:
+        tree: The table.
+        origin: For messages: where it comes from.
+        task: The task's name; brokers meter this client under it.
 
     Raises:
-        InvalidTask: They are wrong; the message names the setting by its path.
+        InvalidTask: A setting is wrong; the message names it by its path.
     """
-    try:
-        return parse_connection({"name": "kafka", **tree}, origin, "source.kafka")
-    except InvalidConfig as error:
-        raise InvalidTask(str(error), metadata=error.metadata) from error
+
+    def __init__(self, tree: Mapping[str, Any], origin: str, task: str) -> None:
+        try:
+            self._connection = parse_connection({"name": "kafka", **tree}, origin, "source.kafka")
+        except InvalidConfig as error:
+            raise InvalidTask(str(error), metadata=error.metadata) from error
+        self._task = task
+
+    def open(self) -> "KafkaBroker":
+        """See ``Brokers``."""
+        return KafkaBroker(self._connection, self._task)
+
+    async def check(self, topics: Sequence[str]) -> Check:
+        """See ``Brokers``."""
+        catalogue = KafkaCatalogue(_settings(self._connection, self._task))
+        servers = ", ".join(self._connection.bootstrap_servers)
+        try:
+            found = await catalogue.list_topics()
+        except CacheError as error:
+            hint = "Mend source.kafka; `cachesvc connection test` tries a connection step by step."
+            return Check("broker", False, f"{servers}: {error}", hint)
+        finally:
+            await catalogue.close()
+        missing = [topic for topic in topics if topic not in found]
+        if missing:
+            hint = "Name the cluster that the service's connection has."
+            return Check("broker", False, f"{servers}: has no {', '.join(missing)}", hint)
+        return Check("broker", True, f"{servers}: {len(found)} topics")
+
+
+def _settings(connection: ConnectionConfig, task: str) -> KafkaSettings:
+    return KafkaSettings(
+        bootstrap_servers=connection.bootstrap_servers,
+        security=security_of(connection),
+        client_id=f"cachesvc-sync-{task}",
+        fetch_bytes_max=_AHEAD_BYTES,
+        partition_bytes_max=_PARTITION_BYTES,
+    )
 
 
 class KafkaBroker:
@@ -50,15 +90,7 @@ class KafkaBroker:
 
     def __init__(self, connection: ConnectionConfig, task: str) -> None:
         self._rules = EncodingRules(connection.non_json_policy)
-        self._source = KafkaSource(
-            KafkaSettings(
-                bootstrap_servers=connection.bootstrap_servers,
-                security=security_of(connection),
-                client_id=f"cachesvc-sync-{task}",
-                fetch_bytes_max=_AHEAD_BYTES,
-                partition_bytes_max=_PARTITION_BYTES,
-            )
-        )
+        self._source = KafkaSource(_settings(connection, task))
         self._task = task
         self._ready: asyncio.Queue[Batch] = asyncio.Queue(_BATCHES_READY_MAX)
         self._of: dict[SourcePartition, TopicPartition] = {}

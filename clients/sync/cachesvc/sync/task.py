@@ -10,6 +10,7 @@ each other, and one that fails leaves the others alone.
 import asyncio
 import importlib
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,12 +29,13 @@ from cachesvc.sync.runner.letters import Keeper, StopAtRefused
 from cachesvc.sync.runner.pipeline import STORE_TIMEOUT_S, Gate, Pipeline
 from cachesvc.sync.runner.preparing import Preparing
 from cachesvc.sync.runner.progress import Meter, TaskStatus, Trouble
-from cachesvc.sync.runner.source import Session, Source
+from cachesvc.sync.runner.source import Brokers, Session, Source
 from cachesvc.sync.setting_errors import setting_error
 from cachesvc.sync.sink import Sink, TaskContext
 from cachesvc.sync.task_file import load_task, parse_task
 from cachesvc.sync.transform import Transform
 
+_SILENT_S = 30.0
 _log = logging.getLogger("cachesvc.sync")
 
 TaskLike = TaskConfig | Mapping[str, Any] | str | Path
@@ -70,6 +72,7 @@ class TaskParts:
             else [make_transform(t, n, origin) for n, t in enumerate(config.transforms)]
         )
         self.client()
+        self.broker = self._brokers()
         self.source: Source = self._source()
         self.keeper: Keeper = StopAtRefused()
         if config.errors.dead_letters is not None:
@@ -77,21 +80,23 @@ class TaskParts:
             self.keeper = DeadLetters(box, config.errors)
 
     def _source(self) -> Source:
-        source = self.config.source
-        if source.kafka is None or source.positions_file is None:
+        path = self.config.source.positions_file
+        if self.broker is None or path is None:
             return CacheSource(self.config, self.client)
+        return AutoSource(self.config, self.client, self.broker.open, KeptPositions(Path(path)))
+
+    def _brokers(self) -> Brokers | None:
+        """How the broker of "auto" is read."""
+        tree = self.config.source.kafka
+        if tree is None:
+            return None
         try:
             kafka = importlib.import_module("cachesvc.sync.kafka_broker")
         except ImportError as error:
-            problem = f"\"auto\" needs what pip install 'cachesvc-sync[kafka]' brings: {error}"
+            problem = f'"auto" needs what pip install "cachesvc-sync[kafka]" brings: {error}'
             raise setting_error(self.origin, "source.source", problem) from error
-        connection = kafka.connection_of(source.kafka, self.origin)
-        return AutoSource(
-            self.config,
-            self.client,
-            lambda: kafka.KafkaBroker(connection, self.config.name),
-            KeptPositions(Path(source.positions_file)),
-        )
+        brokers: Brokers = kafka.KafkaBrokers(tree, self.origin, self.config.name)
+        return brokers
 
     def client(self) -> Client:
         """A client of the service, not open yet; reads secrets and certificates."""
@@ -145,6 +150,7 @@ class Task:
         self._gate = Gate()
         self._pipeline: Pipeline | None = None
         self._session: Session | None = None
+        self._entering_since_s: float | None = None
         self._running: asyncio.Task[bool] | None = None
 
     async def __aenter__(self) -> Self:
@@ -228,8 +234,26 @@ class Task:
             confirmed_ms=meter.confirmed_ms,
             outside=self._session is not None and self._session.outside,
             outside_s=meter.outside_s + (0.0 if self._session is None else self._session.outside_s),
-            trouble=meter.trouble,
+            trouble=self._trouble,
         )
+
+    @property
+    def _trouble(self) -> Trouble | None:
+        """What is in the way; the service speaks every few seconds, so its silence is trouble."""
+        running = self._running is not None and not self._running.done()
+        silent_s = self._silent_s if running else 0.0
+        if self._meter.trouble is not None or silent_s < _SILENT_S:
+            return self._meter.trouble
+        since_ms = self._meter.now_ms() - round(1000 * silent_s)
+        what = f"nothing was heard of {self.config.source.service} for {silent_s:.0f} s"
+        return Trouble("SERVICE_SILENT", what, since_ms)
+
+    @property
+    def _silent_s(self) -> float:
+        if self._pipeline is not None:
+            return self._pipeline.silent_s
+        since_s = self._entering_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     @property
     def _state(self) -> str:
@@ -296,7 +320,9 @@ class Task:
     async def _run_session(
         self, at: Positions | None, preparing: Preparing, delivering: Delivering
     ) -> bool:
+        self._entering_since_s = time.monotonic()
         async with self._parts.source.session(at) as session:
+            self._entering_since_s = None
             self._session = session
             self._pipeline = Pipeline(
                 self.config, session, preparing, delivering, self._meter, self._gate

@@ -36,13 +36,12 @@ class Screen:
         else:
             handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(logging.Formatter(_FORMAT))
-        root = logging.getLogger()
-        root.addHandler(handler)
-        root.setLevel(level.upper())
+        logging.getLogger().addHandler(handler)
+        logging.getLogger("cachesvc").setLevel(level.upper())
         try:
             yield
         finally:
-            root.removeHandler(handler)
+            logging.getLogger().removeHandler(handler)
 
     async def run(self) -> None:
         """Shows until cancelled."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 
 from cachesvc.client import (
@@ -93,7 +94,16 @@ class Pipeline:
         self._idle = True
         self._complete = False
         self._failure: Exception | None = None
+        self._waiting_since_s: float | None = None
         delivering.on_confirmed = self._confirming.confirm
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds for which the source was waited for in vain; 0 where it is not its turn."""
+        since_s = self._waiting_since_s
+        if since_s is None or self._session.outside:
+            return 0.0
+        return time.monotonic() - since_s
 
     @property
     def bytes_waiting(self) -> int:
@@ -139,12 +149,19 @@ class Pipeline:
 
     async def _read(self) -> None:
         try:
-            while (event := await self._session.next()) is not None:
+            while (event := await self._hear()) is not None:
                 await self._take(event)
             self._complete = True
             self._pending.end()
         except Exception as error:
             self._fail(error, drop=isinstance(error, Superseded))
+
+    async def _hear(self) -> Event | None:
+        self._waiting_since_s = time.monotonic()
+        try:
+            return await self._session.next()
+        finally:
+            self._waiting_since_s = None
 
     async def _take(self, event: Event) -> None:
         match event:

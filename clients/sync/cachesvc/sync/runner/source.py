@@ -1,9 +1,11 @@
 """Where a task's batches come from and its positions go, as a port."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from cachesvc.client import Batch, Event, Positions, Started
+from cachesvc.sync.sink import Check
 
 
 class Session(Protocol):
@@ -52,6 +54,16 @@ class Source(Protocol):
         Raises:
             ClientError: On entering: it is refused, or the service is away for too long.
         """
+
+
+class Brokers(Protocol):
+    """How the broker of one task is reached."""
+
+    def open(self) -> "Broker":
+        """A reader of it, to be entered."""
+
+    async def check(self, topics: Sequence[str]) -> Check:
+        """Whether it answers and has the topics; reads no record."""
 
 
 class Broker(Protocol):
