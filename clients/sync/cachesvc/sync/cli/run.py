@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
@@ -14,15 +15,22 @@ from cachesvc.sync.running import Ended, run_tasks
 from cachesvc.sync.state import StateDirectory
 from cachesvc.sync.task import Task
 
-LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error"],
-    typer.Option("--log-level", help="What is told on stderr."),
-]
+
+class Level(StrEnum):
+    """The least of what is told."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+LogLevel = Annotated[Level, typer.Option("--log-level", help="What is told on stderr.")]
 
 
 @fails_in_words
 def run(
-    files: TaskFiles, state: State = None, as_json: AsJson = False, log_level: LogLevel = "info"
+    files: TaskFiles, state: State = None, as_json: AsJson = False, log_level: LogLevel = Level.INFO
 ) -> None:
     """Run tasks until each has ended: a full sync by itself, others by a signal or `stop`.
 

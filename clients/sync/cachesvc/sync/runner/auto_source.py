@@ -209,9 +209,15 @@ class AutoSession:
         stream = open_stream(self._client, self._config, self._position, self._settings, end)
         try:
             await stack.enter_async_context(stream)
-            known = stream.started.positions
-            confirmed = Positions(p for key, p in self._confirmed.items() if key in known)
-            await stream.commit(confirmed)
+            async with self._changing:
+                # Whatever was confirmed until now is in the file, and goes with it.
+                known = stream.started.positions
+                await stream.commit(
+                    Positions(each for key, each in self._confirmed.items() if key in known)
+                )
+                await self._stop_outside()
+                self._inside_stack, self._inside = stack, CacheSession(stream)
+                await asyncio.to_thread(self._kept.forget)
         except (Unavailable, DataLoss) as error:
             await stack.aclose()
             _log.info("task %s: not back yet (%s: %s)", self._config.name, error.reason, error)
@@ -219,16 +225,12 @@ class AutoSession:
         except BaseException:
             await stack.aclose()
             raise
-        async with self._changing:
-            await self._stop_outside()
-            self._inside_stack, self._inside = stack, CacheSession(stream)
-            self._started = Started(
-                stream.started.epoch,
-                self.started.positions,
-                self.started.end or stream.started.end,
-                stream.started.connection,
-            )
-            await asyncio.to_thread(self._kept.forget)
+        self._started = Started(
+            stream.started.epoch,
+            self.started.positions,
+            self.started.end or stream.started.end,
+            stream.started.connection,
+        )
         before_s, self._outside_before_s = self._outside_before_s, self.outside_s
         self._outside_since_s = None
         _log.warning(

@@ -8,6 +8,7 @@ from random import Random
 from cachesvc.client import ClientError, Positions
 from cachesvc.client.backoff import Backoff
 from cachesvc.sync.config import RetryConfig
+from cachesvc.sync.errors import SyncError
 from cachesvc.sync.runner.progress import Meter
 from cachesvc.sync.runner.source import Session
 
@@ -46,7 +47,7 @@ class Confirming:
         """Stores until cancelled.
 
         Raises:
-            ClientError: They cannot be stored.
+            ClientError, SyncError: They cannot be stored.
         """
         while True:
             await self._news.wait()
@@ -65,7 +66,7 @@ class Confirming:
         while True:
             try:
                 await self._session.commit(positions)
-            except ClientError as error:
+            except (ClientError, SyncError) as error:
                 wait_s = self._backoff.failed(time.monotonic()) if error.retriable else None
                 if wait_s is None:
                     raise

@@ -38,8 +38,8 @@ class Session(Protocol):
         """Stores positions; when this returns, they survive whatever happens.
 
         Raises:
-            ClientError: They are not stored, or perhaps; the same may be tried again where
-                ``retriable`` says so.
+            ClientError, SyncError: They are not stored, or perhaps; the same may be tried again
+                where ``retriable`` says so.
         """
 
 
