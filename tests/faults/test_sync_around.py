@@ -57,17 +57,16 @@ def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
             grow(random.randrange(1, 2_000))
             service.kill()
             grow(1_000)
-            eventually(lambda: task.status()["outside"], "the task to go around the cache")
+            eventually(lambda: task.outside, "the task to go around the cache")
             grow(1_000)
             eventually(all_written, "what came while the service was dead")
             service.start()
             grow(random.randrange(1, 2_000))
-            eventually(lambda: not task.status()["outside"], "the task to come back")
+            eventually(lambda: not task.outside, "the task to come back")
             grow(1_000)
             eventually(all_written, "what came after the service")
-        status = task.status()
         assert task.terminate() == 0
-    assert status["outside_s"] > 0
+    assert task.ended().outside_s > 0
     assert "reads the broker itself from now on" in task.log
     assert "back at the cache after" in task.log
     assert not (tmp_path / "task" / "positions").exists()
@@ -102,7 +101,7 @@ def test_outside_the_same_records_pass_as_inside(
             expected = [0, 3, 5, 14, 17, 19]
             eventually(lambda: offsets(task.output, topic)[0] == expected, "those outside")
             service.start()
-            eventually(lambda: not task.status()["outside"], "the task to come back")
+            eventually(lambda: not task.outside, "the task to come back")
             writer.commit(topic, awkward)
             expected += [21, 24, 26]
             eventually(lambda: offsets(task.output, topic)[0] == expected, "those after")

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import os
+import pty
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +70,8 @@ def test_a_full_sync_ends_by_itself_and_goes_on_at_its_position(
     with SyncProcess(tmp_path, service.address, topic, source(mode="FULL")) as task:
         assert task.wait() == 0
         assert offsets(task.output, topic) == {n: list(range(100)) for n in range(PARTITIONS)}
-        status = task.status()
-        assert (status["state"], status["records"], status["share"]) == ("done", 200, 1.0)
+        status = task.ended()
+        assert (status.state, status.records, status.share) == ("done", 200, 1.0)
         found = subscription(service, f"task-{topic}")
         assert found is not None and found.full_sync_done and found.lag.records == 0
         produce(kafka.bootstrap, topic, objects(200, 210, PARTITIONS))
@@ -80,7 +83,7 @@ def test_an_incremental_task_begins_at_the_end_and_then_at_its_position(
     kafka: KafkaBroker, service: ServiceProcess, topic: str, tmp_path: Path
 ) -> None:
     with SyncProcess(tmp_path, service.address, topic, source(mode="INCREMENTAL")) as task:
-        eventually(lambda: task.status().get("state") == "running", "the task to run")
+        eventually(lambda: task.state == "running", "the task to run")
         produce(kafka.bootstrap, topic, objects(200, 204, PARTITIONS))
         eventually(lambda: written(task, topic) == 4, "the new records")
         assert task.terminate() == 0
@@ -95,10 +98,12 @@ def test_a_running_task_is_shown_paused_resumed_and_stopped(
 ) -> None:
     with SyncProcess(tmp_path, service.address, topic) as task:
         eventually(lambda: written(task, topic) == 200, "all records")
-        name = task.status()["name"]
+        (shown,) = task.json("status")
+        name = shown["name"]
+        assert (name, shown["state"], shown["records"]) == (task.name, "running", 200)
         assert task.json("pause", name)["state"] == "paused"
         produce(kafka.bootstrap, topic, objects(200, 210, PARTITIONS))
-        time.sleep(1)
+        time.sleep(0.5)
         assert written(task, topic) == 200
         assert task.json("resume", str(task.file))["state"] == "running"
         eventually(lambda: written(task, topic) == 210, "what came while it was paused")
@@ -119,8 +124,8 @@ def test_a_task_that_was_killed_goes_on_where_it_was(
         eventually(lambda: written(task, topic) == 200, "all records")
         eventually(lambda: _lag(service, topic) == 0, "the position to be stored")
         task.kill()
-        assert task.status()["state"] == "died"
-        assert task.call("status").returncode == 1
+        shown = task.call("status")
+        assert shown.returncode == 1 and "died" in shown.stdout
         produce(kafka.bootstrap, topic, objects(200, 210, PARTITIONS))
         task.start()
         eventually(lambda: written(task, topic) >= 210, "the new records")
@@ -145,7 +150,6 @@ def test_a_check_tries_both_ends_and_leaves_nothing_behind(
         "sink: write",
     ]
     assert all(each["passed"] for each in found)
-    assert good.call("check", str(good.file)).returncode == 0
     assert subscription(service, f"task-{topic}") is None
     assert not good.output.exists()
 
@@ -174,7 +178,7 @@ def test_dead_letters_are_listed_exported_and_tried_again(
     }
     with SyncProcess(tmp_path, service.address, topic, tables) as task:
         assert task.wait() == 0
-        assert written(task, topic) == 199 and task.status()["refused"] == 1
+        assert written(task, topic) == 199 and task.ended().refused == 1
         (letter,) = task.json("dead-letters", "list", str(task.file))
         assert (letter["topic"], letter["partition"], letter["offset"]) == (topic, 1, 38)
         assert (letter["reason"], letter["stage"]) == ("UNWANTED", "sink")
@@ -197,9 +201,10 @@ def test_a_refused_record_ends_a_task_that_is_to_stop(
     tables: dict[str, dict[str, Any]] = {"sink": {"refuse": '"id": 77,'}}
     with SyncProcess(tmp_path, service.address, topic, tables) as task:
         assert task.wait() == 1
-        status = task.status()
-    assert (status["state"], status["trouble"]["reason"]) == ("failed", "UNWANTED")
-    assert f"{topic}/1 at offset 38" in status["trouble"]["message"]
+        status = task.ended()
+    assert status.trouble is not None
+    assert (status.state, status.trouble.reason) == ("failed", "UNWANTED")
+    assert f"{topic}/1 at offset 38" in status.trouble.message
 
 
 def test_several_tasks_run_in_one_process(
@@ -218,6 +223,23 @@ def test_several_tasks_run_in_one_process(
     assert ended.returncode == 1
     assert (first["state"], second["state"]) == ("done", "failed")
     assert written(good, topic) == 200
+
+
+def test_a_full_sync_has_a_bar_on_a_terminal(
+    service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    task = SyncProcess(tmp_path, service.address, topic, source(mode="FULL"))
+    screen, terminal = pty.openpty()
+    code = task.start(terminal).wait()
+    os.close(terminal)
+    shown = b""
+    with suppress(OSError):  # what a terminal says at its end
+        while part := os.read(screen, 65_536):
+            shown += part
+    os.close(screen)
+    assert code == 0
+    assert "━━━" in shown.decode()
+    assert "200 records" in shown.decode() and "100%" in shown.decode()
 
 
 LOADED_UNTIL_MS = 1_700_000_000_000
@@ -292,7 +314,7 @@ def test_a_task_joins_an_initial_load_at_positions(
         eventually(lambda: _lag(service, accounts) == 0, "the position to be stored")
         task.kill()
         task.start()
-        eventually(lambda: task.status()["state"] == "running", "the task to run again")
+        eventually(lambda: task.state == "running", "the task to run again")
     assert offsets(task.output, accounts) == {n: list(range(60, 100)) for n in range(PARTITIONS)}
     assert _applied(loaded, task, accounts) == _balances(everything)
 

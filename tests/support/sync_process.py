@@ -12,6 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cachesvc.sync import TaskStatus
+from cachesvc.sync.control import NotRunning, ask
+from cachesvc.sync.state import StateDirectory
 from tests.support.file_sink import entry_point
 
 _COMMAND = [sys.executable, "-m", "cachesvc.sync"]
@@ -70,14 +73,15 @@ class SyncProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> Self:
-        """Runs the task; returns at once."""
+    def start(self, terminal: int | None = None) -> Self:
+        """Runs the task; returns at once. What it says goes to its log, or to a terminal."""
         with self.log_path.open("ab") as log:
+            said = log if terminal is None else terminal
             self._process = subprocess.Popen(
                 [*_COMMAND, "run", str(self.file), "--state", str(self._state)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=said,
+                stderr=said,
                 env=self._environment,
             )
         return self
@@ -117,10 +121,33 @@ class SyncProcess:
         answer = self.call(*arguments, "--json").stdout
         return json.loads(answer) if answer else None
 
-    def status(self) -> dict[str, Any]:
-        """Of the task; empty where it has never run."""
-        found = self.json("status")
-        return found[0] if found else {}
+    def status(self) -> TaskStatus | None:
+        """Of the task while it runs, and how it ended; None where neither is known."""
+        state = StateDirectory(self._state)
+        if not state.runs(self.name):
+            return state.end_of(self.name)
+        try:
+            return ask(state.socket_of(self.name), "status")
+        except NotRunning:
+            return None
+
+    def ended(self) -> TaskStatus:
+        """How the task ended."""
+        found = self.status()
+        assert found is not None
+        return found
+
+    @property
+    def state(self) -> str:
+        """The word for how it is; empty where that is not known."""
+        found = self.status()
+        return "" if found is None else found.state
+
+    @property
+    def outside(self) -> bool:
+        """Whether it reads the broker now."""
+        found = self.status()
+        return found is not None and found.outside
 
     @property
     def log(self) -> str:
