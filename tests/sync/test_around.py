@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from grpc import StatusCode
 
 from cachesvc.client import (
     Batch,
@@ -22,7 +23,7 @@ from cachesvc.sync.runner.auto_source import AutoSource
 from cachesvc.sync.runner.kept_positions import KeptPositions
 from cachesvc.sync.task import TaskParts
 from tests.client.fake_log import Logs
-from tests.client.fake_server import FakeLogCache, serving
+from tests.client.fake_server import FakeLogCache, Fault, serving
 from tests.client.running import eventually, in_event_loop
 from tests.support.ports import free_ports
 from tests.sync.stage import MemorySink, at, reached, task_config
@@ -204,6 +205,19 @@ async def test_without_a_known_position_it_gives_up_where_it_is_told_to(tmp_path
     with pytest.raises(Unavailable):
         async with source.session(None):
             pass
+
+
+@in_event_loop
+async def test_a_range_that_the_cache_cannot_give_comes_from_the_broker(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.service.faults.append(Fault(2, StatusCode.DATA_LOSS, "CACHE_RETENTION"))
+    async with stage.up(), stage.task(outside_after_s=60.0) as task:
+        await eventually(reached(stage.sink, ORDERS, 20))
+        await eventually(lambda: not task.status().outside)
+        stage.produce(5)
+        await eventually(reached(stage.sink, ORDERS, 25))
+    assert stage.sink.offsets[ORDERS] == list(range(25))
+    assert stage.reads == [6]
 
 
 @in_event_loop

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.sync import InvalidTask, load_task, parse_task
-from cachesvc.sync.kinds import make_sink, make_transform
+from cachesvc.sync.kinds import make_sink
 from cachesvc.sync.sink import TaskContext
 from cachesvc.sync.task_file import secret
 
@@ -112,5 +112,3 @@ def test_kinds_that_are_not_there_are_named() -> None:
         make_sink({}, context, "task")
     with pytest.raises(InvalidTask, match=r"task: sink\.kind: there is no 'nowhere'; there are: "):
         make_sink({"kind": "nowhere"}, context, "task")
-    with pytest.raises(InvalidTask, match=r"task: transforms\[3\]\.kind: there is no 'magic'"):
-        make_transform({"kind": "magic"}, 3, "task")

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from cachesvc.sync.errors import InvalidTask
@@ -30,28 +30,28 @@ def make_sink(table: Mapping[str, Any], context: TaskContext, origin: str) -> Si
     return _made(lambda: kind.make(settings, context), origin, "sink")
 
 
-def make_transform(table: Mapping[str, Any], number: int, origin: str) -> Transform:
-    """One of a task's transforms; raises as ``make_sink`` does."""
+def make_transforms(tables: Sequence[Mapping[str, Any]], origin: str) -> list[Transform]:
+    """A task's transforms, in order; raises as ``make_sink`` does."""
+    if not tables:
+        return []
+    module = importlib.import_module("cachesvc.sync.transforms")
+    kinds: Mapping[str, TransformKind] = module.TRANSFORMS
+    made = [_make_transform(kinds, each, number, origin) for number, each in enumerate(tables)]
+    joined: list[Transform] = module.fused(made)
+    return joined
+
+
+def _make_transform(
+    kinds: Mapping[str, TransformKind], table: Mapping[str, Any], number: int, origin: str
+) -> Transform:
     path = f"transforms[{number}]"
     name = _kind_of(table, path, origin)
-    kinds = _transform_kinds()
     kind = kinds.get(name)
     if kind is None:
-        known = ", ".join(sorted(kinds)) or "none"
+        known = ", ".join(sorted(kinds))
         raise setting_error(origin, f"{path}.kind", f"there is no {name!r}; there are: {known}")
     settings = convert(_without_kind(table), kind.settings, origin, path)
     return _made(lambda: kind.make(settings), origin, path)
-
-
-def _transform_kinds() -> Mapping[str, TransformKind]:
-    try:
-        module = importlib.import_module("cachesvc.sync.transforms")
-    except ModuleNotFoundError as error:
-        if error.name != "cachesvc.sync.transforms":
-            raise
-        return {}
-    kinds: Mapping[str, TransformKind] = module.TRANSFORMS
-    return kinds
 
 
 def _sink_kind(name: str, origin: str) -> SinkKind:

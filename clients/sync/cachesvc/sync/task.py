@@ -20,7 +20,7 @@ from cachesvc.client import Client, ClientError, Positions, SubscriptionReset
 from cachesvc.sync.config import TaskConfig
 from cachesvc.sync.dead_letters import DeadLetters, LetterBox
 from cachesvc.sync.errors import InvalidTask, SyncError
-from cachesvc.sync.kinds import make_sink, make_transform
+from cachesvc.sync.kinds import make_sink, make_transforms
 from cachesvc.sync.runner.auto_source import AutoSource
 from cachesvc.sync.runner.cache_source import CacheSource, client_of
 from cachesvc.sync.runner.delivering import CLOSE_TIMEOUT_S, Delivering, TargetWentBack
@@ -69,7 +69,7 @@ class TaskParts:
         self.transforms: Sequence[Transform] = (
             tuple(transforms)
             if transforms is not None
-            else [make_transform(t, n, origin) for n, t in enumerate(config.transforms)]
+            else make_transforms(config.transforms, origin)
         )
         self.client()
         self.broker = self._brokers()
