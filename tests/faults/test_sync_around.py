@@ -72,7 +72,7 @@ def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
         assert task.terminate() == 0
     assert task.ended().outside_s > 0
     assert "reads the broker itself from now on" in task.log
-    assert "back at the cache after" in task.log
+    assert "back at the cache; was around it" in task.log
     assert not (tmp_path / "task" / "positions").exists()
     truth, seen = read_all(kafka.bootstrap, topic), events(task.output, topic)
     assert not check(truth, [Observation("task", number, seen[number]) for number in truth])
