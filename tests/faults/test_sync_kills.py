@@ -27,7 +27,7 @@ from tests.support.topics import RecordWriter, create_topic, read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "4"))
 PARTITIONS = 3
 _COMMIT_S = 0.3
 
@@ -47,7 +47,7 @@ def _producing(bootstrap: str, topic: str) -> Iterator[None]:
                         writer.write_record(topic, record)
                     number += 300
                     writer.flush(WAIT_S)
-                    time.sleep(0.02)
+                    time.sleep(0.1)
         except BaseException as error:
             failed.append(error)
 
