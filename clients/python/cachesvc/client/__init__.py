@@ -51,6 +51,7 @@ from cachesvc.client.events import (
     Progress,
     Started,
 )
+from cachesvc.client.fields import FieldType
 from cachesvc.client.header_keys import header_key_bytes
 from cachesvc.client.payload import RECORD_SCHEMA
 from cachesvc.client.positions import Position, Positions, PositionsLike, TopicPartition
@@ -89,6 +90,7 @@ __all__ = [
     "Ended",
     "Event",
     "FellBehind",
+    "FieldType",
     "Gap",
     "GapCause",
     "GapPolicy",

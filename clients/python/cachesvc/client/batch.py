@@ -1,15 +1,17 @@
 """Batches: records of one partition, in offset order, that travel together."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
-from cachesvc.client.errors import DamagedBatch, MissingLibrary
-from cachesvc.client.payload import RECORD_SCHEMA, Payload
+from cachesvc.client.errors import DamagedBatch, InvalidRequest, MissingLibrary
+from cachesvc.client.fields import FieldReader, FieldType
+from cachesvc.client.payload import RECORD_SCHEMA, Payload, text_pieces
 from cachesvc.client.positions import Position, TopicPartition
 from cachesvc.client.record import Record
 
@@ -86,24 +88,79 @@ class Batch:
         """All records at once; raises as ``__iter__`` does."""
         return list(self)
 
-    def arrow_batches(self) -> Iterator[pa.RecordBatch]:
-        """The records as non-empty record batches; raises as ``__iter__`` does.
+    def arrow_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The records as non-empty record batches; raises as ``to_arrow`` does.
 
         Cheaper than ``to_arrow`` where each can be let go before the next.
         """
+        chosen = None if columns is None else _chosen(columns).names
         count = 0
-        for batch in self.payload.arrow_batches():
+        for batch in self.payload.arrow_batches(chosen):
             count += batch.num_rows
             yield batch
         self._check(count)
 
-    def to_arrow(self) -> pa.Table:
-        """The records as a table with the columns of ``RECORD_SCHEMA``.
+    def to_arrow(self, columns: Collection[str] | None = None) -> pa.Table:
+        """The records as a table.
+
+        Args:
+            columns: Which of ``RECORD_SCHEMA``, whose order the table keeps; None for all. What is
+                not named is not even decompressed.
 
         Raises:
             DamagedBatch: The bytes do not decode, or not to ``record_count`` records.
+            InvalidRequest: There is no such column.
         """
-        return pa.Table.from_batches(self.arrow_batches(), schema=RECORD_SCHEMA)
+        schema = RECORD_SCHEMA if columns is None else _chosen(columns)
+        return pa.Table.from_batches(self.arrow_batches(columns), schema=schema)
+
+    @property
+    def offsets(self) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """The records' offsets, strictly increasing; raises as ``to_arrow`` does."""
+        return self._numbers("offset")
+
+    @property
+    def timestamps_ms(self) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """Milliseconds since the Unix epoch, -1 without one; raises as ``to_arrow`` does."""
+        return self._numbers("timestamp")
+
+    @property
+    def keys(self) -> pa.ChunkedArray:
+        """The records' keys, binary; null where Kafka has null. Raises as ``to_arrow`` does."""
+        return self.to_arrow(["key"]).column("key")
+
+    @property
+    def values(self) -> pa.ChunkedArray:
+        """The records' values, text; null for a tombstone. Raises as ``to_arrow`` does."""
+        return self.to_arrow(["value"]).column("value")
+
+    def field(self, path: str, type: FieldType = None) -> pa.ChunkedArray:
+        """One field of all values, such as ``after.price``; see ``fields``."""
+        return self.fields({path: type}).column(path)
+
+    def fields(self, wanted: Mapping[str, FieldType] | Iterable[str]) -> pa.Table:
+        """Some fields of all values, in columns named as they are asked for.
+
+        The values are gone through once, and no object is made of what is not asked for. Null
+        stands where there is no such field, where something on the way to it is no object, and for
+        tombstones.
+
+        Args:
+            wanted: Paths, ``after.price``, each with the Arrow type to read it as; ``"json"`` gives
+                the JSON text as it stands in the value. Without a type it is what Arrow makes of
+                the values, which has to be the same for all of them. A dot in a name has a
+                backslash before it.
+
+        Raises:
+            InvalidRequest: A path is none, or a value is of another type (``FIELD_TYPE``).
+            DamagedBatch: The bytes do not decode, or not to ``record_count`` records.
+        """
+        types = wanted if isinstance(wanted, Mapping) else dict.fromkeys(wanted)
+        reader = FieldReader(types)
+        for batch in self.arrow_batches(["value"]):
+            for piece in text_pieces(batch.column("value")):
+                reader.add(piece)
+        return reader.table()
 
     def to_pandas(self) -> "pd.DataFrame":
         """The records as a pandas data frame; raises as ``to_arrow`` does.
@@ -138,12 +195,24 @@ class Batch:
         payload = self.payload.starting_at(offset)
         return Batch(self.topic_partition, base, self.next_position, count, payload)
 
+    def _numbers(self, column: str) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        chunks = self.to_arrow([column]).column(0).chunks
+        empty = np.empty(0, np.int64)
+        return np.concatenate([empty, *(chunk.view(pa.int64()).to_numpy() for chunk in chunks)])
+
     def _check(self, count: int) -> None:
         if count != self.record_count:
             raise DamagedBatch(
                 f"a batch of {self.topic}/{self.partition} at offset {self.base_offset} has "
                 f"{count} records instead of {self.record_count}"
             )
+
+
+def _chosen(columns: Collection[str]) -> pa.Schema:
+    unknown = sorted(set(columns).difference(RECORD_SCHEMA.names))
+    if unknown:
+        raise InvalidRequest(f"a record has no column {unknown[0]!r}, only {RECORD_SCHEMA.names}")
+    return pa.schema([each for each in RECORD_SCHEMA if each.name in set(columns)])
 
 
 def _library(name: str) -> Any:

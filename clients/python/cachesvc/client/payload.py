@@ -5,8 +5,8 @@ are decoded one after the other, and made into records in slices, so that buffer
 one piece are in the processor's caches, and the memory of the piece before is used again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, repeat
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
@@ -46,8 +46,12 @@ _TIMESTAMP_TYPES = {int(kind): kind for kind in TimestampType}
 class Payload(Protocol):
     """The records of one batch. Can be gone through any number of times."""
 
-    def arrow_batches(self) -> Iterator[pa.RecordBatch]:
+    def arrow_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Non-empty record batches of `RECORD_SCHEMA`, together the whole, in offset order.
+
+        Args:
+            columns: Those of the schema that are wanted, in its order; None for all. Others are
+                not decompressed.
 
         Raises:
             DamagedBatch: The bytes do not decode.
@@ -78,10 +82,10 @@ class ArrowPayload:
         self._data = data
         self._first_offset = first_offset
 
-    def arrow_batches(self) -> Iterator[pa.RecordBatch]:
+    def arrow_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         try:
-            for decoded in ipc.open_stream(self._data, options=_READ_OPTIONS):
-                batch = self._trimmed(decoded)
+            for decoded in self._reader(columns):
+                batch = self._trimmed(decoded, columns)
                 if batch.num_rows:
                     yield batch
         except (pa.ArrowException, OSError, KeyError) as error:
@@ -89,19 +93,29 @@ class ArrowPayload:
 
     def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
         for batch in self.arrow_batches():
-            for begin in range(0, batch.num_rows, PIECE_RECORDS_MAX):
-                yield _records(batch.slice(begin, PIECE_RECORDS_MAX), of)
+            yield from _pieces(batch, of)
 
     def starting_at(self, offset: int) -> "ArrowPayload":
         return ArrowPayload(self._data, offset)
 
-    def _trimmed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _reader(self, columns: Sequence[str] | None) -> pa.RecordBatchReader:
+        if columns is None:
+            return ipc.open_stream(self._data, options=_READ_OPTIONS)
+        names = ipc.read_schema(self._data).names
+        needed = columns if self._first_offset is None else {"offset", *columns}
+        options = ipc.IpcReadOptions(
+            use_threads=False, included_fields=[names.index(name) for name in needed]
+        )
+        return ipc.open_stream(self._data, options=options)
+
+    def _trimmed(self, batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
         """Without columns that a newer service may add, and without records left out."""
-        if batch.schema != RECORD_SCHEMA:
-            batch = batch.select(RECORD_SCHEMA.names)
-        if self._first_offset is None:
+        if self._first_offset is not None:
+            begin = batch.column("offset").to_numpy().searchsorted(self._first_offset)
+            batch = batch.slice(begin)
+        if batch.schema == RECORD_SCHEMA:
             return batch
-        return batch.slice(batch.column("offset").to_numpy().searchsorted(self._first_offset))
+        return batch.select(RECORD_SCHEMA.names if columns is None else columns)
 
 
 class RecordsPayload:
@@ -112,9 +126,9 @@ class RecordsPayload:
     def __init__(self, messages: Sequence[pb.Record]) -> None:
         self._messages = messages
 
-    def arrow_batches(self) -> Iterator[pa.RecordBatch]:
+    def arrow_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         for messages in _slices(self._messages):
-            yield _record_batch(messages)
+            yield _record_batch(messages, RECORD_SCHEMA.names if columns is None else columns)
 
     def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
         for messages in _slices(self._messages):
@@ -129,25 +143,53 @@ def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[begin : begin + PIECE_RECORDS_MAX]
 
 
-def _records(piece: pa.RecordBatch, of: TopicPartition) -> list[Record]:
-    """A few records. A column of nothing but nulls costs nothing."""
-    return list(
-        map(
-            Record,
-            piece.column("offset").to_numpy().tolist(),
-            piece.column("timestamp").view(pa.int64()).to_numpy().tolist(),
-            _binary(piece.column("key")),
-            _binary(piece.column("value").view(pa.binary())),
-            _headers(piece.column("headers")),
-            _timestamp_types(piece.column("timestamp_type")),
-            repeat(of),
+def _pieces(batch: pa.RecordBatch, of: TopicPartition) -> Iterator[list[Record]]:
+    """The records of a batch. Numbers become objects at once, values piece by piece.
+
+    A column of nothing but nulls, of one value or of consecutive numbers costs nothing.
+    """
+    offsets = iter(_offsets(batch.column("offset")))
+    times = iter(batch.column("timestamp").view(pa.int64()).to_numpy().tolist())
+    keys = iter(_binary(batch.column("key")))
+    headers = iter(_headers(batch.column("headers")))
+    types = iter(_timestamp_types(batch.column("timestamp_type")))
+    values = batch.column("value").view(pa.binary())
+    for begin in range(0, batch.num_rows, PIECE_RECORDS_MAX):
+        piece = values.slice(begin, PIECE_RECORDS_MAX)
+        count = len(piece)
+        yield list(
+            map(
+                Record,
+                islice(offsets, count),
+                islice(times, count),
+                islice(keys, count),
+                _binary(piece),
+                islice(headers, count),
+                islice(types, count),
+                repeat(of),
+            )
         )
-    )
+
+
+def text_pieces(column: pa.Array) -> Iterator[Iterable[bytes | None]]:
+    """The bytes of texts, in pieces that fit into the processor's caches."""
+    column = column.view(pa.binary())
+    for begin in range(0, len(column), PIECE_RECORDS_MAX):
+        yield _binary(column.slice(begin, PIECE_RECORDS_MAX))
+
+
+def _offsets(column: pa.Array) -> Iterable[int]:
+    numbers = column.to_numpy()
+    first, last = int(numbers[0]), int(numbers[-1])
+    if last - first == len(numbers) - 1:  # strictly increasing
+        return range(first, last + 1)
+    consecutive: list[int] = numbers.tolist()
+    return consecutive
 
 
 def _binary(column: pa.Array) -> Iterable[bytes | None]:
     if column.null_count == len(column):
-        return repeat(None)
+        return repeat(None, len(column))
     values: list[bytes | None] = column.to_numpy(zero_copy_only=False).tolist()
     return values
 
@@ -184,24 +226,17 @@ def _record(message: pb.Record, of: TopicPartition) -> Record:
     )
 
 
-def _record_batch(messages: Sequence[pb.Record]) -> pa.RecordBatch:
-    columns = [
-        [message.offset for message in messages],
-        [message.timestamp_ms for message in messages],
-        [int(message.timestamp_type) for message in messages],
-        [message.key if message.HasField("key") else None for message in messages],
-        [message.value if message.HasField("value") else None for message in messages],
-        [_header_rows(message) for message in messages],
-    ]
+def _record_batch(messages: Sequence[pb.Record], columns: Sequence[str]) -> pa.RecordBatch:
+    fields = [RECORD_SCHEMA.field(name) for name in columns]
     # Values are UTF-8, as the service has checked.
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(values, pa.binary()).cast(field.type)
+            pa.array(list(map(_CELLS[field.name], messages)), pa.binary()).cast(field.type)
             if pa.types.is_string(field.type)
-            else pa.array(values, field.type)
-            for values, field in zip(columns, RECORD_SCHEMA, strict=True)
+            else pa.array(list(map(_CELLS[field.name], messages)), field.type)
+            for field in fields
         ],
-        schema=RECORD_SCHEMA,
+        schema=pa.schema(fields),
     )
 
 
@@ -210,3 +245,13 @@ def _header_rows(message: pb.Record) -> list[dict[str, object]] | None:
         {"key": header.key, "value": header.value if header.HasField("value") else None}
         for header in message.headers
     ] or None
+
+
+_CELLS: Mapping[str, Callable[[pb.Record], object]] = {
+    "offset": lambda message: message.offset,
+    "timestamp": lambda message: message.timestamp_ms,
+    "timestamp_type": lambda message: int(message.timestamp_type),
+    "key": lambda message: message.key if message.HasField("key") else None,
+    "value": lambda message: message.value if message.HasField("value") else None,
+    "headers": _header_rows,
+}
