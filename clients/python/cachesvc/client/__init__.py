@@ -51,7 +51,7 @@ from cachesvc.client.events import (
     Progress,
     Started,
 )
-from cachesvc.client.fields import FieldType
+from cachesvc.client.fields import FieldType, parse_path
 from cachesvc.client.header_keys import header_key_bytes
 from cachesvc.client.payload import RECORD_SCHEMA
 from cachesvc.client.positions import Position, Positions, PositionsLike, TopicPartition
@@ -134,4 +134,5 @@ __all__ = [
     "TopicPartition",
     "Unavailable",
     "header_key_bytes",
+    "parse_path",
 ]

@@ -1,0 +1,23 @@
+"""What a task can do with changes on their way; docs/transforms.md has an example of each."""
+
+from collections.abc import Mapping
+
+from cachesvc.sync.transform import TransformKind
+from cachesvc.sync.transforms.cast import CAST
+from cachesvc.sync.transforms.debezium import DEBEZIUM
+from cachesvc.sync.transforms.documents import fused
+from cachesvc.sync.transforms.filter import FILTER
+from cachesvc.sync.transforms.members import DROP, FLATTEN, KEEP, RENAME
+
+TRANSFORMS: Mapping[str, TransformKind] = {
+    "cast": CAST,
+    "debezium": DEBEZIUM,
+    "drop": DROP,
+    "filter": FILTER,
+    "flatten": FLATTEN,
+    "keep": KEEP,
+    "rename": RENAME,
+}
+"""Every kind by its name in ``[[transforms]]``."""
+
+__all__ = ["TRANSFORMS", "fused"]
