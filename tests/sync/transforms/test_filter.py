@@ -133,3 +133,9 @@ def test_one_bad_row_does_not_stop_the_others() -> None:
     assert values_of(done) == ['{"a":2}', '{"a":3}']
     assert reasons_of(done) == {1: "NOT_COMPARABLE"}
     assert done.changes.next_position == changes([""] * 4).next_position
+
+
+def test_a_row_that_goes_on_is_what_it_was() -> None:
+    value = ' { "a" : {"b": 1.0, "b":2.50} } '
+    done = transform("filter", condition="a.b == 2.5").apply(changes([value]))
+    assert values_of(done) == [value]

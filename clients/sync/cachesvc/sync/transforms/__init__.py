@@ -7,7 +7,9 @@ from cachesvc.sync.transforms.cast import CAST
 from cachesvc.sync.transforms.debezium import DEBEZIUM
 from cachesvc.sync.transforms.documents import fused
 from cachesvc.sync.transforms.filter import FILTER
+from cachesvc.sync.transforms.function import PYTHON
 from cachesvc.sync.transforms.members import DROP, FLATTEN, KEEP, RENAME
+from cachesvc.sync.transforms.sql import SQL
 
 TRANSFORMS: Mapping[str, TransformKind] = {
     "cast": CAST,
@@ -16,7 +18,9 @@ TRANSFORMS: Mapping[str, TransformKind] = {
     "filter": FILTER,
     "flatten": FLATTEN,
     "keep": KEEP,
+    "python": PYTHON,
     "rename": RENAME,
+    "sql": SQL,
 }
 """Every kind by its name in ``[[transforms]]``."""
 

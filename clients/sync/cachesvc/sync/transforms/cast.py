@@ -10,9 +10,9 @@ import msgspec
 
 from cachesvc.sync.transform import TransformKind
 from cachesvc.sync.transforms.documents import (
-    Documents,
     Node,
     Object,
+    OnObjects,
     Refused,
     Steps,
     encoded_node,
@@ -75,10 +75,7 @@ class _Cast:
         ]
         self._refuse = settings.failed == "refuse"
 
-    def apply(self, documents: Documents) -> None:
-        documents.change(self._cast)
-
-    def _cast(self, value: Object) -> Object:
+    def change(self, value: Object) -> Object:
         for path, text, kind, cast in self._casts:
             members = value if len(path) == 1 else parent_of(value, path)
             if members is None or (node := members.get(path[-1], msgspec.UNSET)) is msgspec.UNSET:
@@ -197,4 +194,4 @@ _CASTS: Mapping[str, Callable[[bytes], Any]] = {
     "date_days": _to_date,
 }
 
-CAST = TransformKind(CastSettings, lambda settings: Steps([_Cast(settings)]))
+CAST = TransformKind(CastSettings, lambda settings: Steps([OnObjects(_Cast(settings).change)]))

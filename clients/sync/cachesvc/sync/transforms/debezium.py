@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
-import pyarrow.compute as pc
 
 from cachesvc.sync.transform import TransformKind
 from cachesvc.sync.transforms.documents import (
-    Documents,
     Node,
     Object,
     Refused,
+    Row,
     Steps,
     encoded_node,
     is_object,
@@ -62,20 +61,27 @@ _NOT_ROWS = (
 """What else connectors write, by members that it always has."""
 
 _Done = tuple[Node | None, bool] | None
+"""A value, and whether it is a delete; None for what is dropped."""
 
 
 class _Debezium:
     def __init__(self, settings: DebeziumSettings) -> None:
         self._settings = settings
 
-    def apply(self, documents: Documents) -> None:
-        documents.change_rows(self._row)
-        if self._settings.unwrap_keys:
-            _unwrap_keys(documents)
+    def apply(self, row: Row) -> Row | None:
+        # What is a delete already, an earlier step has dealt with, or it is a tombstone.
+        if not row.deleted:
+            done = self._row(row.value)
+            if done is None:
+                return None
+            (row.value, row.deleted), row.text = done, None
+        if self._settings.unwrap_keys and row.source.some_keys_have_a_payload:
+            payload = _payload(row.key)
+            if payload is not None:
+                row.new_key = payload
+        return row
 
-    def _row(self, value: Node, deleted: bool) -> _Done:
-        if deleted:
-            return value, True  # what an earlier step has dealt with
+    def _row(self, value: Node) -> _Done:
         try:
             event = _decode(value if type(value) is bytes else encoded_node(value))
         except msgspec.MsgspecError as error:
@@ -83,7 +89,7 @@ class _Debezium:
         if not event.op and bytes(event.payload):
             if bytes(event.payload) == b"null":
                 return None, True
-            return self._row(event.payload, False)
+            return self._row(event.payload)
         match event.op:
             case "c" | "u" | "r":
                 if not is_object(event.after):
@@ -119,18 +125,8 @@ def _no_envelope() -> Refused:
     return Refused("NOT_AN_ENVELOPE", "the value is not a change event of Debezium")
 
 
-def _unwrap_keys(documents: Documents) -> None:
-    """Takes the payload out of keys that have a schema around them."""
-    keys = documents.original_keys
-    if not pc.any(pc.match_substring(keys, '"payload"')).as_py():
-        return
-    for row, key in enumerate(keys.to_pylist()):
-        payload = _payload(documents.keys.get(row, key))
-        if payload is not None:
-            documents.keys[row] = payload
-
-
 def _payload(key: bytes | None) -> bytes | None:
+    """The payload of a key that has a schema around it."""
     if key is None:
         return None
     try:

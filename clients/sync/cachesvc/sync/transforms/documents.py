@@ -1,5 +1,8 @@
 """JSON objects between one decode and one encode, opened only as deep as somebody looks.
 
+Each row goes through all steps before the next one comes: what is made of it is in the processor's
+caches, and gone before the garbage collector takes notice.
+
 A value is text until a step wants its members. Then it is a dict whose members are text again
 (``msgspec.Raw``, a view into the value), and so on downwards. What no step opens is written as it
 came, byte for byte: numbers of any size and notation, escapes, white space, repeated names. In an
@@ -9,10 +12,12 @@ and names are written without escapes that they do not need.
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cachesvc.client import InvalidRequest, parse_path
 from cachesvc.sync.changes import CHANGE_SCHEMA, Changes
@@ -25,7 +30,7 @@ Object = dict[str, Node]
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
-_ENCODER = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _BRACE = ord("{")
 
 
@@ -43,94 +48,105 @@ class Refused(Exception):
         self.detail = detail
 
 
-class Documents:
-    """The rows of some changes, on their way through steps.
+class Source:
+    """What the rows came with besides their values; looked up when somebody asks.
 
     Args:
-        changes: What came.
-
-    Attributes:
-        rows: Which rows of ``changes`` are left, ascending.
-        values: For each of those its value: bytes, an opened object, or None.
-        deleted: For each of those whether it is a delete.
-        keys: New keys, by row of ``changes``.
-        refused: What was turned away so far.
+        changes: The rows.
     """
 
     def __init__(self, changes: Changes) -> None:
-        self._changes = changes
-        texts = changes.rows.column("value").view(pa.binary())
-        self.rows: list[int] = list(range(len(changes)))
-        self.values: list[Node | None] = texts.to_numpy(zero_copy_only=False).tolist()
-        self.deleted: list[bool] = changes.rows.column("deleted").to_pylist()
-        self.keys: dict[int, bytes] = {}
-        self.refused: list[RefusedRow] = []
+        self._rows = changes.rows
+
+    @cached_property
+    def offsets(self) -> list[int]:
+        """Offset by row."""
+        found: list[int] = self._rows.column("offset").to_pylist()
+        return found
+
+    @cached_property
+    def timestamps_ms(self) -> list[int]:
+        """Timestamp by row."""
+        found: list[int] = self._rows.column("timestamp").view(pa.int64()).to_pylist()
+        return found
+
+    @cached_property
+    def headers(self) -> list[list[dict[str, Any]] | None]:
+        """Headers by row."""
+        found: list[list[dict[str, Any]] | None] = self._rows.column("headers").to_pylist()
+        return found
+
+    @cached_property
+    def keys(self) -> list[bytes | None]:
+        """Key by row."""
+        found: list[bytes | None] = self._rows.column("key").to_pylist()
+        return found
+
+    @cached_property
+    def some_keys_have_a_payload(self) -> bool:
+        """Whether the word is in any key at all."""
+        return bool(pc.any(pc.match_substring(self._rows.column("key"), '"payload"')).as_py())
+
+
+class Row(msgspec.Struct, gc=False):
+    """A row on its way; a step may alter it.
+
+    Attributes:
+        source: Where it came from.
+        number: Which row of those it came of.
+        value: Bytes, an opened object, or None.
+        deleted: Whether it is a delete.
+        text: The text of the value for as long as it is what it was, also when it was opened; a
+            step that changes the value sets it to None.
+        new_key: Its key where a step has changed it.
+    """
+
+    source: Source
+    number: int
+    value: Node | None
+    deleted: bool
+    text: bytes | None = None
+    new_key: bytes | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
-    def original_keys(self) -> pa.Array:
-        """The keys of all rows of the changes that came."""
-        return self._changes.rows.column("key")
-
-    def change(self, step: Callable[[Object], Object | None]) -> None:
-        """Puts every object through a step; tombstones pass.
-
-        Args:
-            step: Gives what becomes of an object, which it may alter; None drops the row. Raises
-                `Refused`.
-        """
-        self.change_rows(
-            lambda value, deleted: (
-                None if (changed := step(opened(value))) is None else (changed, deleted)
-            )
-        )
-
-    def change_rows(self, step: Callable[[Node, bool], tuple[Node | None, bool] | None]) -> None:
-        """Puts every value but tombstones through a step, which also says what is deleted."""
-        rows: list[int] = []
-        done: list[tuple[Node | None, bool]] = []
-        for row, value, deleted in zip(self.rows, self.values, self.deleted, strict=True):
-            try:
-                changed = (None, deleted) if value is None else step(value, deleted)
-            except Refused as refusal:
-                self.refused.append(RefusedRow(row, refusal.reason, refusal.detail))
-                continue
-            if changed is not None:
-                rows.append(row)
-                done.append(changed)
-        self.rows = rows
-        self.values = [value for value, _ in done]
-        self.deleted = [deleted for _, deleted in done]
-
-    def transformed(self) -> Transformed:
-        """What the steps have made of the changes."""
-        rows = self._changes.rows
-        keys = rows.column("key")
-        if self.keys:
-            texts = keys.to_pylist()
-            keys = pa.array([self.keys.get(row, text) for row, text in enumerate(texts)], keys.type)
-        columns = {
-            **{name: rows.column(name) for name in CHANGE_SCHEMA.names},
-            "key": keys,
-        }
-        if len(self.rows) < len(self._changes):
-            left = pa.array(self.rows, pa.int64())
-            columns = {name: column.take(left) for name, column in columns.items()}
-        columns["value"] = pa.array(list(map(encoded, self.values)), pa.binary()).view(pa.string())
-        columns["deleted"] = pa.array(self.deleted, pa.bool_())
-        batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=CHANGE_SCHEMA)
-        self.refused.sort(key=lambda each: each.row)
-        return Transformed(self._changes.with_rows(batch), tuple(self.refused))
+    def key(self) -> bytes | None:
+        """Its key as it is now."""
+        new = self.new_key
+        return self.source.keys[self.number] if new is msgspec.UNSET else new
 
 
 class Step(Protocol):
     """One of several changes between a decode and an encode."""
 
-    def apply(self, documents: Documents) -> None:
-        """Does its part."""
+    def apply(self, row: Row) -> Row | list[Row] | None:
+        """What becomes of a row: mostly itself, perhaps several, or nothing.
+
+        Raises:
+            Refused: It cannot be dealt with.
+        """
+
+
+class OnObjects:
+    """A step on the objects of values; tombstones pass.
+
+    Args:
+        change: Gives what becomes of an object, which it may alter.
+    """
+
+    def __init__(self, change: Callable[[Object], Object]) -> None:
+        self._change = change
+
+    def apply(self, row: Row) -> Row:
+        if row.value is not None:
+            row.value = self._change(opened(row.value))
+            row.text = None
+        return row
 
 
 class Steps:
     """A transform of steps that share one decode and one encode.
+
+    A record that becomes several goes on or is refused as a whole.
 
     Args:
         steps: In order.
@@ -138,14 +154,48 @@ class Steps:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = tuple(steps)
+        self._applies = [step.apply for step in steps]
 
     def apply(self, changes: Changes) -> Transformed:
         if not len(changes):
             return Transformed(changes)
-        documents = Documents(changes)
-        for step in self.steps:
-            step.apply(documents)
-        return documents.transformed()
+        source = Source(changes)
+        texts = changes.rows.column("value").view(pa.binary()).to_numpy(zero_copy_only=False)
+        deleted = changes.rows.column("deleted").to_pylist()
+        done: list[Row] = []
+        refused: list[RefusedRow] = []
+        for number, (text, delete) in enumerate(zip(texts.tolist(), deleted, strict=True)):
+            try:
+                done += self._written(Row(source, number, text, delete, text), 0)
+            except Refused as refusal:
+                refused.append(RefusedRow(number, refusal.reason, refusal.detail))
+        return Transformed(changes.with_rows(_batch(changes, done)), tuple(refused))
+
+    def _written(self, row: Row, begin: int) -> list[Row]:
+        """What the steps from one on make of a row, its value as text again."""
+        for at in range(begin, len(self._applies)):
+            changed = self._applies[at](row)
+            if changed is None:
+                return []
+            if isinstance(changed, list):
+                return [last for each in changed for last in self._written(each, at + 1)]
+            row = changed
+        row.value = encoded(row.value) if row.text is None else row.text
+        return [row]
+
+
+def _batch(changes: Changes, done: Sequence[Row]) -> pa.RecordBatch:
+    """What the steps have made of the changes."""
+    numbers = [row.number for row in done]
+    columns = dict(zip(CHANGE_SCHEMA.names, changes.rows.columns, strict=True))
+    if len(numbers) != len(changes) or numbers != list(range(len(changes))):
+        left = pa.array(numbers, pa.int64())
+        columns = {name: column.take(left) for name, column in columns.items()}
+    if any(row.new_key is not msgspec.UNSET for row in done):
+        columns["key"] = pa.array([row.key for row in done], pa.binary())
+    columns["value"] = pa.array([row.value for row in done], pa.binary()).view(pa.string())
+    columns["deleted"] = pa.array([row.deleted for row in done], pa.bool_())
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=CHANGE_SCHEMA)
 
 
 def fused(transforms: Iterable[Transform]) -> list[Transform]:

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from cachesvc.sync.transform import TransformKind
-from cachesvc.sync.transforms.documents import Documents, Node, Object, Steps, opened
+from cachesvc.sync.transforms.documents import Row, Steps, opened
 from cachesvc.sync.transforms.expression import compiled
 
 
@@ -29,14 +29,14 @@ class _Filter:
         self._holds = compiled(settings.condition)
         self._test_deletes = settings.deletes == "test"
 
-    def apply(self, documents: Documents) -> None:
-        documents.change_rows(self._row)
-
-    def _row(self, value: Node, deleted: bool) -> tuple[Node, bool] | None:
-        if deleted and not self._test_deletes:
-            return value, deleted
-        members: Object = opened(value)
-        return (members, deleted) if self._holds(members) else None
+    def apply(self, row: Row) -> Row | None:
+        if row.value is None or (row.deleted and not self._test_deletes):
+            return row
+        members = opened(row.value)
+        if not self._holds(members):
+            return None
+        row.value = members
+        return row
 
 
 FILTER = TransformKind(FilterSettings, lambda settings: Steps([_Filter(settings)]))

@@ -1,6 +1,6 @@
 """Transforms that rename, drop and keep fields, and that flatten objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -8,9 +8,9 @@ import msgspec
 from cachesvc.sync.errors import InvalidTask
 from cachesvc.sync.transform import TransformKind
 from cachesvc.sync.transforms.documents import (
-    Documents,
     Node,
     Object,
+    OnObjects,
     Refused,
     Steps,
     inner,
@@ -79,10 +79,7 @@ class _Rename:
                 raise InvalidTask("fields: two fields of one object get the same name")
             self._by_parent.append((parent_path, names))
 
-    def apply(self, documents: Documents) -> None:
-        documents.change(self._renamed)
-
-    def _renamed(self, value: Object) -> Object:
+    def change(self, value: Object) -> Object:
         for path, names in self._by_parent:
             members = parent_of(value, (*path, ""))
             if members is None or not any(name in members for name in names):
@@ -103,10 +100,7 @@ class _Drop:
     def __init__(self, settings: DropSettings) -> None:
         self._paths = [path_of(text, "fields") for text in settings.fields]
 
-    def apply(self, documents: Documents) -> None:
-        documents.change(self._without)
-
-    def _without(self, value: Object) -> Object:
+    def change(self, value: Object) -> Object:
         for path in self._paths:
             members = value if len(path) == 1 else parent_of(value, path)
             if members is not None:
@@ -128,8 +122,8 @@ class _Keep:
                     break
                 node = known if number < len(path) else node
 
-    def apply(self, documents: Documents) -> None:
-        documents.change(lambda value: _kept(value, self._tree))
+    def change(self, value: Object) -> Object:
+        return _kept(value, self._tree)
 
 
 def _kept(members: Object, tree: _Tree) -> Object:
@@ -151,10 +145,7 @@ class _Flatten:
         self._separator = settings.separator
         self._depth_max = settings.depth_max
 
-    def apply(self, documents: Documents) -> None:
-        documents.change(self._flat)
-
-    def _flat(self, value: Object) -> Object:
+    def change(self, value: Object) -> Object:
         flat: Object = {}
         self._add(flat, value, "", 1)
         return flat
@@ -175,7 +166,11 @@ def _listed(names: Mapping[str, str]) -> str:
     return ", ".join(map(repr, names.values()))
 
 
-RENAME = TransformKind(RenameSettings, lambda settings: Steps([_Rename(settings)]))
-DROP = TransformKind(DropSettings, lambda settings: Steps([_Drop(settings)]))
-KEEP = TransformKind(KeepSettings, lambda settings: Steps([_Keep(settings)]))
-FLATTEN = TransformKind(FlattenSettings, lambda settings: Steps([_Flatten(settings)]))
+def _steps(step: Callable[[Object], Object]) -> Steps:
+    return Steps([OnObjects(step)])
+
+
+RENAME = TransformKind(RenameSettings, lambda settings: _steps(_Rename(settings).change))
+DROP = TransformKind(DropSettings, lambda settings: _steps(_Drop(settings).change))
+KEEP = TransformKind(KeepSettings, lambda settings: _steps(_Keep(settings).change))
+FLATTEN = TransformKind(FlattenSettings, lambda settings: _steps(_Flatten(settings).change))
