@@ -77,7 +77,7 @@ class Batch:
         return chain.from_iterable(self.pieces())
 
     def pieces(self) -> Iterator[list[Record]]:
-        """The records as lists of a thousand or so; raises as ``__iter__`` does."""
+        """The records as lists of some hundred; raises as ``__iter__`` does."""
         count = 0
         for piece in self.payload.pieces(self.topic_partition):
             count += len(piece)

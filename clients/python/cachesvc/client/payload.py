@@ -34,8 +34,8 @@ RECORD_SCHEMA = pa.schema(
 )
 """The columns of `Batch.to_arrow`."""
 
-PIECE_RECORDS_MAX = 1000
-"""Records made in one go: enough to hide the cost of going, few enough for the caches."""
+PIECE_RECORDS_MAX = 500
+"""Records made in one go: enough to hide the cost of going, few enough for a core's own cache."""
 
 # One thread: batches of this size decode faster than threads can be told to.
 _READ_OPTIONS = ipc.IpcReadOptions(use_threads=False)
