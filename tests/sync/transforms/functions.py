@@ -15,6 +15,10 @@ def total(value: dict[str, Any], rate: float = 2) -> dict[str, Any] | None:
     return {**value, "total": value["price"] * rate}
 
 
+def unchanged(value: dict[str, Any]) -> dict[str, Any]:
+    return value
+
+
 def split(value: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"item": item} for item in value["items"]]
 

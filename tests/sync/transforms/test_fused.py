@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -225,3 +226,44 @@ def test_every_value_is_decoded_and_encoded_once(monkeypatch: Any) -> None:
     done = one.apply(changes(['{"id":1,"after":{"x":1,"y":2,"u":{"v":1}},"b":{}}'] * 50))
     assert values_of(done) == ['{"id":1,"after":{"z":"2"}}'] * 50
     assert counts == {"decode": 100, "encode": 50}
+
+
+EVERY_STEP: dict[str, dict[str, Any]] = {
+    "rename": {"fields": {"a.b": "c"}},
+    "drop": {"fields": ["a.b"]},
+    "keep": {"fields": ["a.b"]},
+    "cast": {"fields": {"a": "json", "b": "integer"}},
+    "flatten": {},
+    "filter": {"condition": "a == 1"},
+    "debezium": {},
+    "python": {"function": "tests.sync.transforms.functions:unchanged"},
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_STEP)
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"a":' * 100_000 + "1" + "}" * 100_000,
+        '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"a":"\\ud800"}',
+        '{"a":1e999999999999}',
+        '{"b":' + "9" * 10_000 + "}",
+        '{"op":"c","after":{"a":' + "[" * 100_000 + "]" * 100_000 + "}}",
+    ],
+    ids=["objects", "arrays", "surrogate", "exponent", "digits", "event"],
+)
+def test_no_value_ends_a_task(kind: str, value: str) -> None:
+    """It goes on or is refused, and so do its neighbours."""
+    good = '{"op":"c","after":{"a":1},"a":1,"b":1}'
+    done = transform(kind, **EVERY_STEP[kind]).apply(changes([good, value, good]))
+    assert done.changes.rows.column("offset").to_pylist() in ([10, 14], [10, 12, 14])
+    assert set(reasons_of(done)) <= {1}
+
+
+def test_rows_of_a_slice() -> None:
+    whole = changes(['{"a":1,"b":2}', None, '{"a":3,"b":4}', '{"a":5}'])
+    done = transform("drop", fields=["b"]).apply(whole.slice(1, 3))
+    assert values_of(done) == [None, '{"a":3}']
+    assert done.changes.rows.column("key").to_pylist() == [b"k1", b"k2"]
+    assert done.changes.next_position == 16

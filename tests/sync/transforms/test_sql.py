@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachesvc.sync import InvalidTask, Transform, Transformed
@@ -145,6 +145,7 @@ EVEN = sql(
 )
 
 
+@settings(max_examples=25)  # each of them is a dozen queries
 @given(st.lists(st.none() | st.integers(-5, 5) | st.just("x"), max_size=12))
 def test_a_query_against_a_plain_model(numbers: list[int | str | None]) -> None:
     values = [

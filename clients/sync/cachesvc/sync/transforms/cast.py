@@ -10,6 +10,7 @@ import msgspec
 
 from cachesvc.sync.transform import TransformKind
 from cachesvc.sync.transforms.documents import (
+    UNREADABLE,
     Node,
     Object,
     OnObjects,
@@ -85,7 +86,7 @@ class _Cast:
                 continue
             try:
                 members[path[-1]] = cast(json)
-            except (ValueError, ArithmeticError, msgspec.MsgspecError) as error:
+            except (*UNREADABLE, ArithmeticError) as error:
                 if self._refuse:
                     detail = f"field {text} holds {_kind_of(json)} that is no {kind}"
                     raise Refused("CAST_FAILED", detail) from error

@@ -11,6 +11,7 @@ import msgspec
 
 from cachesvc.sync.transform import TransformKind
 from cachesvc.sync.transforms.documents import (
+    UNREADABLE,
     Node,
     Object,
     Refused,
@@ -84,7 +85,7 @@ class _Debezium:
     def _row(self, value: Node) -> _Done:
         try:
             event = _decode(value if type(value) is bytes else encoded_node(value))
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise _no_envelope() from error
         if not event.op and bytes(event.payload):
             if bytes(event.payload) == b"null":
@@ -131,7 +132,7 @@ def _payload(key: bytes | None) -> bytes | None:
         return None
     try:
         members: Mapping[str, msgspec.Raw] = _decode_object(key)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
     return bytes(members["payload"]) if members.keys() == _WRAPPED else None
 

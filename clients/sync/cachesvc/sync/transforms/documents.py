@@ -34,6 +34,10 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _BRACE = ord("{")
 
 
+UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError)
+"""What msgspec raises for text that it cannot decode."""
+
+
 class Refused(Exception):
     """A step cannot deal with a row.
 
@@ -220,7 +224,7 @@ def opened(value: Node) -> Object:
         return value
     try:
         return _OBJECT.decode(value)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Refused("NOT_AN_OBJECT", "the value is not the text of a JSON object") from error
 
 
@@ -254,7 +258,10 @@ def parent_of(value: Object, path: Sequence[str]) -> Object | None:
 
 def scalar(node: Node) -> Any:
     """A node as an object of Python; numbers that are not whole as ``Decimal``."""
-    return _EXACT.decode(encoded_node(node))
+    try:
+        return _EXACT.decode(encoded_node(node))
+    except UNREADABLE as error:
+        raise Refused("NOT_AN_OBJECT", "the value has a member that cannot be read") from error
 
 
 def encoded_node(node: Node) -> bytes:

@@ -15,6 +15,7 @@ from cachesvc.sync.changes import Changes
 from cachesvc.sync.errors import InvalidTask
 from cachesvc.sync.transform import Transform, Transformed, TransformKind
 from cachesvc.sync.transforms.documents import (
+    UNREADABLE,
     Refused,
     Row,
     Steps,
@@ -161,8 +162,9 @@ def _decoder(settings: FunctionSettings) -> Callable[[Any], Any]:
     def decoded(text: Any) -> Any:
         try:
             return decode(text)
-        except msgspec.MsgspecError as error:
-            raise Refused("NOT_AN_OBJECT", "the value has a number out of range") from error
+        except UNREADABLE as error:
+            detail = "the value has a number out of range, or is nested too deeply"
+            raise Refused("NOT_AN_OBJECT", detail) from error
 
     return decoded
 
