@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
 import sys
 
 import pyarrow as pa
@@ -41,14 +44,14 @@ def batch_of(encoding: int, offsets: list[int] | None = None) -> Batch:
 
 def expected(offset: int) -> Record:
     message = fake_log.record(KEY, offset)
-    return Record(
+    return Record.of(
+        OF,
         offset,
-        message.timestamp_ms,
         message.key if message.HasField("key") else None,
         fake_log.value(KEY, offset),
+        message.timestamp_ms,
         (Header("trace", b"\xff"), Header("empty", None)) if offset % 5 == 4 else (),
         TimestampType(message.timestamp_type),
-        OF,
     )
 
 
@@ -67,6 +70,45 @@ def test_records_are_the_same_in_both_encodings(encoding: int) -> None:
     assert batch.records() == records
     assert len(batch) == 10
     assert {type(record.value) for record in batch} == {bytes, type(None)}
+
+
+@both_encodings
+def test_records_are_equal_if_all_that_they_have_is(encoding: int) -> None:
+    records = batch_of(encoding).records()
+    assert len(set(records + batch_of(encoding).records())) == len(records) == 10
+    for record in records:
+        for other in (copy.copy(record), pickle.loads(pickle.dumps(record))):
+            assert other == record
+            assert (hash(other), repr(other)) == (hash(record), repr(record))
+    first = records[0]
+    whole = (OF, first.offset, first.key, first.value, first.timestamp_ms, first.headers)
+    assert first == Record.of(*whole, first.timestamp_type)
+    others = [TopicPartition("x", 3), 99, b"x", b"x", 99, (Header("", None),)]
+    for place, different in enumerate(others):
+        changed = (*whole[:place], different, *whole[place + 1 :])
+        assert first != Record.of(*changed, first.timestamp_type)  # type: ignore[arg-type, call-arg]
+    assert first != Record.of(*whole, TimestampType.NO_TIMESTAMP_TYPE)
+    assert first != first.offset
+    assert "timestamp_ms=" in repr(first) and "facts" not in repr(first)
+
+
+def test_a_record_that_is_kept_keeps_no_values_of_others() -> None:
+    rows = batch_of(pb.ARROW_IPC).to_arrow().slice(0, 1).to_pylist() * 1_000
+    rows = [{**row, "offset": offset, "value": "x" * 10_000} for offset, row in enumerate(rows)]
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(sink, RECORD_SCHEMA, options=options) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=RECORD_SCHEMA))
+    batch = Batch(OF, 0, 1_000, 1_000, payload_module.ArrowPayload(sink.getvalue()))
+    gc.collect()
+    before = pa.total_allocated_bytes()
+    records = iter(batch)
+    kept = next(records)
+    assert pa.total_allocated_bytes() - before > 10_000_000
+    del records
+    gc.collect()
+    assert pa.total_allocated_bytes() - before < 100_000
+    assert kept.timestamp_ms == rows[0]["timestamp"].timestamp() * 1_000
 
 
 @both_encodings

@@ -7,6 +7,7 @@ one piece are in the processor's caches, and the memory of the piece before is u
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
+from operator import length_hint
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pyarrow import ipc
 
 from cachesvc.client.errors import DamagedBatch
 from cachesvc.client.positions import TopicPartition
-from cachesvc.client.record import Header, Record, TimestampType
+from cachesvc.client.record import Facts, Header, Record, TimestampType
 from cachesvc.v1 import log_cache_pb2 as pb
 
 T = TypeVar("T")
@@ -132,7 +133,7 @@ class RecordsPayload:
 
     def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
         for messages in _slices(self._messages):
-            yield [_record(message, of) for message in messages]
+            yield _records(messages, of)
 
     def starting_at(self, offset: int) -> "RecordsPayload":
         return RecordsPayload([message for message in self._messages if message.offset >= offset])
@@ -144,31 +145,24 @@ def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _pieces(batch: pa.RecordBatch, of: TopicPartition) -> Iterator[list[Record]]:
-    """The records of a batch. Numbers become objects at once, values piece by piece.
+    """The records of a batch. Values become objects piece by piece, what is rare when asked for.
 
     A column of nothing but nulls, of one value or of consecutive numbers costs nothing.
     """
-    offsets = iter(_offsets(batch.column("offset")))
-    times = iter(batch.column("timestamp").view(pa.int64()).to_numpy().tolist())
+    offsets = _offsets(batch.column("offset"))
+    times, headers, types = map(batch.column, ("timestamp", "headers", "timestamp_type"))
+    facts = Facts(
+        of,
+        offsets,
+        lambda: times.view(pa.int64()).to_numpy().tolist(),
+        lambda: _headers(headers),
+        lambda: _timestamp_types(types),
+    )
+    left = iter(offsets)
     keys = iter(_binary(batch.column("key")))
-    headers = iter(_headers(batch.column("headers")))
-    types = iter(_timestamp_types(batch.column("timestamp_type")))
-    values = batch.column("value").view(pa.binary())
-    for begin in range(0, batch.num_rows, PIECE_RECORDS_MAX):
-        piece = values.slice(begin, PIECE_RECORDS_MAX)
-        count = len(piece)
-        yield list(
-            map(
-                Record,
-                islice(offsets, count),
-                islice(times, count),
-                islice(keys, count),
-                _binary(piece),
-                islice(headers, count),
-                islice(types, count),
-                repeat(of),
-            )
-        )
+    for values in text_pieces(batch.column("value")):
+        count = length_hint(values)
+        yield list(map(Record, islice(left, count), islice(keys, count), values, repeat(facts)))
 
 
 def text_pieces(column: pa.Array) -> Iterator[Iterable[bytes | None]]:
@@ -178,7 +172,7 @@ def text_pieces(column: pa.Array) -> Iterator[Iterable[bytes | None]]:
         yield _binary(column.slice(begin, PIECE_RECORDS_MAX))
 
 
-def _offsets(column: pa.Array) -> Iterable[int]:
+def _offsets(column: pa.Array) -> range | list[int]:
     numbers = column.to_numpy()
     first, last = int(numbers[0]), int(numbers[-1])
     if last - first == len(numbers) - 1:  # strictly increasing
@@ -194,35 +188,40 @@ def _binary(column: pa.Array) -> Iterable[bytes | None]:
     return values
 
 
-def _headers(column: pa.Array) -> Iterable[tuple[Header, ...]]:
+def _headers(column: pa.Array) -> Sequence[tuple[Header, ...]]:
     if column.null_count == len(column):
-        return repeat(_NO_HEADERS)
+        return [_NO_HEADERS] * len(column)
     return [
         tuple(Header(header["key"], header["value"]) for header in headers or ())
         for headers in column.to_pylist()
     ]
 
 
-def _timestamp_types(column: pa.Array) -> Iterable[TimestampType]:
-    numbers = column.to_numpy()
-    first = numbers[0]
-    if (numbers == first).all():
-        return repeat(_TIMESTAMP_TYPES[int(first)])
-    return [_TIMESTAMP_TYPES[number] for number in numbers.tolist()]
+def _timestamp_types(column: pa.Array) -> Sequence[TimestampType]:
+    return [_TIMESTAMP_TYPES[number] for number in column.to_pylist()]
 
 
-def _record(message: pb.Record, of: TopicPartition) -> Record:
-    return Record(
-        message.offset,
-        message.timestamp_ms,
-        message.key if message.HasField("key") else None,
-        message.value if message.HasField("value") else None,
-        tuple(
-            Header(header.key, header.value if header.HasField("value") else None)
-            for header in message.headers
-        ),
-        _TIMESTAMP_TYPES[message.timestamp_type],
-        of,
+def _records(messages: Sequence[pb.Record], of: TopicPartition) -> list[Record]:
+    times = [message.timestamp_ms for message in messages]
+    headers = list(map(_message_headers, messages))
+    types = [_TIMESTAMP_TYPES[message.timestamp_type] for message in messages]
+    offsets = [message.offset for message in messages]
+    facts = Facts(of, offsets, lambda: times, lambda: headers, lambda: types)
+    return [
+        Record(
+            message.offset,
+            message.key if message.HasField("key") else None,
+            message.value if message.HasField("value") else None,
+            facts,
+        )
+        for message in messages
+    ]
+
+
+def _message_headers(message: pb.Record) -> tuple[Header, ...]:
+    return tuple(
+        Header(header.key, header.value if header.HasField("value") else None)
+        for header in message.headers
     )
 
 
