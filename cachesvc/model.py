@@ -99,6 +99,14 @@ class Encoding(IntEnum):
     ARROW_IPC = 2
 
 
+class ArrowCompression(IntEnum):
+    """How Arrow batches are compressed; numbers as in ``cachesvc.v1.ArrowCompression``."""
+
+    LZ4 = 1
+    ZSTD = 2
+    NONE = 3
+
+
 class MiningState(IntEnum):
     """What mining of a partition is doing; numbers as in ``cachesvc.v1.MiningState``."""
 

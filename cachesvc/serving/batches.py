@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from cachesvc.log.reading import LogReader
 from cachesvc.log.shared_cache import SharedCache
-from cachesvc.model import Encoding, PartitionId
-from cachesvc.serving.responses import encoded_size, records_body
+from cachesvc.model import PartitionId
+from cachesvc.serving.forms import KEPT_FORM, Form, Part, body, estimated_bytes, is_kept
 from cachesvc.store.frames import Frame
 from cachesvc.store.recoding import split_frame
 
-_FrameKey = tuple[PartitionId, int, int]
+_PieceKey = tuple[PartitionId, int, int, Form, int]
 # Frames are joined up to here. Above it, messages cost the receiving process a page fault for every
 # 4 KiB, for its allocator returns such blocks to the system; docs/findings.md has the figures.
 _JOINED_BYTES_MAX = 512 * 1024
@@ -20,15 +20,20 @@ class Batches:
 
     Args:
         reader: Runs blocking work.
-        cache_bytes_max: Budget for frames as RECORDS and for pieces of large frames, each.
+        cache_bytes_max: Budget for pieces of large frames, and for what is made of frames for other
+            forms than the one they are kept in.
     """
 
     def __init__(self, reader: LogReader, cache_bytes_max: int) -> None:
         self._reader = reader
-        self._bodies: SharedCache[_FrameKey, bytes] = SharedCache(cache_bytes_max, len)
-        self._pieces: SharedCache[tuple[_FrameKey, Encoding, int], Sequence[Frame]] = SharedCache(
-            cache_bytes_max, lambda pieces: sum(piece.encoded_bytes for piece in pieces)
+        self._pieces: SharedCache[_PieceKey, Sequence[Part]] = SharedCache(
+            cache_bytes_max, lambda pieces: sum(map(_kept_bytes, pieces))
         )
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of what was made and is kept, never more than the budget."""
+        return self._pieces.bytes
 
     async def next_run(
         self,
@@ -36,60 +41,74 @@ class Batches:
         frames: Sequence[Frame],
         position: int,
         end: int | None,
-        encoding: Encoding,
+        form: Form,
         bytes_max: int,
-    ) -> Sequence[Frame]:
-        """The frames of the next batch: they cover ``[position, …)`` and nothing behind ``end``.
+    ) -> list[Part]:
+        """What goes into the next batch: covers ``[position, …)`` and nothing behind ``end``.
 
         Args:
             partition: Whose frames these are.
             frames: Contiguous; the first covers ``position``.
             position: Where the batch begins.
             end: Where the stream ends, greater than ``position``; None if it does not.
-            encoding: How the batch carries records.
+            form: How the batch carries records.
             bytes_max: What it may carry; a single record that is larger comes alone.
         """
-        first = frames[0]
-        if encoded_size([first], encoding) > bytes_max and first.record_count > 1:
-            pieces = await self._split(partition, first, encoding, bytes_max)
-            frames = [piece for piece in pieces if piece.end_offset > position]
-            first = frames[0]
-        stop = first.end_offset if end is None else min(first.end_offset, end)
-        first = await self._reader.slice(first, position, stop)
-        run, size = [first], encoded_size([first], encoding)
+        piece_bytes_max = bytes_max if form is KEPT_FORM else _shared_bound(bytes_max)
+        pieces = await self._pieces_of(partition, frames[0], form, piece_bytes_max)
+        first = next(piece for piece in pieces if piece.frame.end_offset > position)
+        stop = first.frame.end_offset if end is None else min(first.frame.end_offset, end)
+        cut = await self._reader.slice(first.frame, position, stop)
+        if cut is not first.frame:
+            first = (await self._pieces_of(partition, cut, form, piece_bytes_max))[0]
+        run, size = [first], len(first.body)
+        if len(pieces) > 1:
+            return run  # a piece is about a batch
         joined_bytes_max = min(bytes_max, _JOINED_BYTES_MAX)
         for frame in frames[1:]:
-            size += encoded_size([frame], encoding)
-            if size > joined_bytes_max or (end is not None and frame.end_offset > end):
+            if end is not None and frame.end_offset > end:
                 break
-            run.append(frame)
+            if form is KEPT_FORM:
+                part = Part(frame, frame.payload)
+            else:
+                pieces = await self._pieces_of(partition, frame, form, piece_bytes_max)
+                part = pieces[0]
+            size += len(part.body)
+            if size > joined_bytes_max or len(pieces) > 1:
+                break
+            run.append(part)
         return run
 
-    async def _split(
-        self, partition: PartitionId, frame: Frame, encoding: Encoding, bytes_max: int
-    ) -> Sequence[Frame]:
-        """A large frame in pieces that fit; the same ones for every stream and every position."""
-        key = ((partition, frame.base_offset, frame.end_offset), encoding, bytes_max)
+    async def _pieces_of(
+        self, partition: PartitionId, frame: Frame, form: Form, bytes_max: int
+    ) -> Sequence[Part]:
+        """A frame in pieces that fit; the same ones for every stream and every position."""
+        if is_kept(frame, form) and (len(frame.payload) <= bytes_max or frame.record_count <= 1):
+            return (Part(frame, frame.payload),)
+        key = (partition, frame.base_offset, frame.end_offset, form, bytes_max)
         return await self._pieces.get(
-            key, lambda: self._reader.run(_split, frame, encoding, bytes_max)
+            key, lambda: self._reader.run(_pieces, frame, form, bytes_max)
         )
 
-    async def bodies(self, partition: PartitionId, frames: Sequence[Frame]) -> list[bytes]:
-        """Each frame as the bytes of ``Batch.records``."""
-        found = []
-        for frame in frames:
-            key = (partition, frame.base_offset, frame.end_offset)
-            found.append(
-                await self._bodies.get(key, lambda f=frame: self._reader.run(records_body, f))  # type: ignore[misc]
-            )
-        return found
+
+def _shared_bound(bytes_max: int) -> int:
+    """The bound for pieces where batches have that one: one of few, so that streams share them."""
+    return min(1 << (bytes_max.bit_length() - 1), _JOINED_BYTES_MAX)
 
 
-def _split(frame: Frame, encoding: Encoding, bytes_max: int) -> list[Frame]:
-    """Pieces of at most ``bytes_max``, or of one record. Blocking."""
-    parts = -(-encoded_size([frame], encoding) // bytes_max)
-    if parts <= 1 or frame.record_count <= 1:
-        return [frame]
-    return [
-        piece for part in split_frame(frame, parts) for piece in _split(part, encoding, bytes_max)
-    ]
+def _pieces(frame: Frame, form: Form, bytes_max: int) -> list[Part]:
+    """Parts of at most ``bytes_max``, or of one record. Blocking."""
+    size = estimated_bytes(frame, form)
+    if size <= bytes_max or frame.record_count <= 1:
+        whole = Part(frame, body(frame, form))
+        size = len(whole.body)
+        if size <= bytes_max or frame.record_count <= 1:
+            return [whole]
+    parts = max(2, -(-size // bytes_max))
+    return [piece for part in split_frame(frame, parts) for piece in _pieces(part, form, bytes_max)]
+
+
+def _kept_bytes(part: Part) -> int:
+    """Bytes that a part holds in memory."""
+    own = 0 if part.body is part.frame.payload else len(part.body)
+    return part.frame.encoded_bytes + own

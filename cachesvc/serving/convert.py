@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cachesvc.errors import InvalidRequest
-from cachesvc.model import Encoding, GapPolicy, Mode, PartitionId
+from cachesvc.model import ArrowCompression, Encoding, GapPolicy, Mode, PartitionId
 from cachesvc.policy.topics import check_expression, check_subscription_name, check_topic_name
+from cachesvc.serving.forms import Form
 from cachesvc.v1 import log_cache_pb2 as pb
 
 BATCH_BYTES_DEFAULT = 1 << 20
@@ -70,7 +71,7 @@ class SubscribeCall:
     topic_expression: str
     mode: Mode
     start: StartRequest
-    encoding: Encoding
+    form: Form
     batch_bytes_max: int
     end: Mapping[PartitionName, NamedOffset]
     gap_policy: GapPolicy
@@ -109,6 +110,11 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
             f"gap_policy: {request.gap_policy} is not known; give STOP_AT_GAP or GO_ON_BEHIND_GAP",
             reason="UNKNOWN_GAP_POLICY",
         )
+    if int(request.arrow_compression) not in (0, *ArrowCompression.__members__.values()):
+        raise InvalidRequest(
+            f"arrow_compression: {request.arrow_compression} is not known; give LZ4, ZSTD or NONE",
+            reason="UNKNOWN_ARROW_COMPRESSION",
+        )
     batch_bytes = request.batch_bytes_max or BATCH_BYTES_DEFAULT
     if not BATCH_BYTES_MIN <= batch_bytes <= BATCH_BYTES_MAX:
         raise InvalidRequest(
@@ -123,7 +129,10 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         request.topic_expression,
         Mode(request.mode),
         start_request(request.start if request.HasField("start") else None),
-        Encoding(request.encoding or Encoding.ARROW_IPC),
+        Form.of(
+            Encoding(request.encoding or Encoding.ARROW_IPC),
+            ArrowCompression(request.arrow_compression or ArrowCompression.LZ4),
+        ),
         batch_bytes,
         positions("end", request.end.positions),
         GapPolicy(request.gap_policy or GapPolicy.STOP_AT_GAP),

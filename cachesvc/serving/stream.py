@@ -7,7 +7,7 @@ to read waits in a round-robin queue, so that no partition starves another.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cachesvc.errors import DamagedFile, DataLoss
@@ -15,7 +15,6 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.subscriber import Subscriber
 from cachesvc.model import (
-    Encoding,
     GapCause,
     GapPolicy,
     LostRange,
@@ -23,7 +22,8 @@ from cachesvc.model import (
 )
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.cursor import STUCK, Cursor
-from cachesvc.serving.responses import arrow_response, records_response
+from cachesvc.serving.forms import Form
+from cachesvc.serving.responses import batch_response
 from cachesvc.serving.stream_events import (
     data_loss,
     ended,
@@ -32,7 +32,6 @@ from cachesvc.serving.stream_events import (
     progress,
     too_large,
 )
-from cachesvc.store.frames import Frame
 from cachesvc.v1 import log_cache_pb2 as pb
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -43,7 +42,7 @@ class StreamSettings:
     """How a stream delivers.
 
     Attributes:
-        encoding: How batches carry records.
+        form: How batches carry records.
         batch_bytes_max: Bound for what a batch carries.
         progress_interval_s: Longest silence.
         bounded: Whether the stream is complete once all its partitions are.
@@ -51,7 +50,7 @@ class StreamSettings:
         message_bytes_max: The largest message that the client takes; 0 where it does not say.
     """
 
-    encoding: Encoding
+    form: Form
     batch_bytes_max: int
     progress_interval_s: float
     bounded: bool
@@ -302,27 +301,23 @@ class Stream:
             frames,
             cursor.position,
             _earlier(cursor.end, log.next_gap(cursor.position)),
-            self._settings.encoding,
+            self._settings.form,
             self._settings.batch_bytes_max,
         )
-        cursor.position = run[-1].end_offset
+        cursor.position = run[-1].frame.end_offset
         self._told = None
         self._subscriber.delivered[log.id] = cursor.position
         self._changed_topics.add(log.id.topic)
         if cursor.readable:
             self._ready[cursor] = None
             self._reader.prefetch(log, cursor.position)
-        if any(frame.record_count for frame in run):
-            response = await self._response(log.id, run)
+        if any(part.frame.record_count for part in run):
+            response = batch_response(log.id, run, self._settings.form)
             if 0 < self._settings.message_bytes_max < len(response):
-                raise too_large(log.id, run, len(response), self._settings.message_bytes_max)
+                frames = [part.frame for part in run]
+                raise too_large(log.id, frames, len(response), self._settings.message_bytes_max)
             return response
         return None
-
-    async def _response(self, partition: PartitionId, run: Sequence[Frame]) -> bytes:
-        if self._settings.encoding is Encoding.ARROW_IPC:
-            return arrow_response(partition, run)
-        return records_response(partition, run, await self._batches.bodies(partition, run))
 
     async def _tell_caught_up(self, write: Write) -> None:
         for topic in sorted(self._changed_topics - self._at_tail):

@@ -109,7 +109,7 @@ class Subscribing:
         write: Write,
     ) -> None:
         settings = StreamSettings(
-            call.encoding,
+            call.form,
             call.batch_bytes_max,
             self._progress_interval_s,
             bounded=bool(call.end) or call.mode is Mode.FULL,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cachesvc.model import ArrowCompression
 from cachesvc.store.frames import Frame
 from cachesvc.store.record_schema import RECORD_SCHEMA, decode_payloads, encode_payload
 
@@ -42,6 +43,16 @@ def slice_frame(frame: Frame, begin: int, end: int) -> Frame:
     if not rows.num_rows:
         return empty_frame(begin, end)
     return _encode(rows.combine_chunks().to_batches()[0], begin, end)
+
+
+def transcode(payload: bytes | memoryview, compression: ArrowCompression) -> bytes:
+    """A payload of at least one record with its buffers compressed otherwise. Blocking.
+
+    Raises:
+        DamagedFile: It does not decode.
+    """
+    batches = decode_payloads([payload]).to_batches()
+    return b"".join(encode_payload(batch, compression) for batch in batches)
 
 
 def split_frame(frame: Frame, parts: int) -> list[Frame]:

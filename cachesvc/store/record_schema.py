@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from cachesvc.errors import DamagedFile
+from cachesvc.model import ArrowCompression
 
 FORMAT_VERSION = 1
 
@@ -55,7 +56,11 @@ DECODING_ERRORS = (
 """What Arrow raises for bytes that do not hold what they should."""
 
 # One thread: a payload is too small to gain from more.
-_WRITE_OPTIONS = ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_WRITE_OPTIONS = {
+    ArrowCompression.LZ4: ipc.IpcWriteOptions(compression="lz4", use_threads=False),
+    ArrowCompression.ZSTD: ipc.IpcWriteOptions(compression="zstd", use_threads=False),
+    ArrowCompression.NONE: ipc.IpcWriteOptions(use_threads=False),
+}
 
 
 def schema_message(schema: pa.Schema) -> bytes:
@@ -67,8 +72,12 @@ RECORD_SCHEMA_MESSAGE = schema_message(RECORD_SCHEMA)
 REJECT_SCHEMA_MESSAGE = schema_message(REJECT_SCHEMA)
 
 
-def encode_payload(batch: pa.RecordBatch) -> bytes:
+def encode_payload(
+    batch: pa.RecordBatch, compression: ArrowCompression = ArrowCompression.LZ4
+) -> bytes:
     """One record batch as a payload. Releases the GIL while it compresses.
+
+    What the store keeps is LZ4; other compressions are for the wire.
 
     Raises:
         ValueError: ``batch`` has neither the record nor the reject schema.
@@ -80,7 +89,7 @@ def encode_payload(batch: pa.RecordBatch) -> bytes:
     else:
         raise ValueError(f"not a schema of this store: {batch.schema}")
     sink = pa.BufferOutputStream()
-    with ipc.new_stream(sink, batch.schema, options=_WRITE_OPTIONS) as writer:
+    with ipc.new_stream(sink, batch.schema, options=_WRITE_OPTIONS[compression]) as writer:
         writer.write_batch(batch)
     payload: bytes = sink.getvalue()[prefix : -len(END_OF_STREAM)].to_pybytes()
     return payload

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from cachesvc.log.reading import LogReader
-from cachesvc.model import Encoding
 from cachesvc.serving import batches as batches_module
 from cachesvc.serving.batches import Batches
-from cachesvc.serving.responses import encoded_size, records_body
+from cachesvc.serving.forms import Form, Part, body
 from cachesvc.store import recoding
 from cachesvc.store.frames import Frame
 from tests.support.frames import (
@@ -49,9 +48,11 @@ def next_run(
     position: int,
     end: int | None = None,
     bytes_max: int = 64 * KIB,
-    encoding: Encoding = Encoding.ARROW_IPC,
+    form: Form = Form.ARROW_LZ4,
 ) -> Sequence[Frame]:
-    return asyncio.run(batches.next_run(ORDERS, frames, position, end, encoding, bytes_max))
+    parts = asyncio.run(batches.next_run(ORDERS, frames, position, end, form, bytes_max))
+    assert [bytes(part.body) for part in parts] == [body(part.frame, form) for part in parts]
+    return [part.frame for part in parts]
 
 
 def all_runs(
@@ -59,7 +60,7 @@ def all_runs(
     frames: Sequence[Frame],
     end: int | None = None,
     bytes_max: int = 64 * KIB,
-    encoding: Encoding = Encoding.ARROW_IPC,
+    form: Form = Form.ARROW_LZ4,
     begin: int | None = None,
 ) -> list[Sequence[Frame]]:
     """Batch after batch, as a stream takes them."""
@@ -68,9 +69,13 @@ def all_runs(
     runs: list[Sequence[Frame]] = []
     while position < stop:
         left = [each for each in frames if each.end_offset > position]
-        runs.append(next_run(batches, left, position, end, bytes_max, encoding))
+        runs.append(next_run(batches, left, position, end, bytes_max, form))
         position = runs[-1][-1].end_offset
     return runs
+
+
+def size(run: Sequence[Frame], form: Form = Form.ARROW_LZ4) -> int:
+    return sum(len(body(each, form)) for each in run)
 
 
 def flat(runs: Sequence[Sequence[Frame]]) -> list[Frame]:
@@ -89,12 +94,12 @@ def test_a_batch_stays_within_its_bound(batches: Batches) -> None:
     assert flat(runs) == frames
 
 
-@pytest.mark.parametrize("encoding", Encoding)
-def test_the_bound_counts_what_the_encoding_takes(batches: Batches, encoding: Encoding) -> None:
+@pytest.mark.parametrize("form", Form)
+def test_the_bound_counts_what_the_encoding_takes(batches: Batches, form: Form) -> None:
     frames = [frame(base, base + 1, [noise(base, 5 * KIB)]) for base in range(30)]
-    runs = all_runs(batches, frames, encoding=encoding)
+    runs = all_runs(batches, frames, form=form)
     assert flat(runs) == frames
-    assert all(encoded_size(run, encoding) <= 64 * KIB for run in runs)
+    assert all(size(run, form) <= 64 * KIB for run in runs)
 
 
 def test_begins_in_the_middle_of_a_frame(batches: Batches) -> None:
@@ -131,14 +136,14 @@ def test_holes_cost_nothing(batches: Batches) -> None:
     assert next_run(batches, frames, 0) == frames
 
 
-@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("form", Form)
 @pytest.mark.parametrize("begin", [0, 1, 57, 198, 199])
-def test_a_large_frame_travels_in_pieces(batches: Batches, encoding: Encoding, begin: int) -> None:
+def test_a_large_frame_travels_in_pieces(batches: Batches, form: Form, begin: int) -> None:
     rows = [noise(offset, 3 * KIB) for offset in range(200)]
-    runs = all_runs(batches, [frame(0, 250, rows)], encoding=encoding, begin=begin)
+    runs = all_runs(batches, [frame(0, 250, rows)], form=form, begin=begin)
     assert_contiguous(flat(runs), begin, 250)
     assert records_of(flat(runs)) == rows[begin:]
-    assert all(encoded_size(run, encoding) <= 64 * KIB for run in runs)
+    assert all(size(run, form) <= 64 * KIB for run in runs)
 
 
 def test_a_record_beyond_the_bound_travels_alone(batches: Batches) -> None:
@@ -147,8 +152,7 @@ def test_a_record_beyond_the_bound_travels_alone(batches: Batches) -> None:
     runs = all_runs(batches, [frame(0, 8, rows)])
     assert records_of(flat(runs)) == rows
     for run in runs:
-        size = encoded_size(run, Encoding.ARROW_IPC)
-        assert size <= 64 * KIB or sum(each.record_count for each in run) == 1
+        assert size(run) <= 64 * KIB or sum(each.record_count for each in run) == 1
     assert all(len(run) >= 1 for run in runs)
 
 
@@ -169,23 +173,50 @@ def test_a_large_frame_is_split_once_for_everybody(
     assert splits.count(0) == 1
 
 
-def test_the_bytes_of_records_are_made_once_for_everybody(
-    batches: Batches, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("form", [form for form in Form if form is not Form.ARROW_LZ4])
+def test_other_forms_are_made_once_for_everybody(
+    batches: Batches, form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
 
-    def counted(each: Frame) -> bytes:
+    def counted(each: Frame, form: Form) -> bytes | memoryview:
         made.append(each.base_offset)
-        return records_body(each)
+        return body(each, form)
 
-    monkeypatch.setattr(batches_module, "records_body", counted)
+    monkeypatch.setattr(batches_module, "body", counted)
+    frames = full_frames(0, 30, 10)
+
+    async def take(bytes_max: int, partition: int = 0) -> list[Part]:
+        whose = ORDERS.topic_id.partition(partition)
+        return await batches.next_run(whose, frames, 0, None, form, bytes_max)
 
     async def run() -> None:
-        frames = full_frames(0, 30, 10)
-        everybody = await asyncio.gather(*[batches.bodies(ORDERS, frames) for _ in range(5)])
-        assert everybody == [[records_body(each) for each in frames]] * 5
-        other = await batches.bodies(ORDERS.topic_id.partition(1), [full_frame(0, 10)])
-        assert other == [records_body(full_frame(0, 10))]
+        everybody = await asyncio.gather(*map(take, [1 << 20] * 5 + [16 << 20, 700_000]))
+        assert everybody == [[Part(each, body(each, form)) for each in frames]] * 7
+        await take(1 << 20, partition=1)
 
     asyncio.run(run())
-    assert made == [0, 10, 20, 0]
+    assert made == [0, 10, 20] * 2
+
+
+def test_what_is_kept_is_never_made_again(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> bytes:
+        raise AssertionError("the frame's own payload was there")
+
+    frames = full_frames(0, 30, 10)
+    monkeypatch.setattr(batches_module, "body", never)
+    parts = asyncio.run(batches.next_run(ORDERS, frames, 0, None, Form.ARROW_LZ4, 1 << 20))
+    assert [part.body for part in parts] == [each.payload for each in frames]
+    assert all(part.body is each.payload for part, each in zip(parts, frames, strict=True))
+
+
+def test_what_is_made_stays_within_its_budget(tmp_path: Path) -> None:
+    """A later reader finds the newest, and what did not fit is made anew."""
+    frames = [full_frame(base, base + 10) for base in range(0, 200, 10)]
+    budget = 6 * (len(body(frames[0], Form.ARROW_NONE)) + frames[0].encoded_bytes)
+    with ThreadPoolExecutor(2) as threads:
+        small = Batches(LogReader(tmp_path, threads, 1 << 20), budget)
+        all_runs(small, frames, form=Form.ARROW_NONE)
+        assert 0 < small.kept_bytes <= budget

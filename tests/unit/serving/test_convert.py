@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachesvc.errors import InvalidRequest
-from cachesvc.model import Encoding, GapPolicy, Mode, PartitionId
+from cachesvc.model import GapPolicy, Mode, PartitionId
 from cachesvc.serving import convert
 from cachesvc.serving.convert import NamedOffset, StartRequest, SubscribeCall, subscribe_call
+from cachesvc.serving.forms import Form
 from cachesvc.v1 import log_cache_pb2 as pb
 
 
@@ -40,7 +41,7 @@ def test_what_is_left_out_has_a_default() -> None:
         topic_expression="",
         mode=Mode.FULL,
         start=StartRequest(),
-        encoding=Encoding.ARROW_IPC,
+        form=Form.ARROW_LZ4,
         batch_bytes_max=1 << 20,
         end={},
         gap_policy=GapPolicy.STOP_AT_GAP,
@@ -62,13 +63,30 @@ def test_takes_over_everything() -> None:
         )
     )
     assert (call.connection, call.topics, call.topic_expression) == ("main", (), "or.*")
-    assert (call.mode, call.encoding) == (Mode.INCREMENTAL, Encoding.RECORDS)
+    assert (call.mode, call.form) == (Mode.INCREMENTAL, Form.RECORDS)
     assert call.batch_bytes_max == 64 << 10
     assert call.start == StartRequest(
         positions={("orders", 0): NamedOffset(7), ("items", 2): NamedOffset(2**63 - 1, 1)}
     )
     assert call.end == {("orders", 0): NamedOffset(9)}
     assert call.gap_policy is GapPolicy.GO_ON_BEHIND_GAP
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compression", "form"),
+    [
+        (pb.ARROW_IPC, pb.ARROW_COMPRESSION_ZSTD, Form.ARROW_ZSTD),
+        (pb.ENCODING_UNSPECIFIED, pb.ARROW_COMPRESSION_NONE, Form.ARROW_NONE),
+        (pb.ARROW_IPC, pb.ARROW_COMPRESSION_UNSPECIFIED, Form.ARROW_LZ4),
+        (pb.ARROW_IPC, pb.ARROW_COMPRESSION_LZ4, Form.ARROW_LZ4),
+        (pb.RECORDS, pb.ARROW_COMPRESSION_ZSTD, Form.RECORDS),
+    ],
+)
+def test_encoding_and_compression_are_one_form(
+    encoding: pb.Encoding, compression: pb.ArrowCompression, form: Form
+) -> None:
+    call = subscribe_call(request(encoding=encoding, arrow_compression=compression))
+    assert call.form is form
 
 
 @pytest.mark.parametrize(
@@ -118,6 +136,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no mode": ({"mode": pb.MODE_UNSPECIFIED}, "MODE_REQUIRED", "INCREMENTAL, FULL"),
     "mode": ({"mode": 99}, "MODE_REQUIRED", "mode"),
     "encoding": ({"encoding": 99}, "UNKNOWN_ENCODING", "encoding: 99"),
+    "compression": ({"arrow_compression": 4}, "UNKNOWN_ARROW_COMPRESSION", "LZ4, ZSTD or NONE"),
     "small batch": ({"batch_bytes_max": 65_535}, "INVALID_ARGUMENT", "65536 to 16777216"),
     "large batch": ({"batch_bytes_max": (16 << 20) + 1}, "INVALID_ARGUMENT", "batch_bytes_max"),
     "negative batch": ({"batch_bytes_max": -1}, "INVALID_ARGUMENT", "batch_bytes_max: -1"),
@@ -213,7 +232,7 @@ def only_refuses(check: Callable[[], SubscribeCall]) -> None:
     assert convert.BATCH_BYTES_MIN <= call.batch_bytes_max <= convert.BATCH_BYTES_MAX
     assert bool(call.topics) != bool(call.topic_expression)
     assert isinstance(call.mode, Mode)
-    assert isinstance(call.encoding, Encoding)
+    assert isinstance(call.form, Form)
 
 
 @settings(max_examples=500, deadline=None)

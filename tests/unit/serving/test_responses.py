@@ -7,13 +7,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pytest
 
-from cachesvc.model import Encoding
-from cachesvc.serving.responses import (
-    arrow_response,
-    encoded_size,
-    records_body,
-    records_response,
-)
+from cachesvc.serving.forms import Form, Part, body, estimated_bytes
+from cachesvc.serving.responses import batch_response
 from cachesvc.store.frames import Frame
 from cachesvc.store.record_schema import RECORD_SCHEMA
 from cachesvc.v1 import log_cache_pb2 as pb
@@ -51,37 +46,58 @@ FRAMES = {
 }
 
 
-def arrow(frames: Sequence[Frame]) -> pb.SubscribeResponse:
-    return pb.SubscribeResponse.FromString(arrow_response(ORDERS, frames))
+ARROW = [form for form in Form if form is not Form.RECORDS]
+CODECS = {Form.ARROW_LZ4: "lz4", Form.ARROW_ZSTD: "zstd", Form.ARROW_NONE: None}
 
 
-def as_records(frames: Sequence[Frame]) -> pb.SubscribeResponse:
-    bodies = [records_body(each) for each in frames]
-    return pb.SubscribeResponse.FromString(records_response(ORDERS, frames, bodies))
+def response(frames: Sequence[Frame], form: Form) -> bytes:
+    return batch_response(ORDERS, [Part(each, body(each, form)) for each in frames], form)
+
+
+def batch(frames: Sequence[Frame], form: Form) -> pb.Batch:
+    message = pb.SubscribeResponse.FromString(response(frames, form))
+    assert message.WhichOneof("event") == "batch"
+    return message.batch
+
+
+def as_records(frames: Sequence[Frame]) -> pb.Batch:
+    return batch(frames, Form.RECORDS)
 
 
 @pytest.mark.parametrize("name", FRAMES)
-@pytest.mark.parametrize("make", [arrow, as_records])
-def test_a_batch_tells_what_it_covers(name: str, make: object) -> None:
-    assert callable(make)
+@pytest.mark.parametrize("form", Form)
+def test_a_batch_tells_what_it_covers(name: str, form: Form) -> None:
     frames = FRAMES[name]
-    response = make(frames)
-    assert response.WhichOneof("event") == "batch"
-    batch = response.batch
+    found = batch(frames, form)
     rows = records_of(frames)
-    assert (batch.topic, batch.partition, batch.incarnation) == ("orders", 0, 1)
-    assert batch.base_offset == rows[0].offset
-    assert batch.next_position == frames[-1].end_offset
-    assert batch.record_count == len(rows)
+    assert (found.topic, found.partition, found.incarnation) == ("orders", 0, 1)
+    assert found.base_offset == rows[0].offset
+    assert found.next_position == frames[-1].end_offset
+    assert found.record_count == len(rows)
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_arrow_ipc_is_a_stream_that_any_arrow_reads(name: str) -> None:
-    batch = arrow(FRAMES[name]).batch
-    assert not batch.records
-    with pa.ipc.open_stream(batch.arrow_ipc) as stream:
+@pytest.mark.parametrize("form", ARROW)
+def test_arrow_ipc_is_a_stream_that_any_arrow_reads(name: str, form: Form) -> None:
+    found = batch(FRAMES[name], form)
+    assert not found.records
+    with pa.ipc.open_stream(found.arrow_ipc) as stream:
         assert stream.schema.equals(RECORD_SCHEMA)
         assert table_records(stream.read_all()) == records_of(FRAMES[name])
+
+
+@pytest.mark.parametrize("form", ARROW)
+def test_buffers_are_compressed_as_the_form_says(form: Form) -> None:
+    """What any Arrow library makes of the same records with that codec, to the byte."""
+    frames = [frame(0, 500, records(0, 500))]
+    found = batch(frames, form).arrow_ipc
+    with pa.ipc.open_stream(found) as stream:
+        (read,) = stream
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=CODECS[form], use_threads=False)
+    with pa.ipc.new_stream(sink, read.schema, options=options) as writer:
+        writer.write_batch(read)
+    assert found == sink.getvalue().to_pybytes()
 
 
 def expected(row: Record) -> pb.Record:
@@ -97,14 +113,14 @@ def expected(row: Record) -> pb.Record:
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_records_are_one_message_each(name: str) -> None:
-    batch = as_records(FRAMES[name]).batch
-    assert not batch.arrow_ipc
-    assert list(batch.records) == [expected(row) for row in records_of(FRAMES[name])]
+    found = as_records(FRAMES[name])
+    assert not found.arrow_ipc
+    assert list(found.records) == [expected(row) for row in records_of(FRAMES[name])]
 
 
 def test_a_header_key_that_is_not_utf8_comes_byte_for_byte_too() -> None:
     headers = (("bytes:cl%E9", b"1"), ("clé", b"2"), ("bytes:sent", None))
-    (record,) = as_records([frame(0, 1, [Record(0, headers=headers)])]).batch.records
+    (record,) = as_records([frame(0, 1, [Record(0, headers=headers)])]).records
     assert list(record.headers) == [
         pb.Header(key="bytes:cl%E9", key_bytes=b"cl\xe9", value=b"1"),
         pb.Header(key="clé", value=b"2"),
@@ -113,7 +129,7 @@ def test_a_header_key_that_is_not_utf8_comes_byte_for_byte_too() -> None:
 
 
 def test_what_is_absent_is_not_what_is_empty() -> None:
-    tombstone, empty = list(as_records([frame(3, 9, EVERY_KIND)]).batch.records)[1:3]
+    tombstone, empty = list(as_records([frame(3, 9, EVERY_KIND)]).records)[1:3]
     assert not tombstone.HasField("value")
     assert [header.HasField("value") for header in tombstone.headers] == [True, False]
     assert empty.HasField("value")
@@ -121,32 +137,29 @@ def test_what_is_absent_is_not_what_is_empty() -> None:
 
 
 @pytest.mark.parametrize("name", FRAMES)
-@pytest.mark.parametrize("make", [arrow_response, None], ids=["arrow", "records"])
-def test_the_bytes_are_those_of_protobuf(name: str, make: object) -> None:
-    frames = FRAMES[name]
-    if make is None:
-        data = records_response(ORDERS, frames, [records_body(each) for each in frames])
-    else:
-        data = arrow_response(ORDERS, frames)
+@pytest.mark.parametrize("form", Form)
+def test_the_bytes_are_those_of_protobuf(name: str, form: Form) -> None:
+    data = response(FRAMES[name], form)
     assert pb.SubscribeResponse.FromString(data).SerializeToString(deterministic=True) == data
 
 
-def test_a_frame_without_records_has_no_body() -> None:
-    assert records_body(frame(0, 9)) == b""
-    assert records_body(frame(0, 9, rejects=[Reject(3)])) == b""
+@pytest.mark.parametrize("form", Form)
+def test_a_frame_without_records_has_no_body(form: Form) -> None:
+    assert body(frame(0, 9), form) == b""
+    assert body(frame(0, 9, rejects=[Reject(3)]), form) == b""
 
 
-def test_payloads_may_be_views() -> None:
+@pytest.mark.parametrize("form", Form)
+def test_payloads_may_be_views(form: Form) -> None:
     whole = frame(0, 5, records(0, 5))
     viewed = Frame(
         0, 5, 0, whole.min_timestamp_ms, whole.max_timestamp_ms, 5, 0, memoryview(whole.payload)
     )
-    assert arrow_response(ORDERS, [viewed]) == arrow_response(ORDERS, [whole])
-    assert records_body(viewed) == records_body(whole)
+    assert response([viewed], form) == response([whole], form)
 
 
-def test_counts_payloads_and_no_rejects() -> None:
-    frames = [frame(0, 5, records(0, 5)), frame(5, 9, rejects=[Reject(6)]), frame(9, 20)]
-    assert encoded_size(frames, Encoding.ARROW_IPC) == len(frames[0].payload)
-    assert encoded_size(frames, Encoding.RECORDS) > len(frames[0].payload)
-    assert encoded_size([], Encoding.RECORDS) == 0
+@pytest.mark.parametrize("form", Form)
+def test_the_size_of_a_body_is_known_before_it_is_made(form: Form) -> None:
+    large = frame(0, 2_000, records(0, 2_000), [])
+    assert estimated_bytes(large, form) == pytest.approx(len(body(large, form)), rel=0.7)
+    assert estimated_bytes(frame(0, 9, rejects=[Reject(3)]), form) == 0

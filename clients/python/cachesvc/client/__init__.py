@@ -57,6 +57,7 @@ from cachesvc.client.payload import RECORD_SCHEMA
 from cachesvc.client.positions import Position, Positions, PositionsLike, TopicPartition
 from cachesvc.client.record import Header, Record, TimestampType
 from cachesvc.client.settings import (
+    ArrowCompression,
     AtTimestamp,
     Earliest,
     Encoding,
@@ -78,6 +79,7 @@ from cachesvc.client.subscriptions import (
 __all__ = [
     "RECORD_SCHEMA",
     "AccessDenied",
+    "ArrowCompression",
     "AtTimestamp",
     "Batch",
     "CaughtUp",

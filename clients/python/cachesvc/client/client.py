@@ -9,6 +9,7 @@ from cachesvc.client import rpc, wire
 from cachesvc.client.errors import StreamClosed
 from cachesvc.client.positions import PositionsLike
 from cachesvc.client.settings import (
+    ArrowCompression,
     AtTimestamp,
     Encoding,
     GapPolicy,
@@ -83,6 +84,7 @@ class Client:
         start: Start | None = None,
         end: PositionsLike | None = None,
         encoding: Encoding = Encoding.ARROW_IPC,
+        arrow_compression: ArrowCompression = ArrowCompression.LZ4,
         batch_bytes_max: int = 0,
         gap_policy: GapPolicy = GapPolicy.STOP,
         settings: StreamSettings | None = None,
@@ -103,6 +105,7 @@ class Client:
             start: Where to start, instead of the stored position.
             end: Where to end. Partitions that it does not name are not read.
             encoding: How records travel; ARROW_IPC is several times faster.
+            arrow_compression: How Arrow batches are compressed; ZSTD saves bytes on a narrow link.
             batch_bytes_max: Bound in bytes for a batch as encoded, 64 KiB to 16 MiB; 0 means
                 1 MiB. A single record that is larger travels alone.
             gap_policy: What to do at a range that neither the cache nor the source can give any
@@ -123,6 +126,7 @@ class Client:
                 start=start,
                 end=end,
                 encoding=encoding,
+                arrow_compression=arrow_compression,
                 batch_bytes_max=batch_bytes_max,
                 gap_policy=gap_policy,
                 settings=settings or StreamSettings(),

@@ -31,6 +31,17 @@ class Encoding(IntEnum):
     """Columns in compressed Arrow buffers."""
 
 
+class ArrowCompression(IntEnum):
+    """How the buffers of Arrow batches are compressed on their way."""
+
+    LZ4 = 1
+    """As the service keeps them; the fastest."""
+    ZSTD = 2
+    """About half the bytes, decoded more slowly: for narrow links."""
+    NONE = 3
+    """Several times the bytes: for readers of the buffers that have no codec."""
+
+
 class GapPolicy(IntEnum):
     """What a stream does at a range that cannot be given any more, once it has told it."""
 
@@ -138,6 +149,7 @@ class Subscribe:
     start: Start | None = None
     end: PositionsLike | None = None
     encoding: Encoding = Encoding.ARROW_IPC
+    arrow_compression: ArrowCompression = ArrowCompression.LZ4
     batch_bytes_max: int = 0
     gap_policy: GapPolicy = GapPolicy.STOP
     settings: StreamSettings = field(default_factory=StreamSettings)

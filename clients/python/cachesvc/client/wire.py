@@ -34,6 +34,7 @@ def subscribe_request(
         topic_expression=wish.topic_expression,
         mode=int(wish.mode),  # type: ignore[arg-type]
         encoding=int(wish.encoding),  # type: ignore[arg-type]
+        arrow_compression=int(wish.arrow_compression),  # type: ignore[arg-type]
         batch_bytes_max=wish.batch_bytes_max,
         gap_policy=int(wish.gap_policy),  # type: ignore[arg-type]
         start=None if start is None else start_message(start),

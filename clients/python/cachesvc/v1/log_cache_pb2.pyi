@@ -19,6 +19,13 @@ class Encoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECORDS: _ClassVar[Encoding]
     ARROW_IPC: _ClassVar[Encoding]
 
+class ArrowCompression(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ARROW_COMPRESSION_UNSPECIFIED: _ClassVar[ArrowCompression]
+    ARROW_COMPRESSION_LZ4: _ClassVar[ArrowCompression]
+    ARROW_COMPRESSION_ZSTD: _ClassVar[ArrowCompression]
+    ARROW_COMPRESSION_NONE: _ClassVar[ArrowCompression]
+
 class GapPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     GAP_POLICY_UNSPECIFIED: _ClassVar[GapPolicy]
@@ -60,6 +67,10 @@ FULL_AND_INCREMENTAL: Mode
 ENCODING_UNSPECIFIED: Encoding
 RECORDS: Encoding
 ARROW_IPC: Encoding
+ARROW_COMPRESSION_UNSPECIFIED: ArrowCompression
+ARROW_COMPRESSION_LZ4: ArrowCompression
+ARROW_COMPRESSION_ZSTD: ArrowCompression
+ARROW_COMPRESSION_NONE: ArrowCompression
 GAP_POLICY_UNSPECIFIED: GapPolicy
 STOP_AT_GAP: GapPolicy
 GO_ON_BEHIND_GAP: GapPolicy
@@ -133,7 +144,7 @@ class Start(_message.Message):
     def __init__(self, earliest: _Optional[_Union[Earliest, _Mapping]] = ..., latest: _Optional[_Union[Latest, _Mapping]] = ..., timestamp_ms: _Optional[int] = ..., positions: _Optional[_Union[Positions, _Mapping]] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "message_bytes_max")
+    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "arrow_compression", "message_bytes_max")
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +155,7 @@ class SubscribeRequest(_message.Message):
     BATCH_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     GAP_POLICY_FIELD_NUMBER: _ClassVar[int]
+    ARROW_COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     subscription: str
     connection: str
@@ -155,8 +167,9 @@ class SubscribeRequest(_message.Message):
     batch_bytes_max: int
     end: Positions
     gap_policy: GapPolicy
+    arrow_compression: ArrowCompression
     message_bytes_max: int
-    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., message_bytes_max: _Optional[int] = ...) -> None: ...
+    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., arrow_compression: _Optional[_Union[ArrowCompression, str]] = ..., message_bytes_max: _Optional[int] = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
     __slots__ = ("started", "batch", "caught_up", "fell_behind", "progress", "gap", "partition_added", "ended")
