@@ -7,7 +7,6 @@ instead.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.support.kafka_jars import (
     resolve_jars,
 )
 from tests.support.kdc import missing_kdc
+from tests.support.left_out import leave_out
 from tests.support.secured_broker import SecuredBroker
 from tests.support.tcp_proxy import TcpProxy
 
@@ -68,15 +68,9 @@ def _version_of(item: pytest.Item) -> str | None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     lacking = item.config.stash.get(_LACKING, None)
     if lacking is not None and item.get_closest_marker("kafka") is not None:
-        _leave_out(f"{_LEFT_OUT}: {lacking}")
+        leave_out(f"{_LEFT_OUT}: {lacking}")
     if item.get_closest_marker("kerberos") is not None and (lacking := missing_kdc()):
-        _leave_out(f"{_KERBEROS_LEFT_OUT}: {lacking}")
-
-
-def _leave_out(why: str) -> None:
-    if os.environ.get("CI") or os.environ.get("CACHESVC_REQUIRE_KAFKA") == "1":
-        pytest.fail(why, pytrace=False)
-    pytest.skip(why)
+        leave_out(f"{_KERBEROS_LEFT_OUT}: {lacking}")
 
 
 def pytest_terminal_summary(

@@ -137,9 +137,9 @@ def json_line(batch: Batch, record: Record) -> str:
 
 def _header_key(header: Header) -> dict[str, str]:
     """Its text, with the bytes beside it where they are not UTF-8."""
-    if not header.HasField("key_bytes"):
+    if not header.HasField("raw_key"):
         return {"key": header.key}
-    return {"key": header.key, "key_base64": base64.b64encode(header.key_bytes).decode()}
+    return {"key": header.key, "key_base64": base64.b64encode(header.raw_key).decode()}
 
 
 def _print_records(events: Iterable[SubscribeResponse], line: Line, count_max: int | None) -> None:

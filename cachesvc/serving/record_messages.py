@@ -32,7 +32,7 @@ def records_body(frame: Frame) -> bytes:
         for header in headers or ():
             text = header["key"]
             exact = header_key_bytes(text) if is_escaped(text) else None
-            record.headers.add(key=text, value=header["value"], key_bytes=exact)
+            record.headers.add(key=text, value=header["value"], raw_key=exact)
         if isinstance(value, memoryview):
             done += [pb.Batch(records=records).SerializeToString(), *_large_record(record, value)]
             records.clear()

@@ -49,7 +49,7 @@ def test_records_for_programs(run: Run, service: FakeService) -> None:
     with_headers = record(7, exact)
     with_headers.headers.add(key="h", value=b"\xff")
     with_headers.headers.add(key="i")
-    with_headers.headers.add(key="bytes:cl%E9", key_bytes=b"cl\xe9", value=b"w")
+    with_headers.headers.add(key="bytes:cl%E9", raw_key=b"cl\xe9", value=b"w")
     service.answer("Subscribe", batch(with_headers, record(8, None, key=b"\xff")))
     first, second = run("tail", "orders", "--json").stdout.splitlines()
     assert first.endswith('"value":{"n":12345678901234567890.10,"n":1e400,"ä":[1,2]}}')

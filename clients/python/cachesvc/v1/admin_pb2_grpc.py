@@ -32,7 +32,9 @@ if _version_not_supported:
 
 
 class AdminStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """What operators, their scripts and scheduled jobs call.
+    buf:lint:ignore SERVICE_SUFFIX
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -208,7 +210,9 @@ class AdminStub(object):
 
 
 class AdminServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """What operators, their scripts and scheduled jobs call.
+    buf:lint:ignore SERVICE_SUFFIX
+    """
 
     def GetConfig(self, request, context):
         """The effective configuration, secrets masked, as JSON.
@@ -315,7 +319,8 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StopMinedTopic(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Nothing of the topic is mined until StartMinedTopic, restarts included. Idempotent.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -336,7 +341,8 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UnpinTopic(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Gives a topic back to all readers. NOT_FOUND and UNKNOWN_PIN where it is not pinned.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -392,7 +398,8 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """All jobs, with their schedules and last runs.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -414,7 +421,8 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResumeJob(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Puts a paused job back on its schedule. Idempotent.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -632,7 +640,9 @@ def add_AdminServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Admin(object):
-    """Missing associated documentation comment in .proto file."""
+    """What operators, their scripts and scheduled jobs call.
+    buf:lint:ignore SERVICE_SUFFIX
+    """
 
     @staticmethod
     def GetConfig(request,

@@ -240,14 +240,14 @@ class Record(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., timestamp_type: _Optional[_Union[TimestampType, str]] = ...) -> None: ...
 
 class Header(_message.Message):
-    __slots__ = ("key", "value", "key_bytes")
+    __slots__ = ("key", "value", "raw_key")
     KEY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
-    KEY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RAW_KEY_FIELD_NUMBER: _ClassVar[int]
     key: str
     value: bytes
-    key_bytes: bytes
-    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., key_bytes: _Optional[bytes] = ...) -> None: ...
+    raw_key: bytes
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., raw_key: _Optional[bytes] = ...) -> None: ...
 
 class CaughtUp(_message.Message):
     __slots__ = ("topic",)

@@ -27,6 +27,7 @@ if _version_not_supported:
 
 class LogCacheStub(object):
     """What sync tasks call.
+    buf:lint:ignore SERVICE_SUFFIX
     """
 
     def __init__(self, channel):
@@ -74,6 +75,7 @@ class LogCacheStub(object):
 
 class LogCacheServicer(object):
     """What sync tasks call.
+    buf:lint:ignore SERVICE_SUFFIX
     """
 
     def Subscribe(self, request, context):
@@ -175,6 +177,7 @@ def add_LogCacheServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LogCache(object):
     """What sync tasks call.
+    buf:lint:ignore SERVICE_SUFFIX
     """
 
     @staticmethod

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class MiningStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """What reader processes call; not for tasks.
+    buf:lint:ignore SERVICE_SUFFIX
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,7 +49,9 @@ class MiningStub(object):
 
 
 class MiningServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """What reader processes call; not for tasks.
+    buf:lint:ignore SERVICE_SUFFIX
+    """
 
     def Join(self, request_iterator, context):
         """A reader's membership: the reader opens it, reports on it at least every second, and receives
@@ -87,7 +91,9 @@ def add_MiningServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Mining(object):
-    """Missing associated documentation comment in .proto file."""
+    """What reader processes call; not for tasks.
+    buf:lint:ignore SERVICE_SUFFIX
+    """
 
     @staticmethod
     def Join(request_iterator,

@@ -1,0 +1,150 @@
+"""The examples in Node.js, Go and Java, each as somebody would run it, against a real service."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from cachesvc.v1 import log_cache_pb2 as pb
+from tests.faults.stage import Calls, eventually
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.left_out import leave_out
+from tests.support.other_languages import LANGUAGES, Language
+from tests.support.reading import read_all
+from tests.support.service import ServiceProcess
+from tests.support.topics import create_topic
+from tests.support.writing import OutRecord, produce
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+PARTITIONS = 2
+END_S = 20
+
+
+@pytest.fixture(scope="module")
+def service(
+    kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """Tests stop and start it."""
+    directory = tmp_path_factory.mktemp("languages")
+    connection = {"topic_expression": "followed-.*"}
+    with ServiceProcess(directory, kafka.bootstrap, connection=connection) as found:
+        yield found
+
+
+@pytest.fixture(params=LANGUAGES, ids=lambda language: language.name)
+def language(request: pytest.FixtureRequest) -> Language:
+    found: Language = request.param
+    if found.missing:
+        leave_out(f"needs {', '.join(found.missing)}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A program that follows a topic, and what it has printed."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+    errors: Path
+
+    @classmethod
+    def start(cls, command: list[str], directory: Path, name: str) -> Example:
+        output, errors = directory / f"{name}.out", directory / f"{name}.err"
+        with output.open("wb") as out, errors.open("wb") as err:
+            return cls(subprocess.Popen(command, stdout=out, stderr=err), output, errors)
+
+    def lines(self) -> list[str]:
+        """The whole lines that it has printed."""
+        *whole, _ = self.output.read_text(encoding="utf-8").split("\n")
+        return whole
+
+    def told(self) -> str:
+        """What it has said of trouble; languages write names of codes in cases of their own."""
+        return self.errors.read_text(encoding="utf-8").lower()
+
+    def wait_for(self, lines: list[str]) -> None:
+        """Until it has printed that many; then they are these, partition by partition in order."""
+
+        def enough() -> bool:
+            assert self.process.poll() is None, self.told()
+            return len(self.lines()) >= len(lines)
+
+        eventually(enough, f"{len(lines)} lines of {self.output.name}", 60)
+        assert sorted(self.lines(), key=place) == lines
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(END_S)
+
+
+def place(line: str) -> tuple[int, int]:
+    _, partition, offset = line.split("\t", maxsplit=1)[0].rsplit("/", 2)
+    return int(partition), int(offset)
+
+
+def values(count: int) -> list[OutRecord]:
+    return [
+        OutRecord(b"%d" % n, None if n % 10 == 7 else b'{"n":%d,"text":"\xc3\xa4\xe2\x82\xac"}' % n)
+        for n in range(count)
+    ]
+
+
+def expected(kafka: KafkaBroker, topic: str) -> list[str]:
+    """What an example has to have printed of all that the broker has, by place."""
+    return [
+        f"{topic}/{number}/{record.offset}\t{(record.value or b'(tombstone)').decode()}"
+        for number, records in sorted(read_all(kafka.bootstrap, topic).items())
+        for record in records
+    ]
+
+
+def committed(calls: Calls, subscription: str) -> int:
+    """How many offsets its positions cover, for partitions that begin at 0."""
+    request = pb.GetSubscriptionRequest(subscription=subscription)
+    found = calls.log_cache.GetSubscription(request).subscription
+    return sum(part.position.offset for part in found.partitions)
+
+
+def test_follows_a_topic_over_a_restart_of_the_service(
+    language: Language,
+    service: ServiceProcess,
+    kafka: KafkaBroker,
+    tmp_path: Path,
+    topic_name: Callable[[str], str],
+) -> None:
+    """Prints every record once, commits, goes on after the hint to reconnect, tells a reason."""
+    topic, subscription = topic_name("followed"), f"{language.name}-example"
+    create_topic(kafka.bootstrap, topic, PARTITIONS)
+    produce(kafka.bootstrap, topic, values(500))
+    command = language.command(service.address, topic, subscription)
+    with Example.start(command, tmp_path, "first") as example:
+        example.wait_for(expected(kafka, topic))
+        with Calls(service.address) as calls:
+            eventually(lambda: committed(calls, subscription) == 500, "all to be committed")
+        service.stop()
+        produce(kafka.bootstrap, topic, values(300))
+        service.start()
+        example.wait_for(expected(kafka, topic))
+        assert "unavailable shutting_down" in example.told()
+        with Calls(service.address) as calls:
+            eventually(lambda: committed(calls, subscription) == 800, "all to be committed")
+            other = calls.log_cache.Subscribe(
+                pb.SubscribeRequest(
+                    subscription=subscription, topics=[topic], mode=pb.FULL_AND_INCREMENTAL
+                )
+            )
+            assert example.process.wait(END_S) == 1
+            assert "aborted subscription_taken_over" in example.told()
+            other.cancel()
+    before = expected(kafka, topic)
+    produce(kafka.bootstrap, topic, values(50))
+    with Example.start(command, tmp_path, "again") as again:
+        again.wait_for([line for line in expected(kafka, topic) if line not in before])
