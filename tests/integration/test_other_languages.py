@@ -14,7 +14,7 @@ from cachesvc.v1 import log_cache_pb2 as pb
 from tests.faults.stage import Calls, eventually
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.left_out import leave_out
-from tests.support.other_languages import LANGUAGES, Language
+from tests.support.other_languages import ARROW_IN_NODE, LANGUAGES, Language
 from tests.support.reading import read_all
 from tests.support.service import ServiceProcess
 from tests.support.topics import create_topic
@@ -39,9 +39,13 @@ def service(
 @pytest.fixture(params=LANGUAGES, ids=lambda language: language.name)
 def language(request: pytest.FixtureRequest) -> Language:
     found: Language = request.param
-    if found.missing:
-        leave_out(f"needs {', '.join(found.missing)}")
-    return found
+    return required(found)
+
+
+def required(language: Language) -> Language:
+    if language.missing:
+        leave_out(f"needs {', '.join(language.missing)}")
+    return language
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +152,22 @@ def test_follows_a_topic_over_a_restart_of_the_service(
     produce(kafka.bootstrap, topic, values(50))
     with Example.start(command, tmp_path, "again") as again:
         again.wait_for([line for line in expected(kafka, topic) if line not in before])
+
+
+def test_arrow_for_javascript_reads_what_is_not_compressed(
+    service: ServiceProcess, kafka: KafkaBroker, topic_name: Callable[[str], str]
+) -> None:
+    """And nothing else, as long as nobody gives it a codec."""
+    topic = topic_name("followed")
+    create_topic(kafka.bootstrap, topic, 1)
+    produce(kafka.bootstrap, topic, [OutRecord(None, b'{"n":%d}' % n) for n in range(200)])
+
+    def count(compression: str) -> subprocess.CompletedProcess[str]:
+        command = required(ARROW_IN_NODE).command(service.address, topic, compression)
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert count("NONE").stdout == "200\n"
+    for compression in ("LZ4", "ZSTD"):
+        failed = count(compression)
+        assert failed.returncode != 0
+        assert "codec" in failed.stderr.lower()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_SOURCES = ROOT / "clients" / "examples"
+_EXAMPLES = ROOT / "clients" / "examples"
 _BUILDS = ROOT / ".cache" / "other-languages"
 _PROTOC = ROOT / ".cache" / "stubs" / "bin"
 _BUILD_S_MAX = 600
@@ -27,16 +27,21 @@ class Language:
     """How an example is built and run.
 
     Attributes:
-        name: Of its folder.
+        sources: Its folder.
         tools: Programs that have to be there.
         build: Commands, in its folder.
         run: The command that runs it there, without arguments.
     """
 
-    name: str
+    sources: Path
     tools: Sequence[str]
     build: Sequence[Sequence[str]]
     run: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        return self.sources.name
 
     @property
     def missing(self) -> list[str]:
@@ -54,7 +59,7 @@ class Language:
         key = self._key()
         if not stamp.exists() or stamp.read_text() != key:
             stamp.unlink(missing_ok=True)
-            shutil.copytree(_SOURCES / self.name, directory, dirs_exist_ok=True)
+            shutil.copytree(self.sources, directory, dirs_exist_ok=True)
             for command in self.build:
                 _build(command, directory)
             stamp.write_text(key)
@@ -63,8 +68,7 @@ class Language:
     def _key(self) -> str:
         """What the build depends on."""
         found = hashlib.sha256(repr((ROOT, self.build)).encode())
-        sources = (_SOURCES / self.name).iterdir()
-        for path in sorted((*sources, *(ROOT / "proto").rglob("*.proto"))):
+        for path in sorted((*self.sources.iterdir(), *(ROOT / "proto").rglob("*.proto"))):
             if path.is_file():
                 found.update(path.name.encode() + path.read_bytes())
         return found.hexdigest()
@@ -88,15 +92,20 @@ def _environment() -> Mapping[str, str]:
     return {**os.environ, "PATH": f"{_PROTOC}{os.pathsep}{os.environ['PATH']}"}
 
 
+_NODE = ["node", "npm"]
+_NPM_CI = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+ARROW_IN_NODE = Language(
+    Path(__file__).with_name("arrow_in_node"), _NODE, [_NPM_CI], ["node", "DIRECTORY/count.js"]
+)
 LANGUAGES = [
     Language(
-        "nodejs",
-        ["node", "npm"],
-        [["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]],
+        _EXAMPLES / "nodejs",
+        _NODE,
+        [_NPM_CI],
         ["node", "DIRECTORY/follow.js"],
     ),
     Language(
-        "go",
+        _EXAMPLES / "go",
         ["go"],
         [
             [str(ROOT / "scripts" / "protoc"), "--compilers"],  # protoc
@@ -106,7 +115,7 @@ LANGUAGES = [
         ["DIRECTORY/example"],
     ),
     Language(
-        "java",
+        _EXAMPLES / "java",
         ["java", "javac", "mvn"],
         [["mvn", "-q", "-B", "-ntp", "process-classes"]],
         ["java", "-cp", "DIRECTORY/target/classes:DIRECTORY/target/dependency/*", "Follow"],
