@@ -9,6 +9,7 @@ import pytest
 from grpc import StatusCode
 
 from cachesvc.client import (
+    ArrowCompression,
     AtTimestamp,
     Batch,
     CaughtUp,
@@ -152,6 +153,7 @@ async def test_everything_asked_for_is_in_the_request() -> None:
             topic_expression="ord.*",
             connection="main",
             encoding=Encoding.RECORDS,
+            arrow_compression=ArrowCompression.ZSTD,
             batch_bytes_max=65_536,
             gap_policy=GapPolicy.GO_ON,
         ),
@@ -164,6 +166,7 @@ async def test_everything_asked_for_is_in_the_request() -> None:
             topic_expression="ord.*",
             mode=pb.INCREMENTAL,
             encoding=pb.RECORDS,
+            arrow_compression=pb.ARROW_COMPRESSION_ZSTD,
             batch_bytes_max=65_536,
             gap_policy=pb.GO_ON_BEHIND_GAP,
         )

@@ -23,6 +23,8 @@ from tests.support.writing import OutRecord, produce
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 PARTITIONS = 2
 END_S = 20
+# More than a message of gRPC holds unless its receiver says so.
+LARGE = OutRecord(b"large", b'{"text":"%s"}' % (b"x" * (5 << 20)))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,7 @@ def test_follows_a_topic_over_a_restart_of_the_service(
         with Calls(service.address) as calls:
             eventually(lambda: committed(calls, subscription) == 500, "all to be committed")
         service.stop()
-        produce(kafka.bootstrap, topic, values(300))
+        produce(kafka.bootstrap, topic, [*values(299), LARGE])
         service.start()
         example.wait_for(expected(kafka, topic))
         assert "unavailable shutting_down" in example.told()
