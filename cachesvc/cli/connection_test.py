@@ -63,7 +63,7 @@ def run_test(
 ) -> None:
     """Test a connection step by step; exit code 1 if a check fails.
 
-    Writes nothing to the cluster. ✓ passed, ! works but see the hint, ✗ failed, – skipped.
+    Leaves nothing in the cluster. ✓ passed, ! works but see the hint, ✗ failed, – skipped.
     """
     report = _Report(settings.as_json)
     if config_file is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from cachesvc.policy.acknowledgement import acks_problem, acks_promise
 from cachesvc.policy.cluster_identity import ForeignAddress, named
 
 _SHOWN_MAX = 5
@@ -29,6 +30,7 @@ class Check(Enum):
     BROKERS = "brokers"
     TOPICS = "topics"
     READ = "read"
+    REPLICAS = "replicas"
     WRITE = "write"
     CLOCK = "clock"
 
@@ -42,6 +44,7 @@ BUILDS_ON: Mapping[Check, Check] = {
     Check.BROKERS: Check.AUTHENTICATION,
     Check.TOPICS: Check.AUTHENTICATION,
     Check.READ: Check.TOPICS,
+    Check.REPLICAS: Check.AUTHENTICATION,
     Check.WRITE: Check.AUTHENTICATION,
     Check.CLOCK: Check.AUTHENTICATION,
 }
@@ -221,6 +224,28 @@ def judge_clusters(found: Mapping[str, str], meant: str) -> Finding:
     every = [str(ForeignAddress(*each)) for each in found.items()]
     hint = "correct bootstrap_servers; the first one that answers is taken for the right one"
     return warning(enumerated(every), hint, reason="CLUSTERS_DIFFER")
+
+
+def judge_acks(acks: str, topics: Mapping[str, tuple[int, int | None]]) -> Finding:
+    """Whether topics give what an acknowledgement promises.
+
+    Args:
+        acks: As in the settings.
+        topics: Replicas and ``min.insync.replicas`` by name; None where one may not look.
+    """
+    problems: dict[str, list[str]] = {}
+    promises: dict[str, list[str]] = {}
+    for name, (replicas, min_in_sync) in topics.items():
+        problem = acks_problem(acks, replicas, min_in_sync)
+        told = problem or acks_promise(acks, replicas, min_in_sync)
+        (problems if problem else promises).setdefault(told, []).append(name)
+    if problems:
+        parts = [text.partition("; ") for text in problems]
+        said = zip(problems.values(), parts, strict=True)
+        detail = "; ".join(f"{enumerated(names)}: {text}" for names, (text, _, _) in said)
+        return failed(f'acks = "{acks}": {detail}', parts[0][2], reason="ACKS_NOT_MET")
+    said_of = [f"{enumerated(names)}: {text}" for text, names in promises.items()]
+    return passed(f'acks = "{acks}": ' + ("; ".join(said_of) or acks_promise(acks, 1, 1)))
 
 
 # Numbers of Kafka's requests.

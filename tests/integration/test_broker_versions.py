@@ -18,6 +18,7 @@ from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
 from cachesvc.v1.log_cache_pb2 import MINING
 from tests.faults.stage import Calls, eventually
+from tests.support.deliveries import changes, counted, delivery, opened
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.tasks import Delivered, expect_same, full, until
@@ -30,6 +31,7 @@ from tests.support.topics import (
     delete_topic,
     produce,
     read_all,
+    watermarks,
 )
 from tests.support.writing import Compression, OutRecord
 
@@ -233,6 +235,33 @@ def test_the_connection_test_of_an_older_broker(old_kafka: KafkaBroker, topic_na
         assert found[check].status is CheckStatus.PASSED, found
     clock = CheckStatus.PASSED if _has_ids(old_kafka) else CheckStatus.SKIPPED
     assert found[Check.CLOCK].status is clock, found
+
+
+def test_an_older_broker_as_a_target(old_kafka: KafkaBroker, topic_name: Name) -> None:
+    topic = topic_name("target")
+    rows = counted(0, 3_000)
+    how = {"topic": topic, "partitions": 2, "partitioner": "keep", "compression": "zstd"}
+
+    async def run() -> None:
+        async with opened(old_kafka.bootstrap, topic, **how) as sink:
+            assert all(check.passed for check in await sink.check())
+            await sink.write(delivery(changes("o", 0, rows)))
+        async with opened(old_kafka.bootstrap, topic, exactly_once=True, **how) as sink:
+            assert all(check.passed for check in await sink.check())
+            await sink.write(delivery(changes("o", 1, rows)))
+            found = await sink.open()
+            assert found is not None
+            assert found["o", 1].offset == 3_000
+
+    asyncio.run(run())
+    meant = [each["value"].encode() for each in rows]
+    found = read_all(old_kafka.bootstrap, topic)
+    assert {n: [record.value for record in each] for n, each in found.items()} == {
+        0: meant,
+        1: meant,
+    }
+    # The trial of a check is nowhere, and each transaction has a marker.
+    assert watermarks(old_kafka.bootstrap, topic) == {0: (0, 3_000), 1: (0, 3_001)}
 
 
 def test_leader_epochs_of_an_older_broker(

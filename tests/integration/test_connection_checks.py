@@ -24,7 +24,7 @@ from tests.support.ports import HOST, free_ports
 from tests.support.secured_broker import SecuredBroker
 from tests.support.service import ServiceProcess
 from tests.support.tcp_proxy import TcpProxy
-from tests.support.topics import create_topic, produce
+from tests.support.topics import create_topic, produce, watermarks
 from tests.support.writing import OutRecord
 
 pytestmark = pytest.mark.kafka
@@ -86,7 +86,10 @@ def test_everything_is_well(kafka: KafkaBroker, topic: str) -> None:
     assert "1 of " in found[Check.TOPICS].detail
     assert found[Check.TOPICS].detail.endswith(f": {topic}")
     assert found[Check.READ].detail == f"a record of {topic}/1 at offset 0"
-    assert found[Check.WRITE].detail == "idempotently, to 1 topics"
+    assert found[Check.WRITE].detail.startswith("idempotently, to 1 topics")
+    assert found[Check.REPLICAS].detail.endswith("confirmed by the one replica there is")
+    # The trial left nothing.
+    assert watermarks(kafka.bootstrap, topic) == {0: (0, 0), 1: (0, 1)}
     # Controller and test share a clock.
     assert "ms" in found[Check.CLOCK].detail
 
@@ -95,6 +98,19 @@ def test_a_pure_target_is_not_read(kafka: KafkaBroker, topic: str) -> None:
     found = examined(plain("target", kafka.bootstrap, type="target", topic_expression=topic))
     assert found[Check.READ].status is SKIPPED
     assert found[Check.WRITE].status is PASSED
+    target = {"type": "target", "topic_expression": topic, "target": {"acks": "leader"}}
+    assert (
+        "without idempotence" in examined(plain("t", kafka.bootstrap, **target))[Check.WRITE].detail
+    )
+
+
+def test_acks_that_a_topic_does_not_give(kafka: KafkaBroker, topic_name: Name) -> None:
+    topic = topic_name("few")
+    create_topic(kafka.bootstrap, topic, 1, {"min.insync.replicas": "2"})
+    found = examined(plain("few", kafka.bootstrap, type="target", topic_expression=topic))
+    assert found[Check.REPLICAS].reason == "ACKS_NOT_MET"
+    assert found[Check.WRITE].reason == "NOT_ENOUGH_REPLICAS"
+    assert found[Check.WRITE].hint
 
 
 def test_an_empty_topic_can_be_read(kafka: KafkaBroker, topic_name: Name) -> None:

@@ -33,8 +33,9 @@ class SecuredBroker:
     """One node with a listener per kind of security, and rights; used in `with`.
 
     Users, each with the password `<name>-secret`: `alice` may read every topic, `wendy` may read
-    and write and describe the cluster, `mallory` may see topics that begin with `seen-`, and do
-    nothing else. With a client certificate or a ticket they are the same users. The listeners:
+    and write, also in transactions of sync tasks, and describe the cluster, `mallory` may see
+    topics that begin with `seen-`, and do nothing else. With a client certificate or a ticket they
+    are the same users. The listeners:
 
     | name | what it wants |
     |---|---|
@@ -212,6 +213,7 @@ def _grant(bootstrap: str) -> None:
         _right("alice", AclOperation.READ),
         _right("wendy", AclOperation.READ),
         _right("wendy", AclOperation.WRITE),
+        _right("wendy", AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, prefix="cachesvc-sync-"),
         _right("wendy", AclOperation.DESCRIBE, ResourceType.BROKER, "kafka-cluster"),
         _right("mallory", AclOperation.DESCRIBE, prefix="seen-"),
     ]

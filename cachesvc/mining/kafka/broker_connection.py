@@ -79,6 +79,16 @@ class BrokerConnection(AIOKafkaConnection):
         self._muted_until_s = time.monotonic() + throttle_s
         return answer
 
+    async def tell(self, request: Request[Any], silence_s: float) -> None:
+        """Hands a request that has no answer to the system; waits while the broker takes nothing.
+
+        Raises:
+            TimeoutError: It took nothing for so long.
+            KafkaError: As for aiokafka's ``send``.
+        """
+        async with asyncio.timeout(silence_s):
+            await self.send(request, expect_response=False)
+
     async def _patiently(self, request: Request[Any], silence_s: float) -> Any:
         began_s = self._heard_s = time.monotonic()
         before_bytes = self._heard_bytes

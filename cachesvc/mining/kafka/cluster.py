@@ -78,10 +78,11 @@ class KafkaSettings:
 
 
 class Channel(Enum):
-    """Which connection to a broker: it answers one request at a time, and a fetch takes long."""
+    """Which connection to a broker: it answers one request at a time, and some take long."""
 
     CONTROL = "control"
     FETCH = "fetch"
+    PRODUCE = "produce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,18 @@ class Cluster:
             raise SourceUnreachable(f"node {node} is not known")
         host, port = self._brokers[node]
         return await self._request(host, port, channel, request)
+
+    async def tell(self, node: int, channel: Channel, request: Request[Any]) -> None:
+        """Sends a request that has no answer."""
+        if node not in self._brokers:
+            raise SourceUnreachable(f"node {node} is not known")
+        host, port = self._brokers[node]
+        link = await self._connect(host, port, channel)
+        try:
+            await link.connection.tell(request, self.settings.request_timeout_s)
+        except (KafkaError, OSError, TimeoutError) as error:
+            link.connection.close()
+            raise request_failure(host, port, error) from error
 
     async def offsets(
         self,

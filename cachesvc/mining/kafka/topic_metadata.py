@@ -220,6 +220,8 @@ class TopicMetadata:
         leaders: The leading node per partition; -1 where there is none at the moment.
         rights: Bit n stands for Kafka's operation number n; None unless asked for and told.
         leader_epochs: The epoch of each leader; empty where the cluster does not tell them.
+        replicas: How many copies each partition has.
+        in_sync: How many of them are in sync.
     """
 
     error_code: int
@@ -228,6 +230,8 @@ class TopicMetadata:
     leaders: Mapping[int, int]
     rights: int | None = None
     leader_epochs: Mapping[int, int] = field(default_factory=dict)
+    replicas: Mapping[int, int] = field(default_factory=dict)
+    in_sync: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +261,7 @@ def _parse(response: Any) -> Metadata:
     with_ids = response.API_VERSION >= _VERSION_WITH_IDS
     with_epochs = response.API_VERSION >= _VERSION_WITH_EPOCHS
     brokers = {node: (host, port) for node, host, port, *_ in response.brokers}
+    copies = 4 if with_epochs else 3
     topics = {}
     for error_code, name, *rest in response.topics:
         topic_id = rest.pop(0) if with_ids else uuid.UUID(int=0)
@@ -270,5 +275,7 @@ def _parse(response: Any) -> Metadata:
             leaders,
             more[0] if with_ids and more[0] != _RIGHTS_NOT_TOLD else None,
             {number: epoch for number, epoch in epochs.items() if epoch != UNKNOWN_EPOCH},
+            {each[1]: len(each[copies]) for each in partitions},
+            {each[1]: len(each[copies + 1]) for each in partitions},
         )
     return Metadata(brokers, topics, response.cluster_id or "")

@@ -39,13 +39,15 @@ def test_brokers_with_ids() -> None:
     found = parse_metadata(answer(KAFKA_4, [with_ids(0, "orders", TOPIC_ID)]))
 
     assert found.brokers == {1: ("host", 9092)}
-    expected = TopicMetadata(0, str(TOPIC_ID), False, {0: 1, 1: -1}, 0, {0: 5, 1: 5})
+    expected = TopicMetadata(
+        0, str(TOPIC_ID), False, {0: 1, 1: -1}, 0, {0: 5, 1: 5}, {0: 1, 1: 1}, {0: 1, 1: 0}
+    )
     assert found.topics == {"orders": expected}
 
 
 def test_brokers_without_ids() -> None:
     topics: list[tuple[Any, ...]] = [
-        (0, "orders", True, [(0, 0, 1, 7, [1], [1], []), (0, 1, 1, -1, [1], [1], [])]),
+        (0, "orders", True, [(0, 0, 1, 7, [1, 2], [1], []), (0, 1, 1, -1, [1], [1], [])]),
         (3, "gone", False, []),
     ]
 
@@ -53,7 +55,9 @@ def test_brokers_without_ids() -> None:
 
     assert found.brokers == {1: ("host", 9092)}
     assert found.topics == {
-        "orders": TopicMetadata(0, "", True, {0: 1, 1: 1}, None, {0: 7}),
+        "orders": TopicMetadata(
+            0, "", True, {0: 1, 1: 1}, None, {0: 7}, {0: 2, 1: 1}, {0: 1, 1: 1}
+        ),
         "gone": TopicMetadata(3, "", False, {}),
     }
 
@@ -61,7 +65,7 @@ def test_brokers_without_ids() -> None:
 def test_brokers_without_leader_epochs() -> None:
     found = parse_metadata(answer(KAFKA_2_0, [(0, "orders", True, [(0, 0, 1, [1], [1], [])])]))
 
-    assert found.topics == {"orders": TopicMetadata(0, "", True, {0: 1})}
+    assert found.topics == {"orders": TopicMetadata(0, "", True, {0: 1}, None, {}, {0: 1}, {0: 1})}
 
 
 def test_a_topic_that_does_not_exist_has_no_id() -> None:

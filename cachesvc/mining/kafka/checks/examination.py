@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cachesvc.connection_config import ConnectionConfig
+from cachesvc.connection_config import KAFKA_ACKS, ConnectionConfig, TargetConfig
 from cachesvc.errors import CacheError, SourceUnreachable
 from cachesvc.mining.kafka.checks.addresses import check_name, check_port
 from cachesvc.mining.kafka.checks.clock import DESCRIBE_QUORUM, check_clock
@@ -16,8 +16,8 @@ from cachesvc.mining.kafka.checks.topics import (
     Topics,
     check_reading,
     check_topics,
-    check_writing,
 )
+from cachesvc.mining.kafka.checks.writing import check_replicas, check_writing
 from cachesvc.mining.kafka.cluster import Cluster, KafkaSettings
 from cachesvc.mining.kafka.failures import Attempt
 from cachesvc.mining.kafka.security import client_context, open_broker, security_of
@@ -58,7 +58,7 @@ async def examine(
     """Makes every check of a connection and gives each result as it is known.
 
     Results come in the order of ``Check``, one for each. Never raises for what is wrong with the
-    connection. Reads one record batch at most; writes nothing.
+    connection. Reads one record batch at most; nothing of what it writes is stored.
 
     Args:
         connection: What to test; need not be stored anywhere.
@@ -105,6 +105,7 @@ class _Examination:
             Check.BROKERS: self._brokers,
             Check.TOPICS: self._find_topics,
             Check.READ: self._read,
+            Check.REPLICAS: self._replicas,
             Check.WRITE: self._write,
             Check.CLOCK: self._clock,
         }
@@ -245,8 +246,18 @@ class _Examination:
     async def _write(self) -> Finding:
         if self._connection.type == "source":
             return skipped("nothing is written to a pure source")
+        cluster, acks = await self._known(), KAFKA_ACKS[self._target.acks]
+        return await check_writing(cluster, next(iter(self._metadata.brokers)), self._topics, acks)
+
+    async def _replicas(self) -> Finding:
+        if self._connection.type == "source":
+            return skipped("nothing is written to a pure source")
         cluster = await self._known()
-        return await check_writing(cluster, next(iter(self._metadata.brokers)), self._topics)
+        return await check_replicas(cluster, self._topics, self._target.acks, self._left_s)
+
+    @property
+    def _target(self) -> TargetConfig:
+        return self._connection.target or TargetConfig()
 
     async def _clock(self) -> Finding:
         if self._versions.get(DESCRIBE_QUORUM, (0, 0))[1] < 1:

@@ -1,4 +1,4 @@
-"""What can be done with the topics: found, read, written to. Writes nothing."""
+"""What can be done with the topics: found and read."""
 
 import asyncio
 from collections import defaultdict
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import errors
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka.cluster import EARLIEST_TIMESTAMP, READ_COMMITTED, Channel, Cluster
@@ -18,13 +17,8 @@ from cachesvc.policy.topics import topic_matcher
 
 Topics = Mapping[str, TopicMetadata]
 _TOPIC_AUTHORIZATION_FAILED = 29
-_CLUSTER_AUTHORIZATION_FAILED = 31
-_WRITE = 1 << 4
 _PARTITIONS_MAX = 1_000
 _READ_WAIT_MS = 0
-# A coordinator that is loading, or not available.
-_NOT_YET = frozenset({14, 15})
-_AGAIN_S = 0.1
 
 
 def check_topics(metadata: Metadata, expression: str) -> tuple[Finding, Topics]:
@@ -120,39 +114,6 @@ def _first(partition: SourcePartition, offset: int, data: bytes) -> str | None:
         if len(chunk):
             return f"a record of {partition} at offset {chunk.offsets[0]}"
     return None
-
-
-async def check_writing(cluster: Cluster, node: int, topics: Topics) -> Finding:
-    """Asks for a producer id, as an idempotent producer does first, and for rights.
-
-    Asks again while the broker is not ready for it; the caller limits the time.
-
-    Args:
-        cluster: Whom to ask.
-        node: Any of its nodes.
-        topics: With their rights, where the cluster tells them.
-
-    Raises:
-        SourceUnreachable: The broker does not answer.
-    """
-    request = InitProducerIdRequest(None, 1_000)
-    answer = await cluster.send(node, Channel.CONTROL, request)
-    while answer.error_code in _NOT_YET:
-        # A broker that was not asked before has to get ids from its controller first.
-        await asyncio.sleep(_AGAIN_S)
-        answer = await cluster.send(node, Channel.CONTROL, request)
-    acls = "(kafka-acls --add --operation Write --topic …"
-    if answer.error_code == _CLUSTER_AUTHORIZATION_FAILED:
-        hint = f"let the user WRITE to the topics {acls}; before Kafka 2.8 also IdempotentWrite)"
-        return failed("the user may not write idempotently", hint, reason="WRITE_NOT_AUTHORIZED")
-    if answer.error_code:
-        raise _answered(f"node {node}", answer.error_code)
-    told = {name: topic.rights for name, topic in topics.items() if topic.rights is not None}
-    refused = [name for name, rights in told.items() if not rights & _WRITE]
-    if refused:
-        detail = f"{len(refused)} of {len(told)} topics may not be written: {enumerated(refused)}"
-        return failed(detail, f"let the user WRITE to them {acls})", reason="WRITE_NOT_AUTHORIZED")
-    return passed(f"idempotently, to {len(told)} topics" if told else "idempotently")
 
 
 def _answered(place: str, error_code: int) -> SourceUnreachable:

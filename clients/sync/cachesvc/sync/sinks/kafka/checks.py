@@ -1,0 +1,111 @@
+"""Trying a target: what the service's connection test finds, and what a task needs beyond it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from cachesvc.connection_config import TargetConfig
+from cachesvc.errors import CacheError
+from cachesvc.mining.kafka.checks import examine
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.producing import NewTopic, TargetTopics
+from cachesvc.mining.kafka.producing.transactions import Coordinator
+from cachesvc.policy.connection_checks import Check as Examined
+from cachesvc.policy.connection_checks import CheckResult, CheckStatus
+from cachesvc.sync.sink import Check, TaskContext
+from cachesvc.sync.sinks.kafka.naming import TopicNames
+from cachesvc.sync.sinks.kafka.session import cluster_of, new_topic, transactional_id
+from cachesvc.sync.sinks.kafka.settings import KafkaSettings
+from cachesvc.sync.sinks.kafka.target import Target
+
+_LIMIT_S = 20.0
+_MISSING = "NO_TOPIC_MATCHES"
+# Without these there is nobody to ask more.
+_REACHING = frozenset({Examined.NAME, Examined.PORT, Examined.TLS, Examined.AUTHENTICATION})
+
+
+async def check_target(
+    target: Target, settings: KafkaSettings, names: TopicNames, context: TaskContext
+) -> Sequence[Check]:
+    """Makes every check; nothing of what it writes is stored, and no running task is disturbed."""
+    connection = msgspec.structs.replace(
+        target.connection,
+        type="target",
+        topic_expression=names.expression(),
+        target=TargetConfig(acks=target.acks),
+    )
+    checks: list[Check] = []
+    reached, missing = True, False
+    async with aclosing(examine(connection, _LIMIT_S)) as results:
+        async for result in results:
+            failed = result.finding.status is CheckStatus.FAILED
+            reached = reached and not (failed and result.check in _REACHING)
+            # A sink makes its topics.
+            missing = missing or result.finding.reason == _MISSING
+            if result.finding.status is not CheckStatus.SKIPPED and (
+                result.finding.reason != _MISSING
+            ):
+                checks.append(_told(result))
+    if reached:
+        cluster = cluster_of(target, context.task)
+        try:
+            checks += await _of_the_task(cluster, target, settings, names, context, missing)
+        finally:
+            await cluster.close()
+    return checks
+
+
+def _told(result: CheckResult) -> Check:
+    finding = result.finding
+    return Check(result.check.value, finding.works, finding.detail, finding.hint)
+
+
+async def _of_the_task(
+    cluster: Cluster,
+    target: Target,
+    settings: KafkaSettings,
+    names: TopicNames,
+    context: TaskContext,
+    missing: bool,
+) -> list[Check]:
+    """What a task needs besides a cluster that takes records."""
+    checks = []
+    topics = TargetTopics(cluster, _LIMIT_S)
+    new = new_topic(settings, target)
+    if missing and names.only is not None:
+        only = names.only
+        checks.append(await _tried("create", lambda: _creation(topics, only, new)))
+    elif missing:
+        detail = "no such topic yet; each is made when its first record comes"
+        checks.append(Check("topics", True, detail))
+    if settings.exactly_once:
+        id_ = transactional_id(context.task)
+        coordinator = Coordinator(cluster, id_, settings.transaction_timeout_s, _LIMIT_S)
+
+        async def transactions() -> str:
+            await coordinator.may_coordinate()
+            return f"the cluster coordinates transactions of {id_!r}"
+
+        checks.append(await _tried("transactions", transactions))
+        name = settings.positions_topic
+        checks.append(await _tried("positions", lambda: _creation(topics, name, NewTopic())))
+    return checks
+
+
+async def _creation(topics: TargetTopics, name: str, new: NewTopic) -> str:
+    if (found := (await topics.find([name])).get(name)) is not None:
+        return f"topic {name} is there, with {found.replicas} replicas"
+    await topics.try_to_create(name, new)
+    return (
+        f"topic {name} is missing, and can be made with {new.partitions} partitions and "
+        f"{new.replicas} replicas"
+    )
+
+
+async def _tried(name: str, attempt: Callable[[], Awaitable[str]]) -> Check:
+    try:
+        return Check(name, True, await attempt())
+    except CacheError as error:
+        detail, _, hint = str(error).partition("; ")
+        return Check(name, False, detail, hint or "see the broker's log")

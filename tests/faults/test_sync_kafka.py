@@ -1,0 +1,150 @@
+"""G17 with Kafka as the target: brokers and the writing process die, and nothing is lost.
+
+CACHESVC_KILL_ROUNDS makes the rounds of kill -9 more.
+"""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cachesvc.sync import TargetUnavailable
+from tests.support.deliveries import changes, counted, delivery, kafka_sink
+from tests.support.kafka_cluster import KafkaCluster
+from tests.support.topics import read_all
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
+
+Name = Callable[[str], str]
+ROUNDS = int(os.environ.get("CACHESVC_KILL_ROUNDS", "4"))
+PARTITIONS = 3
+SIZE = 200
+END = 20_000
+END_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three brokers, which tests leave running."""
+    options = ("-XX:TieredStopAtLevel=1",)
+    with KafkaCluster(tmp_path_factory.mktemp("cluster"), options) as started:
+        yield started
+
+
+def values(cluster: KafkaCluster, topic: str) -> dict[int, list[int]]:
+    """The numbers that whoever reads committed records gets."""
+    return {
+        number: [int((record.value or b"").removeprefix(b'{"n":')[:-1]) for record in each]
+        for number, each in read_all(cluster.bootstrap, topic).items()
+    }
+
+
+@pytest.mark.parametrize("exactly_once", [False, True])
+def test_a_leader_dies_while_it_is_written_to(
+    cluster: KafkaCluster, topic_name: Name, exactly_once: bool
+) -> None:
+    target = topic_name("target")
+    cluster.create_topic(target, [[2, 3, 1], [3, 2, 1], [1, 2, 3]], {"min.insync.replicas": "2"})
+    repeated = 0
+
+    async def run() -> None:
+        nonlocal repeated
+        sink = kafka_sink(
+            cluster.bootstrap,
+            target,
+            topic=target,
+            partitioner="keep",
+            exactly_once=exactly_once,
+            positions_topic=topic_name("positions"),
+            replicas=3,
+        )
+        await sink.open()
+        begin, killed = 0, None
+        while begin < END:
+            rows = counted(begin, begin + SIZE)
+            each = delivery(*(changes("o", number, rows) for number in range(PARTITIONS)))
+            try:
+                await sink.write(each)
+            except TargetUnavailable:
+                repeated += 1
+                found = await sink.open()
+                if found is not None:
+                    begin = found["o", 0].offset
+                continue
+            begin += SIZE
+            if killed is None and begin > END // 4:
+                killed = asyncio.ensure_future(asyncio.to_thread(cluster.kill_broker, 2))
+        assert killed is not None
+        await killed
+        await sink.close()
+
+    try:
+        asyncio.run(run())
+    finally:
+        cluster.start()
+    found = values(cluster, target)
+    for number in range(PARTITIONS):
+        first = list(dict.fromkeys(found[number]))
+        assert first == list(range(END)), "each is there, and the first time in order"
+        if exactly_once or not repeated:
+            assert found[number] == first, "none is there twice"
+
+
+def test_a_broker_too_few_is_waited_for(cluster: KafkaCluster, topic_name: Name) -> None:
+    target = topic_name("target")
+    cluster.create_topic(target, [[1, 2]], {"min.insync.replicas": "2"})
+
+    async def run() -> None:
+        sink = kafka_sink(cluster.bootstrap, target, topic=target, delivery_timeout_s=2)
+        await sink.open()
+        await sink.write(delivery(changes("o", 0, counted(0, 5))))
+        await asyncio.to_thread(cluster.stop_broker, 2)
+        with pytest.raises(TargetUnavailable, match="NotEnoughReplicas"):
+            await sink.write(delivery(changes("o", 0, counted(5, 10))))
+        failed = {check.name for check in await sink.check() if not check.passed}
+        assert failed == {"write"}
+        await asyncio.to_thread(cluster.start)
+        end_s = time.monotonic() + END_S
+        while True:
+            try:
+                await sink.open()
+                await sink.write(delivery(changes("o", 0, counted(5, 10))))
+                break
+            except TargetUnavailable:
+                assert time.monotonic() < end_s
+        await sink.close()
+
+    try:
+        asyncio.run(run())
+    finally:
+        cluster.start()
+    assert values(cluster, target) == {0: list(range(10))}
+
+
+def test_a_task_that_is_killed_at_any_moment_writes_each_record_once(
+    cluster: KafkaCluster, topic_name: Name
+) -> None:
+    target = topic_name("target")
+    places = [[1, 2, 3], [2, 3, 1], [3, 1, 2]]
+    cluster.create_topic(target, places, {"min.insync.replicas": "2"})
+    chance = random.Random(target)
+    command = [sys.executable, "-m", "tests.support.deliveries", cluster.bootstrap, target]
+    command += ["orders", target, str(PARTITIONS), str(SIZE), str(END)]
+    killed = 0
+    for number in range(ROUNDS + 1):
+        with subprocess.Popen(command) as process:
+            last = number == ROUNDS
+            try:
+                code = process.wait(END_S if last else chance.uniform(1.0, 2.5))
+                assert code == 0
+            except subprocess.TimeoutExpired:
+                process.kill()
+                killed += 1
+    assert killed >= ROUNDS // 2
+    everything = list(range(END))
+    assert values(cluster, target) == dict.fromkeys(range(PARTITIONS), everything)
