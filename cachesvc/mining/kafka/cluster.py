@@ -179,9 +179,7 @@ class Cluster:
         named = [Attempt(host, port).address for host, port in self._bootstrap]
         return {at: each for at, each in zip(named, found, strict=True) if each is not None}
 
-    async def metadata(
-        self, topics: Collection[str] | None, *, with_rights: bool = False
-    ) -> Metadata:
+    async def metadata(self, topics: Collection[str] | None) -> Metadata:
         """What any broker says of some topics, or of all; asks one after the other.
 
         Those that are connected come first, and those that were silent last.
@@ -189,12 +187,8 @@ class Cluster:
         failures: list[SourceUnreachable] = []
         for host, port in self._by_readiness():
             try:
-                response = await self._request(
-                    host,
-                    port,
-                    Channel.CONTROL,
-                    TopicMetadataRequest(topics, with_rights=with_rights),
-                )
+                request = TopicMetadataRequest(topics)
+                response = await self._request(host, port, Channel.CONTROL, request)
                 found = parse_metadata(response)
                 self._check(host, port, found.cluster_id)
             except SourceUnreachable as error:

@@ -33,7 +33,6 @@ from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 _API_KEY = 3
 _VERSION_WITH_EPOCHS = 7
 _VERSION_WITH_IDS = 10
-_RIGHTS_NOT_TOLD = -(1 << 31)
 # From thousands of partitions on.
 _REMEMBERED_BYTES_MIN = 64 << 10
 
@@ -190,14 +189,12 @@ class TopicMetadataRequest(
 
     Args:
         topics: Their names.
-        with_rights: Ask also what may be done with each topic; takes Kafka 2.8.
     """
 
     API_KEY = _API_KEY
 
-    def __init__(self, topics: Collection[str] | None, *, with_rights: bool = False) -> None:
+    def __init__(self, topics: Collection[str] | None) -> None:
         self._topics = None if topics is None else list(topics)
-        self._with_rights = with_rights
 
     def build(self, request_struct_class: Any) -> Any:
         """The request in a version that the broker speaks."""
@@ -206,7 +203,7 @@ class TopicMetadataRequest(
         named: list[tuple[uuid.UUID, str, dict[int, bytes]]] | None = None
         if self._topics is not None:
             named = [(uuid.UUID(int=0), topic, {}) for topic in self._topics]
-        return request_struct_class(named, False, False, self._with_rights, {})
+        return request_struct_class(named, False, False, False, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +215,6 @@ class TopicMetadata:
         topic_id: The cluster's id of it; empty if the cluster has no such ids.
         is_internal: Whether it is one of Kafka's own.
         leaders: The leading node per partition; -1 where there is none at the moment.
-        rights: Bit n stands for Kafka's operation number n; None unless asked for and told.
         leader_epochs: The epoch of each leader; empty where the cluster does not tell them.
         replicas: How many copies each partition has.
         in_sync: How many of them are in sync.
@@ -228,7 +224,6 @@ class TopicMetadata:
     topic_id: str
     is_internal: bool
     leaders: Mapping[int, int]
-    rights: int | None = None
     leader_epochs: Mapping[int, int] = field(default_factory=dict)
     replicas: Mapping[int, int] = field(default_factory=dict)
     in_sync: Mapping[int, int] = field(default_factory=dict)
@@ -265,7 +260,7 @@ def _parse(response: Any) -> Metadata:
     topics = {}
     for error_code, name, *rest in response.topics:
         topic_id = rest.pop(0) if with_ids else uuid.UUID(int=0)
-        is_internal, partitions, *more = rest
+        is_internal, partitions, *_ = rest
         leaders = {number: leader for _, number, leader, *_ in partitions}
         epochs = {number: epoch for _, number, _, epoch, *_ in partitions} if with_epochs else {}
         topics[name] = TopicMetadata(
@@ -273,7 +268,6 @@ def _parse(response: Any) -> Metadata:
             str(topic_id) if topic_id.int else "",
             is_internal,
             leaders,
-            more[0] if with_ids and more[0] != _RIGHTS_NOT_TOLD else None,
             {number: epoch for number, epoch in epochs.items() if epoch != UNKNOWN_EPOCH},
             {each[1]: len(each[copies]) for each in partitions},
             {each[1]: len(each[copies + 1]) for each in partitions},

@@ -60,9 +60,7 @@ class FakeCluster:
         return Metadata(
             {1: ("h", 1), 2: ("h", 2)},
             {
-                name: TopicMetadata(
-                    0, self.ids[name], False, self.leaders[name], None, self.epochs[name]
-                )
+                name: TopicMetadata(0, self.ids[name], False, self.leaders[name], self.epochs[name])
                 if name in self.leaders
                 else TopicMetadata(3, "", False, {})
                 for name in topics

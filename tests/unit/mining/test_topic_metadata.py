@@ -40,7 +40,7 @@ def test_brokers_with_ids() -> None:
 
     assert found.brokers == {1: ("host", 9092)}
     expected = TopicMetadata(
-        0, str(TOPIC_ID), False, {0: 1, 1: -1}, 0, {0: 5, 1: 5}, {0: 1, 1: 1}, {0: 1, 1: 0}
+        0, str(TOPIC_ID), False, {0: 1, 1: -1}, {0: 5, 1: 5}, {0: 1, 1: 1}, {0: 1, 1: 0}
     )
     assert found.topics == {"orders": expected}
 
@@ -55,9 +55,7 @@ def test_brokers_without_ids() -> None:
 
     assert found.brokers == {1: ("host", 9092)}
     assert found.topics == {
-        "orders": TopicMetadata(
-            0, "", True, {0: 1, 1: 1}, None, {0: 7}, {0: 2, 1: 1}, {0: 1, 1: 1}
-        ),
+        "orders": TopicMetadata(0, "", True, {0: 1, 1: 1}, {0: 7}, {0: 2, 1: 1}, {0: 1, 1: 1}),
         "gone": TopicMetadata(3, "", False, {}),
     }
 
@@ -65,13 +63,13 @@ def test_brokers_without_ids() -> None:
 def test_brokers_without_leader_epochs() -> None:
     found = parse_metadata(answer(KAFKA_2_0, [(0, "orders", True, [(0, 0, 1, [1], [1], [])])]))
 
-    assert found.topics == {"orders": TopicMetadata(0, "", True, {0: 1}, None, {}, {0: 1}, {0: 1})}
+    assert found.topics == {"orders": TopicMetadata(0, "", True, {0: 1}, {}, {0: 1}, {0: 1})}
 
 
 def test_a_topic_that_does_not_exist_has_no_id() -> None:
     found = parse_metadata(answer(KAFKA_4, [(3, "gone", uuid.UUID(int=0), False, [], 0, {})]))
 
-    assert found.topics["gone"] == TopicMetadata(3, "", False, {}, 0)
+    assert found.topics["gone"] == TopicMetadata(3, "", False, {})
 
 
 @pytest.mark.parametrize(("versions", "spoken"), [(KAFKA_2_0, 5), (KAFKA_2_3, 7), (KAFKA_4, 10)])

@@ -185,7 +185,7 @@ class _Examination:
         """The cluster behind the addresses that work, with its brokers and topics known."""
         cluster = self._reached()
         if not self._metadata.brokers:
-            self._metadata = await cluster.metadata(None, with_rights=True)
+            self._metadata = await cluster.metadata(None)
         return cluster
 
     def _reached(self) -> Cluster:
