@@ -3,7 +3,8 @@
 Kafka has three: no answer, the leader's, and that of every replica that is in sync at that moment.
 How few those may be, the topic's ``min.insync.replicas`` says; below it the leader takes nothing.
 So "most" is the last of the three, with a topic whose ``min.insync.replicas`` is most of its
-replicas.
+replicas. (More than all of them means all of them to newer brokers, and to older ones that nothing
+can be written, which they say at once.)
 """
 
 
@@ -20,20 +21,13 @@ def acks_problem(acks: str, replicas: int, min_in_sync: int | None) -> str:
         replicas: How many copies the topic has.
         min_in_sync: Its ``min.insync.replicas``; None where one may not look, which is no problem.
     """
-    if acks in ("none", "leader") or min_in_sync is None:
+    if acks != "majority" or min_in_sync is None or min_in_sync >= most_of(replicas):
         return ""
-    if min_in_sync > replicas:
-        return (
-            f"min.insync.replicas is {min_in_sync} and there are {replicas} replicas, so nothing "
-            "can be written; lower the one or add to the other"
-        )
-    if acks == "majority" and min_in_sync < most_of(replicas):
-        return (
-            f"min.insync.replicas is {min_in_sync} of {replicas} replicas, so fewer than most of "
-            f"them may confirm; set it to {most_of(replicas)} for the topic, or choose acks = "
-            '"all" (whichever are in sync) or "leader"'
-        )
-    return ""
+    return (
+        f"min.insync.replicas is {min_in_sync} of {replicas} replicas, so fewer than most of "
+        f"them may confirm; set it to {most_of(replicas)} for the topic, or choose acks = "
+        '"all" (whichever are in sync) or "leader"'
+    )
 
 
 def acks_promise(acks: str, replicas: int, min_in_sync: int | None) -> str:
@@ -44,8 +38,6 @@ def acks_promise(acks: str, replicas: int, min_in_sync: int | None) -> str:
         return "confirmed by the leader alone: lost if it dies before others have copied it"
     if min_in_sync is None:
         return "confirmed by all in-sync replicas; how few those may be cannot be seen here"
-    return (
-        f"confirmed by all in-sync replicas, at least {min_in_sync} of {replicas}"
-        if replicas > 1
-        else "confirmed by the one replica there is"
-    )
+    if replicas == 1:
+        return "confirmed by the one replica there is"
+    return f"confirmed by all in-sync replicas, at least {min_in_sync} of {replicas}"

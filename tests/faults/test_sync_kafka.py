@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cachesvc.sync import TargetUnavailable
+from cachesvc.sync import Check, TargetFailed, TargetUnavailable
 from tests.support.deliveries import changes, counted, delivery, kafka_sink
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.topics import read_all
@@ -93,6 +93,34 @@ def test_a_leader_dies_while_it_is_written_to(
         assert first == list(range(END)), "each is there, and the first time in order"
         if exactly_once or not repeated:
             assert found[number] == first, "none is there twice"
+
+
+def test_most_of_the_replicas_are_held_against_the_topic(
+    cluster: KafkaCluster, topic_name: Name
+) -> None:
+    few, enough, made = topic_name("few"), topic_name("enough"), topic_name("made")
+    for name, number in ((few, 1), (enough, 2)):
+        cluster.create_topic(name, [[1, 2, 3]], {"min.insync.replicas": str(number)})
+
+    async def tried(topic: str, acks: str = "majority") -> dict[str, Check]:
+        sink = kafka_sink(cluster.bootstrap, topic=topic, acks=acks, replicas=3)
+        found = {check.name: check for check in await sink.check()}
+        try:
+            await sink.open()
+        finally:
+            await sink.close()
+        assert found["replicas"].passed
+        return found
+
+    with pytest.raises(TargetFailed, match="is 1 of 3 replicas") as caught:
+        asyncio.run(tried(few))
+    assert caught.value.reason == "ACKS_NOT_MET"
+    # What it lets be lost, one may choose.
+    assert "at least 1 of 3" in asyncio.run(tried(few, "all"))["replicas"].detail
+    assert "the leader alone" in asyncio.run(tried(few, "leader"))["replicas"].detail
+    assert "at least 2 of 3" in asyncio.run(tried(enough))["replicas"].detail
+    asyncio.run(tried(made))
+    assert "at least 2 of 3" in asyncio.run(tried(made))["replicas"].detail
 
 
 def test_a_broker_too_few_is_waited_for(cluster: KafkaCluster, topic_name: Name) -> None:

@@ -104,15 +104,6 @@ def test_a_pure_target_is_not_read(kafka: KafkaBroker, topic: str) -> None:
     )
 
 
-def test_acks_that_a_topic_does_not_give(kafka: KafkaBroker, topic_name: Name) -> None:
-    topic = topic_name("few")
-    create_topic(kafka.bootstrap, topic, 1, {"min.insync.replicas": "2"})
-    found = examined(plain("few", kafka.bootstrap, type="target", topic_expression=topic))
-    assert found[Check.REPLICAS].reason == "ACKS_NOT_MET"
-    assert found[Check.WRITE].reason == "NOT_ENOUGH_REPLICAS"
-    assert found[Check.WRITE].hint
-
-
 def test_an_empty_topic_can_be_read(kafka: KafkaBroker, topic_name: Name) -> None:
     name = topic_name("empty")
     create_topic(kafka.bootstrap, name)

@@ -156,18 +156,6 @@ def test_every_acknowledgement(kafka: KafkaBroker, topic_name: Name, acks: str) 
     )
 
 
-def test_most_of_the_replicas_are_held_against_the_topic(
-    kafka: KafkaBroker, topic_name: Name
-) -> None:
-    target = topic_name("few")
-    create_topic(kafka.bootstrap, target, 1, {"min.insync.replicas": "2"})
-    with pytest.raises(TargetFailed, match="is 2 and there are 1 replicas") as caught:
-        write(kafka.bootstrap, topic=target)
-    assert caught.value.reason == "ACKS_NOT_MET"
-    write(kafka.bootstrap, delivery(changes("o", 0, counted(0, 3))), topic=target, acks="leader")
-    assert values(kafka.bootstrap, target) == {0: expected((0, 3))}
-
-
 # Records that Kafka refuses
 
 

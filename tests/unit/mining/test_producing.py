@@ -10,21 +10,24 @@ from cachesvc.mining.kafka.producing.requests import BatchesRequest, parse_answe
 from cachesvc.mining.kafka.producing.trial import _corrupt
 from cachesvc.mining.kafka.stored_batch import stored_batches
 
+TOPICS = [("t", [(0, b"batch"), (7, b"")]), ("ü", [(1, b"other")])]
+
 
 def spoken(newest: int) -> Any:
     """A request in the newest version that a broker knows."""
-    request = BatchesRequest(-1, 5, [("t", [(0, b"batch")])], "id")
-    return request.prepare({0: (0, newest)})
+    return BatchesRequest(-1, 5, TOPICS, "id").prepare({0: (0, newest)})
 
 
 @pytest.mark.parametrize(("newest", "version"), [(3, 3), (7, 7), (8, 8), (12, 8)])
-def test_every_version_has_the_same_request(newest: int, version: int) -> None:
-    request = spoken(newest)
-    assert version == request.API_VERSION
-    decoded = type(request).decode(BytesIO(request.encode()))
-    assert decoded.required_acks == -1
-    assert decoded.transactional_id == "id"
-    assert decoded.topics == [("t", [(0, b"batch")])]
+@pytest.mark.parametrize("transactional_id", [None, "id"])
+def test_the_body_is_that_of_every_version(
+    newest: int, version: int, transactional_id: str | None
+) -> None:
+    kind = type(spoken(newest))
+    assert version == kind.API_VERSION
+    request = BatchesRequest(-1, 5, TOPICS, transactional_id)
+    body = b"".join(request.pieces())
+    assert body == kind(transactional_id, -1, 5, TOPICS).encode()
 
 
 def test_newer_brokers_name_the_records_that_they_refuse() -> None:

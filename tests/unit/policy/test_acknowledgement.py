@@ -21,7 +21,7 @@ def test_most(replicas: int, most: int) -> None:
         ("majority", 3, None, True),
         ("majority", 2, 1, False),
         ("all", 3, 1, True),
-        ("all", 1, 2, False),
+        ("majority", 1, 2, True),
         ("leader", 1, 2, True),
         ("none", 1, 2, True),
     ],

@@ -108,7 +108,7 @@ def _encoded(
             if append(count, timestamp_ms, key, value, pairs) is None:
                 break
             count += 1
-    return bytes(builder.build()), begin + count
+    return builder.build(), begin + count
 
 
 class _AnyKey(str):

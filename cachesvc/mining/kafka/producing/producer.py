@@ -29,8 +29,8 @@ from cachesvc.mining.kafka.producing.requests import BatchesRequest, parse_answe
 from cachesvc.mining.kafka.producing.transactions import Coordinator, ProducerId, TransactionLost
 from cachesvc.mining.source import SourcePartition
 
-_REQUEST_BYTES_MAX = 8 << 20
-_ROUND_BYTES_MAX = 32 << 20
+_REQUEST_BYTES_MAX = 1 << 20
+_ROUND_BYTES_MAX = 16 << 20
 # Below the time that a broker may be silent.
 _REPLICAS_WAIT_MS = 10_000
 _CORRUPT_TRIES = 3
