@@ -16,14 +16,17 @@ from cachesvc.sync import (
     Delivery,
     TargetFailed,
     TargetUnavailable,
+    Task,
     TaskContext,
 )
 from cachesvc.sync.sinks.kafka import KAFKA
-from tests.faults.stage import eventually
+from tests.faults.stage import eventually, objects
 from tests.support.deliveries import Row, changes, counted, delivery, kafka_sink, opened, row
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.secured_broker import SecuredBroker
+from tests.support.service import ServiceProcess
 from tests.support.topics import (
+    BrokerRecord,
     TransactionalWriter,
     configure_topic,
     create_topic,
@@ -427,3 +430,50 @@ def test_a_connection_of_the_service_is_a_target(
 
     asyncio.run(run())
     assert values(kafka.bootstrap, target) == {0: expected((0, 5))}
+
+
+# By the runner
+
+
+@pytest.mark.parametrize("exactly_once", [False, True])
+def test_a_task_carries_a_topic_of_the_cache(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path, exactly_once: bool
+) -> None:
+    source, target = topic_name("orders"), topic_name("copy")
+    create_topic(kafka.bootstrap, source, 2)
+    create_topic(kafka.bootstrap, target, 2, {"max.message.bytes": "3000"})
+    large = OutRecord(b"large", b'{"x":"' + b"x" * 4_000 + b'"}', partition=1)
+    others = objects(0, 3_000, 2)
+    produce(kafka.bootstrap, source, [*others[:1_000], large, *others[1_000:]])
+    config = {
+        "name": target,
+        "source": {"topics": [source], "mode": "FULL"},
+        "sink": {
+            "kind": "kafka",
+            "bootstrap_servers": [kafka.bootstrap],
+            "topic": target,
+            "partitioner": "keep",
+            "exactly_once": exactly_once,
+            "ignore_push_errors": True,
+        },
+        "errors": {"policy": "dead-letter", "dead_letters": str(tmp_path / "letters")},
+    }
+
+    async def run(address: str) -> None:
+        async with asyncio.timeout(60):
+            config["source"]["service"] = address  # type: ignore[index]
+            async with Task(config) as task:
+                await task.wait()
+
+    with ServiceProcess(tmp_path / "service", kafka.bootstrap) as service:
+        asyncio.run(run(service.address))
+    truth, copy = read_all(kafka.bootstrap, source), read_all(kafka.bootstrap, target)
+
+    def told(record: BrokerRecord) -> tuple[object, ...]:
+        return record.timestamp_ms, record.key, record.value, record.headers
+
+    for number in range(2):
+        kept = [told(record) for record in truth[number] if record.key != b"large"]
+        assert [told(record) for record in copy[number]] == kept
+    letters = [file.read_text() for file in (tmp_path / "letters").rglob("*") if file.is_file()]
+    assert "RECORD_TOO_LARGE" in "".join(letters)
