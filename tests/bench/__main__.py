@@ -26,7 +26,7 @@ from tests.bench import (
     b10_crowd,
     b11_backfill,
     b12_partitions,
-    b13_sync,
+    b13_kafka,
 )
 from tests.bench.options import Options, parse
 from tests.bench.rendering import as_json, as_markdown, as_text, fill
@@ -48,7 +48,7 @@ _BENCHMARKS: tuple[tuple[tuple[str, ...], Callable[[Stage], list[Figure]]], ...]
     (("B10",), b10_crowd.measure),
     (("B11",), b11_backfill.measure),
     (("B12",), b12_partitions.measure),
-    (("B13",), b13_sync.measure),
+    (("B13K",), b13_kafka.measure),
 )
 _NEEDS_OWN_BROKER = {
     "B1": "bytes are counted at a listener that only a broker of our own has",

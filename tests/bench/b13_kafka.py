@@ -1,4 +1,4 @@
-"""B13: a sync task carries a whole topic into Kafka, against a loop of consumer and producer."""
+"""B13K: a sync task carries a whole topic into Kafka, against a loop of consumer and producer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.bench.stage import Loaded, Stage, in_turn
 
 _TARGET = Target("at least", 1.5, 3)
 _UNIT = "records/s"
-# B13 as records are sent by default, B13z compressed as they are in the source.
-_COMPRESSIONS = {"B13": "none", "B13z": "zstd"}
+# B13K as records are sent by default, B13Kz compressed as they are in the source.
+_COMPRESSIONS = {"B13K": "none", "B13Kz": "zstd"}
 _TITLES = {"none": "cache → Kafka by a sync task", "zstd": "cache → Kafka by a sync task, zstd"}
 
 
@@ -22,7 +22,7 @@ def measure(stage: Stage) -> list[Figure]:
     rates: dict[tuple[str, str], list[float]] = {}
     with stage.service("b13") as service:
         service.mine(topic.name, topic.records, stage.patience_s(topic.records))
-        for run in stage.runs("B13"):
+        for run in stage.runs("B13K"):
             for compression in _COMPRESSIONS.values():
                 one = partial(_one, stage, topic, service, compression, rates)
                 in_turn(run, partial(one, "task"), partial(one, "loop"))
@@ -60,4 +60,4 @@ def _one(
         with stage.workers("direct") as (reader,):
             copied = {**stage.direct_job(topic), "topic": target}
             digest = reader.run("digest", copied, patience_s)["digest"]
-        stage.check_digest(f"B13 {side}, {compression}", topic, digest)
+        stage.check_digest(f"B13K {side}, {compression}", topic, digest)
