@@ -48,14 +48,14 @@ class InvalidTask(SyncError):
 
 
 class TargetUnavailable(SyncError):
-    """The target does not answer, or is busy with itself; the same may succeed later."""
+    """The target does not answer, is busy with itself, or has no room; later it may succeed."""
 
     retriable = True
     default_reason = "TARGET_UNAVAILABLE"
 
 
 class TargetFailed(SyncError):
-    """The target refuses the task as a whole: not allowed, no such place, a full disk."""
+    """The target refuses the task as a whole: not allowed, no such place."""
 
     default_reason = "TARGET_FAILED"
 
