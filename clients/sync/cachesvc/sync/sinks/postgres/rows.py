@@ -1,0 +1,146 @@
+"""Objects as rows of CSV, for tables whose columns are all plain.
+
+msgspec takes the columns' fields out of a whole batch and writes them as JSON arrays; without their
+brackets these are CSV as PostgreSQL reads it: texts in double quotes with a backslash before what
+would end them, and an unquoted null. A batch that is not what the columns want is left to
+PostgreSQL, which knows more ways to read a value, and more words for what is wrong with one.
+"""
+
+import re
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cachesvc.sync.sinks.postgres.documents import Documents
+from cachesvc.sync.sinks.postgres.table import Column, Table
+
+# Few enough that other threads get their turn between two.
+_DECODED_AT_ONCE = 2_000
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-f]{4})|(.))")
+_PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
+_INTEGERS = {"int2", "int4", "int8"}
+_FLOATS = {"float4", "float8"}
+_TEXTS = {"text", "varchar"}
+# Texts, times, time spans, network addresses, enumerations: what JSON has as text.
+_TEXT_CATEGORIES = {"S", "D", "T", "I", "E"}
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRows:
+    """Changes of different keys, ready to be copied.
+
+    Attributes:
+        rows: Those to insert or update, as CSV of the table's columns.
+        keys: Those to delete, as CSV of the key's columns.
+    """
+
+    rows: bytes
+    keys: bytes
+
+
+class RowCoder:
+    """Makes CSV of objects.
+
+    Args:
+        table: Its columns.
+        refuse_unknown: Whether an object with other fields is left to PostgreSQL.
+    """
+
+    def __init__(self, table: Table, refuse_unknown: bool) -> None:
+        self._decoder = _decoder(table, refuse_unknown)
+        names = {column.name: f"c{at}" for at, column in enumerate(table.columns)}
+        self._key = attrgetter(*(names[column.name] for column in table.key))
+        self._single = len(table.key) == 1
+        self._encoder = msgspec.json.Encoder()
+
+    def encode(self, documents: Documents) -> CsvRows | None:
+        """The rows as CSV, of each key the last; None if that is better left to PostgreSQL."""
+        if self._decoder is None:
+            return None
+        rows: list[Any] = []
+        try:
+            for begin in range(0, len(documents), _DECODED_AT_ONCE):
+                piece = documents.objects.slice(begin, _DECODED_AT_ONCE)
+                rows += self._decoder.decode(_array(piece))
+        except (msgspec.ValidationError, msgspec.DecodeError):
+            return None
+        if len(rows) != len(documents):
+            return None
+        keys = list(map(self._key, rows))
+        latest = dict(zip(keys, range(len(keys)), strict=True))
+        if len(latest) == len(rows) and not pc.any(documents.deleted).as_py():
+            return CsvRows(self._csv(list(map(msgspec.structs.astuple, rows))), b"")
+        deleted = documents.deleted.to_pylist()
+        # In the order of the first change of each key; all keys differ, so none matters.
+        kept = [msgspec.structs.astuple(rows[at]) for at in latest.values() if not deleted[at]]
+        gone = [key for key, at in latest.items() if deleted[at]]
+        return CsvRows(
+            self._csv(kept), self._csv([(key,) for key in gone] if self._single else gone)
+        )
+
+    def _csv(self, rows: list[tuple[Any, ...]]) -> bytes:
+        parts = []
+        for begin in range(0, len(rows), _DECODED_AT_ONCE):
+            lines = self._encoder.encode_lines(rows[begin : begin + _DECODED_AT_ONCE])
+            # A newline is never within a text, where JSON escapes it.
+            part = lines[1:-2].replace(b"]\n[", b"\n") + b"\n"
+            parts.append(_ESCAPE.sub(_unescaped, part) if b"\\" in part else part)
+        return b"".join(parts)
+
+
+def _array(objects: pa.Array) -> memoryview:
+    """The objects as one JSON array."""
+    joined = pc.binary_join(pa.ListArray.from_arrays([0, len(objects)], objects), ",")
+    return memoryview(b"".join((b"[", joined[0].as_buffer(), b"]")))
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    """What CSV has for an escape of JSON: only quotes and backslashes need one."""
+    code, character = found.groups()
+    if code is not None:
+        return chr(int(code, 16)).encode()
+    return _PLAIN.get(character, found.group())
+
+
+def _decoder(table: Table, refuse_unknown: bool) -> msgspec.json.Decoder[Any] | None:
+    """Of arrays of objects with the table's fields; None if a column is not plain."""
+    keys = {column.name for column in table.key}
+    fields: list[tuple[str, Any, Any]] = []
+    for at, column in enumerate(table.columns):
+        type_ = _key_type(column) if column.name in keys else _type(column)
+        if type_ is None:
+            return None
+        fields.append((f"c{at}", type_, None))
+    rename = {f"c{at}": column.field for at, column in enumerate(table.columns)}
+    if len(set(rename.values())) != len(rename):
+        return None
+    row = msgspec.defstruct(
+        "Row", fields, rename=rename, forbid_unknown_fields=refuse_unknown, gc=False
+    )
+    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+
+
+def _type(column: Column) -> Any:
+    """What msgspec takes for a column; None where a JSON value is no plain one."""
+    if column.base in _INTEGERS:
+        return int | None
+    if column.base in _FLOATS:
+        return float | None
+    if column.base == "numeric":
+        return msgspec.Raw  # digit by digit as it was
+    if column.base == "bool":
+        return bool | None
+    if column.base == "uuid":
+        return UUID | None
+    return str | None if column.category in _TEXT_CATEGORIES else None
+
+
+def _key_type(column: Column) -> Any:
+    """The same for a column of the key: equal values have to be equal here."""
+    plain = column.base in _INTEGERS | _TEXTS | {"uuid", "bool"}
+    return _type(column) if plain else None

@@ -1,0 +1,121 @@
+"""One connection to the database, made when it is needed."""
+
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import conninfo
+from psycopg.pq import TransactionStatus
+
+from cachesvc.sync.errors import InvalidTask, TargetFailed, TargetUnavailable
+from cachesvc.sync.sinks.postgres.failures import telling
+from cachesvc.sync.sinks.postgres.settings import PostgresSettings
+
+Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+
+_CONNECT_TIMEOUT_S = 15
+# A server that vanished is noticed after about a minute, whatever the system's own limits are.
+_KEEPALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 4}
+
+
+class Session:
+    """Holds the connection; every statement stands for itself until a transaction begins.
+
+    Args:
+        settings: Where, and as whom.
+        task: Shown by the server as the application's name.
+    """
+
+    def __init__(self, settings: PostgresSettings, task: str) -> None:
+        self._settings = settings
+        self._task = task
+        self._connection: Connection | None = None
+
+    async def connect(self) -> Connection:
+        """A new connection, in place of the one before.
+
+        Raises:
+            TargetUnavailable: No server answers, or it does not let us in.
+            TargetFailed: It wants a password, and none is given.
+        """
+        await self.close()
+        parameters = {**self._defaults(), **connection_parameters(self._settings)}
+        try:
+            with telling():
+                self._connection = await psycopg.AsyncConnection.connect(
+                    "", autocommit=True, **parameters
+                )
+        except TargetUnavailable as error:
+            cause = error.__cause__
+            pgconn = cause.pgconn if isinstance(cause, psycopg.OperationalError) else None
+            if pgconn is not None and pgconn.needs_password:
+                raise TargetFailed(
+                    "PostgreSQL wants a password; give sink.password_env or sink.password_file",
+                    reason="PASSWORD_MISSING",
+                ) from error
+            raise
+        return self._connection
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, between two transactions.
+
+        Raises:
+            TargetUnavailable: There is none, or something that was cancelled left it unusable.
+        """
+        connection = self._connection
+        if connection is None or connection.closed or connection.broken:
+            raise TargetUnavailable("PostgreSQL: not connected", reason="NOT_OPEN")
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            raise TargetUnavailable("PostgreSQL: a transaction was left open", reason="NOT_OPEN")
+        return connection
+
+    async def close(self) -> None:
+        """Lets go of the connection. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def _defaults(self) -> dict[str, Any]:
+        milliseconds = int(self._settings.statement_timeout_s * 1000)
+        return {
+            "application_name": f"cachesvc-sync {self._task}"[:63],
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "options": f"-c statement_timeout={milliseconds}",
+            **_KEEPALIVE,
+        }
+
+
+def connection_parameters(settings: PostgresSettings) -> dict[str, Any]:
+    """Parameters of libpq, with the password.
+
+    Raises:
+        InvalidTask: They do not go together, or the password is not where it is said to be.
+    """
+    try:
+        given = conninfo.conninfo_to_dict(settings.conninfo)
+    except psycopg.Error as error:
+        raise InvalidTask(f"sink.conninfo: {error}") from error
+    if "password" in given:
+        raise InvalidTask(
+            "sink.conninfo has a password; name its place with sink.password_env or "
+            "sink.password_file instead"
+        )
+    if "options" in given:
+        raise InvalidTask("sink.conninfo cannot have options; there is sink.statement_timeout_s")
+    password = _password(settings)
+    return given if password is None else {**given, "password": password}
+
+
+def _password(settings: PostgresSettings) -> str | None:
+    if settings.password_env is not None:
+        if settings.password_env not in os.environ:
+            raise InvalidTask(f"sink.password_env: {settings.password_env} is not set")
+        return os.environ[settings.password_env]
+    if settings.password_file is not None:
+        try:
+            return Path(settings.password_file).read_text().rstrip("\r\n")
+        except OSError as error:
+            raise InvalidTask(f"sink.password_file: {error}") from error
+    return None

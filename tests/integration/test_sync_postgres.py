@@ -1,0 +1,402 @@
+"""PostgreSQL as a target: a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from cachesvc.client import Positions
+from cachesvc.sync import (
+    BatchRefused,
+    Changes,
+    Check,
+    Delivery,
+    InvalidTask,
+    Sink,
+    TargetFailed,
+    TargetUnavailable,
+    TaskContext,
+)
+from cachesvc.sync.sinks.postgres import POSTGRES
+from cachesvc.sync.testing import Found, SinkSuite, SinkTarget, changes, delete, delivery, put
+from tests.support.postgres import PASSWORD, PostgresServer
+
+pytestmark = [pytest.mark.timeout(120)]
+PLAIN = {"id": "bigint", "partition": "int", "number": "int", "note": "text"}
+WITH_JSON = {**PLAIN, "extra": "jsonb"}
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer({"fsync": "off"}) as server:
+        yield server
+
+
+@pytest.fixture
+def table(server: PostgresServer) -> str:
+    return f"rows_{next(_numbers)}"
+
+
+@pytest.fixture(autouse=True)
+def password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_PASSWORD", PASSWORD)
+
+
+def settings_of(server: PostgresServer, table: str, **more: Any) -> dict[str, Any]:
+    place = {"conninfo": server.dsn, "password_env": "WAREHOUSE_PASSWORD", "table": table}
+    return {**place, "positions_table": f"positions_{table}", **more}
+
+
+def sink_of(settings: Mapping[str, Any], task: str = "task") -> Sink:
+    return POSTGRES.make(msgspec.convert(settings, POSTGRES.settings), TaskContext(task))
+
+
+class TestConformance(SinkSuite):
+    """Rows as CSV, and rows as JSON, which a column of type jsonb makes them."""
+
+    @pytest.fixture(params=[PLAIN, WITH_JSON], ids=["csv", "json"])
+    def target(
+        self, server: PostgresServer, table: str, request: pytest.FixtureRequest
+    ) -> SinkTarget:
+        settings = settings_of(server, table, create=request.param, key=["id"])
+
+        def read() -> list[Found]:
+            if server.run(f"select to_regclass('{table}')") == [(None,)]:
+                return []
+            rows = server.run(f"select id, partition, number, note from {table}")
+            return [Found(row[0], dict(zip(PLAIN, row, strict=True))) for row in rows]
+
+        refused = {"id": 6, "partition": 0, "number": "no number", "note": ""}
+        return SinkTarget(POSTGRES, settings, read, "rows", refused)
+
+
+def write(settings: Mapping[str, Any], *pieces: Changes) -> Positions | None:
+    """What open says, after a sink of its own has written a delivery."""
+
+    async def live() -> Positions | None:
+        sink = sink_of(settings)
+        try:
+            await sink.open()
+            await sink.write(delivery(*pieces))
+            return await sink.open()
+        finally:
+            await sink.close()
+
+    return asyncio.run(live())
+
+
+def checked(settings: Mapping[str, Any]) -> Sequence[Check]:
+    async def live() -> Sequence[Check]:
+        return await sink_of(settings).check()
+
+    return asyncio.run(live())
+
+
+def values(*texts: str | None, key: bytes | None = None) -> Changes:
+    """Changes with these texts as values; those without are tombstones."""
+    piece = changes([put(n) if text else delete(n, of=n) for n, text in enumerate(texts)])
+    columns = dict(zip(piece.rows.schema.names, piece.rows.columns, strict=True))
+    columns["value"] = pa.array(texts, pa.string())
+    if key is not None:
+        columns["key"] = pa.array([key] * len(texts), pa.binary())
+    return piece.with_rows(
+        pa.RecordBatch.from_arrays([*columns.values()], schema=piece.rows.schema)
+    )
+
+
+TYPES = {
+    "i2": ("smallint", "-7", -7),
+    "i8": ("bigint", "9223372036854775807", 2**63 - 1),
+    "f8": ("double precision", "0.1", 0.1),
+    "n": ("numeric", "12345678901234567890.12345678901234567890", None),
+    "money": ("numeric(10,2)", "12.345", None),
+    "b": ("boolean", "true", True),
+    "t": ("text", '"a\\"b\\\\c\\n\\u00e4\\t, null"', 'a"b\\c\nä\t, null'),
+    "nothing": ("text", "null", None),
+    "word": ("text", '"null"', "null"),
+    "empty": ("text", '""', ""),
+    "v": ("varchar(5)", '"\\\\N"', "\\N"),
+    "u": ("uuid", '"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"', None),
+    "d": ("date", '"2026-02-28"', None),
+    "ts": ("timestamptz", '"2026-02-28T12:00:00.123456+02:00"', None),
+    "by": ("bytea", '"\\\\x00ff"', b"\x00\xff"),
+    "ip": ("inet", '"10.1.2.3"', None),
+}
+
+
+@pytest.mark.parametrize("way", ["csv", "json"])
+def test_both_ways_read_every_type_alike(server: PostgresServer, table: str, way: str) -> None:
+    columns = {"id": "int", **{name: type_ for name, (type_, _, _) in TYPES.items()}}
+    if way == "json":
+        columns["by_json"] = "jsonb"
+    fields = ",".join(f' "{name}" : {json}' for name, (_, json, _) in TYPES.items())
+    settings = settings_of(server, table, create=columns, key=["id"])
+    write(settings, values(f'{{"id":1,{fields}\n}}'))
+    (row,) = server.run(f"select {', '.join(TYPES)} from {table}")
+    found = dict(zip(TYPES, row, strict=True))
+    for name, (_, _, wanted) in TYPES.items():
+        if wanted is not None or name == "nothing":
+            assert found[name] == wanted, name
+    assert str(found["n"]) == "12345678901234567890.12345678901234567890"
+    assert str(found["money"]) == "12.35"
+    assert str(found["u"]) == "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+    assert found["ts"].timestamp() == 1772272800.123456
+
+
+def test_nested_values_fill_json_and_array_columns(server: PostgresServer, table: str) -> None:
+    server.run(f"create table {table} (id int primary key, doc jsonb, tags text[], total int)")
+    text = '{"id":1,"doc":{"a":[1,"x"]},"tags":["p","q\\""],"total":"12"}'
+    write(settings_of(server, table), values(text, '{"id":2,"doc":null}'))
+    assert server.run(f"select * from {table} order by id") == [
+        (1, {"a": [1, "x"]}, ["p", 'q"'], 12),
+        (2, None, None, None),
+    ]
+
+
+def test_columns_get_the_fields_they_are_mapped_to(server: PostgresServer, table: str) -> None:
+    server.run(
+        f'create table {table} (key int primary key, "the note" text, kept int default 5, '
+        "doubled int generated always as (key * 2) stored)"
+    )
+    settings = settings_of(server, table, columns={"key": "id", "the note": "note"})
+    write(settings, values('{"id":1,"note":"x","other":9}', '{"note":"y","id":3}', None))
+    assert server.run(f"select * from {table} order by key") == [(1, "x", 5, 2), (3, "y", 5, 6)]
+
+
+@pytest.mark.parametrize("extra", ["", ", doc jsonb"])
+def test_unknown_fields_are_refused_on_wish(server: PostgresServer, table: str, extra: str) -> None:
+    server.run(f"create table {table} (id int primary key, note text{extra})")
+    settings = settings_of(server, table, unknown_fields="refuse")
+    with pytest.raises(BatchRefused) as caught:
+        write(settings, values('{"id":1,"note":"x"}', '{"id":2,"colour":"red"}'))
+    assert (caught.value.reason, "colour" in str(caught.value)) == ("UNKNOWN_FIELD", True)
+    assert server.run(f"select count(*) from {table}") == [(0,)]
+
+
+@pytest.mark.parametrize("extra", ["", ", doc jsonb"])
+@pytest.mark.parametrize(
+    ("type_", "key"),
+    [("int", b"7"), ("text", b"a-7"), ("text", b'"a-7"'), ("text", b'{"id":"a-7"}')],
+)
+def test_a_tombstone_is_found_by_its_key(
+    server: PostgresServer, table: str, type_: str, key: bytes, extra: str
+) -> None:
+    server.run(f"create table {table} (id {type_} primary key, note text{extra})")
+    server.run(f"insert into {table} values ('{'7' if type_ == 'int' else 'a-7'}', 'x')")
+    write(settings_of(server, table), values(None, key=key))
+    assert server.run(f"select * from {table}") == []
+
+
+@pytest.mark.parametrize("extra", ["", ", doc jsonb"])
+def test_key_columns_from_the_records_key(server: PostgresServer, table: str, extra: str) -> None:
+    """Where the value has a field of the key as well, the key's counts."""
+    server.run(f"create table {table} (a int, b text, note text{extra}, primary key (a, b))")
+    settings = settings_of(server, table, key_from="record")
+    write(settings, values('{"note":"x"}', ' {"a":9,"note":"y"} ', key=b'{"a":1,"b":"k"}'))
+    write(settings, values("{ }", key=b'{"b":"k","a":2}'))
+    found = f"select a, b, note from {table} order by a"
+    assert server.run(found) == [(1, "k", "y"), (2, "k", None)]
+    write(settings, values(None, key=b'{"b":"k","a":1}'))
+    assert server.run(found) == [(2, "k", None)]
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [(b"\xff", "KEY_NOT_TEXT"), (b"7", "KEY_NOT_OBJECT")],
+)
+def test_a_key_that_is_of_no_use_is_refused(
+    server: PostgresServer, table: str, key: bytes, reason: str
+) -> None:
+    server.run(f"create table {table} (a int, b text, primary key (a, b))")
+    with pytest.raises(BatchRefused) as caught:
+        write(settings_of(server, table), values(None, key=key))
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ('{"id":1}', "NOT_NULL_VIOLATION"),
+        ('{"id":1,"note":"x","amount":-1}', "CHECK_VIOLATION"),
+        ('{"id":1,"note":"secret text","amount":99999999999}', "NUMERIC_VALUE_OUT_OF_RANGE"),
+        ('{"id":1,"note":"\\u0000"}', "CHARACTER_NOT_IN_REPERTOIRE"),
+        ('{"note":"x"}', "NOT_NULL_VIOLATION"),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_refused_without_its_content(
+    server: PostgresServer, table: str, value: str, reason: str
+) -> None:
+    server.run(
+        f"create table {table} (id int primary key, note text not null, "
+        "amount int check (amount > 0))"
+    )
+    with pytest.raises(BatchRefused) as caught:
+        write(settings_of(server, table), values('{"id":5,"note":"ok"}', value))
+    assert caught.value.reason == reason
+    assert "secret" not in str(caught.value)
+    assert server.run(f"select count(*) from {table}") == [(0,)]
+
+
+def test_what_was_there_is_updated_in_an_initial_load(server: PostgresServer, table: str) -> None:
+    """The copy straight into the table meets rows, then none, then some again."""
+    server.run(f"create table {table} (id int primary key, number int, note text)")
+    server.run(f"insert into {table} values (3, -1, 'before')")
+
+    async def story() -> None:
+        sink = sink_of(settings_of(server, table))
+        await sink.open()
+        for begin in range(0, 50, 10):
+            await sink.write(delivery(changes([put(begin + n, of=n * 2) for n in range(10)])))
+        await sink.write(delivery(changes([put(n) for n in range(50, 90)])))
+        await sink.close()
+
+    asyncio.run(story())
+    found = server.run(f"select id, number from {table} order by id")
+    updated = {n * 2: 40 + n for n in range(10)}
+    assert found == sorted({3: -1, **updated, **{n: n for n in range(50, 90)}}.items())
+
+
+def test_a_second_process_of_a_task_cannot_write_into_what_the_first_wrote(
+    server: PostgresServer, table: str
+) -> None:
+    server.run(f"create table {table} (id int primary key, number int)")
+    settings = settings_of(server, table)
+
+    async def story() -> None:
+        asleep, awake = sink_of(settings), sink_of(settings)
+        await asleep.open()
+        await awake.open()
+        await awake.write(delivery(changes([put(0), put(1, of=0)])))
+        with pytest.raises(TargetUnavailable) as caught:
+            await asleep.write(delivery(changes([put(0)])))
+        assert caught.value.reason == "POSITIONS_MOVED"
+        kept = await asleep.open()
+        assert kept is not None and kept["conformance", 0].offset == 2
+        await asleep.write(delivery(changes([put(2, of=0)])))
+        await asleep.close()
+        await awake.close()
+
+    asyncio.run(story())
+    assert server.run(f"select * from {table}") == [(0, 2)]
+
+
+def _locked(server: PostgresServer, table: str) -> dict[str, Any]:
+    server.run(f"create table {table} (id int primary key)")
+    server.run("create role reader login password 'secret' in role pg_read_all_data")
+    dsn = server.dsn.replace("user=cachesvc", "user=reader")
+    return {**settings_of(server, table, conninfo=dsn), "password_env": "READERS_PASSWORD"}
+
+
+WRONG: list[tuple[str, Callable[[PostgresServer, str], dict[str, Any]], str, str]] = [
+    ("no table", settings_of, "table", "TABLE_MISSING"),
+    (
+        "no key",
+        lambda server, table: (
+            server.run(f"create table {table} (id int)"),
+            settings_of(server, table),
+        )[1],
+        "table",
+        "KEY_MISSING",
+    ),
+    (
+        "no index",
+        lambda server, table: (
+            server.run(f"create table {table} (id int primary key, b int)"),
+            settings_of(server, table, key=["b"]),
+        )[1],
+        "table",
+        "KEY_MISSING",
+    ),
+    (
+        "no column",
+        lambda server, table: (
+            server.run(f"create table {table} (id int primary key)"),
+            settings_of(server, table, columns={"id": "id", "colour": "colour"}),
+        )[1],
+        "table",
+        "COLUMN_MISSING",
+    ),
+    ("no rights", _locked, "rights", "TARGET_FAILED"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "step", "reason"), WRONG, ids=[each[0] for each in WRONG])
+def test_what_somebody_has_to_change_ends_the_task_and_a_check_says_it(
+    server: PostgresServer,
+    table: str,
+    name: str,
+    make: Callable[[PostgresServer, str], dict[str, Any]],
+    step: str,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("READERS_PASSWORD", "secret")
+    settings = make(server, table)
+    with pytest.raises(TargetFailed) as caught:
+        write(settings, values('{"id":1}'))
+    assert caught.value.reason == reason
+    *passed, failed = checked(settings)
+    assert (failed.name, failed.passed) == (step, False)
+    assert failed.hint and all(check.passed for check in passed)
+
+
+def test_whoever_is_not_there_or_lets_nobody_in(
+    server: PostgresServer, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = settings_of(server, table, conninfo="host=127.0.0.1 port=9 user=a dbname=b")
+    with pytest.raises(TargetUnavailable):
+        write(away, values('{"id":1}'))
+    without = {
+        key: value for key, value in settings_of(server, table).items() if key != "password_env"
+    }
+    with pytest.raises(TargetFailed) as caught:
+        write(without, values('{"id":1}'))
+    assert caught.value.reason == "PASSWORD_MISSING"
+    monkeypatch.setenv("WAREHOUSE_PASSWORD", "wrong-but-secret")
+    (failed,) = checked(settings_of(server, table))
+    assert not failed.passed and "password authentication failed" in failed.detail
+    assert "wrong-but-secret" not in repr(failed)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"conninfo": "host=x password=geheim"}, "sink.conninfo"),
+        ({"conninfo": "hots=x"}, "sink.conninfo"),
+        ({"password_env": "NOT_THERE_AT_ALL"}, "sink.password_env"),
+        ({"password_env": None, "password_file": "/not/there"}, "sink.password_file"),
+        ({"create": {"id": "int"}}, "sink.key"),
+        ({"create": {"id": "int"}, "key": ["a"]}, "sink.create"),
+        ({"create": {"id": "int); drop table x; --"}, "key": ["id"]}, "is no type"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    server: PostgresServer, more: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidTask, match=words) as caught:
+        sink_of(settings_of(server, "t", **more))
+    assert "geheim" not in str(caught.value)
+
+
+def test_positions_never_move_back(server: PostgresServer, table: str) -> None:
+    settings = settings_of(server, table, create=PLAIN, key=["id"])
+    write(settings, changes([put(8)]))
+    kept = write(settings, changes([put(2)]))
+    assert kept is not None and kept["conformance", 0].offset == 9
+    empty = Delivery([changes([put(3)])], Positions())
+
+    async def story() -> None:
+        sink = sink_of(settings)
+        await sink.open()
+        await sink.write(empty)
+        await sink.close()
+
+    asyncio.run(story())
+    assert server.run(f"select count(*) from {table}") == [(3,)]
