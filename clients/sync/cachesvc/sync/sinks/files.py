@@ -1,6 +1,7 @@
 """What sinks that write files share: what errors of the system mean, and a directory on trial."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,14 @@ def write_whole(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def lock(descriptor: int, path: Path) -> None:
+    """Keeps a file for this process, as long as the descriptor is open."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise TargetUnavailable(f"another process writes {path}", reason="TARGET_LOCKED") from error
 
 
 def check_directory(path: Path) -> list[Check]:

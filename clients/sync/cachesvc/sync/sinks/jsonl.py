@@ -1,6 +1,5 @@
 """JSON lines: changes appended to files that are turned over, or written to standard output."""
 
-import fcntl
 import os
 import select
 import threading
@@ -18,7 +17,7 @@ from cachesvc.sync.changes import Changes
 from cachesvc.sync.errors import InvalidTask, TargetUnavailable
 from cachesvc.sync.own_thread import OwnThread
 from cachesvc.sync.sink import Check, Delivery, Sink, SinkKind, TaskContext
-from cachesvc.sync.sinks.files import check_directory, sync_directory, telling, write_whole
+from cachesvc.sync.sinks.files import check_directory, lock, sync_directory, telling, write_whole
 from cachesvc.sync.sinks.lines import Deletes, Form, envelopes, values
 
 STDOUT = "-"
@@ -98,7 +97,7 @@ class RotatedFile:
             self._directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
-                _lock(descriptor, self._path)
+                lock(descriptor, self._path)
                 _cut_torn_line(descriptor)
                 sync_directory(self._directory)
             except BaseException:
@@ -229,13 +228,6 @@ class JsonLinesSink:
             lines = values(changes, self._settings.deletes)
         if lines:
             self._output.write(lines)
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise TargetUnavailable(f"another process writes {path}", reason="TARGET_LOCKED") from error
 
 
 def _cut_torn_line(descriptor: int) -> None:

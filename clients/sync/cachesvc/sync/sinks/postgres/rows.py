@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from cachesvc.sync.sinks.objects import as_array
 from cachesvc.sync.sinks.postgres.documents import Documents
 from cachesvc.sync.sinks.postgres.table import Column, Table
 
@@ -66,7 +66,7 @@ class RowCoder:
         try:
             for begin in range(0, len(documents), _DECODED_AT_ONCE):
                 piece = documents.objects.slice(begin, _DECODED_AT_ONCE)
-                rows += self._decoder.decode(_array(piece))
+                rows += self._decoder.decode(as_array(piece))
         except (msgspec.ValidationError, msgspec.DecodeError):
             return None
         if len(rows) != len(documents):
@@ -91,12 +91,6 @@ class RowCoder:
             part = lines[1:-2].replace(b"]\n[", b"\n") + b"\n"
             parts.append(_ESCAPE.sub(_unescaped, part) if b"\\" in part else part)
         return b"".join(parts)
-
-
-def _array(objects: pa.Array) -> memoryview:
-    """The objects as one JSON array."""
-    joined = pc.binary_join(pa.ListArray.from_arrays([0, len(objects)], objects), ",")
-    return memoryview(b"".join((b"[", joined[0].as_buffer(), b"]")))
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

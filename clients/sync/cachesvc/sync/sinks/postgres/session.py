@@ -1,7 +1,5 @@
 """One connection to the database, made when it is needed."""
 
-import os
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import psycopg
@@ -11,6 +9,7 @@ from psycopg.pq import TransactionStatus
 from cachesvc.sync.errors import InvalidTask, TargetFailed, TargetUnavailable
 from cachesvc.sync.sinks.postgres.failures import telling
 from cachesvc.sync.sinks.postgres.settings import PostgresSettings
+from cachesvc.sync.sinks.secrets import secret
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -104,18 +103,5 @@ def connection_parameters(settings: PostgresSettings) -> dict[str, Any]:
         )
     if "options" in given:
         raise InvalidTask("sink.conninfo cannot have options; there is sink.statement_timeout_s")
-    password = _password(settings)
+    password = secret("sink.password", settings.password_env, settings.password_file)
     return given if password is None else {**given, "password": password}
-
-
-def _password(settings: PostgresSettings) -> str | None:
-    if settings.password_env is not None:
-        if settings.password_env not in os.environ:
-            raise InvalidTask(f"sink.password_env: {settings.password_env} is not set")
-        return os.environ[settings.password_env]
-    if settings.password_file is not None:
-        try:
-            return Path(settings.password_file).read_text().rstrip("\r\n")
-        except OSError as error:
-            raise InvalidTask(f"sink.password_file: {error}") from error
-    return None
