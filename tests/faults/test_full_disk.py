@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from cachesvc.client import Client, Mode
 from tests.faults.stage import Calls, anomalies, eventually, objects
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
+from tests.support.small_disk import disk
 from tests.support.tasks import Delivered, until
 from tests.support.topics import create_topic, produce, read_all
 
@@ -23,21 +23,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(300)]
 Name = Callable[[str], str]
 SETTINGS = {"store": {"segment_bytes_max": 1 << 20, "memory_bytes_max": 1 << 20}}
 RECORDS = 40_000
-
-
-@contextmanager
-def disk(path: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """A file system of a size of its own, and a way to mount it anew with other options."""
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=True)
-
-    def remount(options: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{options}", path], check=True)
-
-    try:
-        yield remount
-    finally:
-        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 def _stuck(calls: Calls, topic: str) -> Callable[[], str]:

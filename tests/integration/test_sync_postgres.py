@@ -373,6 +373,7 @@ def test_whoever_is_not_there_or_lets_nobody_in(
         ({"password_env": "NOT_THERE_AT_ALL"}, "sink.password_env"),
         ({"password_env": None, "password_file": "/not/there"}, "sink.password_file"),
         ({"create": {"id": "int"}}, "sink.key"),
+        ({"columns": {"id": "id"}, "leave": ["a"]}, "sink.leave"),
         ({"create": {"id": "int"}, "key": ["a"]}, "sink.create"),
         ({"create": {"id": "int); drop table x; --"}, "key": ["id"]}, "is no type"),
     ],

@@ -20,7 +20,8 @@ class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         key_from: Where their values are: ``value``: fields of the record's object; ``record``: the
             record's key, which is an object, or a single value where the key has one column.
         columns: Which column gets which field; all others are left alone. Without it every column
-            gets the field of its own name.
+            gets the field of its own name, and null where a record has no such field.
+        leave: Columns that are left alone, such as those that get their default.
         unknown_fields: What becomes of fields without a column: ``ignore``, or ``refuse`` the
             record.
         create: Columns and types of the table where it is missing, such as ``id = "bigint"``; its
@@ -37,6 +38,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     key: tuple[str, ...] = ()
     key_from: Literal["value", "record"] = "value"
     columns: dict[str, str] = {}
+    leave: tuple[str, ...] = ()
     unknown_fields: Literal["ignore", "refuse"] = "ignore"
     create: dict[str, str] = {}
     positions_table: str = "cachesvc_sync_positions"

@@ -99,6 +99,8 @@ def _make(settings: PostgresSettings, context: TaskContext) -> Sink:
     for column, type_ in settings.create.items():
         if _TYPE.fullmatch(type_) is None:
             raise InvalidTask(f"sink.create.{column}: {type_!r} is no type")
+    if settings.columns and settings.leave:
+        raise InvalidTask("sink.leave has no meaning beside sink.columns, which names them all")
     if not settings.statement_timeout_s > 0:
         raise InvalidTask("sink.statement_timeout_s has to be more than 0")
     return PostgresSink(settings, context)

@@ -85,7 +85,8 @@ async def read_table(connection: Connection, settings: PostgresSettings) -> Tabl
             f"PostgreSQL has no table {where}; make it, or give its columns in [sink.create]",
             reason="TABLE_MISSING",
         )
-    fields = settings.columns or {row[0]: row[0] for row in found if not row[4]}
+    own = {row[0]: row[0] for row in found if not row[4] and row[0] not in settings.leave}
+    fields = settings.columns or own
     columns = tuple(
         Column(row[0], fields[row[0]], row[1], row[2], row[3], fixed=row[5])
         for row in found
