@@ -21,7 +21,7 @@ from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
-ROUNDS = int(os.environ.get("CACHESVC_SYNC_KILL_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "3"))
 _ROWS = 2_000
 _KEYS = 5_000
 

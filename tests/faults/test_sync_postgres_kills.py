@@ -1,0 +1,162 @@
+"""G17: task, service, broker and database killed at random; the checker stands at the table.
+
+The position is in the same transaction as the rows, so each change is there once. A trigger refuses
+whatever comes again or in another order. CACHESVC_SYNC_ROUNDS makes it longer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.faults.stage import eventually, kill_something
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.postgres import PASSWORD, PostgresServer
+from tests.support.service import ServiceProcess
+from tests.support.sync_process import SyncProcess
+from tests.support.topics import OutRecord, create_topic, produce, read_all
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "4"))
+PARTITIONS = 3
+_COUNTERS = 30
+_TABLE = """
+create table arrived (
+    id int primary key, partition int, number int, arrival bigserial
+);
+create function strictly_later() returns trigger language plpgsql as $$
+begin
+    if new.number <= old.number then
+        raise exception 'number % of row % came after %', new.number, new.id, old.number;
+    end if;
+    return new;
+end $$;
+create trigger strictly_later before update on arrived
+for each row execute function strictly_later();
+"""
+
+
+def _record(number: int) -> OutRecord:
+    """Every third changes one of a few rows, which stay in their partitions; others are new."""
+    counter = number % 3 == 0
+    id_ = -1 - number // 3 % _COUNTERS if counter else number
+    partition = id_ % PARTITIONS
+    value = {"id": id_, "partition": partition, "number": number}
+    return OutRecord(key=b"%d" % id_, value=json.dumps(value).encode(), partition=partition)
+
+
+@contextmanager
+def _producing(bootstrap: str, topic: str) -> Iterator[None]:
+    """Produces all the time, in a thread; a broker that is away is waited for."""
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                records = [_record(each) for each in range(number, number + 300)]
+                produce(bootstrap, topic, records, idempotent=True)
+                number += len(records)
+                time.sleep(0.02)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert not failed
+
+
+def _task(
+    directory: Path, service: ServiceProcess, topic: str, server: PostgresServer
+) -> SyncProcess:
+    password = directory / "password"
+    password.write_text(PASSWORD + "\n")
+    sink = {
+        "kind": "postgres",
+        "conninfo": server.dsn,
+        "password_file": str(password),
+        "table": "arrived",
+        "leave": ["arrival"],
+    }
+    tables: dict[str, dict[str, Any]] = {
+        "sink": sink,
+        "batch": {"records_max": 700, "wait_s_max": 0.02},
+    }
+    task = SyncProcess(directory / "task", service.address, topic, tables)
+    # Of the sink that tests have otherwise.
+    task.file.write_text(task.file.read_text().replace('path = "output"\n', ""))
+    return task
+
+
+def test_killed_at_random_every_change_is_in_the_table_once(
+    fresh_kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    topic = topic_name("kills")
+    create_topic(fresh_kafka.bootstrap, topic, PARTITIONS)
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    service = ServiceProcess(tmp_path / "service", fresh_kafka.bootstrap)
+    with PostgresServer() as server, service:
+        server.run(_TABLE)
+        with _task(tmp_path, service, topic, server) as task:
+
+            def kill(what: str) -> None:
+                match what:
+                    case "task":
+                        task.kill()
+                        task.start()
+                    case "service":
+                        kill_something(service, chance)
+                    case "database":
+                        server.kill()
+                        server.start()
+                    case "broker":
+                        fresh_kafka.kill()
+                        fresh_kafka.start()
+
+            with _producing(fresh_kafka.bootstrap, topic):
+                eventually(lambda: server.run("select 1 from arrived limit 1"), "the first rows")
+                for turn in range(ROUNDS):
+                    time.sleep(chance.random() * 1.5)
+                    each = ("task", "database", "service", "broker")
+                    kill(each[turn] if turn < len(each) else chance.choice(each))
+            truth = read_all(fresh_kafka.bootstrap, topic)
+            ends = {(number, records[-1].offset + 1) for number, records in truth.items()}
+            eventually(lambda: _positions(server) == ends, "the task to catch up", timeout_s=90)
+            assert task.terminate() == 0, task.log
+        rows = server.run("select id, partition, number from arrived order by arrival")
+    latest = {
+        value["id"]: value["number"]
+        for records in truth.values()
+        for value in (json.loads(record.value or b"") for record in records)
+    }
+    assert {id_: number for id_, _, number in rows} == latest
+    for partition in truth:
+        # Rows that are written once stay in the order in which they came.
+        numbers = [number for id_, of, number in rows if of == partition and id_ >= 0]
+        assert numbers == sorted(numbers)
+
+
+def _positions(server: PostgresServer) -> set[tuple[int, int]]:
+    try:
+        return set(server.run("select partition, next_offset from cachesvc_sync_positions"))
+    except psycopg.Error:
+        return set()
