@@ -27,6 +27,7 @@ from tests.bench import (
     b11_backfill,
     b12_partitions,
     b13_kafka,
+    b13_postgres,
 )
 from tests.bench.options import Options, parse
 from tests.bench.rendering import as_json, as_markdown, as_text, fill
@@ -49,6 +50,7 @@ _BENCHMARKS: tuple[tuple[tuple[str, ...], Callable[[Stage], list[Figure]]], ...]
     (("B11",), b11_backfill.measure),
     (("B12",), b12_partitions.measure),
     (("B13K",), b13_kafka.measure),
+    (("B13P",), b13_postgres.measure),
 )
 _NEEDS_OWN_BROKER = {
     "B1": "bytes are counted at a listener that only a broker of our own has",

@@ -122,6 +122,15 @@ class Stage:
         finally:
             delete_topic(self.bootstrap, name)
 
+    @contextlib.contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """Give the path of a file that is removed afterwards."""
+        path = self._directory / f"{next(self._numbers):03}-{name}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
     def service(
         self, label: str, settings: Settings | None = None, bootstrap: str | None = None
     ) -> Service:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from cachesvc.sync.changes import Changes
 from cachesvc.sync.errors import BatchRefused
 
-_ROWS_MAX = 20_000
+_ROWS_MAX = 10_000
 _BYTES_MAX = 16 << 20
 # A key that is JSON already; any other is a plain text.
 _JSON = r'^\s*(?:\{.*\}|".*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false)\s*$'

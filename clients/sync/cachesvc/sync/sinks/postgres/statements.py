@@ -35,7 +35,9 @@ class Statements:
         delete_keys: Rows of the waiting keys out of the table.
         merge_documents: Waiting objects into the table, of each key the last one.
         unknown_fields: Whether a waiting object has a field without a column.
-        clear: Empties what waits.
+        clear_rows: Empties where rows wait.
+        clear_keys: Empties where keys wait.
+        clear_documents: Empties where objects wait.
     """
 
     stage: sql.Composed
@@ -47,7 +49,9 @@ class Statements:
     delete_keys: sql.Composed
     merge_documents: sql.Composed
     unknown_fields: sql.Composed
-    clear: sql.Composed
+    clear_rows: sql.Composed
+    clear_keys: sql.Composed
+    clear_documents: sql.Composed
 
 
 def statements(table: Table) -> Statements:
@@ -66,7 +70,9 @@ def statements(table: Table) -> Statements:
         ),
         merge_documents=_merge_documents(table),
         unknown_fields=_unknown_fields(table),
-        clear=sql.SQL("truncate {}, {}, {}").format(ROWS, KEYS, DOCUMENTS),
+        clear_rows=sql.SQL("truncate {}").format(ROWS),
+        clear_keys=sql.SQL("truncate {}").format(KEYS),
+        clear_documents=sql.SQL("truncate {}").format(DOCUMENTS),
     )
 
 

@@ -82,10 +82,11 @@ class TableWriter:
         if rows.keys:
             await _copy(connection, self._statements.copy_keys, rows.keys)
             await connection.execute(self._statements.delete_keys)
+            await connection.execute(self._statements.clear_keys)
         if rows.rows and not await self._copied_straight(connection, rows):
             await _copy(connection, self._statements.copy_rows, rows.rows)
             await connection.execute(self._statements.merge_rows)
-        await connection.execute(self._statements.clear)
+            await connection.execute(self._statements.clear_rows)
 
     async def _copied_straight(self, connection: Connection, rows: CsvRows) -> bool:
         if rows.keys or not self._straight.worth_a_try():
@@ -109,7 +110,7 @@ class TableWriter:
                     f"the table has no column for the field {unknown[0]}", reason="UNKNOWN_FIELD"
                 )
         await connection.execute(self._statements.merge_documents)
-        await connection.execute(self._statements.clear)
+        await connection.execute(self._statements.clear_documents)
 
 
 async def _copy(connection: Connection, statement: sql.Composed, data: bytes) -> None:
