@@ -20,6 +20,8 @@ _UNIT = "rows/s"
 _TABLE = "flights"
 _TEXTS = ("carrier", "tailnum", "origin", "dest")
 _SETTINGS = {"shared_buffers": "256MB"}
+# What docs/sinks.md says of larger deliveries.
+_BATCH = {"records_max": 100_000, "bytes_max": 128 << 20}
 _PASSWORD_ENV = "BENCH_PASSWORD"
 
 
@@ -54,7 +56,8 @@ def measure(stage: Stage) -> list[Figure]:
 
             in_turn(run, copy, fill)
     under = Side("COPY from a file", _UNIT, tuple(copied))
-    note = "the table has a primary key and is empty before; every row is an upsert to the task"
+    note = "the table has a primary key and is empty before; to the task every row is an upsert; "
+    note += f"deliveries of {_BATCH['records_max']:,} rows"
     rows = Side("sync task", _UNIT, tuple(filled))
     over = Side("sync task", _UNIT, tuple(updated))
     again = "the same again: every row is there and is updated; COPY is that into an empty table"
@@ -109,7 +112,7 @@ def _task(service: Service, topic: str, server: PostgresServer, name: str) -> Js
         "password_env": _PASSWORD_ENV,
         "table": _TABLE,
     }
-    task = {"name": name, "source": source, "sink": sink}
+    task = {"name": name, "source": source, "sink": sink, "batch": _BATCH}
     return {"task": task, "password_env": _PASSWORD_ENV, "password": PASSWORD}
 
 
