@@ -1,8 +1,8 @@
 """The Kafka broker that integration tests share, and what happens where none can run.
 
 Tests marked `kafka` are left out on a machine without Java or Maven, those marked `kerberos` on one
-without a KDC, and the summary says how many. Where CI or CACHESVC_REQUIRE_KAFKA is set they fail
-instead.
+without a KDC, those marked `postgres` on one without PostgreSQL, and the summary says how many.
+Where CI or CACHESVC_REQUIRE_KAFKA is set they fail instead.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from tests.support.kafka_jars import (
 )
 from tests.support.kdc import missing_kdc
 from tests.support.left_out import leave_out
+from tests.support.postgres import missing_postgres
 from tests.support.secured_broker import SecuredBroker
 from tests.support.tcp_proxy import TcpProxy
 
 _LEFT_OUT = "needs a Kafka broker"
 _KERBEROS_LEFT_OUT = "needs a KDC"
+_POSTGRES_LEFT_OUT = "needs PostgreSQL"
 # Tests are over before the JVM's optimising compiler would have paid for itself.
 _JVM_OPTIONS = ("-XX:TieredStopAtLevel=1",)
 _LACKING = pytest.StashKey[str]()
@@ -71,6 +73,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         leave_out(f"{_LEFT_OUT}: {lacking}")
     if item.get_closest_marker("kerberos") is not None and (lacking := missing_kdc()):
         leave_out(f"{_KERBEROS_LEFT_OUT}: {lacking}")
+    if item.get_closest_marker("postgres") is not None and (lacking := missing_postgres()):
+        leave_out(f"{_POSTGRES_LEFT_OUT}: {lacking}")
 
 
 def pytest_terminal_summary(
@@ -84,6 +88,9 @@ def pytest_terminal_summary(
     left_out = sum(_KERBEROS_LEFT_OUT in str(report.longrepr) for report in skipped)
     if left_out:
         terminalreporter.write_line(f"{left_out} tests of Kerberos left out: {missing_kdc()}")
+    left_out = sum(_POSTGRES_LEFT_OUT in str(report.longrepr) for report in skipped)
+    if left_out:
+        terminalreporter.write_line(f"{left_out} tests left out: {missing_postgres()}")
     if exitstatus == pytest.ExitCode.TESTS_FAILED:
         for log in config.stash[_BROKER_LOGS]:
             terminalreporter.write_line(f"Kafka broker log: {log}")

@@ -19,7 +19,7 @@ from cachesvc.sync.testing import changes, delivery, put
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.postgres, pytest.mark.faults, pytest.mark.timeout(600)]
 
 ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "3"))
 _ROWS = 2_000

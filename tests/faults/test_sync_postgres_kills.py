@@ -26,7 +26,13 @@ from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
 from tests.support.topics import OutRecord, create_topic, produce, read_all
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.postgres,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "4"))
 PARTITIONS = 3

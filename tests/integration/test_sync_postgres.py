@@ -27,7 +27,7 @@ from cachesvc.sync.sinks.postgres import POSTGRES
 from cachesvc.sync.testing import Found, SinkSuite, SinkTarget, changes, delete, delivery, put
 from tests.support.postgres import PASSWORD, PostgresServer
 
-pytestmark = [pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 PLAIN = {"id": "bigint", "partition": "int", "number": "int", "note": "text"}
 WITH_JSON = {**PLAIN, "extra": "jsonb"}
 _numbers = itertools.count()

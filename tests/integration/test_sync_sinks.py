@@ -19,7 +19,7 @@ from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
 from tests.support.topics import OutRecord, create_topic, produce
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(180)]
 
 POISON = 57
 RECORDS = 100

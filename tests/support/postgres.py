@@ -169,6 +169,17 @@ def programs() -> Path:
     return Path(found).resolve().parent
 
 
+def missing_postgres() -> str | None:
+    """What is missing to start a server here; None if nothing is."""
+    try:
+        programs()
+        if os.geteuid() == 0:
+            _other_user()
+    except PostgresUnavailable as error:
+        return str(error)
+    return None
+
+
 def _other_user() -> pwd.struct_passwd:
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
