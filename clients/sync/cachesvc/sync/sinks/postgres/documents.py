@@ -95,11 +95,17 @@ def _key_objects(keys: pa.Array, field: str | None) -> pa.Array:
         )
     json = pc.match_substring_regex(texts, _JSON)
     if pc.all(json).as_py() is False:
-        quoted = [text and msgspec.json.encode(text).decode() for text in texts.to_pylist()]
-        texts = pc.if_else(json, texts, pa.array(quoted, pa.string()))
+        texts = pc.if_else(json, texts, _quoted(texts))
     head = msgspec.json.encode(field).decode()
     single = pc.binary_join_element_wise("{" + head + ":", texts, "}", "")
     return pc.if_else(objects, texts, single)
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    """Texts as JSON; nulls stay."""
+    encode = msgspec.json.encode
+    quoted = [None if text is None else encode(text).decode() for text in texts.to_pylist()]
+    return pa.array(quoted, pa.string())
 
 
 def _joined(keys: pa.Array, values: pa.Array) -> pa.Array:

@@ -12,7 +12,8 @@ from cachesvc.sync.errors import BatchRefused, SyncError, TargetFailed, TargetUn
 
 # By class (two characters) or by code. What no row and no setting is to blame for passes.
 _PASSING = ("08", "40", "53", "57", "58", "25006", "55P03", "55006")
-_DATA = ("21", "22", "23", "44")
+# Values, constraints, limits of a row or an index, and what a trigger raises.
+_DATA = ("21", "22", "23", "44", "54", "P0")
 
 
 def sync_error(error: psycopg.Error) -> SyncError:
