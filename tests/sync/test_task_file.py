@@ -46,6 +46,13 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert (task.batch.records_max, task.subscription) == (7, "orders-to-files")
 
 
+def test_columns_may_be_called_as_settings_are(tmp_path: Path) -> None:
+    path = tmp_path / "task.toml"
+    columns = '[sink.columns]\npath = "string"\nkey_file = "string"\n'
+    path.write_text(WHOLE.replace("[batch]", f"{columns}[batch]"))
+    assert load_task(path).sink["columns"] == {"path": "string", "key_file": "string"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

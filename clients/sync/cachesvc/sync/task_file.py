@@ -11,6 +11,8 @@ from cachesvc.sync.config import SourceConfig, TaskConfig
 from cachesvc.sync.setting_errors import convert, setting_error
 
 _PATHS = ("path", "directory")
+# Tables whose keys are columns, fields and other names of the user's own, not settings.
+_OWN_NAMES = ("arguments", "columns", "create", "fields", "headers", "topic_config")
 _PATH_ENDINGS = ("_path", "_file", "_directory")
 
 
@@ -126,6 +128,8 @@ def _with_texts(value: Any) -> Any:
 
 def _with_absolute_paths(tree: Any, directory: Path, name: str = "") -> Any:
     """Resolves what is named as a path: ``path``, ``directory``, ``…_file`` and the like."""
+    if isinstance(tree, dict) and name in _OWN_NAMES:
+        return tree
     if isinstance(tree, dict):
         return {key: _with_absolute_paths(value, directory, key) for key, value in tree.items()}
     if isinstance(tree, list):
