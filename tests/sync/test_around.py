@@ -82,7 +82,7 @@ class Stage:
             self.service.logs.append(ORDERS, *range(begin, begin + count))
 
     def config(self, **source: Any) -> TaskConfig:
-        outside = {"outside_after_s": 0.05, "mode": "FULL_AND_INCREMENTAL"}
+        outside = {"outside_after_s": 0.3, "mode": "FULL_AND_INCREMENTAL"}
         return task_config(self.target, source={**outside, **source})
 
     def task(self, **source: Any) -> Task:

@@ -43,6 +43,8 @@ _log = logging.getLogger("cachesvc.sync")
 
 _SILENCE_S_MIN = 10.0
 _SILENCE_S_MAX = 60.0
+# Meanwhile the broker is not read.
+_COME_BACK_S_MAX = 5.0
 
 
 class AutoSession:
@@ -73,10 +75,11 @@ class AutoSession:
         )
         self._inside: CacheSession | None = None
         self._inside_stack = AsyncExitStack()
-        self._outside = Outside(config.name, config.subscription, client, broker)
+        self._outside = Outside(config.name, config.subscription, client, broker, after_s)
         self._started: Started | None = None
         self._position = Positions()
         self._confirmed = Positions()
+        self._committing: asyncio.Future[None] | None = None
         self._changing = asyncio.Lock()
 
     @property
@@ -150,20 +153,24 @@ class AutoSession:
     async def commit(self, positions: Positions) -> None:
         """See ``Session``. Outside, in the file."""
         self._confirmed = self._confirmed.moved(*positions.values())
-        inside = self._inside
-        if inside is not None:
-            try:
-                await inside.commit(positions)
-            except ClientError:
-                if self._inside is inside:
-                    raise
-            else:
+        while True:
+            if self._inside is not None and await self._commit_inside(self._inside, positions):
                 return
-        async with self._changing:
-            if self._inside is None:
-                await asyncio.to_thread(self._kept.write, self._confirmed)
-                return
-        await self._inside.commit(positions)
+            async with self._changing:
+                if self._inside is None:
+                    await asyncio.to_thread(self._kept.write, self._confirmed)
+                    return
+
+    async def _commit_inside(self, inside: CacheSession, positions: Positions) -> bool:
+        """Whether the service has them; not where the stream was left meanwhile."""
+        committing = self._committing = asyncio.ensure_future(inside.commit(positions))
+        try:
+            await asyncio.wait({committing})
+        finally:
+            committing.cancel()
+        if self._inside is inside:
+            committing.result()
+        return not committing.cancelled() and committing.exception() is None
 
     async def close(self) -> None:
         """Lets go of both ways. Idempotent."""
@@ -195,6 +202,8 @@ class AutoSession:
             if self._inside is not None:
                 self._position = self._inside.position
                 self._inside = None
+            if self._committing is not None:
+                self._committing.cancel()  # it would wait for the service
             await self._inside_stack.aclose()
             await asyncio.to_thread(self._kept.write, self._confirmed)
         _log.warning(
@@ -214,7 +223,8 @@ class AutoSession:
         end = self.started.end or None if full else None
         stream = open_stream(self._client, self._config, self._position, self._settings, end)
         try:
-            await self._inside_stack.enter_async_context(stream)
+            async with asyncio.timeout(_COME_BACK_S_MAX):
+                await self._inside_stack.enter_async_context(stream)
             async with self._changing:
                 # Whatever was confirmed until now is in the file, and goes with it.
                 known = stream.started.positions
@@ -224,9 +234,9 @@ class AutoSession:
                 await self._outside.end()
                 self._inside = CacheSession(stream)
                 await asyncio.to_thread(self._kept.forget)
-        except (Unavailable, DataLoss) as error:
+        except (Unavailable, DataLoss, TimeoutError) as error:
             await self._inside_stack.aclose()
-            _log.info("task %s: not back yet (%s: %s)", self._config.name, error.reason, error)
+            _log.info("task %s: not back at the cache yet: %s", self._config.name, error)
             self._outside.stay()
             return
         if not self.started.end:

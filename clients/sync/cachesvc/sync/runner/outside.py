@@ -19,7 +19,7 @@ from cachesvc.sync.runner.source import Broker
 
 _log = logging.getLogger("cachesvc.sync")
 
-_ASK_EVERY_S_MIN = 1.0
+_ASK_EVERY_S_FIRST_MAX = 1.0
 _ASK_EVERY_S_MAX = 60.0
 _TELL_EVERY_S = 300.0
 
@@ -32,10 +32,16 @@ class Outside:
         subscription: What the service is asked about.
         client: Open.
         broker: Makes a reader of the broker.
+        after_s: How long the service was away before; it is asked about as often.
     """
 
     def __init__(
-        self, task: str, subscription: str, client: Client, broker: Callable[[], Broker]
+        self,
+        task: str,
+        subscription: str,
+        client: Client,
+        broker: Callable[[], Broker],
+        after_s: float,
     ) -> None:
         self._task = task
         self._subscription = subscription
@@ -45,7 +51,8 @@ class Outside:
         self._stack = AsyncExitStack()
         self._getting: asyncio.Task[Batch] | None = None
         self._asking: asyncio.Task[None] | None = None
-        self._ask_every_s = _ASK_EVERY_S_MIN
+        self._ask_every_s_first = min(after_s, _ASK_EVERY_S_FIRST_MAX)
+        self._ask_every_s = self._ask_every_s_first
         self._epoch = 0
         self._since_s: float | None = None
         self._before_s = 0.0
@@ -74,7 +81,7 @@ class Outside:
         """
         self._since_s = time.monotonic()
         self._epoch = epoch
-        self._ask_every_s = self._longer() if patient else _ASK_EVERY_S_MIN
+        self._ask_every_s = self._longer() if patient else self._ask_every_s_first
         broker = await self._stack.enter_async_context(self._make_broker())
         broker.read(positions, end)
         self._broker = broker
