@@ -14,7 +14,7 @@ from tests.bench.stage import Loaded, Stage, in_turn
 CLIENTS = ("aiokafka", "confluent")
 _AS = {"B2": "records", "B3": "arrow"}
 _TITLES = {"B2": "catch-up as Python records", "B3": "catch-up as Arrow batches"}
-_TARGETS = {"B2": Target("at least", 4, 6), "B3": Target("at least", 10, 20)}
+_TARGETS = {"B2": Target("at least", 6, 8), "B3": Target("at least", 10, 20)}
 _VARIANTS = {
     "": "",
     "r": ", after a restart of the service",
