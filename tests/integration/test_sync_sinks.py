@@ -143,7 +143,7 @@ def test_one_poisoned_record_is_kept_apart_and_all_others_arrive(
         assert task.wait() == 0, task.log
         assert numbers() == good
         status = task.status()
-        assert (status["state"], status["refused"]) == ("done", 1)
+        assert status is not None and (status.state, status.refused) == ("done", 1)
         (letter,) = task.json("dead-letters", "list", str(task.file))
         assert (letter["topic"], letter["offset"]) == (topic, POISON)
         # Run again, it has nothing to do: no target gets anything twice.
