@@ -116,7 +116,7 @@ class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     acks: Acks = "majority"
     compression: Compression = "none"
-    # Whether the position moves on over a record that could not be written, which loses it.
+    # Whether a task may keep a record apart that Kafka refuses, and go on; else it ends there.
     ignore_push_errors: bool = False
 
 

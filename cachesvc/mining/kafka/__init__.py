@@ -4,7 +4,8 @@ Layers, lowest first: ``topic_metadata`` and ``leader_epochs`` (requests that ai
 ``security`` (TLS and authentication; ``failures`` says what is wrong with them), ``cluster``
 (connections to brokers), ``record_batches`` (what a fetch brought, decoded), ``fetch_state`` (what
 is known of a partition), ``survey`` (what has to be asked), ``fetcher`` (the ``SourceReader``) and
-``catalogue`` (the ``SourceCatalogue``).
+``catalogue`` (the ``SourceCatalogue``). ``producing`` writes, by the same connections: it is here
+because all that knows aiokafka is.
 
 ``AIOKafkaConsumer`` is not used: it makes an object per record that nobody looks at, which costs as
 much as decoding; it forgets all positions and all prefetched data whenever the set of partitions
