@@ -1,9 +1,10 @@
 """Writing to a cluster: what sync tasks with Kafka as their target need, and tests of connections.
 
 Layers, lowest first: ``answers`` (what a broker's word means), ``requests`` (what aiokafka lacks),
-``encoding`` (columns into record batches), ``target_topics`` (what is there, and making what is
-not), ``trial`` (a write that leaves nothing behind), ``transactions`` (the coordinator's side),
-``producer`` (all of it together) and ``reading`` (what transactions have left in a small topic).
+``encoding`` (columns into record batches), ``batches`` (those on their way), ``target_topics`` (what
+is there, and making what is not), ``trial`` (a write that leaves nothing behind), ``transactions``
+(the coordinator's side), ``producer`` (all of it together) and ``reading`` (what transactions have
+left in a small topic).
 
 ``AIOKafkaProducer`` is not used: it logs in by Kerberos with what the process has by default,
 compresses on the event loop, drops what a broker says about single records, and tries an idempotent
@@ -11,8 +12,9 @@ batch again for ever; and after one refused batch all its later ones are out of 
 """
 
 from cachesvc.mining.kafka.producing.answers import RecordRefused, RecordsRefused
+from cachesvc.mining.kafka.producing.batches import Part
 from cachesvc.mining.kafka.producing.encoding import CODECS, Columns, Form, encode
-from cachesvc.mining.kafka.producing.producer import Part, Producer, ProducerSettings
+from cachesvc.mining.kafka.producing.producer import Producer, ProducerSettings
 from cachesvc.mining.kafka.producing.reading import read_committed
 from cachesvc.mining.kafka.producing.target_topics import NewTopic, TargetTopic, TargetTopics
 from cachesvc.mining.kafka.producing.trial import try_writing

@@ -22,14 +22,19 @@ from cachesvc.mining.kafka.producing.answers import (
     Outcome,
     RecordRefused,
     RecordsRefused,
-    name_of,
 )
-from cachesvc.mining.kafka.producing.encoding import SEQUENCES, Columns, Form, encode
+from cachesvc.mining.kafka.producing.batches import (
+    Batch,
+    Part,
+    Work,
+    in_requests,
+    refused_records,
+)
+from cachesvc.mining.kafka.producing.encoding import SEQUENCES, Form, encode
 from cachesvc.mining.kafka.producing.requests import BatchesRequest, parse_answers
 from cachesvc.mining.kafka.producing.transactions import Coordinator, ProducerId, TransactionLost
 from cachesvc.mining.source import SourcePartition
 
-_REQUEST_BYTES_MAX = 1 << 20
 _ROUND_BYTES_MAX = 16 << 20
 # Below the time that a broker may be silent.
 _REPLICAS_WAIT_MS = 10_000
@@ -59,39 +64,6 @@ class ProducerSettings:
     batch_bytes_max: int = 1 << 20
     delivery_timeout_s: float = 60.0
     transaction_timeout_s: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Records for one partition, in their order."""
-
-    partition: SourcePartition
-    columns: Columns
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Rows ``[begin, end)`` of a part, encoded."""
-
-    number: int
-    part: Part
-    begin: int
-    end: int
-    sequence: int
-    data: bytes
-
-
-@dataclass(slots=True)
-class _Work:
-    """What is left of a part."""
-
-    number: int
-    part: Part
-    begin: int = 0
-
-    @property
-    def done(self) -> bool:
-        return self.begin >= len(self.part.columns)
 
 
 class Producer:
@@ -175,7 +147,7 @@ class Producer:
         # Without answers nobody tells that a leader is another one now.
         stale = not self._settings.acks and time.monotonic() - self._learned_s > _LEADERS_S
         await self._learn({part.partition.topic for part in parts}, renew=stale)
-        works = deque(_Work(number, part) for number, part in enumerate(parts))
+        works = deque(Work(number, part) for number, part in enumerate(parts))
         batches = await asyncio.to_thread(self._next_round, works)
         while batches:
             following = asyncio.ensure_future(asyncio.to_thread(self._next_round, works))
@@ -189,11 +161,11 @@ class Producer:
 
     # Encoding, in a thread
 
-    def _next_round(self, works: deque[_Work]) -> list[_Batch]:
+    def _next_round(self, works: deque[Work]) -> list[Batch]:
         """The next batch of each partition, as many as are sent side by side."""
-        batches: list[_Batch] = []
+        batches: list[Batch] = []
         taken: set[SourcePartition] = set()
-        later: list[_Work] = []
+        later: list[Work] = []
         size = 0
         while works and size < _ROUND_BYTES_MAX:
             work = works.popleft()
@@ -213,7 +185,7 @@ class Producer:
         works.extendleft(reversed(later))
         return batches
 
-    def _encode(self, number: int, part: Part, begin: int, end: int, sequence: int) -> _Batch:
+    def _encode(self, number: int, part: Part, begin: int, end: int, sequence: int) -> Batch:
         settings = self._settings
         form = Form(
             settings.codec,
@@ -224,11 +196,11 @@ class Producer:
         )
         numbered = self._id.id >= 0
         data, end = encode(part.columns, begin, end, form, sequence if numbered else -1)
-        return _Batch(number, part, begin, end, sequence, data)
+        return Batch(number, part, begin, end, sequence, data)
 
     # Sending
 
-    async def _deliver(self, batches: Sequence[_Batch]) -> None:
+    async def _deliver(self, batches: Sequence[Batch]) -> None:
         """Sends batches of different partitions until each is confirmed."""
         end_s = time.monotonic() + self._settings.delivery_timeout_s
         backoff = Backoff(0.02, 1.0)
@@ -251,7 +223,7 @@ class Producer:
             batches = again
             await self._learn({batch.part.partition.topic for batch in batches}, renew=True)
 
-    async def _halve(self, batch: _Batch) -> None:
+    async def _halve(self, batch: Batch) -> None:
         """Sends a batch that is too large as two; they take the place of it in the sequence."""
         middle = (batch.begin + batch.end) // 2
         begin, sequence = batch.begin, batch.sequence
@@ -265,14 +237,14 @@ class Producer:
                 begin = half.end
 
     def _judge(
-        self, batches: Sequence[_Batch], answers: Mapping[SourcePartition, "_Heard"], tries: int
-    ) -> tuple[list[_Batch], list[_Batch]]:
+        self, batches: Sequence[Batch], answers: Mapping[SourcePartition, "_Heard"], tries: int
+    ) -> tuple[list[Batch], list[Batch]]:
         """Which batches have to be halved, and which to be sent again.
 
         Raises what neither heals.
         """
-        too_large: list[_Batch] = []
-        again: list[_Batch] = []
+        too_large: list[Batch] = []
+        again: list[Batch] = []
         refused: list[RecordRefused] = []
         doubt = ""
         for batch in batches:
@@ -285,7 +257,7 @@ class Producer:
                 # How brokers before 2.4 refuse a record.
                 or (heard.error_code == CORRUPT and tries >= _CORRUPT_TRIES)
             ):
-                told = _refused(batch, heard)
+                told = refused_records(batch, heard)
                 refused += told
                 doubt = doubt or ("" if told else f"{batch.part.partition}: {heard}")
             elif outcome is Outcome.RETRY:
@@ -297,24 +269,22 @@ class Producer:
             raise RecordsRefused(doubt or refused[0].detail, refused)
         return too_large, again
 
-    async def _send(self, batches: Sequence[_Batch]) -> dict[SourcePartition, "_Heard"]:
+    async def _send(self, batches: Sequence[Batch]) -> dict[SourcePartition, "_Heard"]:
         """What the leaders say to batches of different partitions."""
         answers: dict[SourcePartition, _Heard] = {}
-        by_leader: defaultdict[int, list[_Batch]] = defaultdict(list)
+        by_leader: defaultdict[int, list[Batch]] = defaultdict(list)
         for batch in batches:
             leader = self._leaders[batch.part.partition.topic].get(batch.part.partition.number, -1)
             by_leader[leader].append(batch)
         for batch in by_leader.pop(-1, ()):
             partition = batch.part.partition
             answers[partition] = SourceUnreachable(f"{partition} has no leader for now")
-        asked = [(node, each) for node, led in by_leader.items() for each in _requests(led)]
+        asked = [(node, each) for node, led in by_leader.items() for each in in_requests(led)]
         for heard in await asyncio.gather(*(self._ask(node, each) for node, each in asked)):
             answers.update(heard)
         return answers
 
-    async def _ask(
-        self, node: int, batches: Sequence[_Batch]
-    ) -> Mapping[SourcePartition, "_Heard"]:
+    async def _ask(self, node: int, batches: Sequence[Batch]) -> Mapping[SourcePartition, "_Heard"]:
         settings = self._settings
         by_topic: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
         for batch in batches:
@@ -357,35 +327,3 @@ class Producer:
 
 
 _Heard = Answer | SourceUnreachable
-
-
-def _requests(batches: Sequence[_Batch]) -> list[list[_Batch]]:
-    """Batches for one broker, in requests of bounded size."""
-    requests: list[list[_Batch]] = []
-    size = _REQUEST_BYTES_MAX
-    for batch in batches:
-        if size >= _REQUEST_BYTES_MAX:
-            requests.append([])
-            size = 0
-        requests[-1].append(batch)
-        size += len(batch.data)
-    return requests
-
-
-def _refused(batch: _Batch, answer: Answer) -> list[RecordRefused]:
-    """Which records of a batch are refused; none where the broker does not tell."""
-    if answer.outcome is Outcome.TOO_LARGE:
-        detail = f"{batch.part.partition}: {len(batch.data):,} bytes, more than the topic takes"
-        detail += " (max.message.bytes)"
-        return [RecordRefused(batch.number, batch.begin, "RECORD_TOO_LARGE", detail)]
-    places = answer.records or ({0: ""} if batch.end - batch.begin == 1 else {})
-    reason = {32: "INVALID_TIMESTAMP"}.get(answer.error_code, "INVALID_RECORD")
-    return [
-        RecordRefused(
-            batch.number,
-            batch.begin + place,
-            reason,
-            f"{batch.part.partition}: {detail or answer.message or name_of(answer.error_code)}",
-        )
-        for place, detail in sorted(places.items())
-    ]
