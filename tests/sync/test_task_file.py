@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.sync import InvalidTask, load_task, parse_task
-from cachesvc.sync.kinds import make_sink
+from cachesvc.sync.kinds import make_sink, make_transforms
 from cachesvc.sync.sink import TaskContext
 from cachesvc.sync.task_file import secret
 
@@ -119,3 +119,14 @@ def test_kinds_that_are_not_there_are_named() -> None:
         make_sink({}, context, "task")
     with pytest.raises(InvalidTask, match=r"task: sink\.kind: there is no 'nowhere'; there are: "):
         make_sink({"kind": "nowhere"}, context, "task")
+
+
+def test_a_transform_that_is_wrong_is_named_by_its_path() -> None:
+    rename = {"kind": "rename", "fields": {"a": "b"}}
+    with pytest.raises(InvalidTask, match=r"transforms\[1\]\.kind: there is no .magic.; there"):
+        make_transforms([rename, {"kind": "magic"}], "task")
+    with pytest.raises(InvalidTask, match=r"transforms\[1\]\.feilds: there is no such setting"):
+        make_transforms([rename, {"kind": "rename", "feilds": {}}], "task")
+    with pytest.raises(InvalidTask, match=r"task: transforms\[0\]\.kind: is missing"):
+        make_transforms([{"fields": {}}], "task")
+    assert len(make_transforms([rename, rename], "task")) == 1

@@ -1,6 +1,5 @@
 """Kinds of sinks and transforms by name, and how one is made of its table."""
 
-import importlib
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -8,7 +7,8 @@ from typing import Any, TypeVar
 from cachesvc.sync.errors import InvalidTask
 from cachesvc.sync.setting_errors import convert, setting_error
 from cachesvc.sync.sink import ENTRY_POINTS, Sink, SinkKind, TaskContext
-from cachesvc.sync.transform import Transform, TransformKind
+from cachesvc.sync.transform import Transform
+from cachesvc.sync.transforms import TRANSFORMS, fused
 
 T = TypeVar("T")
 
@@ -32,23 +32,15 @@ def make_sink(table: Mapping[str, Any], context: TaskContext, origin: str) -> Si
 
 def make_transforms(tables: Sequence[Mapping[str, Any]], origin: str) -> list[Transform]:
     """A task's transforms, in order; raises as ``make_sink`` does."""
-    if not tables:
-        return []
-    module = importlib.import_module("cachesvc.sync.transforms")
-    kinds: Mapping[str, TransformKind] = module.TRANSFORMS
-    made = [_make_transform(kinds, each, number, origin) for number, each in enumerate(tables)]
-    joined: list[Transform] = module.fused(made)
-    return joined
+    return fused(_make_transform(each, number, origin) for number, each in enumerate(tables))
 
 
-def _make_transform(
-    kinds: Mapping[str, TransformKind], table: Mapping[str, Any], number: int, origin: str
-) -> Transform:
+def _make_transform(table: Mapping[str, Any], number: int, origin: str) -> Transform:
     path = f"transforms[{number}]"
     name = _kind_of(table, path, origin)
-    kind = kinds.get(name)
+    kind = TRANSFORMS.get(name)
     if kind is None:
-        known = ", ".join(sorted(kinds))
+        known = ", ".join(sorted(TRANSFORMS))
         raise setting_error(origin, f"{path}.kind", f"there is no {name!r}; there are: {known}")
     settings = convert(_without_kind(table), kind.settings, origin, path)
     return _made(lambda: kind.make(settings), origin, path)
