@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_a_function_that_is_not_there(function: str, told: str) -> None:
 
 
 def test_a_function_in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "beside_the_task.py").write_text("def f(value):\n    return {'seen': value}\n")
     made = transform("python", function="beside_the_task:f", directory=str(tmp_path))
     assert values_of(made.apply(changes(['{"a":1}']))) == ['{"seen":{"a":1}}']
