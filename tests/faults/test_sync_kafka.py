@@ -16,6 +16,7 @@ import pytest
 from cachesvc.sync import Check, TargetFailed, TargetUnavailable
 from tests.support.deliveries import changes, counted, delivery, kafka_sink
 from tests.support.kafka_cluster import KafkaCluster
+from tests.support.reading import await_decided
 from tests.support.topics import read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -38,6 +39,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 def values(cluster: KafkaCluster, topic: str) -> dict[int, list[int]]:
     """The numbers that whoever reads committed records gets."""
+    await_decided(cluster.bootstrap, topic)
     return {
         number: [int((record.value or b"").removeprefix(b'{"n":')[:-1]) for record in each]
         for number, each in read_all(cluster.bootstrap, topic).items()

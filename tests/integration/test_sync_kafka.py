@@ -23,6 +23,7 @@ from cachesvc.sync.sinks.kafka import KAFKA
 from tests.faults.stage import eventually, objects
 from tests.support.deliveries import Row, changes, counted, delivery, kafka_sink, opened, row
 from tests.support.kafka_broker import KafkaBroker
+from tests.support.reading import await_decided
 from tests.support.secured_broker import SecuredBroker
 from tests.support.service import ServiceProcess
 from tests.support.tcp_proxy import TcpProxy
@@ -85,6 +86,7 @@ def keys_of(bootstrap: str, topic: str) -> dict[int, list[bytes | None]]:
 
 def values(bootstrap: str, topic: str) -> dict[int, list[bytes | None]]:
     """What whoever reads committed records gets."""
+    await_decided(bootstrap, topic)
     return {n: [record.value for record in each] for n, each in read_all(bootstrap, topic).items()}
 
 
@@ -472,6 +474,7 @@ def test_a_task_carries_a_topic_of_the_cache(
     with ServiceProcess(tmp_path / "service", kafka.bootstrap) as service:
         task = config(service.address, kafka.bootstrap, source, target, **how)
         asyncio.run(run_tasks({**task, "errors": errors}))
+    await_decided(kafka.bootstrap, target)
     truth, copy = read_all(kafka.bootstrap, source), read_all(kafka.bootstrap, target)
 
     def told(record: BrokerRecord) -> tuple[object, ...]:

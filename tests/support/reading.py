@@ -12,11 +12,13 @@ from confluent_kafka import (
     TIMESTAMP_CREATE_TIME,
     TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -93,6 +95,29 @@ def watermarks(bootstrap: str, topic: str, timeout_s: float = 30.0) -> dict[int,
         return {p: _watermarks(consumer, TopicPartition(topic, p), timeout_s) for p in partitions}
     finally:
         consumer.close()
+
+
+def await_decided(bootstrap: str, topic: str, timeout_s: float = 60.0) -> None:
+    """Return once no transaction is open in a topic: what was committed can be read.
+
+    A commit is decided when it is answered; the markers that let records be read follow.
+
+    Raises:
+        TimeoutError: One stays open.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
+    numbers = admin.list_topics(topic, timeout_s).topics[topic].partitions
+    asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in numbers}  # type: ignore[no-untyped-call]
+    deadline = time.monotonic() + timeout_s
+
+    def ends(isolation: IsolationLevel) -> list[int]:
+        found = admin.list_offsets(asked, isolation_level=isolation)
+        return [future.result(timeout_s).offset for future in found.values()]
+
+    while ends(IsolationLevel.READ_COMMITTED) != ends(IsolationLevel.READ_UNCOMMITTED):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"a transaction stays open in {topic}")
+        time.sleep(0.02)
 
 
 def _watermarks(consumer: Consumer, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Writing to a cluster: what sync tasks with Kafka as their target need, and tests of connections.
 
 Layers, lowest first: ``answers`` (what a broker's word means), ``requests`` (what aiokafka lacks),
-``encoding`` (columns into record batches), ``batches`` (those on their way), ``target_topics`` (what
+``encoding`` (columns into record batches), ``batches`` (those under way), ``target_topics`` (what
 is there, and making what is not), ``trial`` (a write that leaves nothing behind), ``transactions``
 (the coordinator's side), ``producer`` (all of it together) and ``reading`` (what transactions have
 left in a small topic).

@@ -104,7 +104,19 @@ class Coordinator:
 
     async def may_coordinate(self) -> None:
         """Asks who coordinates the transactional id, which takes the right to it."""
-        await self._ask_once(self._find_request(), await self._any_broker())
+        end_s = time.monotonic() + self._limit_s
+        backoff = Backoff(0.02, 0.5)
+        while True:
+            try:
+                await self._ask_once(self._find_request(), await self._any_broker())
+                return
+            except (ConnectionUnusable, TransactionLost):
+                raise
+            except SourceUnreachable:
+                # A new cluster makes the place where transactions are kept when first asked.
+                if time.monotonic() > end_s:
+                    raise
+            await asyncio.sleep(backoff.next())
 
     async def _ask(self, request: Request[Any], codes: Callable[[Any], list[int]]) -> Any:
         """The answer to a request without an error."""
