@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -195,6 +196,13 @@ def test_the_same_changes_have_the_same_key(receiver: Receiver) -> None:
     keys = [head["Idempotency-Key"] for head in receiver.heads]
     assert keys[:2] == keys[2:4]
     assert len(set(keys)) == 3
+
+
+def test_changes_of_one_record_that_come_apart_have_keys_of_their_own(receiver: Receiver) -> None:
+    """A transform may split a record."""
+    piece = changes([replace(put(n), offset=5) for n in range(4)])
+    write({"url": receiver.url, "records_max": 1}, piece)
+    assert len({head["Idempotency-Key"] for head in receiver.heads}) == 4
 
 
 def test_requests_go_with_token_and_headers(

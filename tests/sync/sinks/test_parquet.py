@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -231,6 +232,14 @@ def test_a_ledger_that_does_not_read_ends_the_task(tmp_path: Path) -> None:
     (tmp_path / "_cachesvc" / "task.json").write_text("{")
     with pytest.raises(TargetFailed, match=r"task\.json"):
         write(tmp_path, changes([put(1)]))
+
+
+def test_changes_of_one_record_that_come_apart_are_all_there(tmp_path: Path) -> None:
+    """A transform may split a record, and a refused delivery is cut at any row."""
+    piece = changes([replace(put(n), offset=5) for n in range(3)])
+    for row in range(3):
+        write(tmp_path, piece.slice(row, row + 1))
+    assert sorted(found.id for found in found_in(tmp_path)) == [0, 1, 2]
 
 
 def test_deletes_stay_rows(tmp_path: Path) -> None:

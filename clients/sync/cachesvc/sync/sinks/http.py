@@ -114,7 +114,7 @@ class HttpSink:
             except ChangesRefused as error:
                 raise ChangesRefused([_placed(each, batch) for each in error.refusals]) from error
             if body:
-                await self._post(body, _key(self._task, pieces))
+                await self._post(body, await self._thread.run(_key, self._task, pieces, body))
 
     async def check(self) -> Sequence[Check]:
         """Asks for the headers alone: a request that a server can take for data would stay."""
@@ -235,14 +235,18 @@ def _placed(refusal: Refusal, batch: Sequence[tuple[int, int, Changes]]) -> Refu
     return Refusal(number, begin + refusal.row, refusal.reason, refusal.detail)
 
 
-def _key(task: str, pieces: Sequence[Changes]) -> str:
-    """The same for the same changes of a task."""
+def _key(task: str, pieces: Sequence[Changes], body: bytes) -> str:
+    """The same for the same changes of a task.
+
+    Offsets alone would not do: a transform makes several changes of one record, which may travel
+    apart; nor the body alone, which two records may share.
+    """
     parts: list[object] = [task]
     for piece in pieces:
         of, offsets = piece.source, piece.rows.column("offset")
         parts += [of.topic, of.partition, of.incarnation, len(piece)]
         parts += [offsets[0].as_py(), offsets[-1].as_py()]
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
+    return hashlib.sha256(msgspec.json.encode(parts) + body).hexdigest()[:32]
 
 
 def _words(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from cachesvc.client import Positions
 from cachesvc.sync.errors import BatchRefused, ChangesRefused
@@ -115,6 +116,20 @@ class SinkSuite:
             expect(target, writes)
         else:
             expect_at_least_once(target, writes)
+
+    def test_changes_of_one_record_may_come_apart(self, target: SinkTarget) -> None:
+        """A transform may split a record, and a refused delivery is cut at any row."""
+        writes = [replace(put(n), offset=3) for n in range(4)]
+
+        async def story(sink: Sink) -> None:
+            await sink.open()
+            whole = changes(writes)
+            for row in range(len(writes)):
+                await sink.write(delivery(whole.slice(row, row + 1)))
+            expect_positions(await sink.open(), {0: 4})
+
+        _run(target, story)
+        expect(target, writes)
 
     def test_opening_again_keeps_what_is_there(self, target: SinkTarget) -> None:
         """The runner opens again after trouble, an open sink as well as a new one."""

@@ -1,6 +1,7 @@
 """The sink itself: a file per delivery, partition of the source and directory."""
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
@@ -66,19 +67,24 @@ class ParquetSink:
     def _files(self, changes: Sequence[Changes]) -> Iterator[tuple[str, bytes]]:
         for run in _runs(changes):
             table = pa.concat_tables([self._columns.table(piece) for piece in run])
-            name = self._file_name(run)
+            stem = self._stem(run)
             for directory, rows in directories(table, self._settings.partitions):
                 output = pa.BufferOutputStream()
                 pq.write_table(rows, output, compression=self._settings.compression)
-                path = f"{directory}/{name}" if directory else name
-                yield path, output.getvalue().to_pybytes()
+                yield self._fresh(directory, stem), output.getvalue().to_pybytes()
 
-    def _file_name(self, run: Sequence[Changes]) -> str:
+    def _fresh(self, directory: str, stem: str) -> str:
+        """A name that no file has: rows of one record may come in several deliveries."""
+        names = (f"{stem}{f'_{again:03}' if again else ''}.parquet" for again in count())
+        paths = (f"{directory}/{name}" if directory else name for name in names)
+        return next(path for path in paths if not (self._place / path).exists())
+
+    def _stem(self, run: Sequence[Changes]) -> str:
         of = run[0].source
         base = run[0].rows.column("offset")[0].as_py()
         topic = quote(of.topic, safe="")
         life = f"{of.partition}-{of.incarnation}"
-        return f"{self._name}-{topic}-{life}-{base:020}-{run[-1].next_position:020}.parquet"
+        return f"{self._name}-{topic}-{life}-{base:020}-{run[-1].next_position:020}"
 
 
 def _runs(changes: Sequence[Changes]) -> list[list[Changes]]:
