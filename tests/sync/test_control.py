@@ -1,5 +1,6 @@
 import asyncio
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,29 @@ async def test_one_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     assert good.offsets[ORDERS] == list(range(20))
 
 
-def test_a_path_that_is_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidTask, match="too long for a socket"):
-        StateDirectory(tmp_path / ("x" * 100)).socket_of("task")
+def test_a_long_path_has_its_sockets_elsewhere_and_always_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("t" * 100)))
+    one, two = (StateDirectory(tmp_path / (name * 100)) for name in "xy")
+    found = one.socket_of("task")
+    assert found == StateDirectory(one.path).socket_of("task")
+    assert len({found, one.socket_of("other"), two.socket_of("task")}) == 3
+    assert len(str(found)) < 100
+    assert stat.S_IMODE(found.parent.stat().st_mode) == 0o700
+
+
+def test_sockets_are_not_put_where_others_could_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        state = StateDirectory(tmp_path / ("x" * 100))
+        directory = state.socket_of("task").parent
+        assert directory.parent == Path(short)
+        directory.chmod(0o755)
+        with pytest.raises(InvalidTask, match="too long for a socket"):
+            state.socket_of("task")
 
 
 def test_a_line_says_what_matters() -> None:

@@ -2,14 +2,17 @@
 
 Only the user who runs the tasks can enter it. ``NAME.lock`` is held as long as a process runs the
 task, so that two never run it at once; ``NAME.json`` is how it ended. A socket's path may have
-about a hundred bytes, so it is named by a digest.
+about a hundred bytes, so it is named by a digest; where the directory's own path is too long for
+that, sockets are in one of the user's below that for temporary files.
 """
 
 import fcntl
 import hashlib
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -19,6 +22,7 @@ from cachesvc.sync.runner.progress import TaskStatus
 
 VARIABLE = "CACHESVC_SYNC_STATE"
 _SOCKET_PATH_BYTES_MAX = 100
+_SHORTEST = Path("/tmp")
 
 
 class AlreadyRuns(SyncError):
@@ -50,12 +54,20 @@ class StateDirectory:
         """Where a running task listens.
 
         Raises:
-            InvalidTask: The path would be longer than those of sockets may be.
+            InvalidTask: The path is too long for one, and the directory that is taken instead is
+                somebody else's, or open to others.
         """
-        found = self.path / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.sock"
-        if len(os.fsencode(found)) > _SOCKET_PATH_BYTES_MAX:
-            raise InvalidTask(f"{self.path}: too long for a socket; give a shorter one (--state)")
-        return found
+        path = self.path / f"{_digest(name.encode())}.sock"
+        if _fits(path):
+            return path
+        within = (
+            Path(f"cachesvc-sync-{os.getuid()}") / f"{_digest(os.fsencode(path.absolute()))}.sock"
+        )
+        path = Path(tempfile.gettempdir()) / within
+        if not _fits(path):
+            path = _SHORTEST / within
+        _make_private(path.parent)
+        return path
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
@@ -117,3 +129,24 @@ class StateDirectory:
 
     def _lock_of(self, name: str) -> Path:
         return self.path / f"{name}.lock"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _fits(path: Path) -> bool:
+    return len(os.fsencode(path)) <= _SOCKET_PATH_BYTES_MAX
+
+
+def _make_private(directory: Path) -> None:
+    with suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    found = directory.lstat()
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not ours or stat.S_IMODE(found.st_mode) & 0o077:
+        raise InvalidTask(
+            f"the state directory's path is too long for a socket, and {directory}, where that "
+            "would be instead, is not of this user alone: remove it, set TMPDIR, or give a "
+            "shorter --state"
+        )
