@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import stat
 import tempfile
 from pathlib import Path
@@ -86,6 +87,43 @@ def test_sockets_are_not_put_where_others_could_be(
         directory.chmod(0o755)
         with pytest.raises(InvalidTask, match="too long for a socket"):
             state.socket_of("task")
+
+
+@in_event_loop
+async def test_one_that_has_ended_is_told_and_can_run_again_beside_the_others(
+    tmp_path: Path,
+) -> None:
+    service, sink = FakeLogCache(Logs({ORDERS: range(20)})), MemorySink()
+    state = StateDirectory(tmp_path)
+    source = {"mode": "INCREMENTAL", "start": "earliest"}
+    async with serving(service) as target:
+        tasks = [
+            Task(task_config(target, name="ends"), sink=MemorySink()),
+            Task(task_config(target, name="goes-on", source=source), sink=sink),
+        ]
+        running = asyncio.create_task(run_tasks(tasks, state))
+        await eventually(lambda: state.end_of("ends") is not None and not state.runs("ends"))
+        assert state.runs("goes-on")
+        again = Task(task_config(target, name="ends"), sink=MemorySink())
+        assert [each.error for each in await run_tasks([again], state)] == [None]
+        tasks[1].ask_to_stop()
+        assert [each.status.state for each in await running] == ["done", "stopped"]
+
+
+@in_event_loop
+async def test_a_disk_that_does_not_keep_how_one_ended_harms_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(state: StateDirectory, status: TaskStatus) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(StateDirectory, "note_end", full)
+    service = FakeLogCache(Logs({ORDERS: range(20)}))
+    async with serving(service) as target:
+        names = ("one", "other")
+        tasks = [Task(task_config(target, name=name), sink=MemorySink()) for name in names]
+        ended = await run_tasks(tasks, StateDirectory(tmp_path))
+    assert [each.status.state for each in ended] == ["done", "done"]
 
 
 def test_a_line_says_what_matters() -> None:

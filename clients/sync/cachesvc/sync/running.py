@@ -30,19 +30,32 @@ class Ended:
 
 
 async def run_tasks(tasks: Sequence[Task], state: StateDirectory) -> list[Ended]:
-    """Runs tasks side by side until each has ended.
+    """Runs tasks side by side until each has ended; one that has can be run again at once.
 
     Raises:
         AlreadyRuns: One of them runs in another process of this machine; none was started.
         InvalidTask: The state directory cannot be used; likewise.
     """
-    with ExitStack() as held:
-        for task in tasks:
-            await asyncio.to_thread(held.enter_context, state.held(task.config.name))
-        return list(await asyncio.gather(*(_run(task, state) for task in tasks)))
+    with ExitStack() as every:
+        held = [every.enter_context(ExitStack()) for _ in tasks]
+        for task, lock in zip(tasks, held, strict=True):
+            await asyncio.to_thread(lock.enter_context, state.held(task.config.name))
+        runs = (_run(task, lock, state) for task, lock in zip(tasks, held, strict=True))
+        return list(await asyncio.gather(*runs))
 
 
-async def _run(task: Task, state: StateDirectory) -> Ended:
+async def _run(task: Task, lock: ExitStack, state: StateDirectory) -> Ended:
+    with lock:
+        ended = await _run_to_end(task, state)
+        try:
+            await asyncio.to_thread(state.note_end, ended.status)
+        except OSError as error:
+            name, directory = task.config.name, state.path
+            _log.warning("task %s: how it ended is not kept in %s: %s", name, directory, error)
+        return ended
+
+
+async def _run_to_end(task: Task, state: StateDirectory) -> Ended:
     name = task.config.name
     error: BaseException | None = None
     async with listening(task, str(state.socket_of(name))), task:
@@ -58,5 +71,4 @@ async def _run(task: Task, state: StateDirectory) -> Ended:
         status = task.status()
     if error is None:
         _log.info("task %s: %s after %d records", name, status.state, status.records)
-    await asyncio.to_thread(state.note_end, status)
     return Ended(status, error)
