@@ -220,6 +220,42 @@ async def test_a_stop_gives_up_a_delivery_that_takes_too_long() -> None:
 
 
 @in_event_loop
+async def test_a_stop_ends_a_full_sync_whose_end_cannot_be_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cachesvc.sync.runner.pipeline.STORE_TIMEOUT_S", 0.05)
+    service, sink = cache(3), MemorySink()
+    sink.held.clear()
+    async with serving(service) as target, Task(task_config(target), sink=sink) as task:
+        await eventually(lambda: sink.writing)
+        service.commits_pass.clear()
+        sink.held.set()
+        await eventually(reached(sink, ORDERS, 3))
+        task.ask_to_stop()
+        assert (await task.wait()).state == "stopped"
+
+
+@in_event_loop
+async def test_a_stop_counts_for_a_target_that_goes_back_as_well() -> None:
+    service, sink = cache(6), MemorySink(keeps_positions=True)
+    async with serving(service) as target:
+        async with Task(
+            task_config(target, source={"mode": "INCREMENTAL", "start": "earliest"}), sink=sink
+        ) as task:
+            await eventually(reached(sink, ORDERS, 6))
+            sink.held.clear()
+            service.logs.append(ORDERS, 6)
+            await eventually(lambda: sink.writing)
+            sink.faults.append(Unavailable())
+            sink.positions = at(2)
+            requests = len(service.requests)
+            task.ask_to_stop()
+            sink.held.set()
+            assert (await task.wait()).state == "stopped"
+    assert len(service.requests) == requests
+
+
+@in_event_loop
 async def test_what_waits_is_bounded_in_bytes() -> None:
     service, sink = cache(3_000, batch_records_max=20), MemorySink()
     sink.held.clear()

@@ -316,6 +316,8 @@ class Task:
                 _log.warning("task %s: its positions were reset; goes on there", self.config.name)
             finally:
                 self._pipeline = None
+            if self._gate.stopping.is_set():
+                return False
 
     async def _run_session(
         self, at: Positions | None, preparing: Preparing, delivering: Delivering

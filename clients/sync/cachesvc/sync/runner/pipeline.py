@@ -203,15 +203,26 @@ class Pipeline:
         """Waits until positions are stored; of what is complete, the end as well."""
         if self._finished:
             self._confirming.confirm(self._session.position)
-        timeout_s = None if self._finished else STORE_TIMEOUT_S
+            await self._settled_or_to_stop()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(STORE_TIMEOUT_S):
                 await self._confirming.settled()
         except TimeoutError:
             _log.warning(
                 "task %s: the last positions are not stored; what lies behind them comes again",
                 self._config.name,
             )
+
+    async def _settled_or_to_stop(self) -> None:
+        waits = [
+            asyncio.create_task(self._confirming.settled()),
+            asyncio.create_task(self._gate.stopping.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     async def _heed_stop(
         self, reading: "asyncio.Task[None]", writing: "asyncio.Task[None]"
