@@ -235,6 +235,25 @@ async def test_what_the_broker_lacks_as_well_ends_the_task(tmp_path: Path) -> No
 
 
 @in_event_loop
+async def test_a_disk_that_keeps_no_positions_does_not_end_the_task(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.up():
+        task = stage.task()
+        task.start()
+        await eventually(reached(stage.sink, ORDERS, 20))
+    obstacle = tmp_path / "positions.new"
+    obstacle.mkdir()
+    stage.produce(3)
+    await eventually(reached(stage.sink, ORDERS, 23))
+    trouble = task.status().trouble
+    assert trouble is None or trouble.reason == "POSITIONS_DISK"
+    obstacle.rmdir()
+    await eventually(lambda: stage.kept.read() == at(23))
+    await task.stop()
+    assert task.status().state == "stopped"
+
+
+@in_event_loop
 async def test_who_lost_the_subscription_meanwhile_ends(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     async with stage.up():

@@ -28,6 +28,7 @@ from cachesvc.client import (
     Unavailable,
 )
 from cachesvc.sync.config import TaskConfig
+from cachesvc.sync.errors import TargetUnavailable
 from cachesvc.sync.runner.cache_source import (
     CacheSession,
     configured_start,
@@ -205,7 +206,7 @@ class AutoSession:
             if self._committing is not None:
                 self._committing.cancel()  # it would wait for the service
             await self._inside_stack.aclose()
-            await asyncio.to_thread(self._kept.write, self._confirmed)
+            await self._keep_what_is_confirmed()
         _log.warning(
             "task %s: the cache cannot be read (%s: %s); reads the broker itself from now on, "
             "which is the load that the cache exists to avoid",
@@ -216,6 +217,13 @@ class AutoSession:
         # What was refused now is likely to be refused again.
         patient = isinstance(error, DataLoss)
         await self._outside.begin(self._position, self.started.end, epoch, patient=patient)
+
+    async def _keep_what_is_confirmed(self) -> None:
+        try:
+            await asyncio.to_thread(self._kept.write, self._confirmed)
+        except TargetUnavailable as error:
+            # The next commit tries again, for as long as it takes.
+            _log.warning("task %s: %s", self._config.name, error)
 
     async def _come_back(self) -> None:
         """Goes on with a stream from where the broker had got to, if the service lets it."""
