@@ -118,6 +118,7 @@ class Meter:
         """Records of the source are written, dropped or kept apart."""
         self.records += records
         self._recent.append((self._clock(), self.records))
+        self._forget_old()
 
     def confirmed(self, changes: int, size: int, positions: Positions) -> None:
         """The sink has a delivery, or a part of one."""
@@ -146,9 +147,7 @@ class Meter:
     @property
     def records_per_s(self) -> float:
         """Over the last seconds."""
-        now_s = self._clock()
-        while len(self._recent) > 1 and self._recent[0][0] < now_s - _RATE_OVER_S:
-            self._recent.popleft()
+        now_s = self._forget_old()
         since_s, count = self._recent[0]
         return (self.records - count) / (now_s - since_s) if now_s > since_s else 0.0
 
@@ -173,6 +172,13 @@ class Meter:
         if not ends:
             return None
         return sum(max(0, end - self._reached.get(key, end)) for key, end in ends.items())
+
+    def _forget_old(self) -> float:
+        """Keeps what the rate is made of; says what time it is."""
+        now_s = self._clock()
+        while len(self._recent) > 1 and self._recent[0][0] < now_s - _RATE_OVER_S:
+            self._recent.popleft()
+        return now_s
 
     def _extent(self) -> int:
         begins: Mapping[PartitionKey, int] = {k: p.offset for k, p in self._begin.items()}
