@@ -238,20 +238,22 @@ async def test_a_stop_ends_a_full_sync_whose_end_cannot_be_stored(
 @in_event_loop
 async def test_a_stop_counts_for_a_target_that_goes_back_as_well() -> None:
     service, sink = cache(6), MemorySink(keeps_positions=True)
-    async with serving(service) as target:
-        async with Task(
+    async with (
+        serving(service) as target,
+        Task(
             task_config(target, source={"mode": "INCREMENTAL", "start": "earliest"}), sink=sink
-        ) as task:
-            await eventually(reached(sink, ORDERS, 6))
-            sink.held.clear()
-            service.logs.append(ORDERS, 6)
-            await eventually(lambda: sink.writing)
-            sink.faults.append(Unavailable())
-            sink.positions = at(2)
-            requests = len(service.requests)
-            task.ask_to_stop()
-            sink.held.set()
-            assert (await task.wait()).state == "stopped"
+        ) as task,
+    ):
+        await eventually(reached(sink, ORDERS, 6))
+        sink.held.clear()
+        service.logs.append(ORDERS, 6)
+        await eventually(lambda: sink.writing)
+        sink.faults.append(Unavailable())
+        sink.positions = at(2)
+        requests = len(service.requests)
+        task.ask_to_stop()
+        sink.held.set()
+        assert (await task.wait()).state == "stopped"
     assert len(service.requests) == requests
 
 
