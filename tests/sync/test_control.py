@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import io
 import stat
 import tempfile
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.sync import InvalidTask, Task
-from cachesvc.sync.cli.screen import facts, line
+from cachesvc.sync.cli.screen import Screen, facts, line
 from cachesvc.sync.control import NotRunning, ask
 from cachesvc.sync.runner.progress import TaskStatus, Trouble
 from cachesvc.sync.running import run_tasks
@@ -44,7 +45,7 @@ async def test_a_running_task_is_reached_by_its_name(tmp_path: Path) -> None:
     assert not state.runs("task") and not path.exists()
     assert state.names() == ["task"]
     assert state.end_of("task") == ended.status
-    with pytest.raises(NotRunning):
+    with pytest.raises(NotRunning, match="no such task runs with the state in "):
         await asyncio.to_thread(ask, path, "status")
 
 
@@ -124,6 +125,24 @@ async def test_a_disk_that_does_not_keep_how_one_ended_harms_none(
         tasks = [Task(task_config(target, name=name), sink=MemorySink()) for name in names]
         ended = await run_tasks(tasks, StateDirectory(tmp_path))
     assert [each.status.state for each in ended] == ["done", "done"]
+
+
+def test_bars_do_not_run_into_records_on_the_same_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr("sys.stdout", Terminal())
+    config = task_config("127.0.0.1:1", sink={"kind": "jsonl", "path": "-"})
+    there = Task(task_config("127.0.0.1:1"), sink=MemorySink())
+    here = Task(config)
+    assert Screen([there]).shows_bars and not Screen([there, here]).shows_bars
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert Screen([here]).shows_bars
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_a_line_says_what_matters() -> None:

@@ -67,7 +67,10 @@ def ask(path: Path, command: Command, timeout_s: float = _TIMEOUT_S) -> TaskStat
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
         caller.settimeout(timeout_s)
         try:
-            caller.connect(str(path))
+            try:
+                caller.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                raise NotRunning(f"no such task runs with the state in {path.parent}") from error
             caller.sendall(msgspec.json.encode(Order(command)) + b"\n")
             with caller.makefile("rb") as answers:
                 return msgspec.json.decode(answers.readline(_LINE_BYTES_MAX), type=TaskStatus)

@@ -67,7 +67,8 @@ def _sink_kind(name: str, origin: str) -> SinkKind:
 def _kind_of(table: Mapping[str, Any], path: str, origin: str) -> str:
     kind = table.get("kind")
     if not isinstance(kind, str) or not kind:
-        raise setting_error(origin, f"{path}.kind", "is missing")
+        known = ", ".join(sink_kinds() if path == "sink" else sorted(TRANSFORMS))
+        raise setting_error(origin, f"{path}.kind", f"is missing; there are: {known}")
     return kind
 
 

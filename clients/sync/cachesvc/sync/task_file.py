@@ -96,7 +96,7 @@ def _check(config: TaskConfig, origin: str) -> None:
 
 def _check_source(source: SourceConfig, origin: str) -> None:
     host, _, port = source.service.rpartition(":")
-    if not source.service.startswith("unix:") and not (host and port.isdigit()):
+    if not source.service.startswith("unix:") and not (host and _is_port(port)):
         raise setting_error(origin, "source.service", f"{source.service!r} is not HOST:PORT")
     if bool(source.topics) == bool(source.topic_expression):
         problem = "give exactly one of source.topics and source.topic_expression"
@@ -115,6 +115,10 @@ def _check_source(source: SourceConfig, origin: str) -> None:
     if (source.positions_file is not None) != (source.source == "auto"):
         problem = "is needed with" if source.positions_file is None else "has no meaning without"
         raise setting_error(origin, "source.positions_file", f'{problem} source.source = "auto"')
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65_536
 
 
 def _with_texts(value: Any) -> Any:

@@ -16,23 +16,30 @@ from cachesvc.sync.task import Task
 
 _DRAW_EVERY_S = 0.25
 _TELL_EVERY_S = 30.0
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 class Screen:
-    """Shows tasks on stderr. ``run`` has to run."""
+    """Shows tasks on stderr. ``run`` has to run.
+
+    Attributes:
+        shows_bars: On a terminal that no task writes its records to.
+    """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks = tasks
         self._console = Console(stderr=True)
-        self._bars = sys.stderr.isatty()
+        self.shows_bars = sys.stderr.isatty() and not any(map(_shows_records, tasks))
 
     @contextmanager
     def logging(self, level: str) -> Iterator[None]:
         """Sends the log of tasks and client to where it does not disturb the bars."""
         handler: logging.Handler
-        if self._bars:
-            handler = RichHandler(console=self._console, show_path=False, markup=False)
+        if self.shows_bars:
+            handler = RichHandler(
+                console=self._console, show_path=False, markup=False, log_time_format=_TIME_FORMAT
+            )
         else:
             handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(logging.Formatter(_FORMAT))
@@ -45,7 +52,7 @@ class Screen:
 
     async def run(self) -> None:
         """Shows until cancelled."""
-        if self._bars:
+        if self.shows_bars:
             await self._draw()
         while True:
             await asyncio.sleep(_TELL_EVERY_S)
@@ -75,6 +82,11 @@ class Screen:
             total = None if status.share is None else 1.0
             progress.update(bar, total=total, completed=status.share or 0.0, facts=facts(status))
         progress.refresh()
+
+
+def _shows_records(task: Task) -> bool:
+    """Whether a task's records go to the terminal, where bars would run into them."""
+    return task.config.sink.get("path") == "-" and sys.stdout.isatty()
 
 
 def line(status: TaskStatus) -> str:
