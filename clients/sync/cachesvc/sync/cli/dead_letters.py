@@ -1,6 +1,7 @@
 """``cachesvc-sync dead-letters``: records refused for good; list, retry or export them."""
 
 import asyncio
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,12 +148,25 @@ def export(
             sys.stdout.buffer.write(lines)
             sys.stdout.flush()
         else:
-            to.write_bytes(lines)
+            _write(to, lines)
             typer.echo(f"{len(letters)} letters in {to}", err=True)
         if remove and letters:
             box.settle(letters, "exported")
     finally:
         box.close()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """On the disk when this returns: whoever exports may forget the letters then."""
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            if path.is_file():
+                os.fsync(file.fileno())
+    except OSError as error:
+        typer.echo(f"error: {path}: cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(FAILED) from error
 
 
 def _box(config: TaskConfig) -> LetterBox:

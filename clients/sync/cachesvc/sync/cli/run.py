@@ -1,7 +1,11 @@
 """``cachesvc-sync run``: tasks until they end, or until a signal ends them."""
 
 import asyncio
+import os
 import signal
+import sys
+import threading
+import time
 from enum import StrEnum
 from typing import Annotated
 
@@ -24,6 +28,8 @@ class Level(StrEnum):
     WARNING = "warning"
     ERROR = "error"
 
+
+_HANGING_S = 2.0
 
 LogLevel = Annotated[Level, typer.Option("--log-level", help="What is told on stderr.")]
 
@@ -53,7 +59,23 @@ def run(
     else:
         for each in ended:
             typer.echo(line(each.status), err=True)
-    raise typer.Exit(max((exit_code(e.error) for e in ended if e.error is not None), default=0))
+    code = max((exit_code(e.error) for e in ended if e.error is not None), default=0)
+    _leave_what_hangs(code)
+    raise typer.Exit(code)
+
+
+def _leave_what_hangs(code: int) -> None:
+    """Ends the process where a function of the user's does not come back; Python would wait."""
+    deadline = time.monotonic() + _HANGING_S
+    others = [each for each in threading.enumerate() if not each.daemon]
+    for thread in others:
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                typer.echo(f"{thread.name}: a transform does not come back; ends anyway", err=True)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
 
 
 async def _run(tasks: list[Task], state: StateDirectory, screen: Screen) -> list[Ended]:

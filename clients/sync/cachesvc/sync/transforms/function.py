@@ -31,7 +31,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     Attributes:
         function: ``module:function``.
-        directory: Where the module lies, if it is not installed; from where the task is started.
+        directory: Where the module lies, if it is not installed; relative to the task file.
         on: What it is called with. ``values``: the value of a record as a dict, tombstones left
             out; it gives a dict, a list of them, or None to drop the record. ``records``: a dict of
             ``offset``, ``timestamp_ms``, ``key``, ``value`` (None for a tombstone), ``headers``
