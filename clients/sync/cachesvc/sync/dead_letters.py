@@ -188,7 +188,7 @@ class DeadLetters:
 
     async def keep(self, letters: Sequence[Letter]) -> None:
         news = self._box.news_among(letters)
-        self._check(len(letters), len(news))
+        self._check(letters, len(news))
         if news:
             await asyncio.to_thread(self._box.append, news)
         self._refused += len(letters)
@@ -200,21 +200,25 @@ class DeadLetters:
         """Lets others write. Idempotent."""
         await asyncio.to_thread(self._box.close)
 
-    def _check(self, refused: int, news: int) -> None:
+    def _check(self, letters: Sequence[Letter], news: int) -> None:
         """Whether so many may be added to what there is.
 
         Raises:
             TooManyRefused: They may not.
         """
         limits, standing = self._limits, self._box.count
-        where = f"`cachesvc-sync dead-letters list` shows those in {self._box.path}"
+        # None of these may be there yet.
+        first = letters[0]
+        where = f"the last ones from {first.topic}/{first.partition} at offset {first.offset} on: "
+        where += f"{first.reason}: {first.detail}; `cachesvc-sync dead-letters list` shows what is "
+        where += f"kept in {self._box.path}"
         if standing + news > limits.refused_max:
             raise TooManyRefused(
                 f"{standing + news} records are refused, errors.refused_max allows "
                 f"{limits.refused_max}; {where}",
                 metadata={"refused": str(standing + news)},
             )
-        total, records = self._refused + refused, self._records
+        total, records = self._refused + len(letters), self._records
         share = limits.refused_share_max
         if share is not None and records >= _SHARE_FROM_RECORDS and total > share * records:
             raise TooManyRefused(
