@@ -105,8 +105,16 @@ async def test_one_that_has_ended_is_told_and_can_run_again_beside_the_others(
         running = asyncio.create_task(run_tasks(tasks, state))
         await eventually(lambda: state.end_of("ends") is not None and not state.runs("ends"))
         assert state.runs("goes-on")
-        again = Task(task_config(target, name="ends"), sink=MemorySink())
-        assert [each.error for each in await run_tasks([again], state)] == [None]
+        slow = MemorySink()
+        slow.held.clear()
+        service.logs.append(ORDERS, 20)
+        again = Task(task_config(target, name="ends"), sink=slow)
+        second = asyncio.create_task(run_tasks([again], state))
+        await eventually(lambda: slow.writing)
+        # As long as it runs, for it may be killed.
+        assert state.runs("ends") and state.end_of("ends") is None
+        slow.held.set()
+        assert [each.error for each in await second] == [None]
         tasks[1].ask_to_stop()
         assert [each.status.state for each in await running] == ["done", "stopped"]
 

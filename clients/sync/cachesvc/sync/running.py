@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from cachesvc.client import ClientError
@@ -45,12 +45,14 @@ async def run_tasks(tasks: Sequence[Task], state: StateDirectory) -> list[Ended]
 
 
 async def _run(task: Task, lock: ExitStack, state: StateDirectory) -> Ended:
+    name, directory = task.config.name, state.path
     with lock:
+        with suppress(OSError):
+            await asyncio.to_thread(state.forget_end, name)
         ended = await _run_to_end(task, state)
         try:
             await asyncio.to_thread(state.note_end, ended.status)
         except OSError as error:
-            name, directory = task.config.name, state.path
             _log.warning("task %s: how it ended is not kept in %s: %s", name, directory, error)
         return ended
 

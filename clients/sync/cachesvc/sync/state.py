@@ -120,6 +120,10 @@ class StateDirectory:
         new.write_bytes(msgspec.json.encode(status))
         new.rename(path)
 
+    def forget_end(self, name: str) -> None:
+        """Keeps nothing of how a task ended before: one that is killed leaves no note."""
+        (self.path / f"{name}.json").unlink(missing_ok=True)
+
     def end_of(self, name: str) -> TaskStatus | None:
         """How a task ended; None where that is not known."""
         try:
