@@ -214,25 +214,13 @@ class Delivering:
         await asyncio.sleep(wait_s)
 
     async def _keep_refused_by_transforms(self, pieces: Sequence[Piece]) -> None:
-        now_ms = self._meter.now_ms()
-        letters = [
-            letter(piece, Refused("transform", each.offset, each.reason, each.detail), now_ms)
-            for piece in pieces
-            for each in piece.refused
-        ]
-        if letters:
-            await self._keep_letters(letters)
+        if any(piece.refused for piece in pieces):
+            now_ms = self._meter.now_ms()
+            await self._keep_letters(await asyncio.to_thread(_of_transforms, pieces, now_ms))
 
     async def _keep(self, part: Part, refusals: Sequence[Refusal]) -> None:
         now_ms = self._meter.now_ms()
-        letters: dict[tuple[str, int, int, int], Letter] = {}
-        for each in refusals:
-            piece = part.pieces[each.changes]
-            offset = piece.changes.rows.column("offset")[each.row].as_py()
-            refused = Refused("sink", offset, each.reason, each.detail)
-            made = letter(piece, refused, now_ms)
-            letters.setdefault(made.identity, made)
-        await self._keep_letters(list(letters.values()))
+        await self._keep_letters(await asyncio.to_thread(_of_sink, part, refusals, now_ms))
 
     async def _keep_letters(self, letters: Sequence[Letter]) -> None:
         while True:
@@ -271,6 +259,26 @@ class Delivering:
 
 def _ignored(positions: Positions) -> None:
     pass
+
+
+def _of_transforms(pieces: Sequence[Piece], now_ms: int) -> list[Letter]:
+    """Letters of what transforms refused. CPU work."""
+    return [
+        letter(piece, Refused("transform", each.offset, each.reason, each.detail), now_ms)
+        for piece in pieces
+        for each in piece.refused
+    ]
+
+
+def _of_sink(part: Part, refusals: Sequence[Refusal], now_ms: int) -> list[Letter]:
+    """Letters of what the sink refused, one for each record. CPU work."""
+    letters: dict[tuple[str, int, int, int], Letter] = {}
+    for each in refusals:
+        piece = part.pieces[each.changes]
+        offset = piece.changes.rows.column("offset")[each.row].as_py()
+        made = letter(piece, Refused("sink", offset, each.reason, each.detail), now_ms)
+        letters.setdefault(made.identity, made)
+    return list(letters.values())
 
 
 def _of_only_row(part: Part, error: BatchRefused) -> Refusal:
