@@ -45,7 +45,7 @@ async def test_a_running_task_is_reached_by_its_name(tmp_path: Path) -> None:
     assert not state.runs("task") and not path.exists()
     assert state.names() == ["task"]
     assert state.end_of("task") == ended.status
-    with pytest.raises(NotRunning, match="no such task runs with the state in "):
+    with pytest.raises(NotRunning, match="no such task runs here"):
         await asyncio.to_thread(ask, path, "status")
 
 

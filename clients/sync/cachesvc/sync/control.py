@@ -70,7 +70,8 @@ def ask(path: Path, command: Command, timeout_s: float = _TIMEOUT_S) -> TaskStat
             try:
                 caller.connect(str(path))
             except (FileNotFoundError, ConnectionRefusedError) as error:
-                raise NotRunning(f"no such task runs with the state in {path.parent}") from error
+                told = "no such task runs here; `cachesvc-sync status` shows those that do"
+                raise NotRunning(told) from error
             caller.sendall(msgspec.json.encode(Order(command)) + b"\n")
             with caller.makefile("rb") as answers:
                 return msgspec.json.decode(answers.readline(_LINE_BYTES_MAX), type=TaskStatus)
