@@ -53,6 +53,7 @@ from cachesvc.client.events import (
 )
 from cachesvc.client.fields import FieldType, parse_path
 from cachesvc.client.header_keys import header_key_bytes
+from cachesvc.client.models import JsonType, ModelField, TopicModel
 from cachesvc.client.payload import RECORD_SCHEMA
 from cachesvc.client.positions import Position, Positions, PositionsLike, TopicPartition
 from cachesvc.client.record import Header, Record, TimestampType
@@ -98,11 +99,13 @@ __all__ = [
     "GapPolicy",
     "Header",
     "InvalidRequest",
+    "JsonType",
     "Lag",
     "Latest",
     "MiningState",
     "MissingLibrary",
     "Mode",
+    "ModelField",
     "NotFound",
     "Overloaded",
     "PartitionAdded",
@@ -133,6 +136,7 @@ __all__ = [
     "TimedOut",
     "TimestampType",
     "Tls",
+    "TopicModel",
     "TopicPartition",
     "Unavailable",
     "header_key_bytes",

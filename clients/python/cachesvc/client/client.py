@@ -7,6 +7,7 @@ from typing import Self
 
 from cachesvc.client import rpc, wire
 from cachesvc.client.errors import StreamClosed
+from cachesvc.client.models import TopicModel, topic_model
 from cachesvc.client.positions import PositionsLike
 from cachesvc.client.settings import (
     ArrowCompression,
@@ -22,6 +23,7 @@ from cachesvc.client.settings import (
 from cachesvc.client.stream import Stream
 from cachesvc.client.subscriptions import PartitionOffsets, Subscription
 from cachesvc.v1 import log_cache_pb2 as pb
+from cachesvc.v1 import models_pb2
 
 
 class Client:
@@ -151,6 +153,20 @@ class Client:
         )
         response = await self._call(self._service.list_offsets, request)
         return [wire.partition_offsets(message) for message in response.partitions]
+
+    async def describe_model(self, topic: str, *, connection: str = "") -> TopicModel:
+        """Which fields the JSON objects of a topic have, as the service has seen until now.
+
+        Args:
+            topic: Its name.
+            connection: May be left out where the service has just one.
+
+        Raises:
+            NotFound: There is no such topic, or no model of it yet (``UNKNOWN_MODEL``).
+        """
+        request = models_pb2.DescribeModelRequest(connection=connection, topic=topic)
+        response = await self._call(self._service.describe_model, request)
+        return topic_model(response.model)
 
     async def get_subscription(self, subscription: str) -> Subscription:
         """The durable side of a subscription, connected or not.

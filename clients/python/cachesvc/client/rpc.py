@@ -13,6 +13,8 @@ from cachesvc.client.errors import StreamClosed
 from cachesvc.client.settings import Tls
 from cachesvc.client.status import error_from
 from cachesvc.v1 import log_cache_pb2 as pb
+from cachesvc.v1 import models_pb2
+from cachesvc.v1.admin_pb2_grpc import AdminStub
 from cachesvc.v1.log_cache_pb2_grpc import LogCacheStub
 
 RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
@@ -110,6 +112,9 @@ class Service:
         self.delete_subscription: Unary[
             pb.DeleteSubscriptionRequest, pb.DeleteSubscriptionResponse
         ] = stub.DeleteSubscription
+        self.describe_model: Unary[
+            models_pb2.DescribeModelRequest, models_pb2.DescribeModelResponse
+        ] = AdminStub(self._channel).DescribeModel
 
     async def call(
         self,

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from cachesvc.client import (
     Unavailable,
 )
 from cachesvc.sync.config import SourceConfig, TaskConfig
+from cachesvc.sync.models import source_topics
 from cachesvc.sync.sink import Check
 from cachesvc.sync.task import TaskParts
 
@@ -46,7 +46,7 @@ async def check_source(client: Client, config: TaskConfig) -> AsyncIterator[Chec
     source = config.source
     async with client:
         try:
-            topics = await _topics(client, source)
+            topics = await source_topics(client, source)
         except NotFound as error:
             yield Check("service", True, source.service)
             yield Check("topics", False, str(error), "Name topics that the connection has.")
@@ -57,17 +57,6 @@ async def check_source(client: Client, config: TaskConfig) -> AsyncIterator[Chec
         yield Check("service", True, source.service)
         yield _topics_found(topics, source)
         yield await _position(client, config)
-
-
-async def _topics(client: Client, source: SourceConfig) -> dict[str, list[PartitionOffsets]]:
-    found: dict[str, list[PartitionOffsets]] = {}
-    for topic in source.topics:
-        found[topic] = await client.list_offsets(topic, connection=source.connection)
-    if source.topic_expression:
-        for each in await client.list_offsets(connection=source.connection):
-            if _matches(source.topic_expression, each.topic):
-                found.setdefault(each.topic, []).append(each)
-    return found
 
 
 def _topics_found(topics: dict[str, list[PartitionOffsets]], source: SourceConfig) -> Check:
@@ -129,14 +118,6 @@ def _check_writable(directory: Path) -> Check:
     except OSError as error:
         detail = f"{directory}: cannot be written: {error.strerror}"
         return Check("dead letters", False, detail, "Name another directory.")
-
-
-def _matches(expression: str, topic: str) -> bool:
-    """As good as the service's RE2 for what both understand."""
-    try:
-        return re.fullmatch(expression, topic) is not None
-    except re.error:
-        return True
 
 
 def _hint(error: ClientError) -> str:

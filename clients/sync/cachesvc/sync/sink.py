@@ -10,11 +10,11 @@ The runner calls one method at a time, all on one event loop. What blocks or com
 to a thread of the sink's own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cachesvc.client import Positions
+from cachesvc.client import Positions, TopicModel
 from cachesvc.sync.changes import Changes
 
 ENTRY_POINTS = "cachesvc.sinks"
@@ -65,10 +65,15 @@ class TaskContext:
     Attributes:
         task: Its name; what a sink keeps of a task, it keeps under that.
         connection: The connection of the service that the source belongs to; may be empty.
+        models: Asks the service which fields the records of the task's topics have, before any
+            transform; the models of all of them. None where there is nobody to ask. Raises
+            `TargetFailed` while there is no model of one (``MODEL_MISSING``), `TargetUnavailable`
+            while the service does not answer.
     """
 
     task: str
     connection: str = ""
+    models: Callable[[], Awaitable[Sequence[TopicModel]]] | None = None
 
 
 class Sink(Protocol):

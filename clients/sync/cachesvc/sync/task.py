@@ -21,6 +21,7 @@ from cachesvc.sync.config import TaskConfig
 from cachesvc.sync.dead_letters import DeadLetters, LetterBox
 from cachesvc.sync.errors import InvalidTask, SyncError
 from cachesvc.sync.kinds import make_sink, make_transforms
+from cachesvc.sync.models import SourceModels
 from cachesvc.sync.runner.auto_source import AutoSource
 from cachesvc.sync.runner.cache_source import CacheSource, client_of
 from cachesvc.sync.runner.delivering import CLOSE_TIMEOUT_S, Delivering, TargetWentBack
@@ -64,7 +65,9 @@ class TaskParts:
     ) -> None:
         self.config = config
         self.origin = origin
-        context = TaskContext(config.name, config.source.connection)
+        context = TaskContext(
+            config.name, config.source.connection, SourceModels(config.source, self.client)
+        )
         self.sink = sink if sink is not None else make_sink(config.sink, context, origin)
         self.transforms: Sequence[Transform] = (
             tuple(transforms)

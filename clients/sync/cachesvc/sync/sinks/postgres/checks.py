@@ -7,21 +7,23 @@ from psycopg import sql
 
 from cachesvc.sync.errors import SyncError
 from cachesvc.sync.sink import Check
+from cachesvc.sync.sinks.postgres.creation import Models, create_missing
 from cachesvc.sync.sinks.postgres.failures import sync_error
 from cachesvc.sync.sinks.postgres.positions import KeptPositions
 from cachesvc.sync.sinks.postgres.session import Connection, Session
 from cachesvc.sync.sinks.postgres.settings import PostgresSettings
-from cachesvc.sync.sinks.postgres.statements import create_table, statements
+from cachesvc.sync.sinks.postgres.statements import statements
 from cachesvc.sync.sinks.postgres.table import Table, read_table
 
 _TRIAL = "cachesvc-sync check"
 _PRIVILEGES = """
 select privilege from unnest(%s::text[]) privilege where not has_table_privilege(%s, privilege)
 """
+_MEND = "Make the table, or mend sink.table, sink.columns, sink.key or sink.create."
 _NEEDED = ["SELECT", "INSERT", "UPDATE", "DELETE"]
 
 
-async def check_target(settings: PostgresSettings) -> list[Check]:
+async def check_target(settings: PostgresSettings, models: Models | None = None) -> list[Check]:
     """Connects, looks at the table, and writes as a task would, in a transaction that is undone."""
     session = Session(settings, _TRIAL)
     try:
@@ -35,7 +37,7 @@ async def check_target(settings: PostgresSettings) -> list[Check]:
         tls = "with TLS" if info.pgconn.ssl_in_use else "without TLS"
         version = info.parameter_status("server_version")
         checks = [Check("connect", True, f"{where}, PostgreSQL {version}, {tls}")]
-        return checks + await _Trial(connection, settings).run()
+        return checks + await _Trial(connection, settings, models).run()
     finally:
         await session.close()
 
@@ -43,14 +45,17 @@ async def check_target(settings: PostgresSettings) -> list[Check]:
 class _Trial:
     """Steps on one connection, each after the one before has passed; in the end all is undone."""
 
-    def __init__(self, connection: Connection, settings: PostgresSettings) -> None:
+    def __init__(
+        self, connection: Connection, settings: PostgresSettings, models: Models | None
+    ) -> None:
         self._connection = connection
         self._settings = settings
+        self._models = models
         self._table: Table | None = None
 
     async def run(self) -> list[Check]:
         steps: list[tuple[str, Callable[[], Awaitable[str]], str]] = [
-            ("table", self._look, "Make the table, or mend sink.table, sink.columns or sink.key."),
+            ("table", self._look, _MEND),
             ("rights", self._rights, "Grant what is missing to the user of sink.conninfo."),
             ("write", self._write, "Grant the right to create tables, for sink.positions_table."),
         ]
@@ -65,8 +70,7 @@ class _Trial:
         return checks
 
     async def _look(self) -> str:
-        if self._settings.create:
-            await self._connection.execute(create_table(self._settings))
+        await create_missing(self._connection, self._settings, self._models)
         self._table = table = await read_table(self._connection, self._settings)
         names = ", ".join(f"{column.name} {column.type}" for column in table.columns)
         return f"columns {names}; key {', '.join(column.name for column in table.key)}"

@@ -25,7 +25,12 @@ class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         unknown_fields: What becomes of fields without a column: ``ignore``, or ``refuse`` the
             record.
         create: Columns and types of the table where it is missing, such as ``id = "bigint"``; its
-            primary key is ``key``.
+            primary key is ``key``. Or ``"model"``: those that the service has seen in the
+            topics' records.
+        create_from: With ``create = "model"``, where in the records the object is whose fields
+            become columns, such as ``after`` where the transform ``debezium`` takes that out.
+        create_types: With it, types of single columns instead of the model's, or of columns that
+            it does not know.
         positions_table: Where, in the same schema, the task's positions are kept.
         statement_timeout_s: How long a statement may take; what takes longer is tried again.
     """
@@ -40,6 +45,8 @@ class PostgresSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     columns: dict[str, str] = {}
     leave: tuple[str, ...] = ()
     unknown_fields: Literal["ignore", "refuse"] = "ignore"
-    create: dict[str, str] = {}
+    create: dict[str, str] | Literal["model"] = {}
+    create_from: str = ""
+    create_types: dict[str, str] = {}
     positions_table: str = "cachesvc_sync_positions"
     statement_timeout_s: float = 600.0

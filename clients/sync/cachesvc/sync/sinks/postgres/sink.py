@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from cachesvc.client import Positions
+from cachesvc.client import InvalidRequest, Positions, parse_path
 from cachesvc.sync.errors import InvalidTask, TargetUnavailable
 from cachesvc.sync.own_thread import OwnThread
 from cachesvc.sync.sink import Check, Delivery, Sink, SinkKind, TaskContext
 from cachesvc.sync.sinks.postgres.checks import check_target
+from cachesvc.sync.sinks.postgres.creation import create_missing
 from cachesvc.sync.sinks.postgres.failures import telling
 from cachesvc.sync.sinks.postgres.positions import KeptPositions
 from cachesvc.sync.sinks.postgres.session import Session, connection_parameters
 from cachesvc.sync.sinks.postgres.settings import PostgresSettings
-from cachesvc.sync.sinks.postgres.statements import create_table
 from cachesvc.sync.sinks.postgres.table import read_table
 from cachesvc.sync.sinks.postgres.writer import TableWriter
 
@@ -30,11 +30,12 @@ class PostgresSink:
 
     Args:
         settings: The task's.
-        context: Its name is that of its positions.
+        context: Its name is that of its positions; its models say what the table is made of.
     """
 
     def __init__(self, settings: PostgresSettings, context: TaskContext) -> None:
         self._settings = settings
+        self._models = context.models
         self._session = Session(settings, context.task)
         place = sql.Identifier(settings.schema, settings.positions_table)
         self._kept = KeptPositions(place, context.task)
@@ -45,8 +46,7 @@ class PostgresSink:
     async def open(self) -> Positions | None:
         connection = await self._session.connect()
         with telling():
-            if self._settings.create:
-                await connection.execute(create_table(self._settings))
+            await create_missing(connection, self._settings, self._models)
             table = await read_table(connection, self._settings)
             self._writer = TableWriter(
                 table,
@@ -71,7 +71,7 @@ class PostgresSink:
             self._known = _latest(self._known, delivery.positions)
 
     async def check(self) -> Sequence[Check]:
-        return await check_target(self._settings)
+        return await check_target(self._settings, self._models)
 
     async def close(self) -> None:
         self._writer = None
@@ -91,19 +91,40 @@ def _latest(known: Positions, moved: Positions) -> Positions:
 
 def _make(settings: PostgresSettings, context: TaskContext) -> Sink:
     connection_parameters(settings)
-    if settings.create and not settings.key:
-        raise InvalidTask("sink.create needs sink.key: the columns of the primary key")
-    for column in settings.key if settings.create else ():
-        if column not in settings.create:
-            raise InvalidTask(f"sink.key names {column}, which sink.create does not have")
-    for column, type_ in settings.create.items():
-        if _TYPE.fullmatch(type_) is None:
-            raise InvalidTask(f"sink.create.{column}: {type_!r} is no type")
+    _check_create(settings)
     if settings.columns and settings.leave:
         raise InvalidTask("sink.leave has no meaning beside sink.columns, which names them all")
     if not settings.statement_timeout_s > 0:
         raise InvalidTask("sink.statement_timeout_s has to be more than 0")
     return PostgresSink(settings, context)
+
+
+def _check_create(settings: PostgresSettings) -> None:
+    if settings.create and not settings.key:
+        raise InvalidTask("sink.create needs sink.key: the columns of the primary key")
+    if settings.create == "model":
+        types, where = settings.create_types, "create_types"
+        _check_path(settings.create_from)
+    else:
+        types, where = settings.create, "create"
+        if settings.create_from or settings.create_types:
+            raise InvalidTask(
+                'sink.create_from and sink.create_types belong to sink.create = "model"'
+            )
+        for column in settings.key if settings.create else ():
+            if column not in settings.create:
+                raise InvalidTask(f"sink.key names {column}, which sink.create does not have")
+    for column, type_ in types.items():
+        if _TYPE.fullmatch(type_) is None:
+            raise InvalidTask(f"sink.{where}.{column}: {type_!r} is no type")
+
+
+def _check_path(path: str) -> None:
+    try:
+        if path:
+            parse_path(path)
+    except InvalidRequest as error:
+        raise InvalidTask(f"sink.create_from: {error}") from error
 
 
 POSTGRES = SinkKind(PostgresSettings, _make)

@@ -10,7 +10,6 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from cachesvc.sync.sinks.postgres.settings import PostgresSettings
 from cachesvc.sync.sinks.postgres.table import Column, Table
 
 ROWS = sql.Identifier("pg_temp", "cachesvc_rows")
@@ -73,20 +72,6 @@ def statements(table: Table) -> Statements:
         clear_rows=sql.SQL("truncate {}").format(ROWS),
         clear_keys=sql.SQL("truncate {}").format(KEYS),
         clear_documents=sql.SQL("truncate {}").format(DOCUMENTS),
-    )
-
-
-def create_table(settings: PostgresSettings) -> sql.Composed:
-    """Makes the missing table of the settings."""
-    columns = [
-        # A type is SQL; the settings' own check lets nothing through that could be more.
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_))
-        for name, type_ in settings.create.items()
-    ]
-    return sql.SQL("create table if not exists {} ({}, primary key ({}))").format(
-        sql.Identifier(settings.schema, settings.table),
-        sql.SQL(", ").join(columns),
-        sql.SQL(", ").join(map(sql.Identifier, settings.key)),
     )
 
 
