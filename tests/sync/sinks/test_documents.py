@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachesvc.sync import SinkKind
+from cachesvc.sync import SinkKind, TaskContext
 from cachesvc.sync.sinks.http import HTTP
 from cachesvc.sync.sinks.jsonl import JSONL
 from cachesvc.sync.sinks.parquet import PARQUET
 from cachesvc.sync.sinks.postgres import POSTGRES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sinks.md").read_text()
+MODEL = "Columns from the topic's model"
 KINDS = {
     "PostgreSQL": ("postgres", POSTGRES),
     "Parquet": ("parquet", PARQUET),
@@ -42,6 +43,16 @@ def test_the_example_is_taken(title: str) -> None:
     table = tomllib.loads(example)["sink"]
     assert table.pop("kind") == name
     msgspec.convert(table, kind.settings)
+
+
+def test_the_example_of_a_model_is_taken() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", section(MODEL), re.DOTALL)
+    settings = msgspec.convert(
+        {name: each for name, each in tomllib.loads(example)["sink"].items() if name != "kind"},
+        POSTGRES.settings,
+    )
+    assert (settings.create, settings.create_from) == ("model", "after")
+    POSTGRES.make(settings, TaskContext("t"))
 
 
 def test_the_installed_kinds_are_those_of_the_page() -> None:

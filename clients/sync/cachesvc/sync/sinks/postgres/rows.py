@@ -7,6 +7,7 @@ PostgreSQL, which knows more ways to read a value, and more words for what is wr
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -21,6 +22,8 @@ from cachesvc.sync.sinks.postgres.table import Column, Table
 
 # Few enough that other threads get their turn between two.
 _DECODED_AT_ONCE = 2_000
+# Fewer tuples than make Python look for garbage among them: that would cost more than they do.
+_ENCODED_AT_ONCE = 500
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-f]{4})|(.))")
 _PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
 _INTEGERS = {"int2", "int4", "int8"}
@@ -74,23 +77,27 @@ class RowCoder:
         keys = list(map(self._key, rows))
         latest = dict(zip(keys, range(len(keys)), strict=True))
         if len(latest) == len(rows) and not pc.any(documents.deleted).as_py():
-            return CsvRows(self._csv(list(map(msgspec.structs.astuple, rows))), b"")
+            return CsvRows(self._csv(rows, msgspec.structs.astuple), b"")
         deleted = documents.deleted.to_pylist()
         # In the order of the first change of each key; all keys differ, so none matters.
-        kept = [msgspec.structs.astuple(rows[at]) for at in latest.values() if not deleted[at]]
+        kept = [rows[at] for at in latest.values() if not deleted[at]]
         gone = [key for key, at in latest.items() if deleted[at]]
-        return CsvRows(
-            self._csv(kept), self._csv([(key,) for key in gone] if self._single else gone)
-        )
+        as_key = _alone if self._single else tuple
+        return CsvRows(self._csv(kept, msgspec.structs.astuple), self._csv(gone, as_key))
 
-    def _csv(self, rows: list[tuple[Any, ...]]) -> bytes:
+    def _csv(self, rows: list[Any], as_tuple: Callable[[Any], tuple[Any, ...]]) -> bytes:
         parts = []
-        for begin in range(0, len(rows), _DECODED_AT_ONCE):
-            lines = self._encoder.encode_lines(rows[begin : begin + _DECODED_AT_ONCE])
+        for begin in range(0, len(rows), _ENCODED_AT_ONCE):
+            piece = rows[begin : begin + _ENCODED_AT_ONCE]
+            lines = self._encoder.encode_lines(list(map(as_tuple, piece)))
             # A newline is never within a text, where JSON escapes it.
             part = lines[1:-2].replace(b"]\n[", b"\n") + b"\n"
             parts.append(_ESCAPE.sub(_unescaped, part) if b"\\" in part else part)
         return b"".join(parts)
+
+
+def _alone(value: Any) -> tuple[Any]:
+    return (value,)
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:
