@@ -18,6 +18,7 @@ from tests.support.writing import RecordWriter
 _TARGET = Target("at least", 0.5, 0.8)
 _UNIT = "rows/s"
 _TABLE = "flights"
+_CHANGED = "distance"
 _TEXTS = ("carrier", "tailnum", "origin", "dest")
 _SETTINGS = {"shared_buffers": "256MB"}
 # What docs/sinks.md says of larger deliveries.
@@ -26,11 +27,12 @@ _PASSWORD_ENV = "BENCH_PASSWORD"
 
 
 def measure(stage: Stage) -> list[Figure]:
-    """The rows of a topic that is cached: into an empty table, and once more over all its rows."""
+    """A cached topic's rows: into an empty table, over rows that differ, and over equal ones."""
     records = stage.options.records
     copied: list[float] = []
     filled: list[float] = []
     updated: list[float] = []
+    repeated: list[float] = []
     with (
         _prepared(stage, records) as (topic, file, columns),
         PostgresServer(_SETTINGS) as server,
@@ -49,7 +51,9 @@ def measure(stage: Stage) -> list[Figure]:
 
             def fill(run: int = run) -> None:
                 side.begin()
-                for label, speeds in (("new", filled), ("again", updated)):
+                for label, speeds in (("new", filled), ("changed", updated), ("equal", repeated)):
+                    if label == "changed":
+                        side.change()
                     job = _task(service, topic, server, f"b13-{run}-{label}")
                     answer = worker.run("sync", job, side.patience_s)
                     speeds.append(side.end(f"task, rows {label}", answer))
@@ -60,10 +64,13 @@ def measure(stage: Stage) -> list[Figure]:
     note += f"deliveries of {_BATCH['records_max']:,} rows"
     rows = Side("sync task", _UNIT, tuple(filled))
     over = Side("sync task", _UNIT, tuple(updated))
-    again = "the same again: every row is there and is updated; COPY is that into an empty table"
+    again = "every row is there, differs and is updated; COPY is that into an empty table"
+    equal = Side("sync task", _UNIT, tuple(repeated))
+    same = "every row is there as it comes, as after a reset; COPY is that into an empty table"
     return [
         ratio("B13p", "cache to PostgreSQL", rows, under, _TARGET, [note]),
         ratio("B13u", "cache to PostgreSQL, updates", over, under, None, [again]),
+        ratio("B13e", "cache to PostgreSQL, equal rows", equal, under, None, [same]),
     ]
 
 
@@ -83,6 +90,7 @@ class _Side:
         self._stage = stage
         self._server = server
         self._columns = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
+        self._names = tuple(columns)
         self._records = records
         self._truth: object = None
         self.patience_s = stage.patience_s(records)
@@ -91,6 +99,15 @@ class _Side:
         """Makes the table anew, and lets no side pay for what the one before has left to do."""
         self._server.run(f"drop table if exists {_TABLE}")
         self._server.run(f"create table {_TABLE} ({self._columns}, primary key (id))")
+        self._server.run("checkpoint")
+
+    def change(self) -> None:
+        """Has every row differ from what comes, in a table that is as if it had been filled so."""
+        values = (f"{name} + 1 as {name}" if name == _CHANGED else name for name in self._names)
+        self._server.run(f"create table before as select {', '.join(values)} from {_TABLE}")
+        self.begin()
+        self._server.run(f"insert into {_TABLE} select * from before")
+        self._server.run("drop table before")
         self._server.run("checkpoint")
 
     def end(self, name: str, answer: Json) -> float:

@@ -24,6 +24,6 @@ def test_both_sides_deliver_the_same_records(
     assert status == 0, told.out + told.err
     content = json.loads(result.read_text())
     names = [figure["name"] for figure in content["figures"]]
-    assert names == ["B2", "B2r", "B2p", "B3", "B3r", "B3p", "B5", "B5d", "B13p", "B13u"]
+    assert names == ["B2", "B2r", "B2p", "B3", "B3r", "B3p", "B5", "B5d", "B13p", "B13u", "B13e"]
     assert content["passed"] is True
     assert "B2 catch-up as Python records" in told.out

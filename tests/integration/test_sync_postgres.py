@@ -263,6 +263,24 @@ def test_what_was_there_is_updated_in_an_initial_load(server: PostgresServer, ta
     assert found == sorted({3: -1, **updated, **{n: n for n in range(50, 90)}}.items())
 
 
+@pytest.mark.parametrize("extra", ["", ", doc json"])
+def test_a_row_that_is_there_as_it_comes_is_not_written_again(
+    server: PostgresServer, table: str, extra: str
+) -> None:
+    """What differs by a digit after the point or in case alone is."""
+    server.run("create extension if not exists citext")
+    server.run(f"create table {table} (id int primary key, n numeric, note citext{extra})")
+    rows = ['{"id":1,"n":1.0,"note":"a"}', '{"id":2,"n":1.0,"note":"b"}', '{"id":3,"note":"c"}']
+    write(settings_of(server, table), values(*rows))
+    before = dict(server.run(f"select id, ctid::text from {table}"))
+    again = ['{"id":1,"n":1.0,"note":"a"}', '{"id":2,"n":1.00,"note":"b"}', '{"id":3,"note":"C"}']
+    task = settings_of(server, table, positions_table=f"{table}_again")
+    write(task, values(*again))
+    found = server.run(f"select id, n::text, note::text, ctid::text from {table} order by id")
+    assert [row[:3] for row in found] == [(1, "1.0", "a"), (2, "1.00", "b"), (3, None, "C")]
+    assert [before[row[0]] == row[3] for row in found] == [True, False, False]
+
+
 def test_a_second_process_of_a_task_cannot_write_into_what_the_first_wrote(
     server: PostgresServer, table: str
 ) -> None:

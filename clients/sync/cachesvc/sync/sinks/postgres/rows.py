@@ -7,6 +7,7 @@ PostgreSQL, which knows more ways to read a value, and more words for what is wr
 """
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -20,10 +21,9 @@ from cachesvc.sync.sinks.objects import as_array
 from cachesvc.sync.sinks.postgres.documents import Documents
 from cachesvc.sync.sinks.postgres.table import Column, Table
 
-# Few enough that other threads get their turn between two.
-_DECODED_AT_ONCE = 2_000
-# Fewer tuples than make Python look for garbage among them: that would cost more than they do.
-_ENCODED_AT_ONCE = 500
+# Few enough that the event loop, which feeds the database, gets its turn between two; and fewer
+# tuples than make Python look for garbage among them.
+_AT_ONCE = 500
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-f]{4})|(.))")
 _PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
 _INTEGERS = {"int2", "int4", "int8"}
@@ -67,8 +67,8 @@ class RowCoder:
             return None
         rows: list[Any] = []
         try:
-            for begin in range(0, len(documents), _DECODED_AT_ONCE):
-                piece = documents.objects.slice(begin, _DECODED_AT_ONCE)
+            for begin in range(0, len(documents), _AT_ONCE):
+                piece = documents.objects.slice(begin, _AT_ONCE)
                 rows += self._decoder.decode(as_array(piece))
         except (msgspec.ValidationError, msgspec.DecodeError):
             return None
@@ -87,9 +87,10 @@ class RowCoder:
 
     def _csv(self, rows: list[Any], as_tuple: Callable[[Any], tuple[Any, ...]]) -> bytes:
         parts = []
-        for begin in range(0, len(rows), _ENCODED_AT_ONCE):
-            piece = rows[begin : begin + _ENCODED_AT_ONCE]
+        for begin in range(0, len(rows), _AT_ONCE):
+            piece = rows[begin : begin + _AT_ONCE]
             lines = self._encoder.encode_lines(list(map(as_tuple, piece)))
+            time.sleep(0)  # lets go of the interpreter, as Arrow does in each piece before
             # A newline is never within a text, where JSON escapes it.
             part = lines[1:-2].replace(b"]\n[", b"\n") + b"\n"
             parts.append(_ESCAPE.sub(_unescaped, part) if b"\\" in part else part)

@@ -87,14 +87,23 @@ def _stage(table: Table) -> sql.Composed:
 
 
 def _insert(table: Table, source: sql.Composable) -> sql.Composed:
-    update = sql.SQL(", ").join(
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name))
-        for column in table.changing
+    return sql.SQL(
+        "insert into {} as t ({}) overriding system value {} on conflict ({}) do {}"
+    ).format(table.name, _names(table.columns), source, _names(table.key), _action(table))
+
+
+def _action(table: Table) -> sql.Composable:
+    """Updates what differs, byte for byte: 1.0 is not 1.00, and no type needs an equality."""
+    names = [sql.Identifier(column.name) for column in table.changing]
+    if not names:
+        return sql.SQL("nothing")
+    return sql.SQL("update set {} where pg_catalog.record_image_ne(row({}), row({}))").format(
+        _each("{0} = excluded.{0}", names), _each("t.{}", names), _each("excluded.{}", names)
     )
-    action = sql.SQL("update set {}").format(update) if table.changing else sql.SQL("nothing")
-    return sql.SQL("insert into {} ({}) overriding system value {} on conflict ({}) do {}").format(
-        table.name, _names(table.columns), source, _names(table.key), action
-    )
+
+
+def _each(words: LiteralString, names: list[sql.Identifier]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL(words).format(name) for name in names)
 
 
 def _merge_documents(table: Table) -> sql.Composed:
