@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from grpc import StatusCode
 
-from cachesvc.client import SubscriptionTakenOver
+from cachesvc.client import DataLoss, SubscriptionTakenOver
 from cachesvc.sync import (
     SyncError,
     TargetFailed,
@@ -16,6 +16,7 @@ from cachesvc.sync import (
 )
 from cachesvc.sync.changes import Changes
 from cachesvc.sync.transform import RefusedRow
+from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client.fake_log import Logs
 from tests.client.fake_server import FakeLogCache, Fault, serving
 from tests.client.running import eventually, in_event_loop
@@ -255,6 +256,20 @@ async def test_a_stop_counts_for_a_target_that_goes_back_as_well() -> None:
         sink.held.set()
         assert (await task.wait()).state == "stopped"
     assert len(service.requests) == requests
+
+
+@in_event_loop
+async def test_a_gap_is_told_with_the_setting_that_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    service, sink = cache(6), MemorySink()
+    gap = pb.Gap(topic="orders", partition=0, begin_offset=6, end_offset=9)
+    service.faults.append(Fault(2, StatusCode.DATA_LOSS, "TOPIC_RECREATED", gap))
+    async with serving(service) as target:
+        with pytest.raises(DataLoss):
+            await run_task(task_config(target), sink=sink)
+    assert "offsets 6 to 9 (exclusive) of orders/0 cannot be given any more" in caplog.text
+    assert 'source.gaps = "go-on" goes on behind them' in caplog.text
 
 
 @in_event_loop

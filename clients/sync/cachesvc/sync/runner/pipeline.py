@@ -240,14 +240,16 @@ class Pipeline:
             writing.cancel()
 
     def _tell_gap(self, gap: Gap) -> None:
+        stops = self._config.source.gaps == "stop"
         _log.warning(
-            "task %s: offsets %d to %d (exclusive) of %s/%d cannot be given any more: %s",
+            "task %s: offsets %d to %d (exclusive) of %s/%d cannot be given any more: %s%s",
             self._config.name,
             gap.begin_offset,
             gap.end_offset,
             gap.topic,
             gap.partition,
             gap.cause.name,
+            '; source.gaps = "go-on" goes on behind them' if stops else "",
         )
 
 
