@@ -38,8 +38,10 @@ _BROKER_LOGS = pytest.StashKey[list[Path]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # How long an example takes says more about the machine than about the code.
-    hypothesis.settings.register_profile("default", deadline=None)
+    # How long an example takes, and is made, says more about the machine than about the code.
+    hypothesis.settings.register_profile(
+        "default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
     hypothesis.settings.load_profile("default")
     config.stash[_BROKER_LOGS] = []
 

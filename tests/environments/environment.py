@@ -1,4 +1,4 @@
-"""Virtual environments with the client as a task installs it, and its tests' tools beside it."""
+"""Virtual environments with client or sync tasks as others install them, and their tests' tools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from tests.environments.pythons import Version, text
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "clients" / "python"
+SYNC = ROOT / "clients" / "sync"
 UV = Path(sys.executable).with_name("uv")
 
 _TOOLS = ("pytest", "pytest-timeout", "pytest-randomly", "hypothesis")
@@ -32,9 +33,10 @@ class Plan:
         name: Says what is in it.
         python: The interpreter.
         python_version: Its version.
-        lowest: Whether the client's requirements are met by their lowest versions; else by the
-            highest ones.
+        lowest: Whether requirements are met by their lowest versions; else by the highest ones.
         constraints: What holds these back.
+        projects: What is to be installed: the folders of distributions.
+        extras: And with which extras.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Plan:
     python_version: Version
     lowest: bool = False
     constraints: tuple[str, ...] = ()
+    projects: tuple[Path, ...] = (CLIENT,)
+    extras: tuple[str, ...] = ("pandas", "polars")
 
 
 def plans(pythons: Mapping[Version, Path]) -> Iterator[Plan]:
@@ -52,6 +56,22 @@ def plans(pythons: Mapping[Version, Path]) -> Iterator[Plan]:
         yield Plan(f"newest-{number}", python, python_version)
         if position == 0:
             yield Plan(f"between-{number}", python, python_version, constraints=_BETWEEN)
+
+
+def sync_plans(pythons: Mapping[Version, Path]) -> Iterator[Plan]:
+    """Sync tasks without the service: lowest set on the oldest Python, newest on the newest.
+
+    What client and sync tasks share is tried on every Python with the client.
+    """
+    for kind, python_version in (("lowest", min(pythons)), ("newest", max(pythons))):
+        yield Plan(
+            f"sync-{kind}-{text(python_version)}",
+            pythons[python_version],
+            python_version,
+            lowest=kind == "lowest",
+            projects=(CLIENT, SYNC),
+            extras=("postgres", "http", "sql"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +105,8 @@ class Environment:
         return ()
 
 
-def make(plan: Plan, directory: Path, wheel: Path) -> Environment:
-    """Makes an environment and installs the client's requirements, the client and the tools.
+def make(plan: Plan, directory: Path, wheels: Mapping[Path, Path]) -> Environment:
+    """Makes an environment and installs the projects, what they require and the tools.
 
     Raises:
         AssertionError: Something cannot be installed, or does not fit together.
@@ -96,21 +116,31 @@ def make(plan: Plan, directory: Path, wheel: Path) -> Environment:
     resolution = "lowest-direct" if plan.lowest else "highest"
     into = ("--quiet", "--python", str(directory))
     install = (UV, "pip", "install", *into, "--only-binary", ":all:")
-    wanted = ("--requirement", CLIENT / "pyproject.toml", "--all-extras")
+    # Named beside the wheels, for the lowest version is that of what is asked for directly.
+    required: list[str | Path] = []
+    for project in plan.projects:
+        required += ("--requirement", project / "pyproject.toml")
+    for extra in plan.extras:
+        required += ("--extra", extra)
+    built = [wheels[project] for project in plan.projects]
     run(UV, "venv", "--quiet", "--no-python-downloads", "--python", plan.python, directory)
-    run(*install, *wanted, "--resolution", resolution, "--constraints", constraints)
-    run(*install, "--no-deps", wheel)
+    run(*install, *required, *built, "--resolution", resolution, "--constraints", constraints)
     run(*install, *(f"{name}=={version(name)}" for name in _TOOLS))
     run(UV, "pip", "check", *into)
     return Environment(plan, directory)
 
 
-def build_wheel(directory: Path) -> Path:
-    """The client as it would be published."""
-    build = ("hatchling", "build", "--target", "wheel", "-d", directory)
-    run(sys.executable, "-m", *build, directory=CLIENT)
-    (wheel,) = directory.glob("*.whl")
-    return wheel
+def build(project: Path, directory: Path, *kinds: str) -> Sequence[Path]:
+    """A distribution as it would be published, without asking an index; by name.
+
+    Args:
+        project: Where its pyproject.toml is.
+        directory: For what is built.
+        kinds: Such as ``--wheel``; else the source distribution, and the wheel out of that.
+    """
+    how = ("--quiet", "--no-build-isolation", "--python", sys.executable)
+    run(UV, "build", *how, *kinds, "--out-dir", directory, project)
+    return sorted((*directory.glob("*.whl"), *directory.glob("*.tar.gz")))
 
 
 def run(*command: str | Path, directory: Path | None = None, timeout_s: float = _INSTALL_S) -> str:

@@ -13,14 +13,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.environments.environment import CLIENT, ROOT, UV, Environment, plans, run
+from tests.environments.environment import CLIENT, ROOT, Environment, plans, run
+from tests.environments.own_tests import are_as_low_as_they_say, pass_in
 from tests.environments.pythons import OLDEST, SUPPORTED, text
 from tests.environments.smoke import FORMS
 from tests.environments.stage import TOPIC, Stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-_TESTS_S = 600.0
 _SMOKE_S = 120.0
 _MAJORS = {
     "lowest": {"protobuf": 5, "grpcio": 1, "pandas": 2, "polars": 1},
@@ -28,16 +28,6 @@ _MAJORS = {
     "newest": {"protobuf": 7, "grpcio": 1, "numpy": 2, "pandas": 3, "polars": 2},
 }
 """What makes a set what it is called; the newest may become newer."""
-
-_INI = """\
-[pytest]
-addopts = --import-mode=importlib
-pythonpath = .
-timeout = 180
-filterwarnings =
-    error
-"""
-
 
 PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
 
@@ -80,17 +70,6 @@ def test_every_python_gets_the_lowest_and_the_newest_set() -> None:
     ]
 
 
-@pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
-def test_service_and_client_fit_into_one_environment(resolution: str, tmp_path: Path) -> None:
-    client = tmp_path / "client.in"
-    client.write_text(f"cachesvc-client[pandas,polars] @ {CLIENT.as_uri()}\n")
-    how = ("--quiet", "--no-header", "--no-annotate", "--python-version", text(OLDEST))
-    what = (ROOT / "pyproject.toml", client)
-    resolved = run(UV, "pip", "compile", *how, "--resolution", resolution, *what)
-    names = {line.partition("==")[0] for line in resolved.splitlines()}
-    assert names >= {"aiokafka", "duckdb", "grpcio", "pandas", "polars", "protobuf"}
-
-
 def test_what_is_installed(
     environment: Environment, record_property: Callable[[str, object], None]
 ) -> None:
@@ -105,30 +84,13 @@ def test_what_is_installed(
 
 
 def test_the_lowest_versions_are_those_that_are_asked_for(environment: Environment) -> None:
-    """Where the oldest Python is; on newer ones what began with them is the lowest there is."""
-    versions = environment.versions()
-    for each in requirements():
-        (bound,) = each.specifier
-        lowest, installed = Version(bound.version), Version(versions[each.name])
-        if environment.plan.lowest and environment.plan.python_version == OLDEST:
-            assert installed == lowest, each.name
-        assert installed >= lowest, each.name
+    are_as_low_as_they_say(environment, requirements())
 
 
 def test_the_clients_own_tests_pass(environment: Environment, tmp_path: Path) -> None:
-    """From a folder in which nothing else of this repository is."""
-    shutil.copytree(ROOT / "tests" / "client", tmp_path / "tests" / "client")
-    shutil.copytree(CLIENT / "examples", tmp_path / "clients" / "python" / "examples")
-    support = tmp_path / "tests" / "support"
-    support.mkdir()
-    for name in ("__init__.py", "ports.py", "tcp_proxy.py"):
-        shutil.copy(ROOT / "tests" / "support" / name, support)
-    shutil.copy(ROOT / "tests" / "__init__.py", tmp_path / "tests")
-    ignored = [f"    {each}" for each in environment.ignored_warnings]
-    (tmp_path / "pytest.ini").write_text(_INI + "\n".join((*ignored, "")))
-    command = (environment.python, "-m", "pytest", "-q", "tests")
-    said = run(*command, directory=tmp_path, timeout_s=_TESTS_S)
-    assert re.fullmatch(r"\d+ passed in .*", said.splitlines()[-1]), said[-2_000:]
+    support = (f"tests/support/{name}.py" for name in ("__init__", "ports", "tcp_proxy"))
+    parts = ("tests/client", "clients/python/examples", *support)
+    pass_in(environment, tmp_path, parts)
 
 
 def test_a_task_reads_in_every_form_and_goes_on_where_it_committed(

@@ -54,10 +54,8 @@ def _sink_kind(name: str, origin: str) -> SinkKind:
     try:
         kind = found[0].load()
     except ImportError as error:
-        extra = f"pip install 'cachesvc-sync[{name}]' may bring what is missing"
-        raise setting_error(
-            origin, "sink.kind", f"{name!r} cannot be loaded: {error}; {extra}"
-        ) from (error)
+        problem = f"{name!r} cannot be loaded: {error}"
+        raise setting_error(origin, "sink.kind", problem) from error
     if not isinstance(kind, SinkKind):
         problem = f"{found[0].value} is no SinkKind; the package that brings {name!r} is wrong"
         raise setting_error(origin, "sink.kind", problem)

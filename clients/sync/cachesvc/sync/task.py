@@ -96,7 +96,7 @@ class TaskParts:
         try:
             kafka = importlib.import_module("cachesvc.sync.kafka_broker")
         except ImportError as error:
-            problem = f'"auto" needs what pip install "cachesvc-sync[kafka]" brings: {error}'
+            problem = f"'auto' needs what pip install 'cachesvc-sync[kafka]' brings: {error}"
             raise setting_error(self.origin, "source.source", problem) from error
         brokers: Brokers = kafka.KafkaBrokers(tree, self.origin, self.config.name)
         return brokers

@@ -6,9 +6,16 @@ delivery becomes), ``positions`` (kept in a topic, for exactly once), ``session`
 ``checks`` and ``sink``.
 """
 
+from cachesvc.client import MissingLibrary
 from cachesvc.sync.sink import SinkKind
-from cachesvc.sync.sinks.kafka.settings import KafkaSettings
-from cachesvc.sync.sinks.kafka.sink import KafkaSink, make
+
+try:
+    from cachesvc.sync.sinks.kafka.settings import KafkaSettings
+    from cachesvc.sync.sinks.kafka.sink import KafkaSink, make
+except ImportError as error:
+    raise MissingLibrary(
+        f"the sink kafka needs what pip install 'cachesvc-sync[kafka]' brings: {error}"
+    ) from error
 
 __all__ = ["KAFKA", "KafkaSettings", "KafkaSink"]
 
