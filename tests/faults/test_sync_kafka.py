@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cachesvc.sync import Check, TargetFailed, TargetUnavailable
-from tests.support.deliveries import changes, counted, delivery, kafka_sink
+from tests.support.deliveries import changes, counted, delivery, kafka_sink, open_when_possible
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.reading import await_decided
 from tests.support.topics import read_all
@@ -65,7 +65,7 @@ def test_a_leader_dies_while_it_is_written_to(
             positions_topic=topic_name("positions"),
             replicas=3,
         )
-        await sink.open()
+        await open_when_possible(sink)
         begin, killed = 0, None
         while begin < END:
             rows = counted(begin, begin + SIZE)
@@ -74,7 +74,7 @@ def test_a_leader_dies_while_it_is_written_to(
                 await sink.write(each)
             except TargetUnavailable:
                 repeated += 1
-                found = await sink.open()
+                found = await open_when_possible(sink)
                 if found is not None:
                     begin = found["o", 0].offset
                 continue
@@ -131,7 +131,7 @@ def test_a_broker_too_few_is_waited_for(cluster: KafkaCluster, topic_name: Name)
 
     async def run() -> None:
         sink = kafka_sink(cluster.bootstrap, target, topic=target, delivery_timeout_s=2)
-        await sink.open()
+        await open_when_possible(sink)
         await sink.write(delivery(changes("o", 0, counted(0, 5))))
         await asyncio.to_thread(cluster.stop_broker, 2)
         with pytest.raises(TargetUnavailable, match="NotEnoughReplicas"):

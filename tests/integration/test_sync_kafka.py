@@ -21,7 +21,16 @@ from cachesvc.sync import (
 )
 from cachesvc.sync.sinks.kafka import KAFKA
 from tests.faults.stage import eventually, objects
-from tests.support.deliveries import Row, changes, counted, delivery, kafka_sink, opened, row
+from tests.support.deliveries import (
+    Row,
+    changes,
+    counted,
+    delivery,
+    kafka_sink,
+    open_when_possible,
+    opened,
+    row,
+)
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.reading import await_decided
 from tests.support.secured_broker import SecuredBroker
@@ -48,7 +57,7 @@ def write(bootstrap: str, *deliveries: Delivery, **settings: Any) -> Positions |
     async def run() -> Positions | None:
         sink = kafka_sink(bootstrap, **settings)
         try:
-            positions = await sink.open()
+            positions = await open_when_possible(sink)
             for each in deliveries:
                 await sink.write(each)
             return positions
@@ -317,7 +326,7 @@ def test_a_cancelled_write_leaves_nothing_half(kafka: KafkaBroker, topic_name: N
                 await asyncio.sleep(pause_s)
                 writing.cancel()
                 await asyncio.wait([writing])
-            found = await sink.open()
+            found = await open_when_possible(sink)
             assert found is not None
             begin = found["o", 0].offset if ("o", 0) in found else 0
             assert begin in (0, 20_000)

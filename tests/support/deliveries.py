@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,10 +11,18 @@ import msgspec
 import pyarrow as pa
 
 from cachesvc.client import Positions, TopicPartition
-from cachesvc.sync import CHANGE_SCHEMA, Changes, Delivery, TaskContext
+from cachesvc.sync import (
+    CHANGE_SCHEMA,
+    Changes,
+    Delivery,
+    Sink,
+    TargetUnavailable,
+    TaskContext,
+)
 from cachesvc.sync.sinks.kafka import KAFKA, KafkaSink
 
 Row = Mapping[str, Any]
+_OPEN_S = 60.0
 
 
 def row(offset: int, value: str | None = "{}", **others: Any) -> Row:
@@ -55,12 +64,24 @@ def kafka_sink(bootstrap: str, task: str = "task", **settings: Any) -> KafkaSink
     return made
 
 
+async def open_when_possible(sink: Sink) -> Positions | None:
+    """Opens a sink as a runner does: again while the target is not available."""
+    deadline_s = time.monotonic() + _OPEN_S
+    while True:
+        try:
+            return await sink.open()
+        except TargetUnavailable:
+            if time.monotonic() > deadline_s:
+                raise
+        await asyncio.sleep(0.1)
+
+
 @asynccontextmanager
 async def opened(bootstrap: str, task: str = "task", **settings: Any) -> AsyncIterator[KafkaSink]:
     """A Kafka sink that is open, and closed at the end."""
     sink = kafka_sink(bootstrap, task, **settings)
     try:
-        await sink.open()
+        await open_when_possible(sink)
         yield sink
     finally:
         await sink.close()
@@ -68,7 +89,7 @@ async def opened(bootstrap: str, task: str = "task", **settings: Any) -> AsyncIt
 
 async def numbered(sink: KafkaSink, topic: str, count: int, size: int, end: int) -> None:
     """Writes records 0 to ``end`` in deliveries, over some partitions, from where the sink is."""
-    positions = await sink.open() or Positions()
+    positions = await open_when_possible(sink) or Positions()
     begins = {n: positions[topic, n].offset if (topic, n) in positions else 0 for n in range(count)}
     while (lowest := min(begins.values())) < end:
         each = []

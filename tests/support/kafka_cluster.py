@@ -160,7 +160,8 @@ class KafkaCluster:
 
     def leader(self, topic: str, number: int = 0) -> int:
         """The node that leads a partition; -1 while none does."""
-        return int(self._partition(topic, number).leader)
+        found = self._partition(topic, number)
+        return -1 if found is None else int(found.leader)
 
     def await_leader(self, topic: str, node: int, number: int = 0) -> None:
         """Waits until a node leads a partition."""
@@ -168,10 +169,12 @@ class KafkaCluster:
 
     def await_in_sync(self, topic: str, nodes: Sequence[int], number: int = 0) -> None:
         """Waits until these nodes, and no others, are in sync."""
-        _until(
-            lambda: sorted(self._partition(topic, number).isrs) == sorted(nodes),
-            f"{nodes} to be in sync for {topic}/{number}",
-        )
+
+        def holds() -> bool:
+            found = self._partition(topic, number)
+            return found is not None and sorted(found.isrs) == sorted(nodes)
+
+        _until(holds, f"{nodes} to be in sync for {topic}/{number}")
 
     def elect_preferred(self, topic: str, number: int = 0) -> None:
         """Makes the first replica of a partition its leader."""
@@ -180,9 +183,10 @@ class KafkaCluster:
         admin.elect_leaders(ElectionType.PREFERRED, partitions).result(_WAIT_S)
 
     def _partition(self, topic: str, number: int) -> Any:
+        """None while that broker does not know of it yet."""
         # The controller's own broker lives, and learns of every change.
         admin = _admin(self._brokers[CONTROLLER].bootstrap)
-        return admin.list_topics(topic, _ASK_S).topics[topic].partitions[number]
+        return admin.list_topics(topic, _ASK_S).topics[topic].partitions.get(number)
 
     def __enter__(self) -> Self:
         """Start the brokers."""
