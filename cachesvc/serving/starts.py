@@ -196,9 +196,9 @@ class Starts:
         self, log: PartitionLog, start: StartRequest, subscription: Subscription
     ) -> PartitionLog:
         """The log of the life in which a subscriber starts: a named, a stored, or the present."""
-        if start.positions and (named := self._named(log, start)) is not None:
-            return named
-        if start != StartRequest():
+        if (log.id.topic, log.id.partition) in (start.positions or {}):
+            return self._named(log, start) or log
+        if start != StartRequest() and not start.positions:
             return log
         present = log.id
         for incarnation in range(present.incarnation, 0, -1):
