@@ -38,14 +38,18 @@ class Fault:
         code: The status it ends with; OK ends it without a word, None makes it fall silent.
         reason: For ErrorInfo; empty for a status that the service has not made.
         gap: Told right before.
+        until: Set before it strikes.
     """
 
     after_batches: int = 0
     code: StatusCode | None = StatusCode.UNAVAILABLE
     reason: str = ""
     gap: pb.Gap | None = None
+    until: asyncio.Event | None = None
 
     async def strike(self, context: aio.ServicerContext[Any, Any]) -> None:
+        if self.until is not None:
+            await self.until.wait()
         if self.code is None:
             await asyncio.Event().wait()
         elif self.code is not StatusCode.OK:

@@ -212,14 +212,18 @@ async def test_a_commit_that_a_new_connection_overtakes_is_sent_again() -> None:
 @in_event_loop
 async def test_a_commit_waits_for_an_epoch_that_is_known() -> None:
     cache = made_cache()
-    cache.faults.extend([Fault(2), Fault(BEFORE_STARTED, None)])
+    answers = asyncio.Event()
+    cache.faults.extend([Fault(2), Fault(BEFORE_STARTED, until=answers)])
     cache.commits_pass.clear()
-    async with connected(cache) as client, full(client, silence_max_s=1.0) as stream:
+    async with connected(cache) as client, full(client) as stream:
         committing = asyncio.ensure_future(stream.commit((await anext(aiter(stream))).position))
         await eventually(lambda: len(cache.requests) == 2)
         assert cache.subscriptions["billing"].epoch == 2
         assert stream.started.epoch == 1
         cache.commits_pass.set()
+        await asyncio.sleep(0.05)
+        assert not committing.done()
+        answers.set()
         await committing
     assert cache.commits == [(3, {KEY: 3})]
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cachesvc.sync import Check, TargetFailed, TargetUnavailable
+from cachesvc.sync.sinks.kafka import KafkaSink
 from tests.support.deliveries import changes, counted, delivery, kafka_sink, open_when_possible
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.reading import await_decided
@@ -55,7 +56,6 @@ def test_a_leader_dies_while_it_is_written_to(
     repeated = 0
 
     async def run() -> None:
-        nonlocal repeated
         sink = kafka_sink(
             cluster.bootstrap,
             target,
@@ -65,6 +65,13 @@ def test_a_leader_dies_while_it_is_written_to(
             positions_topic=topic_name("positions"),
             replicas=3,
         )
+        try:
+            await write_all(sink)
+        finally:
+            await sink.close()
+
+    async def write_all(sink: KafkaSink) -> None:
+        nonlocal repeated
         await open_when_possible(sink)
         begin, killed = 0, None
         while begin < END:
@@ -83,7 +90,6 @@ def test_a_leader_dies_while_it_is_written_to(
                 killed = asyncio.ensure_future(asyncio.to_thread(cluster.kill_broker, 2))
         assert killed is not None
         await killed
-        await sink.close()
 
     try:
         asyncio.run(run())

@@ -35,6 +35,9 @@ _SMALL = {
     "num.io.threads": "2",
     # A broker that ends by itself hands over first; not for long where there is nobody.
     "controlled.shutdown.max.retries": "1",
+    # Any broker but the first may be gone: on one alone a transaction would wait for its return.
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
 }
 
 
