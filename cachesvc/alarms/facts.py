@@ -5,14 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
+from cachesvc.assignment.mining_tasks import MiningTasks
+from cachesvc.clusters.sources import Sources
 from cachesvc.descriptors import descriptors_in_use
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.mining_tasks import MiningTasks
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.retention import Retention
-from cachesvc.log.sources import Sources
-from cachesvc.log.subscriptions import Subscriptions
-from cachesvc.log.watching import mining_lag_s
 from cachesvc.model import MiningState
 from cachesvc.policy.alarms import (
     DescriptorFacts,
@@ -26,6 +23,9 @@ from cachesvc.policy.mining_task import TaskState
 from cachesvc.policy.retention import RetentionRule
 from cachesvc.store.mining_ports import MiningTaskRecord
 from cachesvc.store.refusals import descriptor_limit
+from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.subscriptions import Subscriptions
+from cachesvc.watching.lag import mining_lag_s
 
 # Partitions in the hands of a reader.
 _MINED = frozenset(

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+from cachesvc.clusters.sources import Source
 from cachesvc.config import Config
 from cachesvc.connection_config import ConnectionConfig
-from cachesvc.log.sources import Source
 from cachesvc.mining.connection_work import ConnectionWork
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, security_of
 from cachesvc.mining.kafka.checks import examine

@@ -7,6 +7,10 @@ from pathlib import Path
 from cachesvc.alarms.facts import Observed
 from cachesvc.alarms.tasks import alarm_tasks
 from cachesvc.app.connections import ConnectionWorks
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.assignment.mining import Mining
+from cachesvc.clusters.matching import TopicMatching
+from cachesvc.clusters.sources import Sources
 from cachesvc.config import Config
 from cachesvc.descriptors import journal_descriptors
 from cachesvc.errors import NotFound
@@ -17,19 +21,15 @@ from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.jobs.seal import Seal
 from cachesvc.jobs.sweep import Sweep
-from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore, LogStoreSettings
-from cachesvc.log.matching import TopicMatching
-from cachesvc.log.mining import Mining
-from cachesvc.log.retention import Retention
-from cachesvc.log.sources import Sources
-from cachesvc.log.subscriptions import Subscriptions
-from cachesvc.log.watching import MiningWatch
 from cachesvc.mining.connections import Connections
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.local_socket import socket_path
+from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.subscriptions import Subscriptions
+from cachesvc.watching.mining_watch import MiningWatch
 
 _JOURNAL_SHARE = 0.25
 """Of the retention; a journal that is older is sealed."""

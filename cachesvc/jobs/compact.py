@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.retention import Retention
 from cachesvc.model import Segment
 from cachesvc.policy.compaction import CompactionPlan, MergeLimits, plan_compaction
 from cachesvc.store.segments import merge_segments
+from cachesvc.subscriptions.retention import Retention
 
 
 class Compact:

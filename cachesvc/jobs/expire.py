@@ -9,11 +9,11 @@ from functools import cache, partial
 from cachesvc.jobs.job import Progress
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.retention import Retention, Unread
-from cachesvc.log.subscriptions import Subscription
 from cachesvc.model import PartitionId
 from cachesvc.policy.mined_times import ClockReading
 from cachesvc.policy.retention import plan_retention
+from cachesvc.subscriptions.retention import Retention, Unread
+from cachesvc.subscriptions.subscriptions import Subscription
 
 _log = logging.getLogger(__name__)
 # Goes on while the machine sleeps, where the system has such a clock.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.retention import Retention
+from cachesvc.subscriptions.retention import Retention
 
 
 class RetiredFiles:

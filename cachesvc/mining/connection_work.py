@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from cachesvc.log.sources import Source, Sources
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.mining.supervisor import ReaderProcess
 from cachesvc.mining.watch import watch
 

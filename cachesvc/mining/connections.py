@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.connection_config import ConnectionConfig, connection_dict, parse_connection
 from cachesvc.errors import InvalidConfig, PreconditionFailed, ShuttingDown, SourceUnreachable
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.log.sources import Source, Sources
 from cachesvc.mining.connection_work import ConnectionWork
 from cachesvc.mining.supervisor import ReaderProcess
 from cachesvc.model import PartitionId

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from cachesvc.log.lookup import SourceLookup
+from cachesvc.clusters.lookup import SourceLookup
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 EARLIEST = -1

@@ -6,8 +6,8 @@ import logging
 import random
 import time
 
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import SourceUnreachable, StoreUnwritable
-from cachesvc.log.sources import Source, Sources
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S = 0.5

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from cachesvc.assignment.assignments import Assignments
 from cachesvc.errors import (
     CacheError,
     InvalidRequest,
@@ -16,7 +17,6 @@ from cachesvc.errors import (
     PreconditionFailed,
     ShuttingDown,
 )
-from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import PartitionId, TopicId

@@ -8,18 +8,18 @@ from typing import Any
 
 import grpc
 
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.assignment.readers import JoinedReader
+from cachesvc.assignment.reports import Death
+from cachesvc.assignment.resuming import resume_offsets
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.connection_config import connection_dict
 from cachesvc.errors import (
     PreconditionFailed,
     ShuttingDown,
     Superseded,
 )
-from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.readers import JoinedReader
-from cachesvc.log.reports import Death
-from cachesvc.log.resuming import resume_offsets
-from cachesvc.log.sources import Source, Sources
 from cachesvc.model import MiningState, TopicId
 from cachesvc.policy.blocking import Blockage, BlockReason
 from cachesvc.serving.agents import Admission, local_only

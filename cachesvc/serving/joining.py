@@ -11,14 +11,12 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.assignment.entering import RETRY_S
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import InvalidRequest, PreconditionFailed, SourceUnreachable
-from cachesvc.log.assignments import Assignments
-from cachesvc.log.entering import RETRY_S
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.sources import Source, Sources
-from cachesvc.log.subscriber import Subscriber
-from cachesvc.log.subscriptions import Subscription, Subscriptions
 from cachesvc.log.waiting import why_it_waits
 from cachesvc.model import Mode, PartitionId
 from cachesvc.policy.start_position import ExplicitStart
@@ -32,6 +30,8 @@ from cachesvc.serving.convert import (
 from cachesvc.serving.selection import logs_of, topics_of, waiting_of
 from cachesvc.serving.starts import Starts, start_in_absence
 from cachesvc.serving.stream import Stream
+from cachesvc.subscriptions.subscriber import Subscriber
+from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions
 
 GONE_AFTER_S = 10.0
 """How long a cluster has to be without a topic before its partitions are awaited no more."""

@@ -4,12 +4,11 @@ from typing import Any
 
 import grpc
 
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import SourceUnreachable
-from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.sources import Source, Sources
-from cachesvc.log.subscriptions import Subscription, Subscriptions
 from cachesvc.policy.topics import check_subscription_name
 from cachesvc.serving import convert, views
 from cachesvc.serving.batches import Batches
@@ -17,6 +16,7 @@ from cachesvc.serving.selection import find_topics, logs_of
 from cachesvc.serving.starts import Starts
 from cachesvc.serving.status import errors_as_status
 from cachesvc.serving.subscribing import Subscribing
+from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.v1 import log_cache_pb2_grpc
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import SourceUnreachable
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.sources import Source, Sources
 from cachesvc.model import PartitionId
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.store.ports import SubscriptionRecord

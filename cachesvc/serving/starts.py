@@ -5,13 +5,12 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from cachesvc.clusters.lookup import UNTIMED, Answers, TopicPartition
+from cachesvc.clusters.sources import Source
 from cachesvc.errors import DataLoss, InvalidRequest, SourceUnreachable
 from cachesvc.log.estimates import may_lack_times
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.lookup import UNTIMED, Answers, TopicPartition
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.sources import Source
-from cachesvc.log.subscriptions import Subscription
 from cachesvc.model import GapCause, Mode, PartitionId
 from cachesvc.policy.start_position import (
     At,
@@ -30,6 +29,7 @@ from cachesvc.policy.start_position import (
     start_position,
 )
 from cachesvc.serving.convert import StartRequest, partition_id
+from cachesvc.subscriptions.subscriptions import Subscription
 
 
 @dataclass(frozen=True, slots=True)

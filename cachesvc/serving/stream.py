@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from cachesvc.errors import DamagedFile, DataLoss
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.subscriber import Subscriber
 from cachesvc.model import (
     GapCause,
     GapPolicy,
@@ -32,6 +31,7 @@ from cachesvc.serving.stream_events import (
     progress,
     too_large,
 )
+from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.v1 import log_cache_pb2 as pb
 
 Write = Callable[[bytes], Awaitable[None]]

@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from cachesvc.log.assignments import Assignments
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.sources import Source, Sources
-from cachesvc.log.subscriber import Subscriber
-from cachesvc.log.subscriptions import Subscription, Subscriptions, SubscriptionWish
 from cachesvc.model import Mode
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.convert import SubscribeCall
@@ -16,6 +14,8 @@ from cachesvc.serving.joining import Joining, Served
 from cachesvc.serving.selection import find_topics
 from cachesvc.serving.stream import Stream, StreamSettings, Write
 from cachesvc.serving.stream_events import started
+from cachesvc.subscriptions.subscriber import Subscriber
+from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions, SubscriptionWish
 
 T = TypeVar("T")
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from cachesvc.log.estimates import bytes_behind, newest_timestamp_ms, timestamp_at
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.subscriptions import Subscription
 from cachesvc.model import MiningState, PartitionId, TopicId
 from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
+from cachesvc.subscriptions.subscriptions import Subscription
 from cachesvc.v1 import log_cache_pb2 as pb
 
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+from cachesvc.clusters.lookup import UNTIMED, Answers, SourceTopic, TopicPartition
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.log.lookup import UNTIMED, Answers, SourceTopic, TopicPartition
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import (
     EARLIEST_TIMESTAMP,

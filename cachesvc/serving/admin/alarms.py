@@ -4,8 +4,8 @@ from typing import Any
 
 import grpc
 
+from cachesvc.clusters.sources import Sources
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.log.sources import Sources
 from cachesvc.serving.admin.limits import checked_limit
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.watching_port import AlarmRecord

@@ -5,13 +5,12 @@ from typing import Any
 
 import grpc
 
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.assignment.mining import Mining
+from cachesvc.assignment.mining_tasks import MiningTask
+from cachesvc.clusters.sources import Sources
 from cachesvc.errors import InvalidRequest, NotFound
-from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.mining import Mining
-from cachesvc.log.mining_tasks import MiningTask
-from cachesvc.log.sources import Sources
-from cachesvc.log.watching import MiningWatch
 from cachesvc.model import MiningStart, StartKind
 from cachesvc.policy.topics import check_topic_name
 from cachesvc.serving.admin import mining_views
@@ -20,6 +19,7 @@ from cachesvc.serving.admin.topics import check_known
 from cachesvc.serving.convert import timestamp
 from cachesvc.serving.status import errors_as_status
 from cachesvc.v1 import mining_tasks_pb2 as pb
+from cachesvc.watching.mining_watch import MiningWatch
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _HISTORY_DEFAULT = 100

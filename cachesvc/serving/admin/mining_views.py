@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from cachesvc.log.loads import MiningCounts
+from cachesvc.assignment.loads import MiningCounts
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.watching import Activity
 from cachesvc.model import MiningStart, MiningState, PartitionId, StartKind
 from cachesvc.policy.assignment import Pin
 from cachesvc.policy.blocking import Trouble
@@ -14,6 +13,7 @@ from cachesvc.serving.admin.watching import activity_message
 from cachesvc.serving.views import blocked as blocked_message
 from cachesvc.store.mining_ports import MinedTopicRecord, MiningTaskRecord, MiningTransition
 from cachesvc.v1 import mining_tasks_pb2 as pb
+from cachesvc.watching.mining_watch import Activity
 
 _DAY_S = 86_400
 _TASK_STATES = {

@@ -5,9 +5,9 @@ from typing import Any
 
 import grpc
 
+from cachesvc.clusters.sources import Sources
 from cachesvc.errors import NotFound
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.sources import Sources
 from cachesvc.policy.models import ELEMENT, Field, Path, path_text
 from cachesvc.serving.admin.topics import check_known
 from cachesvc.serving.status import errors_as_status

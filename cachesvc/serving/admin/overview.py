@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 import grpc
 
-from cachesvc.log.assignments import Assignments
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.assignment.readers import JoinedReader
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.readers import JoinedReader
 from cachesvc.log.rejects import read_rejects
-from cachesvc.log.sources import Source, Sources
 from cachesvc.serving.admin import views
 from cachesvc.serving.admin.limits import checked_limit
 from cachesvc.serving.admin.topics import unknown_topic

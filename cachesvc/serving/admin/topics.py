@@ -1,8 +1,8 @@
 """Which topics calls may name."""
 
+from cachesvc.clusters.sources import Sources
 from cachesvc.errors import NotFound
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.sources import Sources
 
 
 def check_known(sources: Sources, store: LogStore, connection: str, topic: str) -> None:

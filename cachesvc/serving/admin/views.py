@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cachesvc.assignment.readers import JoinedReader
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.places import JournalEntry
-from cachesvc.log.readers import JoinedReader
 from cachesvc.model import MiningState, PartitionId, Segment, TopicId
 from cachesvc.serving.ports import JobProgress, JobState
 from cachesvc.serving.views import partition_offsets, waiting_partitions

@@ -7,17 +7,17 @@ from typing import Any
 
 import grpc
 
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import InvalidRequest
-from cachesvc.log.assignments import Assignments
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.sources import Source, Sources
-from cachesvc.log.subscriptions import Subscriptions
-from cachesvc.log.watching import Activity, MiningWatch
 from cachesvc.serving.admin import views
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store import layout
+from cachesvc.subscriptions.subscriptions import Subscriptions
 from cachesvc.v1 import watching_pb2 as pb
+from cachesvc.watching.mining_watch import Activity, MiningWatch
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _INTERVAL_S_DEFAULT = 2.0

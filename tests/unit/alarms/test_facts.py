@@ -4,18 +4,18 @@ import asyncio
 from pathlib import Path
 
 from cachesvc.alarms.facts import Observed
-from cachesvc.log.mining import Mining
-from cachesvc.log.retention import Retention
-from cachesvc.log.sources import Sources
-from cachesvc.log.subscriptions import Subscriptions
+from cachesvc.assignment.mining import Mining
+from cachesvc.clusters.sources import Sources
 from cachesvc.model import MiningState, Mode
 from cachesvc.policy.alarms import Facts, ForeignFacts, MiningFacts, TaskFacts, UnreadFacts
 from cachesvc.policy.cluster_identity import ForeignAddress
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
+from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.subscriptions import Subscriptions
 from tests.support.frames import NOW_MS, ORDERS, full_frames
-from tests.unit.log.lookups import FakeLookup, source
+from tests.unit.clusters.lookups import FakeLookup, source
 from tests.unit.log.running import append, ensure, running, until
 
 SMALL = SealLimits(bytes_max=1 << 40, records_max=10, age_ms_max=1 << 40)

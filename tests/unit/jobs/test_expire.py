@@ -10,12 +10,12 @@ from cachesvc.jobs.expire import Expire, read_clocks
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.retention import Retention
-from cachesvc.log.subscriptions import Subscription
 from cachesvc.model import Mode, PartitionId, TopicId
 from cachesvc.policy.mined_times import ClockReading
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.store.ports import SubscriptionRecord
+from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.subscriptions import Subscription
 from tests.support.frames import ORDERS, frame, record
 from tests.unit.log.running import append, ensure, roll, running
 

@@ -11,9 +11,9 @@ import pytest
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.log_store import LogStore
-from cachesvc.log.retention import Retention
 from cachesvc.model import Segment
 from cachesvc.policy.retention import RetentionClock
+from cachesvc.subscriptions.retention import Retention
 from tests.support.frames import full_frames
 from tests.unit.log.running import filled, roll, running
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.connection_config import ConnectionConfig, parse_connection
 from cachesvc.errors import (
     CacheError,
@@ -19,7 +20,6 @@ from cachesvc.errors import (
     SourceChanged,
 )
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.log.sources import Source, Sources
 from cachesvc.mining.connection_work import ConnectionWork
 from cachesvc.mining.connections import Connections
 from cachesvc.mining.supervisor import ReaderProcess
@@ -27,7 +27,7 @@ from cachesvc.model import PartitionId
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.store.memory_catalogue import MemoryCatalogue
 from cachesvc.store.ports import ConnectionRecord
-from tests.unit.log.lookups import FakeLookup
+from tests.unit.clusters.lookups import FakeLookup
 
 
 class FakeReader:

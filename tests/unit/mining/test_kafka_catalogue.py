@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from cachesvc.clusters.first_offsets import first_offsets
+from cachesvc.clusters.lookup import UNTIMED
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.log.first_offsets import first_offsets
-from cachesvc.log.lookup import UNTIMED
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadata
 from cachesvc.mining.source import SourcePartition
 from cachesvc.model import MiningStart, StartKind
-from tests.unit.log.lookups import FakeLookup
+from tests.unit.clusters.lookups import FakeLookup
 
 PARTITIONS = [("orders", 0), ("orders", 1)]
 

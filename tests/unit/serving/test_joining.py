@@ -19,8 +19,8 @@ from cachesvc.serving.convert import subscribe_call
 from cachesvc.serving.subscribing import Subscribing
 from cachesvc.v1 import log_cache_pb2 as pb
 from tests.support.frames import full_frame
-from tests.unit.log.lookups import FakeLookup
-from tests.unit.log.plans import Plan, planning
+from tests.unit.assignment.plans import Plan, planning
+from tests.unit.clusters.lookups import FakeLookup
 from tests.unit.log.running import until
 
 ORDERS = TopicId("main", "orders")

@@ -4,15 +4,15 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
-from cachesvc.log.assignments import Assignments
-from cachesvc.log.sources import Source, Sources
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.clusters.sources import Source, Sources
 from cachesvc.model import GapCause, TopicId, TopicLife
 from cachesvc.policy.lives import next_life
 from cachesvc.serving.admin.overview import OverviewAdmin
 from cachesvc.store.ports import TopicEntry
 from cachesvc.v1 import admin_pb2 as pb
 from tests.support.frames import ORDERS, full_frames
-from tests.unit.log.lookups import FakeLookup, source
+from tests.unit.clusters.lookups import FakeLookup, source
 from tests.unit.log.running import append, ensure, filled, running
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.log.subscriptions import Subscription
 from cachesvc.model import GapCause, Mode, PartitionId, TopicLife
 from cachesvc.policy.lives import next_life
 from cachesvc.serving.convert import NamedOffset, StartRequest
 from cachesvc.serving.starts import Starts
 from cachesvc.store.ports import SubscriptionRecord, TopicEntry
+from cachesvc.subscriptions.subscriptions import Subscription
 from tests.support.frames import ORDERS
-from tests.unit.log.lookups import FakeLookup, source
+from tests.unit.clusters.lookups import FakeLookup, source
 from tests.unit.log.running import ensure, running
 
 TOPIC = ORDERS.topic_id

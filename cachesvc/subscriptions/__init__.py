@@ -1,0 +1,15 @@
+"""Who reads the log: durable positions, streams on them, and what they keep from being dropped.
+
+A *subscription* is a task's name with a *position* per partition, the next offset to read. It has
+at most one *subscriber*, a live stream; a newer one takes it over with a higher epoch, and what the
+older one still commits is refused.
+
+* ``subscriptions`` keeps all of them, in memory and through the catalogue, and gathers commits of
+  many into one transaction,
+* ``subscriber`` is one stream: what it was given, so that nothing else is committed, and the error
+  with which it has to end,
+* ``retention`` says how long what is cached stays, and what of it somebody has still to read.
+
+Begin with ``subscriptions.Subscriptions.open``. What is sent on a stream is the business of
+``serving``; what is mined because of a subscription, of ``assignment``.
+"""
