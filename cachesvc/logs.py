@@ -17,7 +17,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from cachesvc.config import MASK, LogConfig, is_secret
+from cachesvc.settings.config import MASK, LogConfig, is_secret
 
 # Libraries whose "info" is our "debug".
 CHATTY = ("aiokafka", "apscheduler", "asyncio", "grpc", "kafka")

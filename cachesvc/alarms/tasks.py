@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Coroutine
 
-from cachesvc.alarm_config import AlarmsConfig
 from cachesvc.alarms.facts import Observed
 from cachesvc.alarms.watch import AlarmWatch
 from cachesvc.alarms.webhook import Webhook, read_token
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.policy.alarms import Thresholds
+from cachesvc.settings.alarms import AlarmsConfig
 
 
 def alarm_tasks(

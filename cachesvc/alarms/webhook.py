@@ -20,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cachesvc.alarm_config import AlarmsConfig
 from cachesvc.errors import CacheError
 from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.settings.alarms import AlarmsConfig
+from cachesvc.settings.validation import setting_error
 from cachesvc.store.watching_port import AlarmRecord
-from cachesvc.validation import setting_error
 
 _log = logging.getLogger(__name__)
 _DELAY_S_MIN = 0.5

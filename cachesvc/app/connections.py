@@ -4,14 +4,14 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from cachesvc.clusters.sources import Source
-from cachesvc.config import Config
-from cachesvc.connection_config import ConnectionConfig
 from cachesvc.mining.connection_work import ConnectionWork
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, security_of
 from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.supervisor import ReaderCommand, ReaderProcess
 from cachesvc.policy.connection_checks import CheckResult
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.settings.config import Config
+from cachesvc.settings.connection import ConnectionConfig
 from cachesvc.store import layout
 
 

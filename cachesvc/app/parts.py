@@ -11,7 +11,6 @@ from cachesvc.assignment.assignments import Assignments
 from cachesvc.assignment.mining import Mining
 from cachesvc.clusters.matching import TopicMatching
 from cachesvc.clusters.sources import Sources
-from cachesvc.config import Config
 from cachesvc.descriptors import journal_descriptors
 from cachesvc.errors import NotFound
 from cachesvc.jobs.compact import Compact
@@ -27,6 +26,7 @@ from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.local_socket import socket_path
+from cachesvc.settings.config import Config
 from cachesvc.subscriptions.retention import Retention
 from cachesvc.subscriptions.subscriptions import Subscriptions
 from cachesvc.watching.mining_watch import MiningWatch

@@ -6,7 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from cachesvc.app.connections import examine_connection
 from cachesvc.app.parts import Parts
-from cachesvc.config import Config, effective_config
 from cachesvc.serving.admin.alarms import AlarmAdmin
 from cachesvc.serving.admin.connection_tests import ConnectionTestAdmin
 from cachesvc.serving.admin.connections import ConnectionAdmin
@@ -21,6 +20,7 @@ from cachesvc.serving.ingest import MiningServicer
 from cachesvc.serving.local_socket import socket_path
 from cachesvc.serving.log_cache import LogCacheServicer
 from cachesvc.serving.server import Listen, Server, read_key_pair
+from cachesvc.settings.config import Config, effective_config
 
 
 def make_server(parts: Parts) -> Server:

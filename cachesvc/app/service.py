@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from cachesvc.allocator import bound_idle_memory, keep_trimmed
 from cachesvc.app.parts import Parts, build, open_store
 from cachesvc.app.servers import make_agent_server, make_server, software_version
-from cachesvc.config import Config, check_listen, check_mining_listen
 from cachesvc.descriptors import raise_descriptor_limit
 from cachesvc.errors import ShuttingDown
 from cachesvc.log.log_store import LogStore
 from cachesvc.serving.agents import AgentServer
 from cachesvc.serving.server import Server
+from cachesvc.settings.config import Config, check_listen, check_mining_listen
 from cachesvc.stop_signals import OF_PROCESS
 
 _log = logging.getLogger(__name__)

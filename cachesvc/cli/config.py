@@ -11,8 +11,8 @@ from cachesvc.cli.command import ask, talks_to_service
 from cachesvc.cli.options import Common
 from cachesvc.cli.render import show_json
 from cachesvc.cli.service_options import ConfigFile, Kafka, Store, Topics
-from cachesvc.cli.settings import Overrides, load_config
-from cachesvc.config import effective_config
+from cachesvc.settings.config import effective_config
+from cachesvc.settings.layers import Overrides, load_config
 from cachesvc.v1.admin_pb2 import GetConfigRequest, GetConfigResponse
 
 config_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)

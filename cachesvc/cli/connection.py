@@ -14,15 +14,16 @@ from cachesvc.cli.options import Common
 from cachesvc.cli.overview import connections, foreign, reachable, show_connections
 from cachesvc.cli.render import show_facts
 from cachesvc.cli.units import show_time
-from cachesvc.connection_config import (
+from cachesvc.errors import InvalidConfig
+from cachesvc.serving.connection_messages import message_of, settings_of
+from cachesvc.settings.connection import (
     ConnectionConfig,
     connection_dict,
     make_paths_absolute,
     parse_connection,
     setting_paths_of_connection,
 )
-from cachesvc.errors import InvalidConfig
-from cachesvc.serving.connection_messages import message_of, settings_of
+from cachesvc.settings.validation import unknown_setting
 from cachesvc.v1.connections_pb2 import (
     AcceptClusterRequest,
     AcceptClusterResponse,
@@ -32,7 +33,6 @@ from cachesvc.v1.connections_pb2 import (
     GetConnectionRequest,
     UpdateConnectionRequest,
 )
-from cachesvc.validation import unknown_setting
 
 connection_app = group_of("NAME")
 

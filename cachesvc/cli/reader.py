@@ -13,11 +13,11 @@ import typer
 from cachesvc.app.reader import run_reader
 from cachesvc.cli.options import check_address
 from cachesvc.cli.service_options import LogFormat, LogLevel
-from cachesvc.config import LogConfig
 from cachesvc.errors import InvalidConfig
 from cachesvc.logs import configure_logging
 from cachesvc.mining.reader import ReaderSettings
 from cachesvc.policy.addresses import is_loopback, parse_address
+from cachesvc.settings.config import LogConfig
 
 
 def reader(

@@ -15,8 +15,8 @@ from cachesvc.cli.service_options import (
     Store,
     Topics,
 )
-from cachesvc.cli.settings import Overrides, load_config
 from cachesvc.logs import configure_logging
+from cachesvc.settings.layers import Overrides, load_config
 
 
 def serve(

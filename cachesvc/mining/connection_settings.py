@@ -2,10 +2,10 @@
 
 import msgspec
 
-from cachesvc.connection_config import KerberosConfig, SaslConfig, TlsConfig
 from cachesvc.mining.encode import ROWS_MAX
 from cachesvc.mining.record_sizes import RECORD_BYTES_MAX
 from cachesvc.model import NonJsonPolicy
+from cachesvc.settings.connection import KerberosConfig, SaslConfig, TlsConfig
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True):

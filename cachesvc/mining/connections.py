@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from cachesvc.clusters.sources import Source, Sources
-from cachesvc.connection_config import ConnectionConfig, connection_dict, parse_connection
 from cachesvc.errors import InvalidConfig, PreconditionFailed, ShuttingDown, SourceUnreachable
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.mining.connection_work import ConnectionWork
 from cachesvc.mining.supervisor import ReaderProcess
 from cachesvc.model import PartitionId
+from cachesvc.settings.connection import ConnectionConfig, connection_dict, parse_connection
 from cachesvc.store.ports import ConnectionRecord
 
 _log = logging.getLogger(__name__)

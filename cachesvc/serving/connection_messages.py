@@ -4,15 +4,15 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from cachesvc.connection_config import (
+from cachesvc.model import NonJsonPolicy
+from cachesvc.settings.connection import (
     ConnectionConfig,
     connection_dict,
     parse_connection,
     relative_paths,
 )
-from cachesvc.model import NonJsonPolicy
+from cachesvc.settings.validation import setting_error
 from cachesvc.v1 import connections_pb2 as pb
-from cachesvc.validation import setting_error
 
 _SOURCE = "request"
 _POLICIES = {NonJsonPolicy.REJECT.value: pb.REJECT, NonJsonPolicy.STOP.value: pb.STOP}

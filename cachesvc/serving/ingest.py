@@ -13,7 +13,6 @@ from cachesvc.assignment.readers import JoinedReader
 from cachesvc.assignment.reports import Death
 from cachesvc.assignment.resuming import resume_offsets
 from cachesvc.clusters.sources import Source, Sources
-from cachesvc.connection_config import connection_dict
 from cachesvc.errors import (
     PreconditionFailed,
     ShuttingDown,
@@ -27,6 +26,7 @@ from cachesvc.serving.append_parts import AppendParts, append_bytes_max
 from cachesvc.serving.appending import Appender, known_leader_epoch
 from cachesvc.serving.ports import Connections
 from cachesvc.serving.status import errors_as_status
+from cachesvc.settings.connection import connection_dict
 from cachesvc.v1 import mining_pb2 as pb
 from cachesvc.v1 import mining_pb2_grpc
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from cachesvc.clusters.sources import Source
-from cachesvc.connection_config import ConnectionConfig
 from cachesvc.policy.connection_checks import CheckResult
+from cachesvc.settings.connection import ConnectionConfig
 from cachesvc.store.ports import JobRunRecord
 
 

@@ -10,12 +10,12 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from cachesvc.client import Batch, CaughtUp, Client, DataLoss, Mode
-from cachesvc.connection_config import parse_connection
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
 from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
+from cachesvc.settings.connection import parse_connection
 from cachesvc.v1.log_cache_pb2 import MINING
 from tests.faults.stage import Calls, eventually
 from tests.support.deliveries import changes, counted, delivery, opened

@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 import pytest
 
-from cachesvc.connection_config import parse_connection
 from cachesvc.mining.kafka.checks import examine
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
+from cachesvc.settings.connection import parse_connection
 from cachesvc.v1 import connection_test_pb2 as pb
 from cachesvc.v1.connections_pb2 import Connection
 from tests.faults.stage import CALL_S, Calls, refusal

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from cachesvc.connection_config import ConnectionConfig, connection_dict, parse_connection
 from cachesvc.errors import InvalidConfig
 from cachesvc.serving.connection_messages import connection_of, message_of
+from cachesvc.settings.connection import ConnectionConfig, connection_dict, parse_connection
 from cachesvc.v1 import connections_pb2 as pb
 
 TEXT = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20)

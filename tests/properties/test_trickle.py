@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesvc.config import CompactConfig, RetentionConfig, StoreConfig
 from cachesvc.model import Segment
 from cachesvc.policy.compaction import MergeLimits, plan_compaction
 from cachesvc.policy.retention import RetentionClock, RetentionRule
 from cachesvc.policy.sealing import SealCause, SealLimits, should_seal
+from cachesvc.settings.config import CompactConfig, RetentionConfig, StoreConfig
 from tests.support.frames import ORDERS
 
 DAY_S = 86_400

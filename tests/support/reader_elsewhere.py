@@ -11,11 +11,11 @@ import asyncio
 
 import msgspec
 
-from cachesvc.config import LogConfig
 from cachesvc.logs import configure_logging
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.reader import MakeSources, ReaderSettings, kafka_source, run_reader
 from cachesvc.mining.source import SourceReader
+from cachesvc.settings.config import LogConfig
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cachesvc.connection_config import KerberosConfig
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
+from cachesvc.settings.connection import KerberosConfig
 
 MECHANISM = "GSSAPI"
 

@@ -12,12 +12,12 @@ from typing import Protocol
 
 from aiokafka.errors import KafkaError
 
-from cachesvc.connection_config import KerberosConfig, SaslConfig, TlsConfig
 from cachesvc.errors import ConnectionUnusable
 from cachesvc.mining.kafka.broker_connection import BrokerConnection
 from cachesvc.mining.kafka.failures import Attempt, connect_failure
 from cachesvc.mining.kafka.kerberos import MECHANISM, KerberosLogin, check_files
 from cachesvc.mining.kafka.secrets import read_secret
+from cachesvc.settings.connection import KerberosConfig, SaslConfig, TlsConfig
 
 _IDLE_CONNECTION_MS = 540_000
 # What aiokafka's handshake raises where an answer is not as it has to be.

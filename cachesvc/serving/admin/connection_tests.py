@@ -6,12 +6,12 @@ from typing import Any
 
 import grpc
 
-from cachesvc.connection_config import ConnectionConfig
 from cachesvc.errors import InvalidRequest
 from cachesvc.policy.connection_checks import CheckResult, CheckStatus
 from cachesvc.serving.connection_messages import connection_of
 from cachesvc.serving.ports import ConnectionTester
 from cachesvc.serving.status import errors_as_status
+from cachesvc.settings.connection import ConnectionConfig
 from cachesvc.v1 import connection_test_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from cachesvc.connection_config import parse_connection
 from cachesvc.serving.connection_messages import message_of
+from cachesvc.settings.connection import parse_connection
 from cachesvc.v1 import connections_pb2 as pb
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_service import FakeService

@@ -10,8 +10,8 @@ from typing import Literal
 
 import pytest
 
-from cachesvc.config import LogConfig
 from cachesvc.logs import configure_logging
+from cachesvc.settings.config import LogConfig
 
 _log = logging.getLogger("cachesvc.test")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.config import Config
 from cachesvc.errors import CacheError, PreconditionFailed, StoreLocked
 from cachesvc.mining.reader import ReaderSettings
+from cachesvc.settings.config import Config
 from tests.unit.cli.conftest import Run
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from cachesvc.connection_config import TlsConfig, parse_connection
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.kafka.checks.clock import DESCRIBE_QUORUM, check_clock
@@ -22,6 +21,7 @@ from cachesvc.mining.kafka.checks.tls import check_tls, speaks_tls
 from cachesvc.mining.kafka.cluster import Channel
 from cachesvc.mining.kafka.security import client_context
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
+from cachesvc.settings.connection import TlsConfig, parse_connection
 from tests.support.certificates import Authority, Certificate
 from tests.support.ports import free_ports
 from tests.support.reading import QUIET

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from cachesvc.clusters.sources import Source, Sources
-from cachesvc.connection_config import ConnectionConfig, parse_connection
 from cachesvc.errors import (
     CacheError,
     NotFound,
@@ -25,6 +24,7 @@ from cachesvc.mining.connections import Connections
 from cachesvc.mining.supervisor import ReaderProcess
 from cachesvc.model import PartitionId
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.settings.connection import ConnectionConfig, parse_connection
 from cachesvc.store.memory_catalogue import MemoryCatalogue
 from cachesvc.store.ports import ConnectionRecord
 from tests.unit.clusters.lookups import FakeLookup

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from aiokafka import errors
 
-from cachesvc.connection_config import KerberosConfig, SaslConfig, TlsConfig
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 from cachesvc.mining.kafka import kerberos
 from cachesvc.mining.kafka.cluster import Cluster, KafkaSettings
 from cachesvc.mining.kafka.failures import Attempt, connect_failure, told
 from cachesvc.mining.kafka.security import Security, open_broker, prepare
+from cachesvc.settings.connection import KerberosConfig, SaslConfig, TlsConfig
 from tests.support.sasl_stand_in import SaslStandIn
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[object, object, None]]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.config import LogConfig
-from cachesvc.connection_config import SaslConfig
 from cachesvc.errors import ConnectionUnusable
 from cachesvc.logs import configure_logging
 from cachesvc.mining.kafka.cluster import Cluster, KafkaSettings
 from cachesvc.mining.kafka.security import Security
+from cachesvc.settings.config import LogConfig
+from cachesvc.settings.connection import SaslConfig
 from tests.support.sasl_stand_in import SaslStandIn
 
 SECRET = "s3cret-that-nobody-may-see"

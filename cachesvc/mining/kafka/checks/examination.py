@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cachesvc.connection_config import KAFKA_ACKS, ConnectionConfig, TargetConfig
 from cachesvc.errors import CacheError, SourceUnreachable
 from cachesvc.mining.kafka.checks.addresses import check_name, check_port
 from cachesvc.mining.kafka.checks.clock import DESCRIBE_QUORUM, check_clock
@@ -35,6 +34,7 @@ from cachesvc.policy.connection_checks import (
     passed,
     skipped,
 )
+from cachesvc.settings.connection import KAFKA_ACKS, ConnectionConfig, TargetConfig
 
 _BROKERS_MAX = 100
 _NO_ANSWER = failed("no answer in time", "look for a firewall in between", reason="PORT_SILENT")

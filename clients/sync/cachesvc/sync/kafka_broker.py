@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from cachesvc.client import Batch, DataLoss, Positions, TopicPartition
 from cachesvc.client.payload import ArrowPayload
-from cachesvc.connection_config import ConnectionConfig, parse_connection
 from cachesvc.errors import CacheError, InvalidConfig
 from cachesvc.mining.encode import Encoded, EncodedAppend, EncodingRules, encode_batch
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, KafkaSource, security_of
 from cachesvc.mining.source import BatchUntil, SourceBatch, SourcePartition
+from cachesvc.settings.connection import ConnectionConfig, parse_connection
 from cachesvc.store.record_schema import join_stream
 from cachesvc.sync.errors import InvalidTask
 from cachesvc.sync.sink import Check

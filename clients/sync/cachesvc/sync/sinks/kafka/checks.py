@@ -5,7 +5,6 @@ from contextlib import aclosing
 
 import msgspec
 
-from cachesvc.connection_config import TargetConfig
 from cachesvc.errors import CacheError
 from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.kafka.cluster import Cluster
@@ -13,6 +12,7 @@ from cachesvc.mining.kafka.producing import NewTopic, TargetTopics
 from cachesvc.mining.kafka.producing.transactions import Coordinator
 from cachesvc.policy.connection_checks import Check as Examined
 from cachesvc.policy.connection_checks import CheckResult, CheckStatus
+from cachesvc.settings.connection import TargetConfig
 from cachesvc.sync.sink import Check, TaskContext
 from cachesvc.sync.sinks.kafka.naming import TopicNames
 from cachesvc.sync.sinks.kafka.session import cluster_of, new_topic, transactional_id

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from cachesvc.connection_config import (
+from cachesvc.settings.connection import (
     Acks,
     Addresses,
     Compression,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cachesvc.connection_config import (
+from cachesvc.errors import InvalidConfig
+from cachesvc.settings.connection import (
     KAFKA_ACKS,
     Acks,
     Compression,
@@ -15,7 +16,6 @@ from cachesvc.connection_config import (
     make_paths_absolute,
     parse_connection,
 )
-from cachesvc.errors import InvalidConfig
 from cachesvc.sync.errors import InvalidTask
 from cachesvc.sync.sinks.kafka.settings import KafkaSettings
 

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from cachesvc.connection_config import FilePath, Variable
-from cachesvc.validation import setting_error
+from cachesvc.settings.connection import FilePath, Variable
+from cachesvc.settings.validation import setting_error
 
 
 class AlarmsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

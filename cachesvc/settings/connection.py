@@ -18,7 +18,7 @@ from cachesvc.errors import InvalidConfig, InvalidRequest
 from cachesvc.model import NonJsonPolicy
 from cachesvc.policy.addresses import is_loopback, parse_address
 from cachesvc.policy.topics import check_expression
-from cachesvc.validation import inside, located_error, setting_error, setting_paths
+from cachesvc.settings.validation import inside, located_error, setting_error, setting_paths
 
 DEFAULT_STORE = "default"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachesvc.cli.settings import Overrides, load_config
-from cachesvc.config import Config
 from cachesvc.errors import InvalidConfig
 from cachesvc.model import NonJsonPolicy
+from cachesvc.settings.config import Config
+from cachesvc.settings.layers import Overrides, load_config
 
 MINIMAL = """
 [store]

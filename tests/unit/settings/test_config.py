@@ -5,7 +5,10 @@ import pickle
 import msgspec
 import pytest
 
-from cachesvc.config import (
+from cachesvc.errors import InvalidConfig
+from cachesvc.model import NonJsonPolicy
+from cachesvc.policy.addresses import parse_address
+from cachesvc.settings.config import (
     Config,
     LogConfig,
     MiningConfig,
@@ -17,10 +20,7 @@ from cachesvc.config import (
     effective_config,
     is_secret,
 )
-from cachesvc.connection_config import ConnectionConfig
-from cachesvc.errors import InvalidConfig
-from cachesvc.model import NonJsonPolicy
-from cachesvc.policy.addresses import parse_address
+from cachesvc.settings.connection import ConnectionConfig
 
 ORDERS = ConnectionConfig(name="orders", bootstrap_servers=("kafka:9092", "[::1]:9092"))
 

@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from cachesvc.config import Config, check_fields, check_listen, check_mining_listen
-from cachesvc.connection_config import (
+from cachesvc.errors import InvalidConfig
+from cachesvc.settings.config import Config, check_fields, check_listen, check_mining_listen
+from cachesvc.settings.connection import (
     connection_advice,
     make_paths_absolute,
     setting_paths_of_connection,
 )
-from cachesvc.errors import InvalidConfig
-from cachesvc.validation import located_error, setting_error, setting_paths
+from cachesvc.settings.validation import located_error, setting_error, setting_paths
 
 ENV_PREFIX = "CACHESVC_"
 

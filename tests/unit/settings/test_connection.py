@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from cachesvc.connection_config import (
+from cachesvc.errors import InvalidConfig
+from cachesvc.settings.connection import (
     KAFKA_ACKS,
     ConnectionConfig,
     connection_dict,
@@ -18,7 +19,6 @@ from cachesvc.connection_config import (
     parse_connection,
     relative_paths,
 )
-from cachesvc.errors import InvalidConfig
 
 BASE: dict[str, Any] = {"name": "a", "bootstrap_servers": ["kafka:9092"]}
 SCRAM = {"mechanism": "SCRAM-SHA-256", "username": "u", "password_env": "P"}

@@ -2,7 +2,7 @@
 
 Every section is a frozen struct that refuses unknown fields, so a typing error never falls back to
 a default in silence. A value can be encoded with ``msgspec.json`` and pickled, and what goes to a
-reader process is the same struct that came out of the file. ``cli.settings`` builds a ``Config``
+reader process is the same struct that came out of the file. ``settings.layers`` builds a ``Config``
 from file, environment and flags.
 
 Units are the last word of a name: ``_bytes_max``, ``_records_max``, ``_s`` (seconds; fractions are
@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from cachesvc.alarm_config import AlarmsConfig, check_alarms
-from cachesvc.connection_config import ConnectionConfig, check_connection
 from cachesvc.errors import InvalidConfig
 from cachesvc.policy.addresses import is_loopback, parse_address
-from cachesvc.validation import setting_error
+from cachesvc.settings.alarms import AlarmsConfig, check_alarms
+from cachesvc.settings.connection import ConnectionConfig, check_connection
+from cachesvc.settings.validation import setting_error
 
 KIB = 1024
 MIB = 1024 * KIB
