@@ -4,30 +4,32 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.cli.command import ask, show_all, talks_to_service
+from cachesvc.cli.answers import Answer, Rows
+from cachesvc.cli.command import calls
 from cachesvc.cli.failure import ALARMS_STAND
-from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column, enum_name
+from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_time
 from cachesvc.v1.alarms_pb2 import Alarm, AlarmKind, ListAlarmsRequest, ListAlarmsResponse
 
 
-@talks_to_service
+@calls
 def alarms(
-    settings: Common,
+    service: Service,
     past: Annotated[bool, typer.Option("--all", help="Also those that were cleared.")] = False,
     limit: Annotated[
         int, typer.Option(min=1, max=100_000, metavar="N", help="At most this many.")
     ] = 1_000,
     connection: InConnection = "",
-) -> None:
+) -> Answer:
     """List alarms that stand; the exit code is 6 if there are any, and 0 if there are none."""
-    response: ListAlarmsResponse = ask(
-        settings, ListAlarmsRequest(connection=connection, past=past, limit=limit)
+    response: ListAlarmsResponse = service.ask(
+        ListAlarmsRequest(connection=connection, past=past, limit=limit)
     )
-    show_all(settings, response.alarms, _COLUMNS, "no alarms")
-    if any(not alarm.HasField("cleared_ms") for alarm in response.alarms):
-        raise typer.Exit(ALARMS_STAND)
+    stands = any(not alarm.HasField("cleared_ms") for alarm in response.alarms)
+    end = typer.Exit(ALARMS_STAND) if stands else None
+    return Rows(response.alarms, _COLUMNS, "no alarms", end)
 
 
 def _about(alarm: Alarm) -> str:

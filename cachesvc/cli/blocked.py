@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.cli.command import ask, show_all, talks_to_service
-from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.answers import Answer, Rows
+from cachesvc.cli.command import calls
+from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column
+from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_bytes, show_time
 from cachesvc.v1.mining_tasks_pb2 import (
     BlockedPartition,
@@ -39,34 +41,34 @@ _COLUMNS = (
 )
 
 
-@talks_to_service
+@calls
 def blocked(
-    settings: Common,
+    service: Service,
     connection: InConnection = "",
     topic: Annotated[
         str, typer.Option("--topic", metavar="NAME", help="Only this topic.", show_default=False)
     ] = "",
-) -> None:
+) -> Answer:
     """List partitions that have stopped at one record: where, why, when they are tried again."""
     request = ListBlockedPartitionsRequest(connection=connection, topic=topic)
-    response: ListBlockedPartitionsResponse = ask(settings, request)
-    show_all(settings, response.partitions, _COLUMNS, "no partition is blocked")
+    response: ListBlockedPartitionsResponse = service.ask(request)
+    return Rows(response.partitions, _COLUMNS, "no partition is blocked")
 
 
-@talks_to_service
+@calls
 def retry(
-    settings: Common,
+    service: Service,
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.")],
     partition: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="This partition only, not all that are blocked."),
     ] = None,
     connection: InConnection = "",
-) -> None:
+) -> Answer:
     """Have blocked partitions of a topic tried again, at once.
 
     One that stops again is blocked again; `mining blocked` tells.
     """
     request = RetryPartitionsRequest(connection=connection, topic=topic, partition=partition)
-    response: RetryPartitionsResponse = ask(settings, request)
-    show_all(settings, response.partitions, _COLUMNS, "no partition is blocked")
+    response: RetryPartitionsResponse = service.ask(request)
+    return Rows(response.partitions, _COLUMNS, "no partition is blocked")

@@ -1,18 +1,20 @@
-"""The frame of every command that talks to a service: its options, the call, JSON or a table."""
+"""The frame of every command that talks to a service: its options, the call, what it answers.
+
+A command that asks and shows is framed by ``calls``; one that prints as it goes, or that may do
+without a service, by ``talks_to_service``.
+"""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 import typer
-from google.protobuf.message import Message
 
+from cachesvc.cli.answers import Answer, give
 from cachesvc.cli.failure import NOT_FOUND, CommandFailed
 from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
-from cachesvc.cli.render import Column, as_dict, show_json, show_table
 from cachesvc.cli.service import Service
 
-M = TypeVar("M", bound=Message)
 N = TypeVar("N", bound="_Named")
 _KIND = inspect.Parameter.KEYWORD_ONLY
 _CONTEXT = inspect.Parameter("ctx", _KIND, annotation=typer.Context)
@@ -58,16 +60,20 @@ def _is_said(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def ask(settings: Common, request: Message) -> Any:
-    """The answer of the service to one request; see ``Service.ask``."""
-    with Service(settings) as service:
-        return service.ask(request)
+def calls(command: Callable[..., Answer]) -> Callable[..., None]:
+    """The frame of a call: options, a service to ask, and what is answered as JSON or for people.
 
+    The command is given the service as its first argument and returns its answer.
+    """
 
-def ask_all(settings: Common, request: Message) -> list[Any]:
-    """All answers to a request whose stream ends by itself."""
-    with Service(settings) as service:
-        return list(service.stream(request))
+    def called(settings: Common, **given: Any) -> None:
+        with Service(settings) as service:
+            answer = command(service, **given)
+        give(answer, settings.as_json)
+
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    return talks_to_service(called)
 
 
 def only_named(found: Iterable[N], name: str, kind: str) -> list[N]:
@@ -82,34 +88,3 @@ def only_named(found: Iterable[N], name: str, kind: str) -> list[N]:
         advice = f"there are: {', '.join(each.name for each in every)}" if every else ""
         raise CommandFailed(f"there is no {kind} {name!r}", advice=advice, code=NOT_FOUND)
     return wanted
-
-
-def show_all(
-    settings: Common, found: Iterable[Message], columns: Sequence[Column], nothing: str
-) -> None:
-    """Prints messages as an array, or as a table, or ``nothing`` on stderr instead of that."""
-    show_many(settings, found, lambda rows: show_table(rows, columns, nothing))
-
-
-def show_many(settings: Common, found: Iterable[M], show: Callable[[Iterable[M]], None]) -> None:
-    """Prints messages as an array, or as ``show`` does."""
-    if settings.as_json:
-        show_json([as_dict(each) for each in found])
-    else:
-        show(found)
-
-
-def show_one(settings: Common, found: M, show: Callable[[M], None]) -> None:
-    """Prints a message as an object, or as ``show`` does."""
-    if settings.as_json:
-        show_json(as_dict(found))
-    else:
-        show(found)
-
-
-def show_done(settings: Common, fields: dict[str, Any], what: str) -> None:
-    """Prints what was done, as fields or in words."""
-    if settings.as_json:
-        show_json(fields)
-    else:
-        typer.echo(what)

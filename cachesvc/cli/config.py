@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cachesvc.cli.command import ask, talks_to_service
+from cachesvc.cli.command import talks_to_service
 from cachesvc.cli.options import Common
 from cachesvc.cli.render import show_json
+from cachesvc.cli.service import Service
 from cachesvc.cli.service_options import ConfigFile, Kafka, Store, Topics
 from cachesvc.settings.config import effective_config
 from cachesvc.settings.layers import Overrides, load_config
@@ -40,7 +41,8 @@ def show_config(
     They are checked as serve would, printed as TOML, and secrets are masked.
     """
     if of_service:
-        response: GetConfigResponse = ask(settings, GetConfigRequest())
+        with Service(settings) as service:
+            response: GetConfigResponse = service.ask(GetConfigRequest())
         effective = msgspec.json.decode(response.config_json, type=dict[str, Any])
     else:
         overrides = Overrides(kafka=kafka, topics=topics, store=store)

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from cachesvc.cli.answers import Answer, Done, One
 from cachesvc.cli.by_name import group_of
-from cachesvc.cli.command import ask, show_done, show_one, talks_to_service
+from cachesvc.cli.command import calls
 from cachesvc.cli.connection_test import run_test
-from cachesvc.cli.options import Common
-from cachesvc.cli.overview import connections, foreign, reachable, show_connections
+from cachesvc.cli.overview import connections, foreign, listed, reachable
 from cachesvc.cli.render import show_facts
+from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_time
 from cachesvc.errors import InvalidConfig
 from cachesvc.serving.connection_messages import message_of, settings_of
@@ -77,33 +78,33 @@ Unset = Annotated[
 
 
 @connection_app.callback(invoke_without_command=True)
-@talks_to_service
-def connection(settings: Common) -> None:
+@calls
+def connection(service: Service) -> Answer:
     """List Kafka clusters; show, create, update, delete, test or accept one."""
-    show_connections(settings)
+    return listed(service)
 
 
 connection_app.command("list")(connections)
 
 
 @connection_app.command("show")
-@talks_to_service
-def show_connection(settings: Common, name: Name) -> None:
+@calls
+def show_connection(service: Service, name: Name) -> Answer:
     """Show one connection with all its settings."""
-    answer = ask(settings, GetConnectionRequest(name=name))
-    show_one(settings, answer.connection, _show)
+    answer = service.ask(GetConnectionRequest(name=name))
+    return One(answer.connection, _show)
 
 
 @connection_app.command("create")
-@talks_to_service
+@calls
 def create_connection(
-    settings: Common,
+    service: Service,
     name: Name,
     kafka: Kafka = None,
     topics: Topics = None,
     file: File = None,
     set_: Set = None,
-) -> None:
+) -> Answer:
     """Make a connection; it survives a restart.
 
     Paths are those of the service's machine; relative ones are made absolute here. A secret is
@@ -111,21 +112,21 @@ def create_connection(
     """
     tree = _from_file(file, name) if file is not None else {"name": name}
     config = _changed(tree, str(file or "settings"), kafka, topics, set_ or ())
-    answer = ask(settings, CreateConnectionRequest(connection=message_of(config)))
-    show_one(settings, answer.connection, _show)
+    answer = service.ask(CreateConnectionRequest(connection=message_of(config)))
+    return One(answer.connection, _show)
 
 
 @connection_app.command("update")
-@talks_to_service
+@calls
 def update_connection(
-    settings: Common,
+    service: Service,
     name: Name,
     kafka: Kafka = None,
     topics: Topics = None,
     file: File = None,
     set_: Set = None,
     unset: Unset = None,
-) -> None:
+) -> Answer:
     """Change settings of a connection; with --file all of them.
 
     Its readers are restarted; other connections and running streams are left alone.
@@ -133,29 +134,29 @@ def update_connection(
     if file is not None:
         tree = _from_file(file, name)
     else:
-        tree = settings_of(ask(settings, GetConnectionRequest(name=name)).connection)
+        tree = settings_of(service.ask(GetConnectionRequest(name=name)).connection)
     for path in unset or ():
         _unset(tree, path)
     config = _changed(tree, str(file or "settings"), kafka, topics, set_ or ())
-    answer = ask(settings, UpdateConnectionRequest(connection=message_of(config)))
-    show_one(settings, answer.connection, _show)
+    answer = service.ask(UpdateConnectionRequest(connection=message_of(config)))
+    return One(answer.connection, _show)
 
 
 @connection_app.command("delete")
-@talks_to_service
-def delete_connection(settings: Common, name: Name) -> None:
+@calls
+def delete_connection(service: Service, name: Name) -> Answer:
     """Forget a connection that no subscription uses.
 
     What is cached of it stays until retention takes it.
     """
-    ask(settings, DeleteConnectionRequest(name=name))
-    show_done(settings, {"deleted": name}, f"deleted {name}")
+    service.ask(DeleteConnectionRequest(name=name))
+    return Done({"deleted": name}, f"deleted {name}")
 
 
 @connection_app.command("accept")
-@talks_to_service
+@calls
 def accept_cluster(
-    settings: Common,
+    service: Service,
     name: Name,
     cluster_id: Annotated[
         str,
@@ -165,14 +166,14 @@ def accept_cluster(
             help="The id of the cluster; not needed where the addresses lead to one only.",
         ),
     ] = "",
-) -> None:
+) -> Answer:
     """Go on with the cluster that a connection's addresses lead to now.
 
     What is cached is of another one and stays readable; each topic begins its next incarnation,
     mined from its earliest offset, and streams tell a gap with the cause SOURCE_CHANGED.
     """
-    answer = ask(settings, AcceptClusterRequest(name=name, cluster_id=cluster_id))
-    show_one(settings, answer, _show_accepted)
+    answer = service.ask(AcceptClusterRequest(name=name, cluster_id=cluster_id))
+    return One(answer, _show_accepted)
 
 
 connection_app.command("test")(run_test)

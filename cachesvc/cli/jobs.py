@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cachesvc.cli.answers import Answer, One, Rows
 from cachesvc.cli.by_name import group_of
-from cachesvc.cli.command import ask, only_named, show_all, show_one, talks_to_service
+from cachesvc.cli.command import calls, only_named
 from cachesvc.cli.failure import CommandFailed
-from cachesvc.cli.options import Common
 from cachesvc.cli.render import Column, show_facts, show_table
 from cachesvc.cli.service import Service
 from cachesvc.cli.units import printable, show_count, show_duration, show_time
@@ -34,64 +34,62 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.")]
 
 
 @jobs_app.callback(invoke_without_command=True)
-@talks_to_service
-def list_jobs(settings: Common) -> None:
+@calls
+def list_jobs(service: Service) -> Answer:
     """List scheduled jobs; run, pause or resume one; show past runs."""
-    response: ListJobsResponse = ask(settings, ListJobsRequest())
-    show_all(settings, response.jobs, _JOB_COLUMNS, "no jobs")
+    response: ListJobsResponse = service.ask(ListJobsRequest())
+    return Rows(response.jobs, _JOB_COLUMNS, "no jobs")
 
 
 jobs_app.command("list")(list_jobs)
 
 
 @jobs_app.command("show")
-@talks_to_service
-def show_job(settings: Common, name: Name) -> None:
+@calls
+def show_job(service: Service, name: Name) -> Answer:
     """Show one job with its schedule and its last run."""
-    response: ListJobsResponse = ask(settings, ListJobsRequest())
+    response: ListJobsResponse = service.ask(ListJobsRequest())
     (job,) = only_named(response.jobs, name, "job")
-    show_one(settings, job, _show_job)
+    return One(job, _show_job)
 
 
 @jobs_app.command("run")
-@talks_to_service
-def run_job(settings: Common, name: Name) -> None:
+@calls
+def run_job(service: Service, name: Name) -> Answer:
     """Run a job now and wait for its end; it goes on in the service if this command is stopped."""
-    with Service(settings) as service:
-        run = _follow(name, service.stream(RunJobRequest(name=name)))
-    show_one(settings, run, _show_run)
-    if not run.succeeded:
-        raise CommandFailed(f"job {name} failed: {run.error}")
+    run = _follow(name, service.stream(RunJobRequest(name=name)))
+    failed = None if run.succeeded else CommandFailed(f"job {name} failed: {run.error}")
+    return One(run, _show_run, failed)
 
 
 @jobs_app.command("pause")
-@talks_to_service
-def pause_job(settings: Common, name: Name) -> None:
+@calls
+def pause_job(service: Service, name: Name) -> Answer:
     """Stop a job's schedule; a run under way goes on."""
-    answer = ask(settings, PauseJobRequest(name=name))
-    show_one(settings, answer.job, _show_job)
+    answer = service.ask(PauseJobRequest(name=name))
+    return One(answer.job, _show_job)
 
 
 @jobs_app.command("resume")
-@talks_to_service
-def resume_job(settings: Common, name: Name) -> None:
+@calls
+def resume_job(service: Service, name: Name) -> Answer:
     """Put a paused job back on its schedule."""
-    answer = ask(settings, ResumeJobRequest(name=name))
-    show_one(settings, answer.job, _show_job)
+    answer = service.ask(ResumeJobRequest(name=name))
+    return One(answer.job, _show_job)
 
 
 @jobs_app.command("history")
-@talks_to_service
+@calls
 def job_history(
-    settings: Common,
+    service: Service,
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only of this job.")] = "",
     limit: Annotated[
         int, typer.Option(min=1, max=1_000_000, metavar="N", help="At most this many.")
     ] = 100,
-) -> None:
+) -> Answer:
     """List past runs, the newest first."""
-    response: ListJobRunsResponse = ask(settings, ListJobRunsRequest(name=name, limit=limit))
-    show_all(settings, response.runs, _RUN_COLUMNS, "no runs")
+    response: ListJobRunsResponse = service.ask(ListJobRunsRequest(name=name, limit=limit))
+    return Rows(response.runs, _RUN_COLUMNS, "no runs")
 
 
 def _follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:

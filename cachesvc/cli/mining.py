@@ -4,14 +4,16 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.answers import Answer, Done, Many, One
 from cachesvc.cli.blocked import blocked, retry
 from cachesvc.cli.by_name import group_of
-from cachesvc.cli.command import ask, show_done, show_many, show_one, talks_to_service
+from cachesvc.cli.command import calls
 from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
 from cachesvc.cli.mining_tables import show_task, show_tasks, show_transitions
-from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.options import InConnection
 from cachesvc.cli.overview import readers
 from cachesvc.cli.render import as_dict
+from cachesvc.cli.service import Service
 from cachesvc.cli.units import parse_time_ms
 from cachesvc.cli.watching import watch
 from cachesvc.v1.mining_tasks_pb2 import (
@@ -50,37 +52,37 @@ OneTopic = Annotated[
 
 
 @mining_app.callback(invoke_without_command=True)
-@talks_to_service
-def list_tasks(settings: Common, connection: InConnection = "") -> None:
+@calls
+def list_tasks(service: Service, connection: InConnection = "") -> Answer:
     """What is mined, by whom and how far behind the source; stop, start or edit it.
 
     There is one task per connection; it appears with the first subscription. Counts are since the
     service started.
     """
-    show_many(settings, _tasks(settings, connection), show_tasks)
+    return Many(_tasks(service, connection), show_tasks)
 
 
 mining_app.command("list")(list_tasks)
 
 
 @mining_app.command("show")
-@talks_to_service
-def show(settings: Common, connection: Connection) -> None:
+@calls
+def show(service: Service, connection: Connection) -> Answer:
     """Show one task with its settings and topics."""
-    tasks = _tasks(settings, connection)
+    tasks = _tasks(service, connection)
     if not tasks:
         what = f"connection {connection!r} has no mining task"
         raise CommandFailed(what, advice="the first subscription makes it", code=NOT_FOUND)
-    show_one(settings, tasks[0], show_task)
+    return One(tasks[0], show_task)
 
 
 @mining_app.command("stop")
-@talks_to_service
+@calls
 def stop(
-    settings: Common,
+    service: Service,
     connection: Connection,
     topic: OneTopic = "",
-) -> None:
+) -> Answer:
     """Stop a task, or a topic of it, until it is started again; restarts do not start it.
 
     Subscribers are given what is cached, are told, and wait.
@@ -90,29 +92,29 @@ def stop(
         if topic
         else StopMiningTaskRequest(connection=connection)
     )
-    show_one(settings, ask(settings, request).task, show_task)
+    return One(service.ask(request).task, show_task)
 
 
 @mining_app.command("start")
-@talks_to_service
+@calls
 def start(
-    settings: Common,
+    service: Service,
     connection: Connection,
     topic: OneTopic = "",
-) -> None:
+) -> Answer:
     """Start a task, or a topic of it, that was stopped."""
     request = (
         StartMinedTopicRequest(connection=connection, topic=topic)
         if topic
         else StartMiningTaskRequest(connection=connection)
     )
-    show_one(settings, ask(settings, request).task, show_task)
+    return One(service.ask(request).task, show_task)
 
 
 @mining_app.command("edit")
-@talks_to_service
+@calls
 def edit(
-    settings: Common,
+    service: Service,
     connection: Connection,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Call the task so.")] = None,
     retention_days: Annotated[
@@ -129,7 +131,7 @@ def edit(
             "or milliseconds since the epoch.",
         ),
     ] = None,
-) -> None:
+) -> Answer:
     """Change a task that is stopped."""
     if name is None and retention_days is None and start is None:
         advice = "give --name, --retention-days or --start"
@@ -140,29 +142,29 @@ def edit(
         retention_days=retention_days,
         start=None if start is None else _parse_start(start),
     )
-    show_one(settings, ask(settings, request).task, show_task)
+    return One(service.ask(request).task, show_task)
 
 
 @mining_app.command("history")
-@talks_to_service
+@calls
 def history(
-    settings: Common,
+    service: Service,
     connection: Connection,
     topic: OneTopic = "",
     limit: Annotated[
         int, typer.Option(min=1, max=100_000, metavar="N", help="At most this many.")
     ] = 100,
-) -> None:
+) -> Answer:
     """List past changes of state with their causes, the newest first."""
     request = ListMiningTransitionsRequest(connection=connection, topic=topic, limit=limit)
-    response: ListMiningTransitionsResponse = ask(settings, request)
-    show_many(settings, response.transitions, show_transitions)
+    response: ListMiningTransitionsResponse = service.ask(request)
+    return Many(response.transitions, show_transitions)
 
 
 @mining_app.command("pin")
-@talks_to_service
+@calls
 def pin(
-    settings: Common,
+    service: Service,
     connection: Connection,
     topic: Topic,
     reader: Annotated[str, typer.Argument(metavar="READER", help="The reader's name.")],
@@ -170,28 +172,28 @@ def pin(
         bool,
         typer.Option("--strict", help="While that reader is away, no other mines the topic."),
     ] = False,
-) -> None:
+) -> Answer:
     """Have a topic mined by one reader, until it is unpinned."""
     request = PinTopicRequest(connection=connection, topic=topic, reader=reader, strict=strict)
-    ask(settings, request)
-    show_done(settings, as_dict(request), f"topic {topic} is pinned to reader {reader}")
+    service.ask(request)
+    return Done(as_dict(request), f"topic {topic} is pinned to reader {reader}")
 
 
 @mining_app.command("unpin")
-@talks_to_service
+@calls
 def unpin(
-    settings: Common,
+    service: Service,
     connection: Connection,
     topic: Topic,
-) -> None:
+) -> Answer:
     """Have a topic given to readers automatically again."""
     request = UnpinTopicRequest(connection=connection, topic=topic)
-    ask(settings, request)
-    show_done(settings, as_dict(request), f"topic {topic} is pinned no more")
+    service.ask(request)
+    return Done(as_dict(request), f"topic {topic} is pinned no more")
 
 
-def _tasks(settings: Common, connection: str) -> list[MiningTask]:
-    response: ListMiningTasksResponse = ask(settings, ListMiningTasksRequest(connection=connection))
+def _tasks(service: Service, connection: str) -> list[MiningTask]:
+    response: ListMiningTasksResponse = service.ask(ListMiningTasksRequest(connection=connection))
     return list(response.tasks)
 
 

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.answers import Answer, One, Rows
 from cachesvc.cli.by_name import group_of
-from cachesvc.cli.command import ask, ask_all, show_all, show_one, talks_to_service
-from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.command import calls
+from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
+from cachesvc.cli.service import Service
 from cachesvc.cli.units import printable, show_count, show_time
 from cachesvc.v1.models_pb2 import (
     DescribeModelRequest,
@@ -26,34 +28,34 @@ _NAME_WIDTH_MAX = 60
 
 
 @models_app.callback(invoke_without_command=True)
-@talks_to_service
-def list_models(settings: Common, connection: InConnection = "") -> None:
+@calls
+def list_models(service: Service, connection: InConnection = "") -> Answer:
     """List models of topics, or show one.
 
     A model says which fields the JSON objects of a topic have. The job `models` infers them from
     what was mined.
     """
-    pages = ask_all(settings, ListModelsRequest(connection=connection))
+    pages = service.ask_all(ListModelsRequest(connection=connection))
     models = [model for page in pages for model in page.models]
     nothing = "no models yet; `cachesvc jobs run models` infers them now"
-    show_all(settings, models, _MODEL_COLUMNS, nothing)
+    return Rows(models, _MODEL_COLUMNS, nothing)
 
 
 models_app.command("list")(list_models)
 
 
 @models_app.command("show")
-@talks_to_service
+@calls
 def show_model(
-    settings: Common,
+    service: Service,
     topic: Annotated[str, typer.Argument(metavar="TOPIC")],
     connection: InConnection = "",
-) -> None:
+) -> Answer:
     """Show the model of a topic: its fields as a tree, and what has changed."""
-    response: DescribeModelResponse = ask(
-        settings, DescribeModelRequest(connection=connection, topic=topic)
+    response: DescribeModelResponse = service.ask(
+        DescribeModelRequest(connection=connection, topic=topic)
     )
-    show_one(settings, response.model, _show)
+    return One(response.model, _show)
 
 
 def _show(model: Model) -> None:

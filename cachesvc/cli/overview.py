@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.cli.command import ask, only_named, show_all, talks_to_service
-from cachesvc.cli.options import Common
+from cachesvc.cli.answers import Answer, Rows
+from cachesvc.cli.command import calls, only_named
 from cachesvc.cli.render import Column, enum_name
+from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_bytes, show_duration, show_time
 from cachesvc.v1.admin_pb2 import (
     ListReadersRequest,
@@ -20,31 +21,31 @@ from cachesvc.v1.connections_pb2 import (
 )
 
 
-@talks_to_service
+@calls
 def readers(
-    settings: Common,
+    service: Service,
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this reader.")] = "",
-) -> None:
+) -> Answer:
     """List reader processes that have joined, with the topics assigned to them."""
-    response: ListReadersResponse = ask(settings, ListReadersRequest())
+    response: ListReadersResponse = service.ask(ListReadersRequest())
     found = only_named(response.readers, name, "reader")
-    show_all(settings, found, _READER_COLUMNS, "no reader has joined")
+    return Rows(found, _READER_COLUMNS, "no reader has joined")
 
 
-@talks_to_service
+@calls
 def connections(
-    settings: Common,
+    service: Service,
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this connection.")] = "",
-) -> None:
+) -> Answer:
     """List the Kafka clusters, and whether they can be reached."""
-    show_connections(settings, name)
+    return listed(service, name)
 
 
-def show_connections(settings: Common, name: str = "") -> None:
-    """Prints them, or the one of that name."""
-    response: ListConnectionsResponse = ask(settings, ListConnectionsRequest())
+def listed(service: Service, name: str = "") -> Answer:
+    """The connections, or the one of that name."""
+    response: ListConnectionsResponse = service.ask(ListConnectionsRequest())
     found = only_named(response.connections, name, "connection")
-    show_all(settings, found, CONNECTION_COLUMNS, "no connections")
+    return Rows(found, CONNECTION_COLUMNS, "no connections")
 
 
 def reachable(connection: Connection) -> str:

@@ -70,6 +70,10 @@ class Service:
         """
         return self._method(request)(request, timeout=CALL_TIMEOUT_S)
 
+    def ask_all(self, request: Message) -> list[Any]:
+        """All answers to a request whose stream ends by itself."""
+        return list(self.stream(request))
+
     def settle(self, request: Message) -> bool:
         """Makes a call that tidies up; whether its aim is reached, for what is gone need not go."""
         try:

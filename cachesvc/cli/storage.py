@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.cli.command import ask, ask_all, show_all, talks_to_service
-from cachesvc.cli.options import Common, InConnection, OfTopic, TopicName, the_same
+from cachesvc.cli.answers import Answer, Rows
+from cachesvc.cli.command import calls
+from cachesvc.cli.options import InConnection, OfTopic, TopicName, the_same
 from cachesvc.cli.render import Column, enum_name
+from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_bytes, show_count, show_time
 from cachesvc.v1.admin_pb2 import (
     JournalState,
@@ -19,53 +21,53 @@ from cachesvc.v1.admin_pb2 import (
 _VALUE_CHARACTERS_MAX = 60
 
 
-@talks_to_service
+@calls
 def segments(
-    settings: Common,
+    service: Service,
     name: TopicName = "",
     connection: InConnection = "",
     topic: OfTopic = "",
-) -> None:
+) -> Answer:
     """List segments (Parquet files), by topic, partition and base offset.
 
     Paths are below the store's directory; any tool that knows Parquet may read the files.
     """
     topic = the_same(name, topic, "--topic")
-    answers = ask_all(settings, ListSegmentsRequest(connection=connection, topic=topic))
+    answers = service.ask_all(ListSegmentsRequest(connection=connection, topic=topic))
     found = [segment for answer in answers for segment in answer.segments]
-    show_all(settings, found, _SEGMENT_COLUMNS, "no segments")
+    return Rows(found, _SEGMENT_COLUMNS, "no segments")
 
 
-@talks_to_service
+@calls
 def journals(
-    settings: Common,
+    service: Service,
     name: TopicName = "",
     connection: InConnection = "",
     topic: OfTopic = "",
-) -> None:
+) -> Answer:
     """List journals: ACTIVE takes appends, SEALING becomes a segment, WARM is kept for speed."""
     topic = the_same(name, topic, "--topic")
-    response: ListJournalsResponse = ask(
-        settings, ListJournalsRequest(connection=connection, topic=topic)
+    response: ListJournalsResponse = service.ask(
+        ListJournalsRequest(connection=connection, topic=topic)
     )
-    show_all(settings, response.journals, _JOURNAL_COLUMNS, "no journals")
+    return Rows(response.journals, _JOURNAL_COLUMNS, "no journals")
 
 
-@talks_to_service
+@calls
 def rejects(
-    settings: Common,
+    service: Service,
     name: TopicName = "",
     connection: InConnection = "",
     topic: OfTopic = "",
     limit: Annotated[
         int, typer.Option(min=1, max=1_000_000, metavar="N", help="At most this many.")
     ] = 1_000,
-) -> None:
+) -> Answer:
     """List records that the JSON rule turned away, with the reason."""
     topic = the_same(name, topic, "--topic")
     request = ListRejectsRequest(connection=connection, topic=topic, limit=limit)
-    found = [reject for answer in ask_all(settings, request) for reject in answer.rejects]
-    show_all(settings, found, _REJECT_COLUMNS, "no rejects")
+    found = [reject for answer in service.ask_all(request) for reject in answer.rejects]
+    return Rows(found, _REJECT_COLUMNS, "no rejects")
 
 
 def _begin(value: bytes) -> str:

@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.answers import Answer, Done, One, Rows
 from cachesvc.cli.by_name import group_of
-from cachesvc.cli.command import ask, show_all, show_done, show_one, talks_to_service
+from cachesvc.cli.command import calls
 from cachesvc.cli.failure import USAGE, CommandFailed
-from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
+from cachesvc.cli.service import Service
 from cachesvc.cli.starts import parse_positions, parse_start
 from cachesvc.cli.units import show_bytes, show_count, show_duration, show_time
 from cachesvc.v1.log_cache_pb2 import (
@@ -30,30 +32,30 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription's na
 
 
 @subscriptions_app.callback(invoke_without_command=True)
-@talks_to_service
-def list_subscriptions(settings: Common, connection: InConnection = "") -> None:
+@calls
+def list_subscriptions(service: Service, connection: InConnection = "") -> Answer:
     """List subscriptions; show, reset or delete one."""
-    response: ListSubscriptionsResponse = ask(
-        settings, ListSubscriptionsRequest(connection=connection)
+    response: ListSubscriptionsResponse = service.ask(
+        ListSubscriptionsRequest(connection=connection)
     )
-    show_all(settings, response.subscriptions, _SUBSCRIPTION_COLUMNS, "no subscriptions")
+    return Rows(response.subscriptions, _SUBSCRIPTION_COLUMNS, "no subscriptions")
 
 
 subscriptions_app.command("list")(list_subscriptions)
 
 
 @subscriptions_app.command("show")
-@talks_to_service
-def show_subscription(settings: Common, name: Name) -> None:
+@calls
+def show_subscription(service: Service, name: Name) -> Answer:
     """Show one subscription with its positions and lag."""
-    response: GetSubscriptionResponse = ask(settings, GetSubscriptionRequest(subscription=name))
-    show_one(settings, response.subscription, _show)
+    response: GetSubscriptionResponse = service.ask(GetSubscriptionRequest(subscription=name))
+    return One(response.subscription, _show)
 
 
 @subscriptions_app.command("reset")
-@talks_to_service
+@calls
 def reset_subscription(
-    settings: Common,
+    service: Service,
     name: Name,
     to: Annotated[
         str | None,
@@ -72,7 +74,7 @@ def reset_subscription(
     forget_full_sync: Annotated[
         bool, typer.Option("--forget-full-sync", help="Forget that a full sync was done.")
     ] = False,
-) -> None:
+) -> Answer:
     """Replace the stored positions of a subscription; a live subscriber is told and ends.
 
     Without --to and --position they are dropped: the next stream starts as its mode says.
@@ -80,16 +82,16 @@ def reset_subscription(
     request = ResetSubscriptionRequest(
         subscription=name, start=_start(to, position), forget_full_sync=forget_full_sync
     )
-    response: ResetSubscriptionResponse = ask(settings, request)
-    show_one(settings, response.subscription, _show)
+    response: ResetSubscriptionResponse = service.ask(request)
+    return One(response.subscription, _show)
 
 
 @subscriptions_app.command("delete")
-@talks_to_service
-def delete_subscription(settings: Common, name: Name) -> None:
+@calls
+def delete_subscription(service: Service, name: Name) -> Answer:
     """Forget a subscription and its positions; a live subscriber is told and ends."""
-    ask(settings, DeleteSubscriptionRequest(subscription=name))
-    show_done(settings, {"deleted": name}, f"deleted {name}")
+    service.ask(DeleteSubscriptionRequest(subscription=name))
+    return Done({"deleted": name}, f"deleted {name}")
 
 
 def _start(to: str | None, positions: list[str] | None) -> Start | None:

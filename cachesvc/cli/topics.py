@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from cachesvc.cli.answers import Answer, One, Rows
 from cachesvc.cli.by_name import group_of
-from cachesvc.cli.command import ask, show_all, show_one, talks_to_service
+from cachesvc.cli.command import calls
 from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
-from cachesvc.cli.options import Common, InConnection
+from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
+from cachesvc.cli.service import Service
 from cachesvc.cli.units import show_bytes, show_count
 from cachesvc.v1.admin_pb2 import ListTopicsRequest, ListTopicsResponse, Topic
 from cachesvc.v1.log_cache_pb2 import MiningState, OffsetRange, PartitionOffsets
@@ -17,31 +19,31 @@ topics_app = group_of("TOPIC")
 
 
 @topics_app.callback(invoke_without_command=True)
-@talks_to_service
-def list_topics(settings: Common, connection: InConnection = "") -> None:
+@calls
+def list_topics(service: Service, connection: InConnection = "") -> Answer:
     """List topics, or show one.
 
     A topic is needed while a subscription wants it, and only then mined.
     """
-    response: ListTopicsResponse = ask(settings, ListTopicsRequest(connection=connection))
-    show_all(settings, response.topics, _TOPIC_COLUMNS, "no topics")
+    response: ListTopicsResponse = service.ask(ListTopicsRequest(connection=connection))
+    return Rows(response.topics, _TOPIC_COLUMNS, "no topics")
 
 
 topics_app.command("list")(list_topics)
 
 
 @topics_app.command("show")
-@talks_to_service
+@calls
 def show_topic(
-    settings: Common,
+    service: Service,
     topic: Annotated[str, typer.Argument(metavar="TOPIC")],
     connection: InConnection = "",
-) -> None:
+) -> Answer:
     """Show one topic and its partitions."""
-    response: ListTopicsResponse = ask(
-        settings, ListTopicsRequest(connection=connection, topic=topic)
+    response: ListTopicsResponse = service.ask(
+        ListTopicsRequest(connection=connection, topic=topic)
     )
-    show_one(settings, _the_one(list(response.topics), topic), _show)
+    return One(_the_one(list(response.topics), topic), _show)
 
 
 def _show(found: Topic) -> None:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cachesvc.cli.command import ask, talks_to_service
+from cachesvc.cli.command import talks_to_service
 from cachesvc.cli.options import Common
 from cachesvc.cli.render import show_facts, show_json
+from cachesvc.cli.service import Service
 from cachesvc.v1.admin_pb2 import GetConfigRequest, GetConfigResponse
 
 
@@ -22,7 +23,8 @@ def version(
     """Show the version of this command, and with --service of the service and its store."""
     facts: dict[str, str | int] = {"version": _installed_version()}
     if of_service:
-        response: GetConfigResponse = ask(settings, GetConfigRequest())
+        with Service(settings) as service:
+            response: GetConfigResponse = service.ask(GetConfigRequest())
         facts["service_version"] = response.version
         facts["store_format_version"] = response.store_format_version
     if settings.as_json:
