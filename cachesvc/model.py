@@ -10,12 +10,12 @@ from enum import Enum, IntEnum
 
 @dataclass(frozen=True, slots=True, order=True)
 class TopicId:
-    """One life of a topic of one connection.
+    """One incarnation of a topic of one connection.
 
     Attributes:
         connection: Name of the connection.
         topic: Kafka's topic name.
-        incarnation: Which life of a topic of that name, from 1.
+        incarnation: Which incarnation of a topic of that name, from 1.
     """
 
     connection: str
@@ -29,7 +29,7 @@ class TopicId:
 
 @dataclass(frozen=True, slots=True, order=True)
 class PartitionId:
-    """One partition of one life of a topic. Orders by connection, topic, incarnation, partition."""
+    """A partition of one incarnation of a topic, ordered by its fields from first to last."""
 
     connection: str
     topic: str
@@ -187,7 +187,7 @@ class GapPolicy(IntEnum):
 class LostRange:
     """Offsets ``[begin, end)`` of a partition that cannot be given any more, and why.
 
-    Empty where a topic's life ended and nothing of it is known to be missing.
+    Empty where a topic's incarnation ended and nothing of it is known to be missing.
     """
 
     begin: int
@@ -196,8 +196,8 @@ class LostRange:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicLife:
-    """One life of a topic of that name, and what it began with.
+class TopicIncarnation:
+    """One incarnation of a topic of that name, and what it began with.
 
     Attributes:
         topic: With its incarnation.

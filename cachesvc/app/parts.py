@@ -78,7 +78,7 @@ class Parts:
 
 async def build(config: Config, store: LogStore) -> Parts:
     """Builds them within the event loop that they belong to, and loads what is durable."""
-    sources = Sources([], store.lives)
+    sources = Sources([], store.incarnations)
     mining = Mining.open(
         store.catalogue, config.mining.idle_topic_s, config.mining.rebalance_interval_s
     )

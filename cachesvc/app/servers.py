@@ -51,7 +51,7 @@ def make_server(parts: Parts) -> Server:
             ConnectionTestAdmin(
                 lambda name: connections.get(sources.resolve(name).name).config,
                 examine_connection,
-                store.lives.cluster_of,
+                store.incarnations.cluster_of,
             ),
             JobAdmin(parts.jobs),
             MiningAdmin(store, sources, assignments, mining, watch),

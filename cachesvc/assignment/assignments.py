@@ -263,7 +263,7 @@ class Assignments:
     async def _hand_over(
         self, source: Source, readers: Mapping[str, JoinedReader], target: Mapping[str, str]
     ) -> None:
-        cluster_id = self._store.lives.cluster_of(source.name)
+        cluster_id = self._store.incarnations.cluster_of(source.name)
         for reader in readers.values():
             for topic, assigned_topic in list(reader.assigned.items()):
                 over = assigned_topic.topic != self._store.topic_id(source.name, topic)
@@ -273,27 +273,31 @@ class Assignments:
                 # At once, for what it has left is of this cluster.
                 reader.cluster_id = cluster_id
                 reader.changed.set()
-        lives = {topic: self._store.lives.present(source.name, topic) for topic in target}
+        incarnations = {
+            topic: self._store.incarnations.present(source.name, topic) for topic in target
+        }
         await self._raise_epochs(
             [
-                life.topic
-                for topic, life in lives.items()
+                incarnation.topic
+                for topic, incarnation in incarnations.items()
                 if (known := readers[target[topic]].assigned.get(topic)) is None
-                or known.topic != life.topic
+                or known.topic != incarnation.topic
             ]
         )
         from_earliest = self._tasks.start_of(source.name).kind is StartKind.EARLIEST
-        for topic, life in lives.items():
+        for topic, incarnation in incarnations.items():
             assigned = readers[target[topic]].assigned
             before = assigned.get(topic)
-            numbers = self.blocked.allowed(life.topic, self._entering.partitions(source, topic))
-            missing = self._missing(life.topic, numbers)
-            attempts = self.blocked.attempts(life.topic, numbers)
-            epoch = self._epochs.get(life.topic)
+            numbers = self.blocked.allowed(
+                incarnation.topic, self._entering.partitions(source, topic)
+            )
+            missing = self._missing(incarnation.topic, numbers)
+            attempts = self.blocked.attempts(incarnation.topic, numbers)
+            epoch = self._epochs.get(incarnation.topic)
             if epoch is None:
-                continue  # its life is over by now
-            rest = life.source_id, from_earliest, missing, attempts
-            now = Assigned(life.topic, epoch, numbers, *rest)
+                continue  # its incarnation is over by now
+            rest = incarnation.source_id, from_earliest, missing, attempts
+            now = Assigned(incarnation.topic, epoch, numbers, *rest)
             if before is None or _differs(before, now):
                 assigned[topic] = now
 
@@ -320,7 +324,7 @@ class Assignments:
         await self._entering.enter(source, topics)
 
     def _is_over(self, topic: TopicId) -> None:
-        """Nothing is appended to a life of a topic that is over."""
+        """Nothing is appended to an incarnation of a topic that is over."""
         self._epochs.pop(topic, None)
         self.blocked.over(topic)
 

@@ -160,7 +160,7 @@ class BlockedPartitions:
         self._drop([each for each in self._troubles if each.connection == connection])
 
     def over(self, topic: TopicId) -> None:
-        """Nothing of that life of a topic is mined any more. Idempotent."""
+        """Nothing of that incarnation of a topic is mined any more. Idempotent."""
         self._drop([each for each in self._troubles if each.topic_id == topic])
 
     def _drop(self, partitions: Iterable[PartitionId]) -> None:

@@ -1,4 +1,4 @@
-"""How topics come into the log: the life each is in, and where the logs of its partitions begin."""
+"""How topics come into the log: which incarnation each is in, and where its logs begin."""
 
 import asyncio
 import time
@@ -11,9 +11,14 @@ from cachesvc.clusters.lookup import TopicPartition
 from cachesvc.clusters.sources import Source, Sources
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.waiting import why_it_waits
-from cachesvc.model import GapCause, MiningStart, PartitionId, StartKind, TopicId, TopicLife
+from cachesvc.model import GapCause, MiningStart, PartitionId, StartKind, TopicId, TopicIncarnation
+from cachesvc.policy.incarnations import (
+    first_offset,
+    in_incarnation_before,
+    incarnation_now,
+    next_incarnation,
+)
 from cachesvc.policy.leader_epochs import EpochHistory
-from cachesvc.policy.lives import first_offset, in_life_before, life_now, next_life
 from cachesvc.store.ports import TopicEntry
 
 RETRY_S = 1.0
@@ -35,7 +40,7 @@ class Entering:
         store: Holds the logs.
         sources: Told when there are new ones, and when other partitions wait.
         start_of: Where mining of a connection's new topics begins.
-        on_over: Called with a life of a topic before the next one is entered.
+        on_over: Called with an incarnation of a topic before the next one is entered.
     """
 
     def __init__(
@@ -63,9 +68,10 @@ class Entering:
     async def enter(self, source: Source, topics: Iterable[str]) -> None:
         """Makes the logs of these topics' partitions, those that are new. Idempotent.
 
-        A topic that turns out to be in another life gets new logs, and those of the life before
-        come to their end. A new log begins where the mining task says: where the source begins now,
-        by default. All is one transaction, however many topics and partitions there are.
+        A topic that turns out to be in another incarnation gets new logs, and those of the
+        incarnation before come to their end. A new log begins where the mining task says: where the
+        source begins now, by default. All is one transaction, however many topics and partitions
+        there are.
 
         A partition whose leader does not answer waits (``LogStore.waiting``) and is asked for again
         by a later call, ``RETRY_S`` after this one at the earliest.
@@ -74,32 +80,33 @@ class Entering:
             SourceUnreachable: There are new ones and the cluster does not answer.
         """
         async with self._locks[source.name]:
-            lives = [self._life(source, topic) for topic in topics]
-            new = self._new(source, lives)
+            incarnations = [self._incarnation(source, topic) for topic in topics]
+            new = self._new(source, incarnations)
             due = new if self._retry_is_due(source, new) else self._not_waiting(new)
             changed = [
-                life
-                for life in lives
-                if life != self._store.lives.present(source.name, life.topic.topic)
-                or self._store.lives.is_new(life.topic)
+                incarnation
+                for incarnation in incarnations
+                if incarnation
+                != self._store.incarnations.present(source.name, incarnation.topic.topic)
+                or self._store.incarnations.is_new(incarnation.topic)
             ]
-            begins = await self._begins(source, lives, due)
+            begins = await self._begins(source, incarnations, due)
             if changed or begins.offsets:
-                causes = {life.topic: life.cause for life in lives}
+                causes = {incarnation.topic: incarnation.cause for incarnation in incarnations}
                 await self._put(changed, begins.offsets, causes)
                 self._forget_truncated()
-            news = self._wait(lives, new, begins) or bool(begins.offsets)
+            news = self._wait(incarnations, new, begins) or bool(begins.offsets)
         if news:
             self._sources.notify()
 
-    def _new(self, source: Source, lives: Iterable[TopicLife]) -> list[PartitionId]:
+    def _new(self, source: Source, incarnations: Iterable[TopicIncarnation]) -> list[PartitionId]:
         """The partitions of the cluster that have no log."""
         return [
-            life.topic.partition(number)
-            for life in lives
-            if not source.lacks(life.topic.topic)
-            for known in [self._store.logs.numbers(life.topic)]
-            for number in source.topics.get(life.topic.topic, ())
+            incarnation.topic.partition(number)
+            for incarnation in incarnations
+            if not source.lacks(incarnation.topic.topic)
+            for known in [self._store.logs.numbers(incarnation.topic)]
+            for number in source.topics.get(incarnation.topic.topic, ())
             if number not in known
         ]
 
@@ -115,13 +122,13 @@ class Entering:
 
     async def _put(
         self,
-        lives: Sequence[TopicLife],
+        incarnations: Sequence[TopicIncarnation],
         begins: Mapping[PartitionId, int],
         causes: Mapping[TopicId, GapCause | None],
     ) -> None:
-        for life in lives:
-            known = self._store.topic_id(life.topic.connection, life.topic.topic)
-            if life.topic != known:
+        for incarnation in incarnations:
+            known = self._store.topic_id(incarnation.topic.connection, incarnation.topic.topic)
+            if incarnation.topic != known:
                 self._on_over(known)
                 self._store.waiting.put(known, {})
         inherited = {
@@ -130,15 +137,17 @@ class Entering:
             if causes[each.topic_id] is GapCause.SOURCE_TRUNCATED
         }
         epochs = {each: history for each, history in inherited.items() if history.starts}
-        await self._store.enter(TopicEntry(lives, begins, epochs))
+        await self._store.enter(TopicEntry(incarnations, begins, epochs))
 
     def _wait(
-        self, lives: Iterable[TopicLife], new: Iterable[PartitionId], begins: _Begins
+        self, incarnations: Iterable[TopicIncarnation], new: Iterable[PartitionId], begins: _Begins
     ) -> bool:
         """Notes which of the new ones wait; whether these are others than before."""
         if not self._store.waiting and not begins.unknown:
             return False
-        waiting: dict[TopicId, dict[int, str]] = {life.topic: {} for life in lives}
+        waiting: dict[TopicId, dict[int, str]] = {
+            incarnation.topic: {} for incarnation in incarnations
+        }
         for each in new:
             if each not in begins.offsets:
                 known = self._store.waiting.of_topic(each.topic_id).get(each.partition, "")
@@ -146,16 +155,18 @@ class Entering:
         others = [self._store.waiting.put(topic, found) for topic, found in waiting.items()]
         return any(others)
 
-    def _life(self, source: Source, topic: str) -> TopicLife:
-        """The life that a topic is in now, known to the store or not."""
-        known = self._store.lives.present(source.name, topic)
+    def _incarnation(self, source: Source, topic: str) -> TopicIncarnation:
+        """The incarnation that a topic is in now, known to the store or not."""
+        known = self._store.incarnations.present(source.name, topic)
         truncated = known.topic in self._truncated
         found_id = source.topic_ids.get(topic)
-        cluster_id = self._store.lives.cluster_of(source.name) if found_id is not None else ""
-        return life_now(known, found_id or "", truncated=truncated, cluster_id=cluster_id)
+        cluster_id = (
+            self._store.incarnations.cluster_of(source.name) if found_id is not None else ""
+        )
+        return incarnation_now(known, found_id or "", truncated=truncated, cluster_id=cluster_id)
 
     async def _begins(
-        self, source: Source, lives: Iterable[TopicLife], new: Collection[PartitionId]
+        self, source: Source, incarnations: Iterable[TopicIncarnation], new: Collection[PartitionId]
     ) -> _Begins:
         """Asks the source about all of them at once."""
         if not new:
@@ -171,7 +182,7 @@ class Entering:
             first = await first_offsets(source.lookup, fresh, start)
             earliest.update(first.found)
             failed.update(first.failed)
-        causes = {life.topic: life.cause for life in lives}
+        causes = {incarnation.topic: incarnation.cause for incarnation in incarnations}
         ends: Mapping[TopicPartition, int] = earliest
         if any(causes[partition.topic_id] for partition in new):
             found = await source.lookup.end_offsets(list(earliest))
@@ -187,8 +198,8 @@ class Entering:
         return _Begins(offsets, unknown)
 
     def _intact_end(self, partition: PartitionId) -> int | None:
-        """Where the log of the life before ended, if the source has lost nothing of it."""
-        before = self._store.get(in_life_before(partition))
+        """Where the log of the incarnation before ended, if the source has lost nothing of it."""
+        before = self._store.get(in_incarnation_before(partition))
         return (
             None if before is None or self._is_truncated(before.id) else before.accepted_end_offset
         )
@@ -201,7 +212,7 @@ class Entering:
 
         What nobody has noticed yet of that truncation then shows at the next look at the source.
         """
-        before = self._store.get(in_life_before(partition))
+        before = self._store.get(in_incarnation_before(partition))
         if before is None or self._is_truncated(before.id) or before.accepted_end_offset != begin:
             return EpochHistory()
         return self._store.epochs.inherited(before.id, begin)
@@ -209,15 +220,15 @@ class Entering:
     def _forget_truncated(self) -> None:
         """Forgets what the source has lost once the partition's next log has been made."""
         for topic, numbers in list(self._truncated.items()):
-            following = next_life(topic)
+            following = next_incarnation(topic)
             numbers -= {n for n in numbers if self._store.get(following.partition(n)) is not None}
             if not numbers:
                 del self._truncated[topic]
 
     def partitions(self, source: Source, topic: str) -> tuple[int, ...]:
         """The partitions of a topic that have a log of the cluster that the connection means."""
-        life = self._store.lives.present(source.name, topic)
-        if life.cluster_id != self._store.lives.cluster_of(source.name):
+        incarnation = self._store.incarnations.present(source.name, topic)
+        if incarnation.cluster_id != self._store.incarnations.cluster_of(source.name):
             return ()
-        known = self._store.logs.numbers(life.topic)
+        known = self._store.logs.numbers(incarnation.topic)
         return tuple(number for number in source.topics[topic] if number in known)

@@ -13,7 +13,7 @@ class Assigned:
     """A topic in a reader's hands.
 
     Attributes:
-        topic: Which life of which topic.
+        topic: Which incarnation of which topic.
         epoch: The newest.
         partitions: All partition numbers.
         source_id: The cluster's own id of it; empty where it has none.

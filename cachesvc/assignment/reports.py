@@ -73,7 +73,7 @@ class Reports:
         """Notes what a reader says of a partition and tells subscribers if it matters to them.
 
         Args:
-            partition: In the life that the reader mines.
+            partition: In the incarnation that the reader mines.
             high_watermark: The source's; None until told.
             state: What mining does.
             error: Why, where the state asks for a reason.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from cachesvc.assignment.readers import Assigned
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.policy.lives import in_life_before
+from cachesvc.policy.incarnations import in_incarnation_before
 
 
 def resume_offsets(store: LogStore, assigned: Assigned) -> Mapping[int, int]:
@@ -21,7 +21,7 @@ def resume_offsets(store: LogStore, assigned: Assigned) -> Mapping[int, int]:
 
 
 def _goes_on(store: LogStore, log: PartitionLog) -> bool:
-    """Whether an empty log begins where that of the life before ended, behind a truncation."""
-    before = store.get(in_life_before(log.id))
-    truncated = store.lives.truncated_before(log.id.topic_id)
+    """Whether an empty log begins where that of the one before ended, behind a truncation."""
+    before = store.get(in_incarnation_before(log.id))
+    truncated = store.incarnations.truncated_before(log.id.topic_id)
     return truncated and before is not None and before.accepted_end_offset == log.log_start_offset

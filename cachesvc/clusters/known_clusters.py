@@ -8,7 +8,7 @@ from cachesvc.policy.cluster_identity import are_others
 
 
 class KnownClusters(Protocol):
-    """Which cluster the logs of each connection are of; ``log.lives.TopicLives`` knows it."""
+    """Which cluster the logs of each connection are of; ``TopicIncarnations`` knows."""
 
     def cluster_of(self, connection: str) -> str:
         """What the cluster calls itself; empty while that is not known."""

@@ -74,7 +74,7 @@ class MinedEpochs:
         self._kept.update(histories)
 
     def inherited(self, before: PartitionId, offset: int) -> EpochHistory:
-        """What a log begins with that goes on at ``offset`` where that of the life before ended."""
+        """What a log begins with that goes on at ``offset`` where the one before ended."""
         return self._noted.get(before, _NOTHING).until(offset)
 
     def entered(self, histories: Mapping[PartitionId, EpochHistory]) -> None:

@@ -1,4 +1,4 @@
-"""Every partition's top log, found by partition, by life of a topic, by topic and by connection.
+"""Every partition's top log, found by partition, incarnation, topic and connection.
 
 Invariant: each look-up answers what a pass over a plain list of all logs would, ordered by
 partition; it costs what it answers, and not what else there is.
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import PartitionId, TopicId
 
-_Lives = dict[int, dict[int, PartitionLog]]
+_Incarnations = dict[int, dict[int, PartitionLog]]
 
 
 class LogRegistry(Mapping[PartitionId, PartitionLog]):
@@ -18,7 +18,7 @@ class LogRegistry(Mapping[PartitionId, PartitionLog]):
     def __init__(self) -> None:
         self._all: dict[PartitionId, PartitionLog] = {}
         # By connection, topic, incarnation and partition number.
-        self._topics: dict[str, dict[str, _Lives]] = {}
+        self._topics: dict[str, dict[str, _Incarnations]] = {}
 
     def __getitem__(self, partition: PartitionId) -> PartitionLog:
         return self._all[partition]
@@ -34,8 +34,8 @@ class LogRegistry(Mapping[PartitionId, PartitionLog]):
         known, topic = log.id, log.id.topic
         assert known not in self._all, "a partition has one top log"
         self._all[known] = log
-        lives = self._topics.setdefault(known.connection, {}).setdefault(topic, {})
-        lives.setdefault(known.incarnation, {})[known.partition] = log
+        incarnations = self._topics.setdefault(known.connection, {}).setdefault(topic, {})
+        incarnations.setdefault(known.incarnation, {})[known.partition] = log
 
     def connections(self) -> list[str]:
         """The connections of which there is a log, in order."""
@@ -46,23 +46,27 @@ class LogRegistry(Mapping[PartitionId, PartitionLog]):
         return sorted(self._topics.get(connection, ()))
 
     def has_topic(self, connection: str, topic: str) -> bool:
-        """Whether there is a log of any life of a topic."""
+        """Whether there is a log of any incarnation of a topic."""
         return topic in self._topics.get(connection, ())
 
     def of_topic(self, topic: TopicId) -> list[PartitionLog]:
-        """The logs of one life of a topic."""
-        lives = self._topics.get(topic.connection, {}).get(topic.topic, {})
-        return _ordered(lives.get(topic.incarnation, {}))
+        """The logs of one incarnation of a topic."""
+        incarnations = self._topics.get(topic.connection, {}).get(topic.topic, {})
+        return _ordered(incarnations.get(topic.incarnation, {}))
 
     def numbers(self, topic: TopicId) -> Collection[int]:
-        """The partition numbers of one life of a topic that have a log, in no order."""
-        lives = self._topics.get(topic.connection, {}).get(topic.topic, {})
-        return lives.get(topic.incarnation, {}).keys()
+        """The partition numbers of one incarnation of a topic that have a log, in no order."""
+        incarnations = self._topics.get(topic.connection, {}).get(topic.topic, {})
+        return incarnations.get(topic.incarnation, {}).keys()
 
     def of_name(self, connection: str, topic: str) -> list[PartitionLog]:
-        """The logs of all lives of a topic."""
-        lives = self._topics.get(connection, {}).get(topic, {})
-        return [log for life in sorted(lives) for log in _ordered(lives[life])]
+        """The logs of all incarnations of a topic."""
+        incarnations = self._topics.get(connection, {}).get(topic, {})
+        return [
+            log
+            for incarnation in sorted(incarnations)
+            for log in _ordered(incarnations[incarnation])
+        ]
 
     def of_connection(self, connection: str) -> list[PartitionLog]:
         """The logs of a connection."""

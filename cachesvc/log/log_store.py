@@ -18,7 +18,7 @@ from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.epochs import MinedEpochs
-from cachesvc.log.lives import TopicLives
+from cachesvc.log.incarnations import TopicIncarnations
 from cachesvc.log.log_registry import LogRegistry
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.memory_budget import MemoryBudget
@@ -32,9 +32,9 @@ from cachesvc.log.store_lock import lock_directory
 from cachesvc.log.stretches import Stretches
 from cachesvc.log.waiting import WaitingPartitions
 from cachesvc.log.writer import LogWriter
-from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicIncarnation
 from cachesvc.policy.gaps import causes
-from cachesvc.policy.lives import in_life_before, next_life
+from cachesvc.policy.incarnations import in_incarnation_before, next_incarnation
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
@@ -76,7 +76,7 @@ class LogStore:
         logs: The top log of every partition; ``stretches`` has those below it.
         catalogue: What is durable and small.
         manifest: Changes which segments are live.
-        lives: Which life each topic is in.
+        incarnations: Which incarnation each topic is in.
         waiting: Partitions that cannot be entered yet.
         source_ends_told: How often the source's end of a partition was another one than before.
         epochs: Which leader epochs each log was mined from.
@@ -100,7 +100,7 @@ class LogStore:
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
         self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
         self.manifest = Manifest(self.catalogue)
-        self.lives = TopicLives(self.catalogue)
+        self.incarnations = TopicIncarnations(self.catalogue)
         self.waiting = WaitingPartitions()
         self.source_ends_told = 0
         self.epochs = MinedEpochs(self.catalogue)
@@ -155,7 +155,7 @@ class LogStore:
         return store
 
     def _recover(self, given_up: Callable[[], bool]) -> None:
-        self.lives.load()
+        self.incarnations.load()
         self.epochs.load()
         starts = self.catalogue.call_blocking(lambda port: port.list_partitions())
         mined_from = self.catalogue.call_blocking(lambda port: port.list_mined_from())
@@ -186,10 +186,10 @@ class LogStore:
             top.lost = lost.get(partition, [])
             top.mined_from = mined_from.get(partition, top.log_start_offset)
             self.logs.add(top)
-            self.lives.note(partition.topic_id)
+            self.incarnations.note(partition.topic_id)
             self.stretches.enter(partition, recovered.lower)
             for log in self.stretches.of(partition):
-                log.ended_by = self.lives.ended_by(partition.topic_id)
+                log.ended_by = self.incarnations.ended_by(partition.topic_id)
                 self.writer.recovered(log)
                 self.sealer.recovered(log)
         self.mending.load()
@@ -214,44 +214,44 @@ class LogStore:
         return [log for top in tops for log in self.stretches.of(top.id)]
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
-        """The present life of a topic."""
-        return self.lives.topic_id(connection, topic)
+        """The present incarnation of a topic."""
+        return self.incarnations.topic_id(connection, topic)
 
     def present(self, connection: str = "", topic: str = "") -> list[PartitionLog]:
-        """The logs of the present life of topics, ordered by partition; of those that are named."""
+        """The logs of topics in their present incarnation, by partition; of those named."""
         return [log for log in self.logs.in_order(connection, topic) if log.ended_by is None]
 
     def successor(self, log: PartitionLog) -> PartitionLog | None:
-        """The log of the same partition in the topic's next life, once there is one."""
-        return self.logs.get(next_life(log.id.topic_id).partition(log.id.partition))
+        """The log of the same partition in the topic's next incarnation, once there is one."""
+        return self.logs.get(next_incarnation(log.id.topic_id).partition(log.id.partition))
 
     def is_to_come(self, log: PartitionLog) -> bool:
-        """Whether the topic's next life is to have a log of that partition, and has none yet."""
-        following = next_life(log.id.topic_id)
+        """Whether the next incarnation is to have a log of that partition, and has none yet."""
+        following = next_incarnation(log.id.topic_id)
         partition = following.partition(log.id.partition)
         return partition in self.waiting or not self.logs.numbers(following)
 
     async def enter(self, entry: TopicEntry) -> None:
-        """Enters lives of topics and new partitions in one transaction; durable on return.
+        """Enters incarnations of topics and new partitions in one transaction; durable on return.
 
-        The logs of lives that are over come to their end, and their subscribers are told. A
+        The logs of incarnations that are over come to their end, and their subscribers are told. A
         partition that is known stays as it is.
         """
         starts = {each: at for each, at in entry.starts.items() if each not in self.logs}
         entry = replace(entry, starts=starts)
         now_ms = time.time_ns() // 1_000_000
         await self.catalogue.call(lambda port: port.enter(entry, now_ms))
-        self.lives.enter(entry.lives)
+        self.incarnations.enter(entry.incarnations)
         self.epochs.entered(entry.epochs)
         for partition, offset in starts.items():
             if partition not in self.logs:
                 self.logs.add(PartitionLog(partition, offset))
-            before = self.logs.get(in_life_before(partition))
+            before = self.logs.get(in_incarnation_before(partition))
             if before is not None:
                 before.notify()
-        for life in entry.lives:
-            if life.cause is not None:
-                self._end_life_before(life)
+        for incarnation in entry.incarnations:
+            if incarnation.cause is not None:
+                self._end_incarnation_before(incarnation)
 
     def note_source_end(self, log: PartitionLog, high_watermark: int) -> None:
         """Notes where the source's records of a partition end that can be read."""
@@ -259,12 +259,12 @@ class LogStore:
             log.source.high_watermark = high_watermark
             self.source_ends_told += 1
 
-    def _end_life_before(self, life: TopicLife) -> None:
-        """Tells the logs of a topic's earlier lives, and their subscribers, that these are over."""
-        for log in self.logs.of_name(life.topic.connection, life.topic.topic):
-            if log.id.incarnation >= life.topic.incarnation:
+    def _end_incarnation_before(self, incarnation: TopicIncarnation) -> None:
+        """Tells the logs of a topic's earlier incarnations and subscribers that these are over."""
+        for log in self.logs.of_name(incarnation.topic.connection, incarnation.topic.topic):
+            if log.id.incarnation >= incarnation.topic.incarnation:
                 continue
-            cause = self.lives.ended_by(log.id.topic_id)
+            cause = self.incarnations.ended_by(log.id.topic_id)
             for each in self.stretches.of(log.id):
                 if each.ended_by is not cause:
                     each.ended_by = cause
@@ -320,7 +320,7 @@ class LogStore:
     def _rolled(self, log: PartitionLog, entry: JournalEntry) -> None:
         self.sealer.add(log, entry)
 
-    # Life
+    # Opening and closing
 
     async def run(self) -> None:
         """Writes, rolls and seals until cancelled or closed."""

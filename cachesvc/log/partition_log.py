@@ -73,7 +73,7 @@ class PartitionLog:
         """What of the partition neither the source nor the cache has; in offset order, shared by
         all its logs."""
         self.ended_by: GapCause | None = None
-        """Why this life of the topic is over, so that nothing is mined any more; None while not."""
+        """Why this incarnation is over, so that nothing is mined any more; None while it is not."""
         self.segments: list[Segment] = []
         self.journals: list[JournalEntry] = []
         self.recent = RecentFrames()
@@ -190,7 +190,7 @@ class PartitionLog:
     def gap_at(self, offset: int) -> LostRange | None:
         """What cannot be given from ``offset`` on, if the next offset is one of those.
 
-        At the end of a life that is over this is a range that may be empty.
+        At the end of an incarnation that is over this is a range that may be empty.
         """
         if (lost := self.lost_at(offset)) is not None:
             return lost
@@ -207,7 +207,7 @@ class PartitionLog:
         """The first part of what is missing up to ``end`` that has one cause."""
         mined_from = self.top.mined_from
         if self.ended_by is not None and offset < mined_from:
-            # It was never cached, and was not mined afterwards before its life was over.
+            # It was never cached, and was not mined afterwards before its incarnation was over.
             return LostRange(offset, min(end, mined_from), self.ended_by)
         return LostRange(offset, end, GapCause.CACHE_RETENTION)
 

@@ -42,7 +42,7 @@ class Stretches:
         return list(self._below.get(partition, ()))
 
     def numbers_below(self, topic: TopicId) -> Collection[int]:
-        """The numbers of the partitions of one life of a topic that have lower stretches."""
+        """The numbers of the partitions of one incarnation of a topic that have lower stretches."""
         return self._numbers.get(topic, ())
 
     def of(self, partition: PartitionId) -> list[PartitionLog]:
@@ -67,8 +67,8 @@ class Stretches:
         """The stretch from which to read ``offset``.
 
         In a hole that is a new one, a mere place there; in a lost range the one behind that. Of a
-        life of the topic that is over nothing can be mined any more: there it is the one behind the
-        hole.
+        incarnation of the topic that is over nothing can be mined any more: there it is the one
+        behind the hole.
         """
         top = self._tops[partition]
         if (lost := top.lost_at(offset)) is not None:

@@ -35,7 +35,7 @@ class WaitingPartitions:
         return partition.partition in self._topics.get(partition.topic_id, _NOTHING)
 
     def of_topic(self, topic: TopicId) -> Mapping[int, str]:
-        """The numbers of those of one life of a topic that wait, ascending, with the reasons."""
+        """The partitions of an incarnation that wait, ascending, with the reasons."""
         return self._topics.get(topic, _NOTHING)
 
     def why(self, partition: PartitionId) -> str:
@@ -43,7 +43,7 @@ class WaitingPartitions:
         return self.of_topic(partition.topic_id).get(partition.partition, "")
 
     def topics(self, connection: str = "") -> list[TopicId]:
-        """The lives of topics of which some wait; of one connection, where it is named."""
+        """The incarnations of topics of which some wait; of one connection, where it is named."""
         return [topic for topic in self._topics if connection in ("", topic.connection)]
 
     def put(self, topic: TopicId, waiting: Mapping[int, str]) -> bool:

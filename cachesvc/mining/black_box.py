@@ -42,7 +42,7 @@ class WorkedOn:
 
     Attributes:
         partition: Whose records.
-        incarnation: Which life of the topic.
+        incarnation: Which incarnation of the topic.
         offset: Where they begin; -1 for wherever the source begins.
         bytes: Their size as fetched; 0 where that is not known.
         end: Where they end; 0 where that is not known.

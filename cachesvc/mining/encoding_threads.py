@@ -15,7 +15,7 @@ _LARGE_BYTES = 16 << 20
 """Above this a batch holds little but large records: two at once would take too much memory."""
 
 Work = tuple[SourceBatch, HeldPartition, int]
-"""A batch, whose it is, and the life of that when it was fetched."""
+"""A batch, whose it is, and the generation of that when it was fetched."""
 
 
 class EncodingThreads:

@@ -18,10 +18,10 @@ class AssignedTopic:
 
     Attributes:
         topic: Its name.
-        incarnation: Which life of it.
+        incarnation: Which incarnation of it.
         epoch: Goes with every append.
         resume_offsets: Where to go on, per partition; -1 for the source's earliest.
-        source_id: The cluster's own id of this life of it; empty where that is not known.
+        source_id: The cluster's own id of this incarnation of it; empty where that is not known.
         end_offsets: Where to end, per partition; nowhere for those that it does not name.
         leader_epochs: Of the record batch before each resume offset, where that is known.
         attempts: How often the service has had each partition tried again.
@@ -43,12 +43,13 @@ class HeldPartition:
 
     Attributes:
         partition: Which one.
-        incarnation: Which life of its topic.
+        incarnation: Which incarnation of its topic.
         epoch: Goes with every append.
         source_id: The cluster's own id of the topic; empty where that is not known.
         next_offset: Where the next append begins; -1 for wherever the source begins.
         end_offset: Where mining of it is done; None for never.
-        life: Grows when mining moves; what was fetched or sent in an older life does not count.
+        generation: Grows when mining moves; what was fetched or sent in an older generation does
+            not count.
         blocked: Why mining stopped at ``next_offset``; None while it did not.
         failure: Why mining does not get on; empty while it does.
         setbacks: How often in a row it had to go back without getting on.
@@ -64,7 +65,7 @@ class HeldPartition:
     next_offset: int
     source_id: str = ""
     end_offset: int | None = None
-    life: int = 0
+    generation: int = 0
     blocked: Blockage | None = None
     failure: str = ""
     setbacks: int = 0
@@ -115,7 +116,7 @@ class HeldPartition:
         """
         self.next_offset = offset
         self.leader_epoch = leader_epoch
-        self.life += 1
+        self.generation += 1
         self.setbacks += 1
         if self.setbacks == 1:
             return 0.0
@@ -153,9 +154,9 @@ class Holdings:
         """The partition, if it is held."""
         return self._held.get(partition)
 
-    def holds(self, held: HeldPartition, life: int) -> bool:
-        """Whether work begun for ``held`` in that life of it still counts."""
-        return self._held.get(held.partition) is held and held.life == life
+    def holds(self, held: HeldPartition, generation: int) -> bool:
+        """Whether work begun for ``held`` in that generation of it still counts."""
+        return self._held.get(held.partition) is held and held.generation == generation
 
     def assign(self, topics: Sequence[AssignedTopic]) -> Changes:
         """Takes over the whole of an assignment.

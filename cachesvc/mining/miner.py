@@ -132,7 +132,7 @@ class Miner:
         while True:
             await self._window.wait_for_room()
             work = [
-                (_until(batch, held.end_offset), held, held.life)
+                (_until(batch, held.end_offset), held, held.generation)
                 for batch in await self._source.poll()
                 if (held := self._holdings.get(batch.partition)) is not None and not held.done
             ]
@@ -153,27 +153,31 @@ class Miner:
             self.busy_s += took_s
             await self._rest(took_s)
 
-    async def _mine_large(self, batch: SourceBatch, held: HeldPartition, life: int) -> None:
+    async def _mine_large(self, batch: SourceBatch, held: HeldPartition, generation: int) -> None:
         rows_max = held.rows_max(self._rows_max)
         try:
             async with aclosing(self._threads.one(batch, held)) as run:
                 async for encoded in run:
-                    if not await self._send(held, life, encoded):
+                    if not await self._send(held, generation, encoded):
                         return
                     if self._looked_for(held):  # the next record may be the end of this process
                         await self._window.wait_until_empty()
         except WorkFailed as failed:
-            self._failed(held, life, batch, failed.error, rows_max)
+            self._failed(held, generation, batch, failed.error, rows_max)
 
-    async def _mine_apart(self, batch: SourceBatch, held: HeldPartition, life: int) -> None:
+    async def _mine_apart(self, batch: SourceBatch, held: HeldPartition, generation: int) -> None:
         """Goes in small appends as far as a record is looked for, and as usual behind that."""
         end = held.suspect_end
         if end >= batch.end_offset or end <= batch.base_offset:
-            await self._mine_large(batch, held, life)
+            await self._mine_large(batch, held, generation)
             return
-        await self._mine_large(BatchUntil(batch, end), held, life)
-        if self._holdings.holds(held, life) and held.next_offset == end and held.blocked is None:
-            await self._mine_large(BatchFrom(batch, end), held, life)
+        await self._mine_large(BatchUntil(batch, end), held, generation)
+        if (
+            self._holdings.holds(held, generation)
+            and held.next_offset == end
+            and held.blocked is None
+        ):
+            await self._mine_large(BatchFrom(batch, end), held, generation)
 
     def _looked_for(self, held: HeldPartition) -> bool:
         """Whether a record of a partition is looked for that fails, or kills."""
@@ -182,18 +186,20 @@ class Miner:
     async def _mine_small(self, work: Sequence[Work]) -> None:
         rows_max = [held.rows_max(self._rows_max) for _, held, _ in work]
         results = await self._threads.small(work)
-        for (batch, held, life), (done, failure), rows in zip(work, results, rows_max, strict=True):
+        for (batch, held, generation), (done, failure), rows in zip(
+            work, results, rows_max, strict=True
+        ):
             for encoded in done:
-                if not await self._send(held, life, encoded):
+                if not await self._send(held, generation, encoded):
                     break
             if failure is not None:
-                self._failed(held, life, batch, failure, rows)
+                self._failed(held, generation, batch, failure, rows)
 
     def _failed(
-        self, held: HeldPartition, life: int, batch: SourceBatch, error: Exception, rows: int
+        self, held: HeldPartition, generation: int, batch: SourceBatch, error: Exception, rows: int
     ) -> None:
         """Something of a batch cannot be decoded or encoded; what lies before it was sent."""
-        if not self._holdings.holds(held, life) or held.blocked is not None:
+        if not self._holdings.holds(held, generation) or held.blocked is not None:
             return
         end = max(held.next_offset, batch.base_offset) + 1
         if held.suspect(held.next_offset, end, rows):
@@ -217,19 +223,19 @@ class Miner:
             },
         )
 
-    async def _send(self, held: HeldPartition, life: int, encoded: Encoded) -> bool:
+    async def _send(self, held: HeldPartition, generation: int, encoded: Encoded) -> bool:
         """Sends appends, as far as they still count; whether the partition goes on behind them."""
         for append in encoded.appends:
             await self._window.wait_for_room()
-            if not self._holdings.holds(held, life):
+            if not self._holdings.holds(held, generation):
                 return False
             records = append.record_count + append.reject_count
             records = min(records, append.end_offset - append.base_offset)
             extent = append.end_offset, append.bytes, records, append.base_offset
-            self._window.sent(InFlight(held, life, *extent))
+            self._window.sent(InFlight(held, generation, *extent))
             held.next_offset, held.leader_epoch = append.end_offset, append.leader_epoch
             await self._lane.append(self._connection.name, held, append)
-        if not self._holdings.holds(held, life):
+        if not self._holdings.holds(held, generation):
             return False  # the source may have the partition for another range by now
         if held.done:
             self._source.pause(held.partition)
@@ -258,7 +264,7 @@ class Miner:
                 if append.held.failure:
                     self._news.changed(append.held.partition)
                 append.held.get_on()
-            elif self._holdings.holds(append.held, append.life):
+            elif self._holdings.holds(append.held, append.generation):
                 self._refused(append, answer)
 
     def _refused(self, append: InFlight, answer: Answer) -> None:
@@ -281,7 +287,7 @@ class Miner:
                 self._news.changed(partition)
         elif answer.refused not in _NOT_THE_RECORDS and self._stops(append, answer.refused):
             held.next_offset, held.leader_epoch = append.base_offset, answer.leader_epoch
-            held.life += 1
+            held.generation += 1
             large = answer.refused == _TOO_LARGE
             reason = BlockReason.TOO_LARGE if large else BlockReason.APPEND_REFUSED
             self._block(held, Blockage(reason, append.base_offset, append.bytes, why))
@@ -328,10 +334,10 @@ class Miner:
             },
         )
         self._source.pause(held.partition)
-        asyncio.get_running_loop().call_later(delay_s, self._try_again, held, held.life)
+        asyncio.get_running_loop().call_later(delay_s, self._try_again, held, held.generation)
 
-    def _try_again(self, held: HeldPartition, life: int) -> None:
-        if self._holdings.holds(held, life):
+    def _try_again(self, held: HeldPartition, generation: int) -> None:
+        if self._holdings.holds(held, generation):
             self.fetch(held)
 
     async def look(self) -> bool:
@@ -346,9 +352,9 @@ class Miner:
         self._news.look()
         # Sending waits, and what is held may be another thing afterwards.
         lossy = self._news.take_lossy()
-        found = [(held, held.life, lost) for held in lossy if (lost := self._lost(held))]
-        for held, life, lost in found:
-            if await self._send(held, life, Encoded([lost])) and not held.done:
+        found = [(held, held.generation, lost) for held in lossy if (lost := self._lost(held))]
+        for held, generation, lost in found:
+            if await self._send(held, generation, Encoded([lost])) and not held.done:
                 self.fetch(held)
         return self._news.telling.urgent
 

@@ -14,7 +14,7 @@ class PartitionReport:
 
     Attributes:
         partition: Which one.
-        incarnation: Which life of its topic.
+        incarnation: Which incarnation of its topic.
         high_watermark: The source's; None until told.
         state: What mining does.
         error: Why, where the state asks for a reason.

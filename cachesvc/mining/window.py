@@ -17,7 +17,7 @@ class InFlight:
 
     Attributes:
         held: Whose records they are.
-        life: Of ``held`` when they were sent.
+        generation: Of ``held`` when they were sent.
         end_offset: Where they end.
         bytes: Their size.
         records: How many, turned away or not.
@@ -25,7 +25,7 @@ class InFlight:
     """
 
     held: HeldPartition
-    life: int
+    generation: int
     end_offset: int
     bytes: int
     records: int = 0

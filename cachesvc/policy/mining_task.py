@@ -1,4 +1,4 @@
-"""The life of a mining task and of each topic in it, as two tables.
+"""The incarnation of a mining task and of each topic in it, as two tables.
 
 A task is one connection mined into one store; it appears with the first subscription that needs
 it. A topic is in its task as long as a subscription wants it, or an operator has stopped it.

@@ -20,7 +20,7 @@ PartitionName = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class NamedOffset:
-    """An offset in one life of a topic; incarnation 0 means the present one."""
+    """An offset in one incarnation of a topic; incarnation 0 means the present one."""
 
     offset: int
     incarnation: int = 0

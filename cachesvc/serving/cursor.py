@@ -26,7 +26,8 @@ class Cursor:
         end: Where the stream ends in this partition; None if it never does.
         listener: What the log calls when it changes.
         stuck: The state that holds mining up, as the client knows it; None while none does.
-        left: Whether the topic's next life has no such partition, and the gap there was told.
+        left: Whether the topic's next incarnation has no such partition, and the gap there was
+            told.
     """
 
     log: PartitionLog

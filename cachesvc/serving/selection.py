@@ -17,7 +17,7 @@ def topics_of(record: SubscriptionRecord, source: Source) -> list[str]:
 
 
 def logs_of(record: SubscriptionRecord, store: LogStore, source: Source) -> list[PartitionLog]:
-    """The logs of a subscription's topics in their present life, ordered by partition."""
+    """The logs of a subscription's topics in their present incarnation, ordered by partition."""
     topics = _chosen(record, store.logs.topics(source.name))
     return [log for topic in topics for log in store.present(source.name, topic)]
 

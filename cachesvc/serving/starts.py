@@ -74,12 +74,12 @@ class Starts:
     ) -> Resolved:
         """Where a subscriber starts in each partition.
 
-        That is in the life of a topic that the position is of, which may be over. A position that
-        cannot be given is answered as it is: the stream tells the gap. Where the call says nothing,
-        what an earlier one said counts that could not be resolved at its time.
+        That is in the incarnation of a topic that the position is of, which may be over. A position
+        that cannot be given is answered as it is: the stream tells the gap. Where the call says
+        nothing, what an earlier one said counts that could not be resolved at its time.
 
         Raises:
-            InvalidRequest: A position names a life that the topic has not come to.
+            InvalidRequest: A position names an incarnation that the topic has not come to.
             SourceUnreachable: The source has to be asked and does not answer at all.
         """
         now_ms = time.time_ns() // 1_000_000
@@ -195,7 +195,7 @@ class Starts:
     def _entry(
         self, log: PartitionLog, start: StartRequest, subscription: Subscription
     ) -> PartitionLog:
-        """The log of the life in which a subscriber starts: a named, a stored, or the present."""
+        """The log of the incarnation to start in: one that is named, stored, or the present one."""
         if (log.id.topic, log.id.partition) in (start.positions or {}):
             return self._named(log, start) or log
         if start != StartRequest() and not start.positions:

@@ -141,7 +141,7 @@ class Stream:
             self._wake.set()
 
     def reads(self, topic: str, number: int) -> bool:
-        """Whether the stream reads a partition, in whichever life of its topic."""
+        """Whether the stream reads a partition, in whichever incarnation of its topic."""
         return (topic, number) in self._cursors
 
     @property
@@ -281,7 +281,7 @@ class Stream:
             self._place(cursor, log.id, lost.end)
 
     async def _move(self, cursor: Cursor, log: PartitionLog, position: int, write: Write) -> None:
-        """Goes on in a topic's next life."""
+        """Goes on in a topic's next incarnation."""
         self._place(cursor, log.id, position)
         await write(partition_added(cursor))
 

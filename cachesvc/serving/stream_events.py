@@ -38,7 +38,7 @@ def started(
 
 
 def partition_added(cursor: Cursor) -> bytes:
-    """A partition has joined, or goes on in the next life of its topic."""
+    """A partition has joined, or goes on in the next incarnation of its topic."""
     event = pb.PartitionAdded(start=position_message(cursor))
     return pb.SubscribeResponse(partition_added=event).SerializeToString()
 

@@ -24,7 +24,7 @@ from cachesvc.model import (
 )
 from cachesvc.store.entry_tables import EntryTables
 from cachesvc.store.epoch_tables import EpochTables
-from cachesvc.store.life_tables import ClusterTables, LifeTables
+from cachesvc.store.incarnation_tables import ClusterTables, IncarnationTables
 from cachesvc.store.manifest_tables import ManifestTables
 from cachesvc.store.mining_tables import MiningTables
 from cachesvc.store.model_tables import ModelTables
@@ -43,7 +43,7 @@ from cachesvc.store.watching_tables import AlarmTables, CountTables
 _QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
 
 
-class DuckDBCatalogue(ManifestTables, MiningTables, LifeTables, EntryTables):
+class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTables):
     """``ports.Catalogue`` in one DuckDB file; see there for the contract.
 
     Raises:

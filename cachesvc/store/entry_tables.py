@@ -11,13 +11,13 @@ from cachesvc.model import TopicId
 from cachesvc.store.epoch_tables import EpochTables
 from cachesvc.store.ports import TopicEntry
 
-_LIFE = [("connection", pa.string()), ("topic", pa.string()), ("incarnation", pa.int32())]
-_LIVES = pa.schema(
-    [*_LIFE, ("source_id", pa.string()), ("cause", pa.int32()), ("began_ms", pa.int64())]
+_INCARNATION = [("connection", pa.string()), ("topic", pa.string()), ("incarnation", pa.int32())]
+_INCARNATIONS = pa.schema(
+    [*_INCARNATION, ("source_id", pa.string()), ("cause", pa.int32()), ("began_ms", pa.int64())]
 )
-_CLUSTERS = pa.schema([*_LIFE, ("cluster_id", pa.string())])
-_PARTITIONS = pa.schema([*_LIFE, ("partition", pa.int32()), ("offset", pa.int64())])
-_TOPICS = pa.schema([*_LIFE, ("epoch", pa.int64()), ("created_ms", pa.int64())])
+_CLUSTERS = pa.schema([*_INCARNATION, ("cluster_id", pa.string())])
+_PARTITIONS = pa.schema([*_INCARNATION, ("partition", pa.int32()), ("offset", pa.int64())])
+_TOPICS = pa.schema([*_INCARNATION, ("epoch", pa.int64()), ("created_ms", pa.int64())])
 
 
 class EntryTables:
@@ -32,17 +32,21 @@ class EntryTables:
     def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]: ...
 
     def enter(self, entry: TopicEntry, now_ms: int) -> None:
-        entered = {life.topic: life for life in entry.lives}
-        lives = _table(
-            _LIVES,
+        entered = {incarnation.topic: incarnation for incarnation in entry.incarnations}
+        incarnations = _table(
+            _INCARNATIONS,
             (
-                (*_key(topic), life.source_id, int(life.cause or 0), now_ms)
-                for topic, life in entered.items()
+                (*_key(topic), incarnation.source_id, int(incarnation.cause or 0), now_ms)
+                for topic, incarnation in entered.items()
             ),
         )
         clusters = _table(
             _CLUSTERS,
-            ((*_key(topic), life.cluster_id) for topic, life in entered.items() if life.cluster_id),
+            (
+                (*_key(topic), incarnation.cluster_id)
+                for topic, incarnation in entered.items()
+                if incarnation.cluster_id
+            ),
         )
         partitions = _table(
             _PARTITIONS,
@@ -52,8 +56,8 @@ class EntryTables:
             ),
         )
         with self._transaction():
-            if lives.num_rows:
-                self._with_table("entered_lives", lives, "enter_lives")
+            if incarnations.num_rows:
+                self._with_table("entered_incarnations", incarnations, "enter_incarnations")
             if clusters.num_rows:
                 self._with_table("entered_clusters", clusters, "enter_topic_clusters")
             if partitions.num_rows:

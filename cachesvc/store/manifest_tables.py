@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
-from cachesvc.store.life_tables import key_of
+from cachesvc.store.incarnation_tables import key_of
 from cachesvc.store.segments import data_paths
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicLife
+from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicIncarnation
 from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.leader_epochs import EpochHistory
@@ -29,7 +29,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self._partitions: dict[PartitionId, int] = {}
         self._mined_from: dict[PartitionId, int] = {}
         self._epochs: dict[TopicId, int] = {}
-        self._lives: dict[TopicId, TopicLife] = {}
+        self._incarnations: dict[TopicId, TopicIncarnation] = {}
         self._lost: dict[PartitionId, dict[int, LostRange]] = {}
         self._damaged: dict[PartitionId, dict[int, OffsetRange]] = {}
         self._segments: dict[str, Segment] = {}
@@ -56,15 +56,15 @@ class MemoryCatalogue(MemoryMiningTables):
     def list_mined_from(self) -> dict[PartitionId, int]:
         return dict(sorted(self._mined_from.items()))
 
-    def list_lives(self) -> list[TopicLife]:
-        return [self._lives[topic] for topic in sorted(self._lives)]
+    def list_incarnations(self) -> list[TopicIncarnation]:
+        return [self._incarnations[topic] for topic in sorted(self._incarnations)]
 
     def enter(self, entry: TopicEntry, now_ms: int) -> None:
-        for life in entry.lives:
-            known = self._lives.get(life.topic, life)
-            cluster_id = life.cluster_id or known.cluster_id
-            self._lives[life.topic] = replace(
-                known, source_id=life.source_id, cluster_id=cluster_id
+        for incarnation in entry.incarnations:
+            known = self._incarnations.get(incarnation.topic, incarnation)
+            cluster_id = incarnation.cluster_id or known.cluster_id
+            self._incarnations[incarnation.topic] = replace(
+                known, source_id=incarnation.source_id, cluster_id=cluster_id
             )
         self._partitions.update(entry.starts)
         self._mined_from.update(entry.starts)

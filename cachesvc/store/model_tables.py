@@ -103,8 +103,10 @@ class ModelTables:
 
     def looked(self, connection: str) -> dict[TopicId, Looked]:
         return {
-            TopicId(connection, topic, life): Looked(refreshed_ms, offsets)
-            for topic, life, refreshed_ms, offsets in self._run("list_models_looked", connection)
+            TopicId(connection, topic, incarnation): Looked(refreshed_ms, offsets)
+            for topic, incarnation, refreshed_ms, offsets in self._run(
+                "list_models_looked", connection
+            )
         }
 
     def changes(self, topic: TopicId) -> list[NotedChange]:

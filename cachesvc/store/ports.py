@@ -18,7 +18,7 @@ from cachesvc.model import (
     PartitionId,
     Segment,
     TopicId,
-    TopicLife,
+    TopicIncarnation,
 )
 from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
@@ -111,12 +111,12 @@ class TopicEntry:
     """What becomes known when topics are entered.
 
     Attributes:
-        lives: Lives of topics, or what has become known of them.
+        incarnations: Incarnations of topics, or what has become known of them.
         starts: New partitions, with the offset from which each is mined.
         epochs: Leader epochs from which what lies before such an offset was mined.
     """
 
-    lives: Sequence[TopicLife] = ()
+    incarnations: Sequence[TopicIncarnation] = ()
     starts: Mapping[PartitionId, int] = field(default_factory=dict)
     epochs: Mapping[PartitionId, EpochHistory] = field(default_factory=dict)
 
@@ -190,13 +190,13 @@ class Catalogue(MiningCatalogue, Protocol):
     def list_mined_from(self) -> dict[PartitionId, int]:
         """Where mining of each partition began; what lies before was never cached."""
 
-    def list_lives(self) -> list[TopicLife]:
-        """Every life of every topic, ordered by topic and incarnation."""
+    def list_incarnations(self) -> list[TopicIncarnation]:
+        """Every incarnation of every topic, ordered by topic and incarnation."""
 
     def enter(self, entry: TopicEntry, now_ms: int) -> None:
-        """Enters lives of topics, or what has become known of them, and partitions, at once.
+        """Enters incarnations of topics, or what has become known of them, and partitions, at once.
 
-        Of a life that is there the cluster's id is replaced, and nothing else.
+        Of an incarnation that is there the cluster's id is replaced, and nothing else.
         """
 
     def list_lost(self) -> dict[PartitionId, list[LostRange]]:

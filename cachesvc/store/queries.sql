@@ -139,7 +139,7 @@ create table if not exists model_refreshes (
     connection varchar primary key, refreshed_ms bigint not null
 );
 
--- Which lives a topic of that name has had.
+-- Which incarnations a topic of that name has had.
 create table if not exists topic_lives (
     connection varchar not null, topic varchar not null, incarnation integer not null,
     -- The cluster's own id of the topic; empty where it has none or was not asked yet.
@@ -148,8 +148,8 @@ create table if not exists topic_lives (
     cause integer not null, began_ms bigint not null,
     primary key (connection, topic, incarnation)
 );
--- Which cluster each life of a topic is of, as that calls itself; lives of clusters that tell no id,
--- and those from before this table was there, have no row.
+-- Which cluster each incarnation of a topic is of, as that calls itself; those of clusters that tell
+-- no id, and those from before this table was there, have no row.
 create table if not exists topic_clusters (
     connection varchar not null, topic varchar not null, incarnation integer not null,
     cluster_id varchar not null,
@@ -226,14 +226,14 @@ select connection, topic, incarnation, "partition", "offset" from mined_from ord
 insert into mined_from values (?, ?, ?, ?, ?)
 on conflict do update set "offset" = excluded."offset";
 
--- name: list_lives
+-- name: list_incarnations
 select connection, topic, incarnation, source_id, cause, coalesce(cluster_id, '')
 from topic_lives left join topic_clusters using (connection, topic, incarnation)
 order by all;
 
--- name: enter_lives
--- Upserts the rows of the registered Arrow table `entered_lives`.
-insert into topic_lives by name from entered_lives
+-- name: enter_incarnations
+-- Upserts the rows of the registered Arrow table `entered_incarnations`.
+insert into topic_lives by name from entered_incarnations
 on conflict do update set source_id = excluded.source_id;
 
 -- name: enter_topic_clusters

@@ -61,19 +61,22 @@ class Unread:
     def lowest(self, partition: PartitionId) -> int | None:
         """The lowest offset of a partition that somebody needs; None if nobody needs any.
 
-        Who is in an earlier life of the topic comes to the begin of this one.
+        Who is in an earlier incarnation of the topic comes to the begin of this one.
         """
-        lives = range(1, partition.incarnation)
-        if any(replace(partition, incarnation=life) in self._lowest for life in lives):
+        incarnations = range(1, partition.incarnation)
+        if any(
+            replace(partition, incarnation=incarnation) in self._lowest
+            for incarnation in incarnations
+        ):
             return 0
         return self._lowest.get(partition)
 
 
 def _places(subscription: Subscription) -> dict[PartitionId, int]:
-    """Where a subscription is in each partition that it reads: in one life of its topic."""
+    """Where a subscription is in each partition that it reads: in one incarnation of its topic."""
     places: dict[_Name, tuple[PartitionId, int]] = {}
     for partition, offset in sorted(subscription.positions.items()):
-        # Where it has come to a later life, it is through with those before.
+        # Where it has come to a later incarnation, it is through with those before.
         places[_name(partition)] = partition, offset
     if subscription.subscriber is not None:
         for partition in sorted(subscription.subscriber.delivered):

@@ -44,7 +44,7 @@ class Subscription:
 
     @property
     def delivering(self) -> dict[PartitionId, int]:
-        """Where the open stream is, in the newest life of each partition; empty without one."""
+        """Where the open stream is in the newest incarnations; empty without a stream."""
         if self.subscriber is None or not self.connected:
             return {}
         delivered = self.subscriber.delivered

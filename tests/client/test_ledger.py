@@ -107,7 +107,7 @@ def test_partitions_join_and_are_remembered() -> None:
     assert ledger.received == Positions([at(0, 5), at(1, 2), at(2, 4), at(3, 0)])
 
 
-def test_a_next_life_of_a_topic_begins_anew() -> None:
+def test_a_next_incarnation_of_a_topic_begins_anew() -> None:
     ledger = Ledger()
     ledger.receive(started(at(0, 50)))
     ledger.receive(PartitionAdded(at(0, 0, 2)))

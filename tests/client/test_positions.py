@@ -28,7 +28,7 @@ def test_positions_can_be_stored_elsewhere_and_come_back() -> None:
     assert Positions(msgspec.json.decode(stored, type=list[Position])) == positions
 
 
-def test_a_later_life_of_a_topic_lies_behind_an_earlier_one() -> None:
+def test_a_later_incarnation_of_a_topic_lies_behind_an_earlier_one() -> None:
     assert Position("orders", 0, 5, 1).is_after(Position("orders", 0, 4, 1))
     assert not Position("orders", 0, 5, 1).is_after(Position("orders", 0, 5, 1))
     assert Position("orders", 0, 0, 2).is_after(Position("orders", 0, 9, 1))

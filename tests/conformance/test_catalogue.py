@@ -14,7 +14,7 @@ from cachesvc.model import (
     PartitionId,
     Segment,
     TopicId,
-    TopicLife,
+    TopicIncarnation,
 )
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.leader_epochs import EpochHistory
@@ -65,7 +65,7 @@ def commit(name: str, positions: dict[PartitionId, int], at_ms: int | None = 50)
 
 def test_a_new_one_is_empty(catalogue: Catalogue) -> None:
     assert catalogue.list_partitions() == {}
-    assert catalogue.list_lives() == []
+    assert catalogue.list_incarnations() == []
     assert catalogue.list_lost() == {}
     assert catalogue.list_segments() == []
     assert catalogue.list_retired() == {}
@@ -82,26 +82,28 @@ def test_closing_twice_is_no_error(catalogue: Catalogue) -> None:
     catalogue.close()
 
 
-class TestLives:
-    def test_enters_lives_and_learns_ids(self, catalogue: Catalogue) -> None:
-        first = TopicLife(TOPIC)
-        second = TopicLife(replace(TOPIC, incarnation=2), "id-2", GapCause.TOPIC_RECREATED)
-        for life in (second, first, replace(first, source_id="id-1")):
-            catalogue.enter(TopicEntry([life]), 7)
-        assert catalogue.list_lives() == [replace(first, source_id="id-1"), second]
+class TestIncarnations:
+    def test_enters_incarnations_and_learns_ids(self, catalogue: Catalogue) -> None:
+        first = TopicIncarnation(TOPIC)
+        second = TopicIncarnation(replace(TOPIC, incarnation=2), "id-2", GapCause.TOPIC_RECREATED)
+        for incarnation in (second, first, replace(first, source_id="id-1")):
+            catalogue.enter(TopicEntry([incarnation]), 7)
+        assert catalogue.list_incarnations() == [replace(first, source_id="id-1"), second]
 
-    def test_keeps_why_a_life_began(self, catalogue: Catalogue) -> None:
-        life = TopicLife(TOPIC, "", GapCause.SOURCE_TRUNCATED)
-        catalogue.enter(TopicEntry([life]), 1)
-        catalogue.enter(TopicEntry([TopicLife(TOPIC, "id")]), 2)
-        assert catalogue.list_lives() == [replace(life, source_id="id")]
+    def test_keeps_why_an_incarnation_began(self, catalogue: Catalogue) -> None:
+        incarnation = TopicIncarnation(TOPIC, "", GapCause.SOURCE_TRUNCATED)
+        catalogue.enter(TopicEntry([incarnation]), 1)
+        catalogue.enter(TopicEntry([TopicIncarnation(TOPIC, "id")]), 2)
+        assert catalogue.list_incarnations() == [replace(incarnation, source_id="id")]
 
-    def test_keeps_the_cluster_of_a_life_once_it_is_known(self, catalogue: Catalogue) -> None:
-        life = TopicLife(TOPIC, "", None, "cluster-a")
-        catalogue.enter(TopicEntry([replace(life, cluster_id="")]), 1)
-        catalogue.enter(TopicEntry([life]), 2)
-        catalogue.enter(TopicEntry([TopicLife(TOPIC, "id")]), 3)
-        assert catalogue.list_lives() == [replace(life, source_id="id")]
+    def test_keeps_the_cluster_of_an_incarnation_once_it_is_known(
+        self, catalogue: Catalogue
+    ) -> None:
+        incarnation = TopicIncarnation(TOPIC, "", None, "cluster-a")
+        catalogue.enter(TopicEntry([replace(incarnation, cluster_id="")]), 1)
+        catalogue.enter(TopicEntry([incarnation]), 2)
+        catalogue.enter(TopicEntry([TopicIncarnation(TOPIC, "id")]), 3)
+        assert catalogue.list_incarnations() == [replace(incarnation, source_id="id")]
 
 
 def test_keeps_the_clusters_of_connections_in_their_order(catalogue: Catalogue) -> None:
@@ -196,12 +198,12 @@ class TestPartitions:
         assert catalogue.raise_epochs([], 6) == {}
 
     def test_many_are_entered_at_once(self, catalogue: Catalogue) -> None:
-        life = TopicLife(LATER.topic_id, "id", GapCause.SOURCE_TRUNCATED)
+        incarnation = TopicIncarnation(LATER.topic_id, "id", GapCause.SOURCE_TRUNCATED)
         history = EpochHistory(((0, 3),))
         starts = {TOPIC.partition(number): number for number in range(3_000)}
-        catalogue.enter(TopicEntry([life], {**starts, LATER: 7}, {LATER: history}), 1)
+        catalogue.enter(TopicEntry([incarnation], {**starts, LATER: 7}, {LATER: history}), 1)
         catalogue.enter(TopicEntry(), 2)
-        assert catalogue.list_lives() == [life]
+        assert catalogue.list_incarnations() == [incarnation]
         assert catalogue.list_partitions() == {**starts, LATER: 7}
         assert catalogue.list_mined_from() == {**starts, LATER: 7}
         assert catalogue.leader_epochs.list() == {LATER: history}

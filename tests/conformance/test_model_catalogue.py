@@ -70,7 +70,9 @@ def test_a_model_is_replaced_as_a_whole(catalogue: Catalogue) -> None:
 
 
 def test_pages_are_ordered_and_of_one_connection(catalogue: Catalogue) -> None:
-    topics = [TopicId("main", name, life) for name in ("a", "a.b", "ä") for life in (1, 2)]
+    topics = [
+        TopicId("main", name, incarnation) for name in ("a", "a.b", "ä") for incarnation in (1, 2)
+    ]
     others = [TopicId("other", "a"), TopicId("zero", "z")]
     catalogue.models.put([record(topic) for topic in reversed(topics)], [])
     for topic in others:

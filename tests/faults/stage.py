@@ -101,7 +101,7 @@ class Calls:
         return {found.partition: found for found in answer.partitions}
 
     def incarnation(self, topic: str) -> int:
-        """Which life of a topic has logs; 0 while a new one waits for its leaders to be known."""
+        """Which incarnation of a topic has logs; 0 while a new one waits for its leaders."""
         return max((found.incarnation for found in self.offsets(topic).values()), default=0)
 
     def topic(self, name: str) -> Any:

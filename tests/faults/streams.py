@@ -25,21 +25,21 @@ class Seen:
     Attributes:
         records: Incarnation, offset and value of each record, in the order of delivery.
         gaps: Incarnation, begin, end and cause of each gap.
-        lives: Incarnation and offset of each start in another life.
+        incarnations: Incarnation and offset of each start in another incarnation.
         failure: What the stream ended with.
     """
 
     def __init__(self) -> None:
         self.records: list[tuple[int, int, bytes | None]] = []
         self.gaps: list[tuple[int, int, int, GapCause]] = []
-        self.lives: list[tuple[int, int]] = []
+        self.incarnations: list[tuple[int, int]] = []
         self.failure: DataLoss | None = None
 
-    def offsets(self, life: int = 1) -> list[int]:
-        return [offset for incarnation, offset, _ in self.records if incarnation == life]
+    def offsets(self, incarnation: int = 1) -> list[int]:
+        return [offset for of, offset, _ in self.records if of == incarnation]
 
-    def values(self, life: int = 1) -> list[bytes | None]:
-        return [value for incarnation, _, value in self.records if incarnation == life]
+    def values(self, incarnation: int = 1) -> list[bytes | None]:
+        return [value for of, _, value in self.records if of == incarnation]
 
 
 async def read(
@@ -73,13 +73,13 @@ async def read(
                             continue
                         case Batch():
                             for record in event:
-                                life = event.incarnation
-                                seen.records.append((life, record.offset, record.value))
+                                incarnation = event.incarnation
+                                seen.records.append((incarnation, record.offset, record.value))
                         case Gap():
                             begin, end = event.begin_offset, event.end_offset
                             seen.gaps.append((event.incarnation, begin, end, event.cause))
                         case PartitionAdded():
-                            seen.lives.append((event.start.incarnation, event.start.offset))
+                            seen.incarnations.append((event.start.incarnation, event.start.offset))
                         case Progress():
                             pass
                     if len(seen.records) >= count:

@@ -142,10 +142,10 @@ def _mined(calls: Calls, topic: str, ends: Sequence[int]) -> None:
     )
 
 
-def _reaches_life(calls: Calls, topic: str, incarnation: int) -> None:
+def _reaches_incarnation(calls: Calls, topic: str, incarnation: int) -> None:
     eventually(
         lambda: {of.incarnation for of in calls.offsets(topic).values()} == {incarnation},
-        f"life {incarnation}",
+        f"incarnation {incarnation}",
     )
 
 
@@ -194,19 +194,19 @@ def test_an_unclean_election_loses_what_was_mined(
         second = [record.value for record in read_all(cluster.bootstrap, topic)[0]]
         assert second[:100] == first[:100]
         assert len(second) == 100 + instead
-        _reaches_life(calls, topic, 2)
+        _reaches_incarnation(calls, topic, 2)
 
         # What was mined of the lost records is given, then the loss is told.
         stopped = asyncio.run(read(service.address, topic, EVERYTHING, name="early"))
         assert committed.values() + stopped.values() == first
-        ((life, begin, _, cause),) = stopped.gaps
-        assert (life, begin, cause) == (1, 150, GapCause.SOURCE_TRUNCATED)
+        ((incarnation, begin, _, cause),) = stopped.gaps
+        assert (incarnation, begin, cause) == (1, 150, GapCause.SOURCE_TRUNCATED)
         assert stopped.failure is not None
         assert stopped.failure.reason == "SOURCE_TRUNCATED"
         rest = len(first) - len(committed.records) + len(second)
         went_on = asyncio.run(read(service.address, topic, rest, GapPolicy.GO_ON, "early"))
         assert went_on.failure is None
-        assert went_on.lives == [(2, 0)]
+        assert went_on.incarnations == [(2, 0)]
         assert went_on.values(2) == second
         fresh = asyncio.run(read(service.address, topic, len(second), name="fresh"))
         assert (fresh.gaps, fresh.values(1), fresh.values(2)) == ([], [], second)
@@ -237,7 +237,7 @@ def test_a_leader_from_before_comes_back(
             cluster.kill_broker(3)
             cluster.start_broker(2)
             cluster.await_leader(topic, 2)
-        _reaches_life(calls, topic, 2)
+        _reaches_incarnation(calls, topic, 2)
         seen = asyncio.run(read(service.address, topic, 200, GapPolicy.GO_ON))
         assert [(begin, cause) for _, begin, _, cause in seen.gaps] == [
             (120, GapCause.SOURCE_TRUNCATED)
@@ -245,7 +245,7 @@ def test_a_leader_from_before_comes_back(
         assert seen.values(2) == old
 
 
-def test_an_older_range_is_not_mined_of_another_life(
+def test_an_older_range_is_not_mined_of_another_incarnation(
     cluster: KafkaCluster, topic_name: Name, tmp_path: Path
 ) -> None:
     """Somebody wants it while nobody has noticed yet that the source has other records there."""
@@ -282,10 +282,12 @@ def test_an_older_range_is_not_mined_of_another_life(
         tail.cancel()
         new = [record.value for record in read_all(cluster.bootstrap, topic)[0]]
         assert (len(old), len(new)) == (170, 250)
-        for life, truth in ((1, old), (2, new)):
-            assert seen.values(life) == [truth[offset] for offset in seen.offsets(life)]
+        for incarnation, truth in ((1, old), (2, new)):
+            assert seen.values(incarnation) == [
+                truth[offset] for offset in seen.offsets(incarnation)
+            ]
         assert seen.offsets(2) == list(range(250))
-        # Up to 50 both lives are the same, so that may have been mined of the first one.
+        # Up to 50 both incarnations are the same, so that may have been mined of the first one.
         assert seen.offsets(1) in ([*range(50), *range(150, 170)], [*range(150, 170)])
         assert {cause for *_, cause in seen.gaps} == {GapCause.SOURCE_TRUNCATED}
 
@@ -324,7 +326,7 @@ def test_a_partition_that_lost_nothing_goes_on_without_a_gap(
             for number in (0, 1):
                 cluster.await_leader(topic, 3, number)
             produce(cluster.bootstrap, topic, objects(1_000, 1_200, 2))
-        _reaches_life(calls, topic, 2)
+        _reaches_incarnation(calls, topic, 2)
         truth = {
             n: [r.value for r in rows] for n, rows in read_all(cluster.bootstrap, topic).items()
         }
@@ -336,8 +338,8 @@ def test_a_partition_that_lost_nothing_goes_on_without_a_gap(
         assert len(more.values(1)) == 50
         assert more.values(2) == truth[0]
         more = asyncio.run(read(service.address, topic, 100, GapPolicy.GO_ON, "of-1", partition=1))
-        # Its second life begins behind what was mined before the other's loss was seen.
+        # Its second incarnation begins behind what was mined before the other's loss was seen.
         earlier, later = more.values(1), more.values(2)
         assert more.gaps == []
-        assert more.lives == ([(2, 50 + len(earlier))] if later else [])
+        assert more.incarnations == ([(2, 50 + len(earlier))] if later else [])
         assert intact.values() + earlier + later == truth[1]

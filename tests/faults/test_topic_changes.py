@@ -102,13 +102,14 @@ def test_a_topic_is_deleted_and_created_again(
         second = [record.value for record in read_all(kafka.bootstrap, topic)[0]]
         if away:
             service.start()
-        eventually(lambda: calls.incarnation(topic) == 2, "the next life to be noticed")
+        eventually(lambda: calls.incarnation(topic) == 2, "the next incarnation to be noticed")
 
-        # The rest of the first life is still there, then the change is told and the stream ends.
+        # The rest of the first incarnation is still there, then the change is told and the stream
+        # ends.
         stopped = asyncio.run(read(service.address, topic, 10**6, name="early"))
         assert committed.values() + stopped.values() == first
-        ((life, begin, _, cause),) = stopped.gaps
-        assert (life, begin, cause) == (1, 100, GapCause.TOPIC_RECREATED)
+        ((incarnation, begin, _, cause),) = stopped.gaps
+        assert (incarnation, begin, cause) == (1, 100, GapCause.TOPIC_RECREATED)
         assert stopped.failure is not None
         assert stopped.failure.reason == "TOPIC_RECREATED"
 
@@ -122,10 +123,10 @@ def test_a_topic_is_deleted_and_created_again(
             )
         )
         assert went_on.failure is None
-        assert went_on.lives == [(2, 0)]
+        assert went_on.incarnations == [(2, 0)]
         assert went_on.values(2) == second
 
-        # Whoever is new gets the present life alone.
+        # Whoever is new gets the present incarnation alone.
         fresh = asyncio.run(read(service.address, topic, records, name="fresh"))
         assert (fresh.gaps, fresh.values(2), fresh.values(1)) == ([], second, [])
 
@@ -141,7 +142,7 @@ def test_a_subscriber_is_there_when_its_topic_is_created_again(
         stays = asyncio.create_task(read(address, topic, 35, GapPolicy.GO_ON, "stays"))
         ends = asyncio.create_task(read(address, topic, 10**6, name="ends"))
         with Calls(address) as calls:
-            await asyncio.to_thread(eventually, _mined(calls, topic, 20), "the first life")
+            await asyncio.to_thread(eventually, _mined(calls, topic, 20), "the first incarnation")
             await asyncio.to_thread(delete_topic, kafka.bootstrap, topic)
             await asyncio.to_thread(create_topic, kafka.bootstrap, topic)
             await asyncio.to_thread(produce, kafka.bootstrap, topic, objects(50, 65))
@@ -150,7 +151,7 @@ def test_a_subscriber_is_there_when_its_topic_is_created_again(
     with serving(tmp_path, kafka) as service:
         stays, ends = asyncio.run(run(service.address))
     assert (stays.offsets(1), stays.offsets(2)) == (list(range(20)), list(range(15)))
-    assert stays.lives == [(2, 0)]
+    assert stays.incarnations == [(2, 0)]
     assert ends.offsets(1) == list(range(20))
     assert ends.failure is not None
     assert [gap[3] for gap in ends.gaps] == [GapCause.TOPIC_RECREATED]
@@ -187,7 +188,7 @@ def test_a_partition_does_not_come_back_with_its_topic(
     truth = {1: read_all(kafka.bootstrap, topic)}
 
     async def follow(address: str) -> tuple[Delivered, dict[int, GapCause]]:
-        """All records of both lives in order, and the gaps by partition; the topic changes."""
+        """All records of both incarnations in order, and gaps by partition; the topic changes."""
         seen, gaps = Delivered(), dict[int, GapCause]()
         async with (
             asyncio.timeout(60),
@@ -220,7 +221,8 @@ def test_a_partition_does_not_come_back_with_its_topic(
     assert gaps == dict.fromkeys(range(3), GapCause.TOPIC_RECREATED)
     values = {n: [value for _, value in rows] for n, rows in seen.of(topic).items()}
     assert values == {
-        n: [record.value for life in (1, 2) for record in truth[life].get(n, ())] for n in range(3)
+        n: [record.value for incarnation in (1, 2) for record in truth[incarnation].get(n, ())]
+        for n in range(3)
     }
     assert {n: len(rows) for n, rows in fresh.items()} == {0: 15, 1: 15}
 

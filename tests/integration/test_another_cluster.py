@@ -241,11 +241,11 @@ def test_another_cluster_at_the_same_address_waits_until_it_is_accepted(
         assert ours.wrote(first.values() + stopped.values())
         assert stopped.failure is not None
         assert stopped.failure.reason == CHANGED
-        assert [(life, begin, cause) for life, begin, _, cause in stopped.gaps] == [
+        assert [(incarnation, begin, cause) for incarnation, begin, _, cause in stopped.gaps] == [
             (1, 100, GapCause.SOURCE_CHANGED)
         ]
         went_on = asyncio.run(read(service.address, topic, 150, GapPolicy.GO_ON, commit=True))
-        assert went_on.lives == [(2, 0)]
+        assert went_on.incarnations == [(2, 0)]
         assert went_on.offsets(2) == list(range(150))
         assert theirs.wrote(went_on.values(2))
         eventually(lambda: alarms.ALARM_SOURCE_CHANGED not in standing(calls), "the alarm to clear")

@@ -74,7 +74,7 @@ def test_every_compression_and_kind_of_record(
 def test_a_stream_goes_on_over_a_restart_and_new_partitions(
     old_kafka: KafkaBroker, topic_name: Name, tmp_path: Path
 ) -> None:
-    bootstrap, topic = old_kafka.bootstrap, topic_name("lives")
+    bootstrap, topic = old_kafka.bootstrap, topic_name("incarnations")
     create_topic(bootstrap, topic)
     produce(bootstrap, topic, _objects(0, 100))
 

@@ -142,7 +142,7 @@ def test_aborted_records_are_hidden(kafka: KafkaBroker, topic_name: MakeName) ->
 
 
 def test_topics_grow_shrink_and_come_again(kafka: KafkaBroker, topic_name: MakeName) -> None:
-    name = topic_name("life")
+    name = topic_name("incarnation")
     create_topic(kafka.bootstrap, name, 2)
     produce(kafka.bootstrap, name, numbered(10), partition=1)
     add_partitions(kafka.bootstrap, name, 3)

@@ -64,8 +64,8 @@ def test_a_broker_goes_over_exactly_what_is_wanted(steps: list[tuple[object, ...
     wanted: dict[SourcePartition, Asked] = {}
     for step in [*steps, ("fetch",), ("fetch",), ("fetch",)]:
         match step:
-            case ("want", SourcePartition() as partition, int(offset), int(life)):
-                wanted[partition] = Asked(offset, 0, 100, life)
+            case ("want", SourcePartition() as partition, int(offset), int(generation)):
+                wanted[partition] = Asked(offset, 0, 100, generation)
                 session.want(partition, wanted[partition])
             case ("drop", SourcePartition() as partition):
                 wanted.pop(partition, None)

@@ -82,7 +82,7 @@ class LogMachine(RuleBasedStateMachine):
         super().__init__()
         self._loop = asyncio.new_event_loop()
         self._root = Path(tempfile.mkdtemp(prefix="log-machine-"))
-        self._lives = 0
+        self._openings = 0
         self._store: LogStore
         self._log: PartitionLog
         self._run: asyncio.Task[None]
@@ -96,7 +96,7 @@ class LogMachine(RuleBasedStateMachine):
     def _wait(self, work: Awaitable[T]) -> T:
         return self._loop.run_until_complete(work)
 
-    # Life
+    # Opening and closing
 
     @initialize(
         memory=st.sampled_from([0, 3_000, 1 << 20]),
@@ -228,8 +228,8 @@ class LogMachine(RuleBasedStateMachine):
     def crash(self, orphan: bool, hurt: tuple[int, float, bool] | None) -> None:
         """Goes on with a copy, in which a journal may be torn or damaged somewhere."""
         self._settle()
-        self._lives += 1
-        copy = self._root / str(self._lives)
+        self._openings += 1
+        copy = self._root / str(self._openings)
         shutil.copytree(self._store.path, copy)
         sealed_end = self._log.sealed_end_offset
         self._gate.set()

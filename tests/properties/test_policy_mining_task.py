@@ -1,4 +1,4 @@
-"""The life of mining tasks and topics: every event has an answer and no state is a dead end."""
+"""The states of mining tasks and topics: every event has an answer and no state is a dead end."""
 
 from __future__ import annotations
 

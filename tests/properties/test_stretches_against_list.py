@@ -58,7 +58,7 @@ class StretchMachine(RuleBasedStateMachine):
         super().__init__()
         self._loop = asyncio.new_event_loop()
         self._root = Path(tempfile.mkdtemp(prefix="stretch-machine-"))
-        self._lives = 0
+        self._openings = 0
         self._store: LogStore
         self._run: asyncio.Task[None]
         # The model.
@@ -191,8 +191,8 @@ class StretchMachine(RuleBasedStateMachine):
         path = self._store.path
         if not clean:
             self._settle()
-            self._lives += 1
-            path = self._root / str(self._lives)
+            self._openings += 1
+            path = self._root / str(self._openings)
             shutil.copytree(self._store.path, path)
         self._close()
         self._open(path)

@@ -44,7 +44,7 @@ def test_what_the_target_has_is_left_out() -> None:
     assert left is not None and shape(left) == ([[7, 8]], [9])
 
 
-def test_positions_of_another_life_say_nothing_of_this_one() -> None:
+def test_positions_of_another_incarnation_say_nothing_of_this_one() -> None:
     older = Positions([Position("orders", 0, 100, 0), Position("orders", 1, 100, 2)])
     left = behind(Part([piece([0]), piece([1], partition=1)]), older)
     assert left is not None and shape(left) == ([[0]], [1])

@@ -27,13 +27,13 @@ class Asked(NamedTuple):
         offset: The first one.
         leader_epoch: The epoch that its leader has to have; -1 for any.
         bytes_max: The most that may come, but for a single record batch.
-        life: Which stay of the partition at this source it is for.
+        generation: Which stay of the partition at this source it is for.
     """
 
     offset: int
     leader_epoch: int
     bytes_max: int
-    life: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class FetchState:
         out_of_range: The source says that it does not have ``offset``.
         paused: Not to be fetched.
         buffered: Fetched and not yet polled.
-        life: Which stay of the partition at its source it is.
+        generation: Which stay of the partition at its source it is.
         node: The broker that leads it; None where that is not known, or there is none.
         high_watermark: The last stable offset; None until told.
         watermark_s: When that was, on the monotonic clock.
@@ -49,7 +49,7 @@ class FetchState:
     out_of_range: bool = False
     paused: bool = False
     buffered: KafkaBatch | None = None
-    life: int = 0
+    generation: int = 0
     node: int | None = None
     high_watermark: int | None = None
     watermark_s: float = float("-inf")
@@ -88,7 +88,7 @@ class FetchState:
     @property
     def asked(self) -> Asked:
         """What to ask its leader for."""
-        return Asked(self.offset, self.leader_epoch, self.bytes_max, self.life)
+        return Asked(self.offset, self.leader_epoch, self.bytes_max, self.generation)
 
     def fail(self, reason: ProblemReason, detail: str, resume_offset: int | None = None) -> None:
         """Notes a problem; a final one stays and takes along what is buffered."""
@@ -111,7 +111,7 @@ class FetchState:
             self.problem = None
 
     def note_watermark(self, watermark: int, now_s: float) -> bool:
-        """Notes what the source says; False if it went back, as in another life of the topic."""
+        """Notes what the source says; False if it went back, as another incarnation does."""
         fell = self.high_watermark is not None and watermark < self.high_watermark
         self.high_watermark, self.watermark_s = watermark, now_s
         if fell:
@@ -122,7 +122,7 @@ class FetchState:
         """Whether the answer to what was asked is of use."""
         if asked is None or self.buffered is not None or self.paused or self.given_up:
             return False
-        return (asked.life, asked.offset) == (self.life, self.offset)
+        return (asked.generation, asked.offset) == (self.generation, self.offset)
 
     def buffer(self, batch: KafkaBatch) -> None:
         """Takes what a fetch brought."""

@@ -55,7 +55,7 @@ class KafkaSource:
         self._news: set[SourcePartition] = set()
         self._ready: deque[FetchState] = deque()
         self._arrived = asyncio.Event()
-        self._lives = itertools.count(1)
+        self._generations = itertools.count(1)
         self._tasks: asyncio.TaskGroup | None = None
         self._spacing_s = SPACING_MS / 1000
         self._error = ""
@@ -95,10 +95,10 @@ class KafkaSource:
         topic_id: str = "",
         leader_epoch: int = UNKNOWN_EPOCH,
     ) -> None:
-        """See ``SourceReader``. A partition that moves stays in the same life of its topic."""
+        """See ``SourceReader``. A partition that moves stays in its incarnation."""
         before = self._forget(partition)
         state = FetchState(partition, offset, self._settings.partition_bytes_max)
-        state.epoch, state.life = leader_epoch, next(self._lives)
+        state.epoch, state.generation = leader_epoch, next(self._generations)
         if before is not None and not before.given_up:
             state.topic_id = before.topic_id
             state.high_watermark = before.high_watermark

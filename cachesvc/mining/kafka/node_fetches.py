@@ -115,7 +115,7 @@ class NodeFetches:
         over = []
         for partition, state in self._troubled.items():
             asked = self.session.asked(partition)
-            if asked is not None and asked.life == state.life:
+            if asked is not None and asked.generation == state.generation:
                 over.append(state)
         for state in over:
             del self._troubled[state.partition]

@@ -32,7 +32,7 @@ class Plan:
         self.lookup = lookup
         self.source: Source = source(lookup)
         self.spare: Source = source(FakeLookup(items=1), "spare")
-        self.sources = Sources([self.source, self.spare], store.lives)
+        self.sources = Sources([self.source, self.spare], store.incarnations)
         self.subscriptions = Subscriptions(store.catalogue, self._plan_again)
         self.mining = Mining.open(store.catalogue, idle_s, 0.1)
         self.tasks, self.commands = self.mining.tasks, self.mining.commands

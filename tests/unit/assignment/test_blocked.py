@@ -101,12 +101,12 @@ def test_what_is_not_blocked_cannot_be_retried(number: int | None) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("life", [True, False], ids=["life", "connection"])
-def test_what_is_over_is_forgotten(life: bool) -> None:
+@pytest.mark.parametrize("incarnation", [True, False], ids=["incarnation", "connection"])
+def test_what_is_over_is_forgotten(incarnation: bool) -> None:
     async def scenario(blocked: BlockedPartitions, thread: CatalogueThread) -> None:
         blocked.stopped(P3, BAD)
         await blocked.write()
-        if life:
+        if incarnation:
             blocked.over(ORDERS)
         else:
             blocked.forget("main")

@@ -19,7 +19,7 @@ from tests.unit.assignment.plans import Plan, in_plan, planning
 from tests.unit.clusters.lookups import FakeLookup
 from tests.unit.log.running import until
 
-FIRST, SECOND, THIRD = (TopicId("main", "orders", life) for life in (1, 2, 3))
+FIRST, SECOND, THIRD = (TopicId("main", "orders", incarnation) for incarnation in (1, 2, 3))
 TRUNCATED = GapCause.SOURCE_TRUNCATED.name
 
 
@@ -50,19 +50,23 @@ def lost(plan: Plan, *partitions: PartitionId) -> None:
         plan.assignments.reports.note(partition, 80, state, "it lost records", TRUNCATED)
 
 
-async def reaches(plan: Plan, life: TopicId) -> dict[int, tuple[int, int]]:
-    """Where mining goes on in a life, and the epoch of what was mined before."""
+async def reaches(plan: Plan, incarnation: TopicId) -> dict[int, tuple[int, int]]:
+    """Where mining goes on in an incarnation, and the epoch of what was mined before."""
     (reader,) = plan.assignments.readers("main")
-    await until(lambda: "orders" in reader.assigned and reader.assigned["orders"].topic == life)
+    await until(
+        lambda: "orders" in reader.assigned and reader.assigned["orders"].topic == incarnation
+    )
     offsets = resume_offsets(plan.store, reader.assigned["orders"])
-    return {n: (at, plan.store.epochs.before(life.partition(n), at)) for n, at in offsets.items()}
+    return {
+        n: (at, plan.store.epochs.before(incarnation.partition(n), at)) for n, at in offsets.items()
+    }
 
 
 def test_one_partition_begins_anew_and_the_other_goes_on(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         lost(plan, FIRST.partition(0))
         assert await reaches(plan, SECOND) == {0: (-1, -1), 1: (50, 4)}
-        assert plan.store.lives.ended_by(FIRST) is GapCause.SOURCE_TRUNCATED
+        assert plan.store.incarnations.ended_by(FIRST) is GapCause.SOURCE_TRUNCATED
 
     play(tmp_path, test)
 
@@ -80,7 +84,7 @@ def test_what_shows_later_begins_anew_later(tmp_path: Path) -> None:
     play(tmp_path, test)
 
 
-def test_a_report_of_a_life_that_is_over_changes_nothing(tmp_path: Path) -> None:
+def test_a_report_of_an_incarnation_that_is_over_changes_nothing(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         lost(plan, *(FIRST.partition(number) for number in (0, 1)))
         assert await reaches(plan, SECOND) == {0: (-1, -1), 1: (-1, -1)}
@@ -145,7 +149,7 @@ def test_all_partitions_of_a_call_are_entered_at_once(
     asyncio.run(run())
 
 
-def test_a_next_life_of_many_topics_is_one_transaction(
+def test_a_next_incarnation_of_many_topics_is_one_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
@@ -225,7 +229,7 @@ def test_what_nobody_wants_waits_no_more(tmp_path: Path) -> None:
     in_plan(tmp_path, silent(1), test)
 
 
-def test_a_next_life_whose_leader_is_silent_waits_with_what_it_knows(tmp_path: Path) -> None:
+def test_a_next_incarnation_whose_leader_is_silent_waits_with_what_it_knows(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         plan.lookup.silent = {("orders", 1)}
         lost(plan, FIRST.partition(0))

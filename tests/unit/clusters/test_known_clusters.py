@@ -44,7 +44,7 @@ async def mine(plan: Plan, topic: TopicId, records: int) -> None:
 
 
 async def stands(plan: Plan, topic: TopicId) -> None:
-    """Waits until a reader has this life of a topic."""
+    """Waits until a reader has this incarnation of a topic."""
     await until(
         lambda: any(
             (found := reader.assigned.get(topic.topic)) is not None and found.topic == topic
@@ -59,10 +59,10 @@ def test_the_first_cluster_is_kept_and_no_other_one_is_believed(tmp_path: Path) 
         reader = plan.join("reader")
         await mine(plan, ORDERS, 10)
         assert reader.cluster_id == "ours"
-        assert plan.store.lives.present("main", "orders").cluster_id == "ours"
+        assert plan.store.incarnations.present("main", "orders").cluster_id == "ours"
 
     async def later(plan: Plan) -> None:
-        assert plan.store.lives.cluster_of("main") == "ours"
+        assert plan.store.incarnations.cluster_of("main") == "ours"
         with pytest.raises(SourceChanged):
             await plan.sources.look(plan.source)
         assert plan.source.error_reason == "SOURCE_CHANGED"
@@ -81,7 +81,7 @@ def test_the_first_cluster_is_kept_and_no_other_one_is_believed(tmp_path: Path) 
     play(tmp_path, at(THEIRS, orders=1, new=1), later)
 
 
-def test_an_accepted_cluster_begins_the_next_life_of_every_topic_that_it_has(
+def test_an_accepted_cluster_begins_the_next_incarnation_of_every_topic_that_it_has(
     tmp_path: Path,
 ) -> None:
     async def test(plan: Plan) -> None:
@@ -95,8 +95,8 @@ def test_an_accepted_cluster_begins_the_next_life_of_every_topic_that_it_has(
         await plan.sources.look(plan.source)
         second = TopicId("main", "orders", 2)
         await stands(plan, second)
-        life = plan.store.lives.present("main", "orders")
-        assert (life.cause, life.cluster_id) == (GapCause.SOURCE_CHANGED, "theirs")
+        incarnation = plan.store.incarnations.present("main", "orders")
+        assert (incarnation.cause, incarnation.cluster_id) == (GapCause.SOURCE_CHANGED, "theirs")
         before = plan.store.get(ORDERS.partition(0))
         assert before is not None
         assert before.ended_by is GapCause.SOURCE_CHANGED
@@ -105,10 +105,10 @@ def test_an_accepted_cluster_begins_the_next_life_of_every_topic_that_it_has(
         # What the accepted cluster does not have is not mined from it.
         assert set(plan.owners()) == {"orders"}
         assert plan.store.topic_id("main", "items") == ITEMS
-        # A topic that was never mined before has no life before.
+        # A topic that was never mined before has no incarnation before.
         await mine(plan, TopicId("main", "fresh"), 3)
-        assert plan.store.lives.present("main", "fresh").cause is None
-        # One that comes later goes on where its own life begins.
+        assert plan.store.incarnations.present("main", "fresh").cause is None
+        # One that comes later goes on where its own incarnation begins.
         plan.lookup.topics["items"] = (0,)
         await plan.sources.look(plan.source)
         await stands(plan, TopicId("main", "items", 2))
@@ -123,7 +123,7 @@ def test_an_acceptance_outlives_a_crash_before_anything_came_of_it(tmp_path: Pat
         await plan.sources.look(plan.source)
         plan.join("reader")
         await mine(plan, ORDERS, 10)
-        await plan.store.lives.accept_cluster("main", "theirs")
+        await plan.store.incarnations.accept_cluster("main", "theirs")
 
     async def later(plan: Plan) -> None:
         await plan.sources.look(plan.source)
@@ -135,7 +135,7 @@ def test_an_acceptance_outlives_a_crash_before_anything_came_of_it(tmp_path: Pat
     play(tmp_path, at(THEIRS, orders=1), later)
 
 
-def test_nothing_is_assigned_of_a_life_of_another_cluster(tmp_path: Path) -> None:
+def test_nothing_is_assigned_of_an_incarnation_of_another_cluster(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         await plan.sources.look(plan.source)
         reader = plan.join("reader")
@@ -158,7 +158,7 @@ def test_which_cluster_is_accepted_has_to_be_clear(tmp_path: Path) -> None:
         with pytest.raises(PreconditionFailed) as refused:
             await plan.sources.accept(plan.source, "")
         assert refused.value.reason == "CLUSTER_AMBIGUOUS"
-        assert plan.store.lives.cluster_of("main") == "ours"
+        assert plan.store.incarnations.cluster_of("main") == "ours"
 
     play(tmp_path, at(OURS, orders=1), test)
 
@@ -168,7 +168,7 @@ def test_a_cluster_without_an_id_is_mined_and_may_get_one(tmp_path: Path) -> Non
         await plan.sources.look(plan.source)
         reader = plan.join("reader")
         await mine(plan, ORDERS, 10)
-        assert (reader.cluster_id, plan.store.lives.cluster_of("main")) == ("", "")
+        assert (reader.cluster_id, plan.store.incarnations.cluster_of("main")) == ("", "")
         plan.lookup.cluster = dict(OURS)
         await plan.sources.look(plan.source)
         plan.assignments.plan_again()
@@ -203,7 +203,7 @@ def test_logs_that_are_older_than_the_knowledge_of_their_cluster(
             # The first address leads to a cluster all of whose topics are others.
             with pytest.raises(SourceChanged):
                 await plan.sources.look(plan.source)
-        assert plan.store.lives.cluster_of("main") == ("theirs" if same else "")
+        assert plan.store.incarnations.cluster_of("main") == ("theirs" if same else "")
 
     play(tmp_path, at({"a:1": ""}, orders=1, items=1), first)
     play(tmp_path, at(THEIRS, orders=1, items=1), later)

@@ -65,14 +65,16 @@ def job(
     return Expire(store, lambda: subscriptions or [], retention, retired, 600.0, clocks)
 
 
-def test_what_was_mined_goes_after_its_time_in_every_life_of_a_topic(tmp_path: Path) -> None:
-    old_life, present = (TopicId("main", "orders", life).partition(0) for life in (1, 2))
+def test_what_was_mined_goes_after_its_time_in_every_incarnation_of_a_topic(tmp_path: Path) -> None:
+    old_incarnation, present = (
+        TopicId("main", "orders", incarnation).partition(0) for incarnation in (1, 2)
+    )
     short = PartitionId("short", "orders", 1, 0)
 
     async def run() -> None:
         async with running(tmp_path) as store:
             clocks = Clocks()
-            for partition in (old_life, present, short):
+            for partition in (old_incarnation, present, short):
                 log = await ensure(store, partition, 0)
                 for hours, timestamp_ms in enumerate((2**52, 0, -1)):
                     await mine(store, log, BEGIN.wall_ms + hours * HOUR, timestamp_ms)
@@ -81,11 +83,11 @@ def test_what_was_mined_goes_after_its_time_in_every_life_of_a_topic(tmp_path: P
             counts = await run_once(expire)
             assert (counts["segments_expired"], counts["records_expired"]) == (3, 30)
             starts = {log.id: log.log_start_offset for log in store.all()}
-            assert starts == {old_life: 0, present: 0, short: 30}
+            assert starts == {old_incarnation: 0, present: 0, short: 30}
             clocks.go_on(HOUR + 1)
             assert (await run_once(expire))["records_expired"] == 40
             starts = {log.id: log.log_start_offset for log in store.all()}
-            assert starts == {old_life: 20, present: 20, short: 30}
+            assert starts == {old_incarnation: 20, present: 20, short: 30}
 
     asyncio.run(run())
 

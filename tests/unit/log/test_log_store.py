@@ -17,8 +17,8 @@ from cachesvc.errors import (
     StoreLocked,
 )
 from cachesvc.log.log_store import LogStore
-from cachesvc.model import GapCause, TopicId, TopicLife
-from cachesvc.policy.lives import next_life
+from cachesvc.model import GapCause, TopicId, TopicIncarnation
+from cachesvc.policy.incarnations import next_incarnation
 from cachesvc.store import layout
 from cachesvc.store.ports import TopicEntry
 from cachesvc.store.segments import merge_segments
@@ -223,13 +223,15 @@ def test_a_merge_goes_unnoticed_by_readers(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_only_logs_whose_life_ends_now_are_told(tmp_path: Path) -> None:
+def test_only_logs_whose_incarnation_ends_now_are_told(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
             log = await filled(store, full_frames(0, 10, 5))
             told: list[None] = []
             log.subscribe(lambda: told.append(None))
-            second = TopicLife(next_life(log.id.topic_id), "", GapCause.TOPIC_RECREATED)
+            second = TopicIncarnation(
+                next_incarnation(log.id.topic_id), "", GapCause.TOPIC_RECREATED
+            )
             for _ in range(3):
                 await store.enter(TopicEntry([second]))
             assert log.ended_by is GapCause.TOPIC_RECREATED

@@ -172,7 +172,7 @@ def test_what_is_lost_at_the_begin_is_not_cached(tmp_path: Path) -> None:
     asyncio.run(again())
 
 
-def test_what_was_not_mined_before_a_life_was_over_is_gone_with_it(tmp_path: Path) -> None:
+def test_what_was_not_mined_before_an_incarnation_was_over_is_gone_with_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
             log = await filled(store, [part(60, 80)], begin=60)

@@ -12,7 +12,9 @@ class Dead(Exception):
     """The process has died."""
 
 
-def lives_until_told_apart(path: Path, count: int, deadly: int) -> tuple[int, WorkedOn | None]:
+def incarnations_until_told_apart(
+    path: Path, count: int, deadly: int
+) -> tuple[int, WorkedOn | None]:
     """How many processes die until one partition alone is accused, and which."""
     for number in range(1, 30):
         box = BlackBox.open(path)
@@ -22,7 +24,7 @@ def lives_until_told_apart(path: Path, count: int, deadly: int) -> tuple[int, Wo
             return number - 1, found[0]
         begun: list[int] = []
         try:
-            asyncio.run(_life(box, box.before, count, deadly, begun))
+            asyncio.run(_incarnation(box, box.before, count, deadly, begun))
         except Dead:
             pass
         finally:
@@ -30,7 +32,7 @@ def lives_until_told_apart(path: Path, count: int, deadly: int) -> tuple[int, Wo
     return 30, None
 
 
-async def _life(
+async def _incarnation(
     box: BlackBox, before: Before, count: int, deadly: int, begun: list[int]
 ) -> Sequence[int]:
     held_back: list[HeldPartition] = []
@@ -54,14 +56,14 @@ async def _life(
 
 
 def test_one_of_twelve_is_told_apart_at_once(tmp_path: Path) -> None:
-    died, found = lives_until_told_apart(tmp_path / "a.box", 12, 7)
+    died, found = incarnations_until_told_apart(tmp_path / "a.box", 12, 7)
     assert died == 1
     assert found is not None
     assert (found.partition, found.offset, found.alone) == (SourcePartition("orders", 7), 5, True)
 
 
 def test_one_of_a_thousand_takes_three(tmp_path: Path) -> None:
-    died, found = lives_until_told_apart(tmp_path / "a.box", 1_000, 777)
+    died, found = incarnations_until_told_apart(tmp_path / "a.box", 1_000, 777)
     assert died == 3
     assert found is not None
     assert found.partition == SourcePartition("orders", 777)
@@ -71,7 +73,7 @@ def test_where_nothing_is_deadly_all_begin(tmp_path: Path) -> None:
     box = BlackBox.open(tmp_path / "a.box")
     assert box is not None
     begun: list[int] = []
-    asyncio.run(_life(box, Before(deaths=2), 40, -1, begun))
+    asyncio.run(_incarnation(box, Before(deaths=2), 40, -1, begun))
     assert begun == list(range(40))
 
 
@@ -80,5 +82,5 @@ def test_suspects_come_first_and_then_all_others(tmp_path: Path) -> None:
     assert box is not None
     begun: list[int] = []
     suspect = WorkedOn(SourcePartition("orders", 3), 1, 5)
-    asyncio.run(_life(box, Before(deaths=3, begun=[suspect]), 5, -1, begun))
+    asyncio.run(_incarnation(box, Before(deaths=3, begun=[suspect]), 5, -1, begun))
     assert begun == [3, 0, 1, 2, 4]

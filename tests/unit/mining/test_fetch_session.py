@@ -13,8 +13,8 @@ from cachesvc.mining.source import SourcePartition
 A, B, C = (SourcePartition("orders", number) for number in range(3))
 
 
-def at(offset: int, life: int = 1) -> Asked:
-    return Asked(offset, 0, 1_000, life)
+def at(offset: int, generation: int = 1) -> Asked:
+    return Asked(offset, 0, 1_000, generation)
 
 
 def begun(*partitions: SourcePartition) -> FetchSession:
@@ -88,12 +88,12 @@ def test_what_comes_and_goes_between_two_fetches_is_not_mentioned() -> None:
 def test_another_stay_of_a_partition_is_named_anew_and_not_forgotten() -> None:
     session = begun(A)
     session.drop(A)
-    session.want(A, at(0, life=2))
+    session.want(A, at(0, generation=2))
 
     naming = session.request()
 
     # A broker would forget what is both named and forgotten.
-    assert (list(naming.named), list(naming.forgotten)) == ([(A, at(0, life=2))], [])
+    assert (list(naming.named), list(naming.forgotten)) == ([(A, at(0, generation=2))], [])
 
 
 def test_whoever_is_wanted_again_comes_last() -> None:

@@ -116,7 +116,7 @@ def test_a_partition_that_moves_to_a_new_place_counts_as_another(
         await in_session(source, cluster)
         under_way = await cluster.fetch(1)
         source.add(A0, 0)
-        # The same offset, but perhaps of another life of the topic.
+        # The same offset, but perhaps of another incarnation of the topic.
         under_way.request.topics = [("a", [(0,)])]
         under_way.answer({("a", 0): SMALL}, session_id=7)
         while not (again := await cluster.fetch(1)).asked:

@@ -56,7 +56,7 @@ def test_a_new_epoch_or_incarnation_begins_anew() -> None:
     before = held(holdings, "a", 0)
 
     assert summary(holdings.assign([topic("a", 2, p0=5)])) == (["a/0"], [("a/0", 5)])
-    assert not holdings.holds(before, before.life)
+    assert not holdings.holds(before, before.generation)
     assert summary(holdings.assign([topic("a", 2, 2, p0=0)])) == (["a/0"], [("a/0", 0)])
 
 
@@ -80,7 +80,7 @@ def test_a_lost_topic_comes_back_with_a_newer_epoch_only() -> None:
     )
 
 
-def test_going_back_makes_a_new_life() -> None:
+def test_going_back_makes_a_new_generation() -> None:
     holdings = Holdings()
     holdings.assign([topic("a", 1, p0=10)])
     partition = held(holdings, "a", 0)

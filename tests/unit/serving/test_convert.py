@@ -24,9 +24,9 @@ def request(**changes: Any) -> pb.SubscribeRequest:
 
 
 def position(
-    topic: str = "orders", partition: int = 0, offset: int = 0, life: int = 0
+    topic: str = "orders", partition: int = 0, offset: int = 0, incarnation: int = 0
 ) -> pb.Position:
-    return pb.Position(topic=topic, partition=partition, offset=offset, incarnation=life)
+    return pb.Position(topic=topic, partition=partition, offset=offset, incarnation=incarnation)
 
 
 def start_at(*positions: pb.Position) -> pb.Start:
@@ -149,8 +149,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
         "INVALID_POSITION",
         "orders/0 is named twice",
     ),
-    "other life": (
-        {"start": start_at(position(life=-1))},
+    "other incarnation": (
+        {"start": start_at(position(incarnation=-1))},
         "UNKNOWN_INCARNATION",
         "no incarnation -1",
     ),
@@ -171,9 +171,9 @@ def test_refuses_with_a_reason_and_names_the_field(name: str) -> None:
     assert caught.value.reason == reason
 
 
-def test_a_position_means_its_own_life_or_the_present_one() -> None:
-    def meant(life: int) -> PartitionId:
-        return convert.partition_id("main", ("orders", 2), NamedOffset(5, life), 3)
+def test_a_position_means_its_own_incarnation_or_the_present_one() -> None:
+    def meant(incarnation: int) -> PartitionId:
+        return convert.partition_id("main", ("orders", 2), NamedOffset(5, incarnation), 3)
 
     assert meant(0) == meant(3) == PartitionId("main", "orders", 3, 2)
     assert meant(1) == PartitionId("main", "orders", 1, 2)

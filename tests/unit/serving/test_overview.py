@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from cachesvc.assignment.assignments import Assignments
 from cachesvc.clusters.sources import Source, Sources
-from cachesvc.model import GapCause, TopicId, TopicLife
-from cachesvc.policy.lives import next_life
+from cachesvc.model import GapCause, TopicId, TopicIncarnation
+from cachesvc.policy.incarnations import next_incarnation
 from cachesvc.serving.admin.overview import OverviewAdmin
 from cachesvc.store.ports import TopicEntry
 from cachesvc.v1 import admin_pb2 as pb
@@ -28,12 +28,12 @@ class _Needed:
         return self._topics if source.name == ORDERS.connection else set()
 
 
-def test_topics_in_their_present_life(tmp_path: Path) -> None:
+def test_topics_in_their_present_incarnation(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
             await filled(store, full_frames(0, 20, 5))
-            second = next_life(ORDERS.topic_id)
-            await store.enter(TopicEntry([TopicLife(second, "", GapCause.TOPIC_RECREATED)]))
+            second = next_incarnation(ORDERS.topic_id)
+            await store.enter(TopicEntry([TopicIncarnation(second, "", GapCause.TOPIC_RECREATED)]))
             await append(store, await ensure(store, second.partition(0), 0), full_frames(0, 5, 5))
             await ensure(store, TopicId(ORDERS.connection, "gone").partition(0), 0)
             sources = Sources(

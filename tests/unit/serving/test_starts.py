@@ -1,4 +1,4 @@
-"""Where a stream starts in lives of topics that are over."""
+"""Where a stream starts in incarnations of topics that are over."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.model import GapCause, Mode, PartitionId, TopicLife
-from cachesvc.policy.lives import next_life
+from cachesvc.model import GapCause, Mode, PartitionId, TopicIncarnation
+from cachesvc.policy.incarnations import next_incarnation
 from cachesvc.serving.convert import NamedOffset, StartRequest
 from cachesvc.serving.starts import Starts
 from cachesvc.store.ports import SubscriptionRecord, TopicEntry
@@ -19,7 +19,7 @@ from tests.unit.log.running import ensure, running
 
 TOPIC = ORDERS.topic_id
 OTHER = TOPIC.partition(ORDERS.partition + 1)
-NEXT = next_life(TOPIC)
+NEXT = next_incarnation(TOPIC)
 STORED = {ORDERS: 40, OTHER: 50}
 
 
@@ -41,16 +41,16 @@ def named(partition: PartitionId, offset: int, incarnation: int = 0) -> StartReq
         ),
     ],
 )
-def test_a_stored_position_counts_whatever_life_it_is_of(
+def test_a_stored_position_counts_whatever_incarnation_it_is_of(
     tmp_path: Path, start: StartRequest, expected: dict[PartitionId, int]
 ) -> None:
     async def body() -> None:
         async with running(tmp_path) as store:
             for partition in STORED:
                 await ensure(store, partition, 0)
-            life = TopicLife(NEXT, "", GapCause.TOPIC_RECREATED)
+            incarnation = TopicIncarnation(NEXT, "", GapCause.TOPIC_RECREATED)
             begins = {NEXT.partition(partition.partition): 0 for partition in STORED}
-            await store.enter(TopicEntry([life], begins))
+            await store.enter(TopicEntry([incarnation], begins))
             record = SubscriptionRecord("task", "main", (), "", Mode.INCREMENTAL, 1, False, 1)
             subscription = Subscription(record, dict(STORED))
             starts = Starts(store, source(FakeLookup(orders=2)))

@@ -15,7 +15,9 @@ from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.subscriptions.subscriptions import Subscription
 from tests.support.frames import ORDERS
 
-FIRST, SECOND, THIRD = (TopicId("main", "orders", life).partition(0) for life in (1, 2, 3))
+FIRST, SECOND, THIRD = (
+    TopicId("main", "orders", incarnation).partition(0) for incarnation in (1, 2, 3)
+)
 ELSEWHERE = PartitionId("spare", "orders", 1, 0)
 
 
@@ -56,7 +58,8 @@ def subscription(
         ([{FIRST: 7}], [{FIRST: 9}], {FIRST: 7}),
         ([{}], [{FIRST: 9}], {FIRST: 0}),
         ([{FIRST: 7}, {}], [None, {FIRST: 9}], {FIRST: 0}),
-        # A later life is read from its begin; whoever has come to it is through with those before.
+        # A later incarnation is read from its begin; whoever has come to it is through with those
+        # before.
         ([{FIRST: 7}], [None], {FIRST: 7, SECOND: 0, THIRD: 0}),
         ([{FIRST: 7, SECOND: 5}], [None], {FIRST: None, SECOND: 5, THIRD: 0}),
         ([{}], [{FIRST: 7, SECOND: 5}], {FIRST: 0, SECOND: 0}),

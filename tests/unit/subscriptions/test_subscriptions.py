@@ -70,9 +70,11 @@ def test_a_newer_subscriber_ends_the_older_one() -> None:
 def test_where_the_open_stream_is() -> None:
     async def test(it: Setting) -> None:
         subscription, subscriber = await it.open()
-        other, next_life = ORDERS.topic_id.partition(7), replace(ORDERS, incarnation=2)
-        subscriber.delivered = {next_life: 3, ORDERS: 50, other: 9}
-        assert subscription.delivering == {other: 9, next_life: 3}, "of the newest life alone"
+        other, next_incarnation = ORDERS.topic_id.partition(7), replace(ORDERS, incarnation=2)
+        subscriber.delivered = {next_incarnation: 3, ORDERS: 50, other: 9}
+        assert subscription.delivering == {other: 9, next_incarnation: 3}, (
+            "of the newest incarnation alone"
+        )
         it.subscriptions.leave(subscription, subscriber)
         assert subscription.delivering == {}
 

@@ -55,7 +55,7 @@ class Batch:
 
     @property
     def incarnation(self) -> int:
-        """Which life of a topic of that name."""
+        """Which incarnation of a topic of that name."""
         return self.topic_partition.incarnation
 
     @property

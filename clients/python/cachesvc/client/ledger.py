@@ -65,7 +65,7 @@ class Ledger:
                     self._add(event.start)
             case Progress():
                 for each in event.partitions:
-                    _advance_within_life(self._received, each.position)
+                    _advance_within_incarnation(self._received, each.position)
         return event
 
     def hand_out(self, event: Event) -> None:
@@ -79,7 +79,7 @@ class Ledger:
             case Progress():
                 # Ranges without a record, such as holes at the end, are told in no other way.
                 for each in event.partitions:
-                    _advance_within_life(self._handed_out, each.position)
+                    _advance_within_incarnation(self._handed_out, each.position)
 
     def to_commit(self, wanted: Positions, delivered: Positions) -> Positions:
         """The positions a commit has to send; those already committed are left out.
@@ -145,7 +145,7 @@ class Ledger:
             self._handed_out[position.key] = position
 
 
-def _advance_within_life(positions: dict[PartitionKey, Position], reached: Position) -> None:
+def _advance_within_incarnation(positions: dict[PartitionKey, Position], reached: Position) -> None:
     known = positions.get(reached.key)
     if known is not None and known.incarnation == reached.incarnation and reached.is_after(known):
         positions[reached.key] = reached

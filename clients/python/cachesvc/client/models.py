@@ -56,7 +56,7 @@ class TopicModel(msgspec.Struct, frozen=True):
     Attributes:
         connection: The connection whose cluster has the topic.
         topic: Kafka's topic name.
-        incarnation: Which life of a topic of that name.
+        incarnation: Which incarnation of a topic of that name.
         truncated: Whether fields were left out: a model has at most 1,000, those nearest the root.
         records_seen: Records that were looked at.
         refreshed_ms: When the last look at some began.

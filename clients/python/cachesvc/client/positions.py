@@ -14,12 +14,12 @@ PartitionKey: TypeAlias = tuple[str, int]
 
 
 class TopicPartition(msgspec.Struct, frozen=True, order=True):
-    """One partition of one life of a topic.
+    """One partition of one incarnation of a topic.
 
     Attributes:
         topic: Kafka's topic name.
         partition: Its number.
-        incarnation: Which life of the topic, from 1. In requests 0 means the present one.
+        incarnation: Which incarnation of the topic, from 1. In requests 0 means the present one.
     """
 
     topic: str
@@ -34,7 +34,7 @@ class Position(msgspec.Struct, frozen=True, order=True):
         topic: Kafka's topic name.
         partition: Its number.
         offset: The next offset to read; every record before it is covered.
-        incarnation: Which life of the topic, from 1. In requests 0 means the present one.
+        incarnation: Which incarnation of the topic, from 1. In requests 0 means the present one.
     """
 
     topic: str
@@ -50,7 +50,8 @@ class Position(msgspec.Struct, frozen=True, order=True):
     def is_after(self, other: "Position") -> bool:
         """Whether this lies behind another position of the same partition.
 
-        A later life of a topic lies behind every earlier one; 0 stands for the same life.
+        A later incarnation of a topic lies behind every earlier one; 0 stands for the same
+        incarnation.
         """
         if self.incarnation != other.incarnation and self.incarnation and other.incarnation:
             return self.incarnation > other.incarnation

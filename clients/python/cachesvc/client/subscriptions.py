@@ -66,7 +66,7 @@ class PartitionOffsets(msgspec.Struct, frozen=True):
     Attributes:
         topic: Kafka's topic name.
         partition: Its number.
-        incarnation: Which life of a topic of that name.
+        incarnation: Which incarnation of a topic of that name.
         log_start_offset: The lowest offset from which on everything is cached.
         log_end_offset: The next offset the cache will accept.
         source_high_watermark: Kafka's last readable offset + 1; None while it was not asked yet.

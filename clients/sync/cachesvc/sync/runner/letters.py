@@ -30,7 +30,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         topic: Kafka's topic name.
         partition: Its number.
-        incarnation: Which life of the topic.
+        incarnation: Which incarnation of the topic.
         offset: The record's.
         stage: Who refused it: ``transform`` or ``sink``.
         reason: Word in capitals.

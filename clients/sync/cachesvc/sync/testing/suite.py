@@ -71,7 +71,7 @@ class SinkSuite:
     def test_positions_that_a_target_keeps_are_there_after_a_restart(
         self, target: SinkTarget
     ) -> None:
-        """They belong to one task, and to a life of a topic."""
+        """They belong to one task, and to an incarnation of a topic."""
 
         async def before(sink: Sink) -> None:
             found = await sink.open()

@@ -77,8 +77,8 @@ def expect_positions(found: Positions | None, wanted: Mapping[int, int]) -> None
         return
     given = {partition: position.offset for (_, partition), position in found.items()}
     assert given == wanted, f"positions {given} instead of {wanted}"
-    lives = {position.incarnation for position in found.values()}
-    assert lives == {1}, f"incarnations {lives} instead of 1"
+    incarnations = {position.incarnation for position in found.values()}
+    assert incarnations == {1}, f"incarnations {incarnations} instead of 1"
 
 
 def _found(target: SinkTarget, partition: int) -> list[tuple[int, Mapping[str, Any] | None]]:

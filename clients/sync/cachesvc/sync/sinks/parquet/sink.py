@@ -83,8 +83,8 @@ class ParquetSink:
         of = run[0].source
         base = run[0].rows.column("offset")[0].as_py()
         topic = quote(of.topic, safe="")
-        life = f"{of.partition}-{of.incarnation}"
-        return f"{self._name}-{topic}-{life}-{base:020}-{run[-1].next_position:020}"
+        whose = f"{of.partition}-{of.incarnation}"
+        return f"{self._name}-{topic}-{whose}-{base:020}-{run[-1].next_position:020}"
 
 
 def _runs(changes: Sequence[Changes]) -> list[list[Changes]]:

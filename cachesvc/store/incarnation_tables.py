@@ -1,25 +1,27 @@
-"""The part of the DuckDB catalogue that keeps the lives of topics, and what they have lost."""
+"""The part of the DuckDB catalogue that keeps incarnations of topics, and what they have lost."""
 
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from cachesvc.model import GapCause, LostRange, PartitionId, TopicId, TopicLife
+from cachesvc.model import GapCause, LostRange, PartitionId, TopicId, TopicIncarnation
 
 
-class LifeTables:
-    """Statements on lives and lost ranges, for a catalogue that can run statements."""
+class IncarnationTables:
+    """Statements on incarnations and lost ranges, for a catalogue that can run statements."""
 
     @abstractmethod
     def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]: ...
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]: ...
 
-    def list_lives(self) -> list[TopicLife]:
+    def list_incarnations(self) -> list[TopicIncarnation]:
         return [
-            TopicLife(TopicId(*row[:3]), row[3], GapCause(row[4]) if row[4] else None, row[5])
-            for row in self._run("list_lives")
+            TopicIncarnation(
+                TopicId(*row[:3]), row[3], GapCause(row[4]) if row[4] else None, row[5]
+            )
+            for row in self._run("list_incarnations")
         ]
 
     def list_lost(self) -> dict[PartitionId, list[LostRange]]:

@@ -1,19 +1,19 @@
-"""The lives of topics: which one each is in, why the one before ended, of which cluster each is."""
+"""The incarnations of topics: the present one, why the one before ended, and whose each is."""
 
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.model import GapCause, TopicId, TopicLife
-from cachesvc.policy.lives import next_life
+from cachesvc.model import GapCause, TopicId, TopicIncarnation
+from cachesvc.policy.incarnations import next_incarnation
 
 
-class TopicLives:
-    """Every topic's lives, and every connection's clusters. Belongs to one event loop.
+class TopicIncarnations:
+    """Every topic's incarnations, and every connection's clusters. Belongs to one event loop.
 
-    ``load`` comes first. A life of which no cluster is kept is of the first one that its connection
-    led to.
+    ``load`` comes first. An incarnation of which no cluster is kept is of the first one that its
+    connection led to.
 
     Args:
         catalogue: Where they are durable.
@@ -21,26 +21,28 @@ class TopicLives:
 
     def __init__(self, catalogue: CatalogueThread) -> None:
         self._catalogue = catalogue
-        self._present: dict[tuple[str, str], TopicLife] = {}
+        self._present: dict[tuple[str, str], TopicIncarnation] = {}
         self._causes: dict[TopicId, GapCause | None] = {}
         self._clusters: dict[str, list[str]] = {}
 
     def load(self) -> None:
         """Reads what the catalogue has. Blocking."""
         self._clusters = self._catalogue.call_blocking(lambda port: port.clusters.all())
-        for life in self._catalogue.call_blocking(lambda port: port.list_lives()):
-            self._enter(life)
+        for incarnation in self._catalogue.call_blocking(lambda port: port.list_incarnations()):
+            self._enter(incarnation)
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
-        """The life that a topic is in, by name; the first one for a topic that was never seen."""
+        """The incarnation that a topic is in, by name; the first for one that was never seen."""
         found = self._present.get((connection, topic))
         return found.topic if found is not None else TopicId(connection, topic)
 
-    def present(self, connection: str, topic: str) -> TopicLife:
-        """The life that a topic is in; the first one for a topic that was never seen."""
+    def present(self, connection: str, topic: str) -> TopicIncarnation:
+        """The incarnation that a topic is in; the first one for a topic that was never seen."""
         found = self._present.get((connection, topic))
         if found is None:
-            return TopicLife(TopicId(connection, topic), cluster_id=self.cluster_of(connection))
+            return TopicIncarnation(
+                TopicId(connection, topic), cluster_id=self.cluster_of(connection)
+            )
         if found.cluster_id:
             return found
         return replace(found, cluster_id=self._clusters.get(connection, [""])[0])
@@ -50,28 +52,28 @@ class TopicLives:
         return (topic.connection, topic.topic) not in self._present
 
     def note(self, topic: TopicId) -> None:
-        """Notes that there are logs of a topic of whose lives nothing is kept. Idempotent."""
-        self._present.setdefault((topic.connection, topic.topic), TopicLife(topic))
+        """Notes that there are logs of a topic of which nothing is kept. Idempotent."""
+        self._present.setdefault((topic.connection, topic.topic), TopicIncarnation(topic))
 
     def ended_by(self, topic: TopicId) -> GapCause | None:
-        """Why a life is over; None while it is not."""
-        return self._causes.get(next_life(topic))
+        """Why an incarnation is over; None while it is not."""
+        return self._causes.get(next_incarnation(topic))
 
     def truncated_before(self, topic: TopicId) -> bool:
-        """Whether a life began because the source had lost records of the one before."""
+        """Whether an incarnation began because the source had lost records of the one before."""
         return self._causes.get(topic) is GapCause.SOURCE_TRUNCATED
 
-    def enter(self, lives: Iterable[TopicLife]) -> None:
+    def enter(self, incarnations: Iterable[TopicIncarnation]) -> None:
         """Follows what was made durable."""
-        for life in lives:
-            self._enter(life)
+        for incarnation in incarnations:
+            self._enter(incarnation)
 
-    def _enter(self, life: TopicLife) -> None:
-        name = life.topic.connection, life.topic.topic
+    def _enter(self, incarnation: TopicIncarnation) -> None:
+        name = incarnation.topic.connection, incarnation.topic.topic
         known = self._present.get(name)
-        if known is None or known.topic.incarnation <= life.topic.incarnation:
-            self._present[name] = life
-        self._causes[life.topic] = life.cause
+        if known is None or known.topic.incarnation <= incarnation.topic.incarnation:
+            self._present[name] = incarnation
+        self._causes[incarnation.topic] = incarnation.cause
 
     # Clusters
 
@@ -82,8 +84,8 @@ class TopicLives:
     def source_ids(self, connection: str) -> Mapping[str, str]:
         """The cluster's own ids of a connection's topics as they were last seen, by name."""
         return {
-            topic: life.source_id
-            for (name, topic), life in self._present.items()
+            topic: incarnation.source_id
+            for (name, topic), incarnation in self._present.items()
             if name == connection
         }
 
