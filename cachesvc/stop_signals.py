@@ -1,10 +1,10 @@
-"""SIGTERM and SIGINT: the wish that a process end, noted from its first moment to its last.
+"""SIGTERM and SIGINT: the request that a process end, noted from its first moment to its last.
 
 A signal that nobody handles kills the process, or interrupts Python somewhere. An event loop's own
 handlers come after all imports and the recovery of a store, and are gone before its files are
 closed. So a process that is to end cleanly takes the signals before it does anything else, and
-keeps one handler, which notes the wish and tells whoever can act on it by then. This module imports
-next to nothing, so that it can be the first.
+keeps one handler, which notes the request and tells whoever can act on it by then. This module
+imports next to nothing, so that it can be the first.
 """
 
 import os
@@ -20,7 +20,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """The wish to end. Belongs to a process's main thread; elsewhere no signal is ever seen.
+    """The request to end. Belongs to a process's main thread; elsewhere no signal is ever seen.
 
     Attributes:
         asked: Whether a signal came.

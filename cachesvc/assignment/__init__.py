@@ -8,8 +8,8 @@ every change of hands.
 * **What is mined**: ``mining_tasks`` decides, ``mining_commands`` is what operators may ask for,
   ``mining_records`` makes it durable, ``pins`` gives a topic to one reader, ``blocked`` keeps what
   no reader survives from all of them. ``mining`` holds these together.
-* **Where it begins**: ``entering`` makes the logs of new partitions and of new incarnations of a
-  topic, ``resuming`` says at which offset mining goes on.
+* **Where it begins**: ``log_creation`` makes the logs of new partitions and of new incarnations of
+  a topic, ``resuming`` says at which offset mining goes on.
 * **Who mines it**: ``readers`` are those that have joined, ``loads`` weighs topics, ``planning``
   says when it is looked at, and ``assignments`` gives topics to readers.
 * **What comes back**: ``reports`` takes what readers say of partitions, brokers and deaths.

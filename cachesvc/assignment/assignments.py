@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from cachesvc.assignment.entering import Entering
+from cachesvc.assignment.log_creation import LogCreation
 from cachesvc.assignment.mining import Mining
 from cachesvc.assignment.mining_tasks import Use
 from cachesvc.assignment.planning import Planning
@@ -63,10 +63,10 @@ class Assignments:
         self.blocked = mining.blocked
         self._readers: dict[str, list[JoinedReader]] = {}
         self._epochs: dict[TopicId, int] = {}
-        self._entering = Entering(store, sources, self._tasks.start_of, self._is_over)
+        self._log_creation = LogCreation(store, sources, self._tasks.start_of, self._is_over)
         self._planning = Planning(sources, self, reader_timeout_s / 4, self._tasks.look_interval_s)
         self._cut_off_before: set[JoinedReader] = set()
-        self.reports = Reports(store, sources, self._entering, self.plan_again, mining.blocked)
+        self.reports = Reports(store, sources, self._log_creation, self.plan_again, mining.blocked)
         self.closing = False
         """Whether the service is about to end, so that readers have to come back later."""
         self.loads = mining.loads
@@ -184,10 +184,10 @@ class Assignments:
         return (self.loads.weigh() and several) or self._cut_off_before != before
 
     async def retry(self, source: Source) -> None:
-        """See ``Planned``. Who mines what was entered is planned then."""
+        """See ``Planned``. Who mines new logs is planned then."""
         waiting = {topic.topic for topic in self._store.waiting.topics(source.name)}
         with contextlib.suppress(SourceUnreachable, PreconditionFailed):  # they go on waiting
-            await self.enter(source, waiting & self._tasks.to_be_mined(source.name))
+            await self.create_logs(source, waiting & self._tasks.to_be_mined(source.name))
 
     def _drop_silent(self) -> None:
         limit = time.monotonic() - self._reader_timeout_s
@@ -210,11 +210,11 @@ class Assignments:
         self._store.waiting.keep(source.name, uses)
         if needed:
             self.on_needed(source.name)
-        entered = True
+        complete = True
         try:
-            await self.enter(source, needed)
+            await self.create_logs(source, needed)
         except SourceUnreachable as error:
-            entered = False
+            complete = False
             fields = {"connection": source.name, "error": str(error)}
             _log.warning(
                 "new topics cannot be mined yet", extra={"event": "source_unreachable", **fields}
@@ -225,7 +225,7 @@ class Assignments:
         weights = {
             topic: self.loads.weight(self._store.topic_id(source.name, topic))
             for topic in sorted(needed)
-            if self._entering.partitions(source, topic)
+            if self._log_creation.partitions(source, topic)
         }
         pins, cut_off = self._pins.of(source.name), self._cut_off(source, readers.values())
         target = assign(weights, allowed, current, pins, cut_off)
@@ -239,7 +239,7 @@ class Assignments:
         self._space(source, readers.values())
         self._forget_unassigned(source, set(target))
         self._follow(source, target, now_ms)
-        return entered
+        return complete
 
     def _space(self, source: Source, readers: Iterable[JoinedReader]) -> None:
         """Tells readers how far apart to fetch, by the number of streams there are."""
@@ -289,7 +289,7 @@ class Assignments:
             assigned = readers[target[topic]].assigned
             before = assigned.get(topic)
             numbers = self.blocked.allowed(
-                incarnation.topic, self._entering.partitions(source, topic)
+                incarnation.topic, self._log_creation.partitions(source, topic)
             )
             missing = self._missing(incarnation.topic, numbers)
             attempts = self.blocked.attempts(incarnation.topic, numbers)
@@ -313,15 +313,15 @@ class Assignments:
                     self._epochs[topic] = epoch
 
     def _missing(self, topic: TopicId, numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-        holed = self._store.stretches.numbers_below(topic)
+        incomplete = self._store.ranges.numbers_below(topic)
         wanted = [
-            (n, self._store.backfill.wanted(topic.partition(n))) for n in numbers if n in holed
+            (n, self._store.backfill.wanted(topic.partition(n))) for n in numbers if n in incomplete
         ]
-        return tuple((number, hole.end) for number, hole in wanted if hole is not None)
+        return tuple((number, missing.end) for number, missing in wanted if missing is not None)
 
-    async def enter(self, source: Source, topics: Iterable[str]) -> None:
-        """Makes the logs of these topics' partitions, those that are new; see ``Entering``."""
-        await self._entering.enter(source, topics)
+    async def create_logs(self, source: Source, topics: Iterable[str]) -> None:
+        """Makes the logs of these topics' partitions, those that are new; see ``LogCreation``."""
+        await self._log_creation.create(source, topics)
 
     def _is_over(self, topic: TopicId) -> None:
         """Nothing is appended to an incarnation of a topic that is over."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from cachesvc.assignment.entering import RETRY_S
+from cachesvc.assignment.log_creation import RETRY_S
 from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import PreconditionFailed
 
@@ -25,7 +25,7 @@ class Planned(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether partitions wait to be entered."""
+        """Whether partitions wait for their logs."""
 
     def tick(self) -> bool:
         """Does what time asks for; whether that is a reason to plan."""
@@ -38,7 +38,7 @@ class Planned(Protocol):
         """
 
     async def retry(self, source: Source) -> None:
-        """Has what waits of a connection entered, as far as that is possible by now."""
+        """Has logs made of what waits of a connection, as far as that is possible by now."""
 
 
 class Planning:

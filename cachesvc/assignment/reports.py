@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cachesvc.assignment.blocked import BlockedPartitions
-from cachesvc.assignment.entering import Entering
+from cachesvc.assignment.log_creation import LogCreation
 from cachesvc.assignment.readers import JoinedReader
 from cachesvc.clusters.sources import Sources
 from cachesvc.errors import StoreUnwritable
@@ -42,7 +42,7 @@ class Reports:
     Args:
         store: Holds the logs that are spoken of.
         sources: Looked at again where a report casts doubt on what is known of them.
-        entering: Told of what a source has lost.
+        log_creation: Told of what a source has lost.
         plan_again: Called when who mines what has to be looked at.
         blocked: What is known of partitions that have stopped.
     """
@@ -51,13 +51,13 @@ class Reports:
         self,
         store: LogStore,
         sources: Sources,
-        entering: Entering,
+        log_creation: LogCreation,
         plan_again: Callable[[], None],
         blocked: BlockedPartitions,
     ) -> None:
         self._store = store
         self._sources = sources
-        self._entering = entering
+        self._log_creation = log_creation
         self._plan_again = plan_again
         self._blocked = blocked
         blocked.mined = self._mined
@@ -95,7 +95,7 @@ class Reports:
 
     def note_backfill(self, partition: PartitionId, state: MiningState, error: str) -> None:
         """Notes what a reader says of the older ranges of a partition, for those who want them."""
-        for log in self._store.stretches.below(partition):
+        for log in self._store.ranges.below(partition):
             told_anew = self._show_trouble(log, state)
             if log.set_state(state, error) or told_anew:
                 log.notify()
@@ -141,7 +141,7 @@ class Reports:
         top = self._store.get(partition)
         if top is None or offset < 0:
             return top is not None and not top.blank
-        log = self._store.stretches.at(partition, offset)
+        log = self._store.ranges.at(partition, offset)
         return log is not None and log.log_start_offset <= offset < log.accepted_end_offset
 
     def note_way(self, reader: JoinedReader, error: str) -> None:
@@ -167,7 +167,7 @@ class Reports:
 
     def _settle(self, partition: PartitionId, problem: str) -> None:
         """Has a topic that is no continuation of its log looked at."""
-        if problem == GapCause.SOURCE_TRUNCATED.name and self._entering.truncated(partition):
+        if problem == GapCause.SOURCE_TRUNCATED.name and self._log_creation.truncated(partition):
             self._plan_again()
         elif problem == GapCause.TOPIC_RECREATED.name:
             self._sources.resolve(partition.connection).refresh_wanted.set()

@@ -45,8 +45,8 @@ async def news_of(store: LogStore, connection: str) -> dict[TopicId, list[News]]
         begin = max(known.offsets.get(log.id.partition, 0), log.log_start_offset)
         older = [
             segment
-            for stretch in store.stretches.of(log.id)
-            for segment in stretch.segments
+            for covering in store.ranges.of(log.id)
+            for segment in covering.segments
             if segment.base_offset < begin and segment.backfilled_ms >= known.refreshed_ms
         ]
         if older or begin < log.log_end_offset:

@@ -152,10 +152,10 @@ class RefreshModels:
         """The model of the records of a partition in ``[begin, stop)``, and how many these are."""
         model, records, at = Model(), 0, begin
         while at < stop:
-            stretch = self._store.stretches.at(log.id, at) or log
+            covering = self._store.ranges.at(log.id, at) or log
             # Retention may have passed it meanwhile.
-            at = max(at, stretch.log_start_offset)
-            piece = first_piece(await self._store.reader.read(stretch, at))
+            at = max(at, covering.log_start_offset)
+            piece = first_piece(await self._store.reader.read(covering, at))
             found, count = await observer.observe(piece, at, stop)
             model, records = merge(model, found), records + count
             at = piece[-1].end_offset if piece else stop

@@ -1,11 +1,11 @@
 """What is cached: one log per partition, how it is written, how it is read, what outlives a crash.
 
-A *log* (``partition_log``) is a run of offsets ``[log_start_offset, log_end_offset)`` without
-holes. Its newest part is *frames* in memory (``recent_frames``, ``memory_budget``), all of it is in
-*journals* and *segments* on disk; ``places`` says where an offset lies. A partition has one log
+A *log* (``partition_log``) is one coverage range, ``[log_start_offset, log_end_offset)``, all of it
+mined. Its newest part is *frames* in memory (``recent_frames``, ``memory_budget``), all of it is in
+*journals* and *segments* on disk; ``locations`` says where an offset lies. A partition has one log
 that grows with its source, and perhaps older ones below it, which come up to the next one as what
-is missing between them is mined (``stretches``, ``backfill``). Everything is found through one
-object, ``log_store.LogStore``:
+is missing between them is mined (``coverage_ranges``, ``backfill``). Everything is found through
+one object, ``log_store.LogStore``:
 
 * **Written**: ``writer`` accepts a frame and publishes it once it is in the journal. ``sealing``
   makes a segment of a full journal, ``manifest`` makes it live in one transaction, ``builds`` keeps

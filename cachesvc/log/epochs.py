@@ -77,7 +77,7 @@ class MinedEpochs:
         """What a log begins with that goes on at ``offset`` where the one before ended."""
         return self._noted.get(before, _NOTHING).until(offset)
 
-    def entered(self, histories: Mapping[PartitionId, EpochHistory]) -> None:
+    def add(self, histories: Mapping[PartitionId, EpochHistory]) -> None:
         """Follows what was made durable of new logs."""
         self._noted.update(histories)
         self._kept.update(histories)

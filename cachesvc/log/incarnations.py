@@ -29,7 +29,7 @@ class TopicIncarnations:
         """Reads what the catalogue has. Blocking."""
         self._clusters = self._catalogue.call_blocking(lambda port: port.clusters.all())
         for incarnation in self._catalogue.call_blocking(lambda port: port.list_incarnations()):
-            self._enter(incarnation)
+            self._add(incarnation)
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
         """The incarnation that a topic is in, by name; the first for one that was never seen."""
@@ -48,7 +48,7 @@ class TopicIncarnations:
         return replace(found, cluster_id=self._clusters.get(connection, [""])[0])
 
     def is_new(self, topic: TopicId) -> bool:
-        """Whether nothing is known of a topic, by ``load``, ``enter`` or ``note``."""
+        """Whether nothing is known of a topic, by ``load``, ``add`` or ``note``."""
         return (topic.connection, topic.topic) not in self._present
 
     def note(self, topic: TopicId) -> None:
@@ -63,12 +63,12 @@ class TopicIncarnations:
         """Whether an incarnation began because the source had lost records of the one before."""
         return self._causes.get(topic) is GapCause.SOURCE_TRUNCATED
 
-    def enter(self, incarnations: Iterable[TopicIncarnation]) -> None:
+    def add(self, incarnations: Iterable[TopicIncarnation]) -> None:
         """Follows what was made durable."""
         for incarnation in incarnations:
-            self._enter(incarnation)
+            self._add(incarnation)
 
-    def _enter(self, incarnation: TopicIncarnation) -> None:
+    def _add(self, incarnation: TopicIncarnation) -> None:
         name = incarnation.topic.connection, incarnation.topic.topic
         known = self._present.get(name)
         if known is None or known.topic.incarnation <= incarnation.topic.incarnation:

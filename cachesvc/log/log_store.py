@@ -17,19 +17,19 @@ from cachesvc.errors import StoreUnwritable
 from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.coverage_ranges import CoverageRanges
 from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.incarnations import TopicIncarnations
+from cachesvc.log.locations import InJournal, JournalEntry
 from cachesvc.log.log_registry import LogRegistry
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.mending import Mending
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import InJournal, JournalEntry
 from cachesvc.log.reading import LogReader
 from cachesvc.log.recovery import check_wanted, recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.store_lock import lock_directory
-from cachesvc.log.stretches import Stretches
 from cachesvc.log.waiting import WaitingPartitions
 from cachesvc.log.writer import LogWriter
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicIncarnation
@@ -73,17 +73,17 @@ class LogStore:
     """Owns a store directory. Made by ``open``; ``run`` has to run while it is used.
 
     Attributes:
-        logs: The top log of every partition; ``stretches`` has those below it.
+        logs: The top log of every partition; ``ranges`` has those below it.
         catalogue: What is durable and small.
         manifest: Changes which segments are live.
         incarnations: Which incarnation each topic is in.
-        waiting: Partitions that cannot be entered yet.
+        waiting: Partitions that can have no log yet.
         source_ends_told: How often the source's end of a partition was another one than before.
         epochs: Which leader epochs each log was mined from.
         reader: Reads frames of any partition.
         writer: Accepts frames.
         builds: Data files that are being written.
-        stretches: What is cached of partitions with holes between.
+        ranges: What is cached of partitions, with missing ranges between.
         backfill: What of that is missing and wanted.
         path: The directory.
     """
@@ -93,8 +93,8 @@ class LogStore:
         self._lock = lock
         self._files = OpenFiles(settings.open_journals_max)
         self.logs = LogRegistry()
-        self.stretches = Stretches(self.logs)
-        self.backfill = Backfill(self.stretches)
+        self.ranges = CoverageRanges(self.logs)
+        self.backfill = Backfill(self.ranges)
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
@@ -107,7 +107,7 @@ class LogStore:
         self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
         self.builds = Builds()
         self.mending = Mending(
-            self.path, self.catalogue, self.builds, self._seal_thread, self.stretches, self.backfill
+            self.path, self.catalogue, self.builds, self._seal_thread, self.ranges, self.backfill
         )
         self.sealer = Sealer(
             self.path,
@@ -187,8 +187,8 @@ class LogStore:
             top.mined_from = mined_from.get(partition, top.log_start_offset)
             self.logs.add(top)
             self.incarnations.note(partition.topic_id)
-            self.stretches.enter(partition, recovered.lower)
-            for log in self.stretches.of(partition):
+            self.ranges.add(partition, recovered.lower)
+            for log in self.ranges.of(partition):
                 log.ended_by = self.incarnations.ended_by(partition.topic_id)
                 self.writer.recovered(log)
                 self.sealer.recovered(log)
@@ -205,13 +205,13 @@ class LogStore:
         return self.logs.in_order()
 
     def every(self) -> list[PartitionLog]:
-        """Every log, those below holes included, in no order."""
-        return [*self.logs.values(), *self.stretches.all_below()]
+        """Every log, those of lower ranges included, in no order."""
+        return [*self.logs.values(), *self.ranges.all_below()]
 
     def in_order(self, connection: str = "", topic: str = "") -> list[PartitionLog]:
         """The same, ordered by partition and offset; of one connection or topic, where named."""
         tops = self.logs.in_order(connection, topic)
-        return [log for top in tops for log in self.stretches.of(top.id)]
+        return [log for top in tops for log in self.ranges.of(top.id)]
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
         """The present incarnation of a topic."""
@@ -231,8 +231,8 @@ class LogStore:
         partition = following.partition(log.id.partition)
         return partition in self.waiting or not self.logs.numbers(following)
 
-    async def enter(self, entry: TopicEntry) -> None:
-        """Enters incarnations of topics and new partitions in one transaction; durable on return.
+    async def create_logs(self, entry: TopicEntry) -> None:
+        """Makes logs of new incarnations and partitions in one transaction; durable on return.
 
         The logs of incarnations that are over come to their end, and their subscribers are told. A
         partition that is known stays as it is.
@@ -240,9 +240,9 @@ class LogStore:
         starts = {each: at for each, at in entry.starts.items() if each not in self.logs}
         entry = replace(entry, starts=starts)
         now_ms = time.time_ns() // 1_000_000
-        await self.catalogue.call(lambda port: port.enter(entry, now_ms))
-        self.incarnations.enter(entry.incarnations)
-        self.epochs.entered(entry.epochs)
+        await self.catalogue.call(lambda port: port.put_topics(entry, now_ms))
+        self.incarnations.add(entry.incarnations)
+        self.epochs.add(entry.epochs)
         for partition, offset in starts.items():
             if partition not in self.logs:
                 self.logs.add(PartitionLog(partition, offset))
@@ -265,7 +265,7 @@ class LogStore:
             if log.id.incarnation >= incarnation.topic.incarnation:
                 continue
             cause = self.incarnations.ended_by(log.id.topic_id)
-            for each in self.stretches.of(log.id):
+            for each in self.ranges.of(log.id):
                 if each.ended_by is not cause:
                     each.ended_by = cause
                     each.notify()
@@ -285,19 +285,19 @@ class LogStore:
     async def mend(self, log: PartitionLog, offset: int) -> bool:
         """Has the damaged journal in which ``offset`` lies taken out; False if it is in none.
 
-        Returns once the log has another place for the offset, or soon: ask again then.
+        Returns once the log has another location of the offset, or soon: ask again then.
         """
-        place = log.locate(offset)
-        if not isinstance(place, InJournal) or place.journal.sealed:
+        location = log.locate(offset)
+        if not isinstance(location, InJournal) or location.journal.sealed:
             return False
-        place.journal.damaged = True
+        location.journal.damaged = True
         self.writer.roll_if_due(log, time.time_ns() // 1_000_000)
         changed = asyncio.Event()
         log.subscribe(changed.set)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_MEND_WAIT_S):
-                    while place.journal in log.current.journals:
+                    while location.journal in log.current.journals:
                         changed.clear()
                         await changed.wait()
         finally:
@@ -338,16 +338,16 @@ class LogStore:
                 await self.mending.forget_mended()
 
     def tend(self) -> None:
-        """Does what time and finished work ask for: closes journals, and joins stretches."""
+        """Does what time and finished work ask for: closes journals, and joins ranges."""
         self.writer.roll_due(time.time_ns() // 1_000_000)
         self.backfill.tend(self._join)
 
     def _join(self, log: PartitionLog) -> None:
-        """Makes a stretch that came up to the one above a part of it, as soon as it is sealed."""
+        """Makes a range that came up to the one above a part of it, as soon as it is sealed."""
         self.writer.roll(log)
         written = log.log_end_offset == log.accepted_end_offset
         if written and all(entry.sealed for entry in log.journals):
-            self.stretches.join(log)
+            self.ranges.join(log)
 
     def close(self) -> None:
         """Makes journals durable and lets go of the directory. ``run`` has ended. Blocking."""

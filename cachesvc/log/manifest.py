@@ -77,7 +77,7 @@ class Manifest:
             if found is None:
                 return False
             now_ms = time.time_ns() // 1_000_000
-            # Lower stretches are what their segments say, so that only the top one has a start.
+            # Lower ranges are what their segments say, so that only the top one has a start.
             starts = {log.id: log_start} if log.above is None else {}
             await self._catalogue.call(lambda port: port.expire_segments(found, starts, now_ms))
             log = log.current

@@ -1,8 +1,8 @@
 """Takes damaged journals out while the service runs, and has what they had mined again.
 
 A journal that is damaged is closed and comes to its sealing. What of it is whole becomes segments;
-the rest becomes a hole, wanted whether somebody reads there or not, until it is mined again or the
-source turns out not to have it. What is behind the damage stays where it is.
+the rest becomes a missing range, wanted whether somebody reads there or not, until it is mined
+again or the source turns out not to have it. What is behind the damage stays where it is.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from pathlib import Path
 from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
+from cachesvc.log.coverage_ranges import CoverageRanges
+from cachesvc.log.locations import JournalEntry
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import JournalEntry
-from cachesvc.log.stretches import Stretches
 from cachesvc.model import PartitionId
 from cachesvc.policy.coverage import Coverage, OffsetRange
 from cachesvc.store import layout
@@ -37,8 +37,8 @@ class Mending:
         catalogue: Where damage is durable until it is mended.
         builds: Is told while files are being written.
         executor: Runs file I/O, decoding and encoding.
-        stretches: All logs.
-        backfill: Has holes mined.
+        ranges: All logs.
+        backfill: Has what is missing mined.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class Mending:
         catalogue: CatalogueThread,
         builds: Builds,
         executor: Executor,
-        stretches: Stretches,
+        ranges: CoverageRanges,
         backfill: Backfill,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._builds = builds
         self._executor = executor
-        self._stretches = stretches
+        self._ranges = ranges
         self._backfill = backfill
         self._damaged: dict[PartitionId, list[OffsetRange]] = {}
 
@@ -66,12 +66,12 @@ class Mending:
             for part in ranges:
                 self._note(partition, part)
 
-    def note_found(self, top: PartitionLog, holes: Sequence[OffsetRange]) -> None:
+    def note_found(self, top: PartitionLog, missing_ranges: Sequence[OffsetRange]) -> None:
         """Notes damage that was found before the logs were entered. Blocking."""
         now_ms = time.time_ns() // 1_000_000
         starts = {top.id: top.log_start_offset}
         self._catalogue.call_blocking(
-            lambda port: port.put_damaged(top.id, holes, [], starts, now_ms)
+            lambda port: port.put_damaged(top.id, missing_ranges, [], starts, now_ms)
         )
 
     def damaged(self, partition: PartitionId) -> list[OffsetRange]:
@@ -94,51 +94,51 @@ class Mending:
                 self._executor, seal, self._store, log.id, entry.path, entry.index, now_ms
             )
             kept = Coverage.of(OffsetRange(s.base_offset, s.end_offset) for s in whole)
-            holes = kept.gaps(OffsetRange(entry.base_offset, entry.end_offset))
-            starts = {log.id: entry.end_offset} if log.above is None and holes else {}
+            missing_ranges = kept.gaps(OffsetRange(entry.base_offset, entry.end_offset))
+            starts = {log.id: entry.end_offset} if log.above is None and missing_ranges else {}
             await self._catalogue.call(
-                lambda port: port.put_damaged(log.id, holes, whole, starts, now_ms)
+                lambda port: port.put_damaged(log.id, missing_ranges, whole, starts, now_ms)
             )
         await loop.run_in_executor(self._executor, _set_aside, self._store, entry.path)
         log = log.current
-        self._stretches.cut(log, entry, whole)
-        for hole in holes:
-            self._note(log.id, hole)
+        self._ranges.cut(log, entry, whole)
+        for missing in missing_ranges:
+            self._note(log.id, missing)
         _log.error(
             "a journal is damaged; what it had is mined again",
             extra={
                 "event": "journal_damaged",
                 "journal": str(entry.path),
                 "error": str(error),
-                "lost": ", ".join(map(str, holes)),
+                "lost": ", ".join(map(str, missing_ranges)),
             },
         )
 
-    def _note(self, partition: PartitionId, hole: OffsetRange) -> None:
-        self._damaged.setdefault(partition, []).append(hole)
-        self._stretches.reach(partition, hole.begin)
-        self._backfill.want(hole, partition, hole.begin, hole.end)
+    def _note(self, partition: PartitionId, missing: OffsetRange) -> None:
+        self._damaged.setdefault(partition, []).append(missing)
+        self._ranges.reach(partition, missing.begin)
+        self._backfill.want(missing, partition, missing.begin, missing.end)
 
     async def forget_mended(self) -> None:
         """Forgets damage whose range was mined again, or is lost for good."""
         for partition in list(self._damaged):
-            for hole in self.damaged(partition):
-                if self._is_mended(partition, hole):
-                    await self._catalogue.call(partial(_forget, partition, hole))
-                    self._backfill.leave(hole, partition)
-                    self._damaged[partition].remove(hole)
+            for missing in self.damaged(partition):
+                if self._is_mended(partition, missing):
+                    await self._catalogue.call(partial(_forget, partition, missing))
+                    self._backfill.leave(missing, partition)
+                    self._damaged[partition].remove(missing)
             if not self._damaged[partition]:
                 del self._damaged[partition]
 
-    def _is_mended(self, partition: PartitionId, hole: OffsetRange) -> bool:
-        *_, top = logs = self._stretches.of(partition)
+    def _is_mended(self, partition: PartitionId, missing: OffsetRange) -> bool:
+        *_, top = logs = self._ranges.of(partition)
         covered = Coverage.of(OffsetRange(log.log_start_offset, log.log_end_offset) for log in logs)
         lost = Coverage.of(OffsetRange(lost.begin, lost.end) for lost in top.lost)
-        return top.ended_by is not None or all(map(lost.contains, covered.gaps(hole)))
+        return top.ended_by is not None or all(map(lost.contains, covered.gaps(missing)))
 
 
-def _forget(partition: PartitionId, hole: OffsetRange, port: Catalogue) -> None:
-    port.forget_damaged(partition, hole)
+def _forget(partition: PartitionId, missing: OffsetRange, port: Catalogue) -> None:
+    port.forget_damaged(partition, missing)
 
 
 def _set_aside(store: Path, path: Path) -> None:

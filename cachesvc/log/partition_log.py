@@ -1,13 +1,13 @@
 """One partition's log: what is cached, where it lies, and who wants to know when it grows.
 
 A partition has one log that grows with its source, and perhaps others below it, apart by what is
-missing (``stretches``). Belongs to the event loop; nothing here waits or touches a file.
+missing (``coverage_ranges``). Belongs to the event loop; nothing here waits or touches a file.
 Invariants:
 
 * ``log_start_offset <= log_end_offset``; both only grow, but for the start of a log that another
   one below it has come up to.
-* Segments cover ``[log_start.., sealed_end)`` without holes; journals that are not sealed yet cover
-  ``[sealed_end, log_end)`` without holes, the last of them takes appends.
+* Segments cover ``[log_start.., sealed_end)``, nothing missing; journals that are not sealed yet
+  cover ``[sealed_end, log_end)``, nothing missing, the last of them takes appends.
 * Recent frames are contiguous and end at ``log_end_offset``; the budget drops the oldest.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachesvc.errors import DataLoss
-from cachesvc.log.places import InJournal, InMemory, InSegment, JournalEntry, Place
+from cachesvc.log.locations import InJournal, InMemory, InSegment, JournalEntry, Location
 from cachesvc.log.recent_frames import RecentFrames
 from cachesvc.model import GapCause, LostRange, MiningState, PartitionId, Segment
 from cachesvc.policy.blocking import Trouble
@@ -90,7 +90,7 @@ class PartitionLog:
 
     @property
     def blank(self) -> bool:
-        """Whether it is a mere place, of which nothing was mined and nothing is on its way."""
+        """Whether it is an empty range, of which nothing was mined and nothing is on its way."""
         return self.empty and self.accepted_end_offset == self.log_start_offset
 
     @property
@@ -100,7 +100,7 @@ class PartitionLog:
 
     @property
     def next(self) -> "PartitionLog | None":
-        """The log that it comes up to: the next one above that is more than a place, or the top."""
+        """The log that it comes up to: the next one above that is not empty, or the top."""
         above = self.above
         while above is not None and above.above is not None and above.blank:
             above = above.above
@@ -238,7 +238,7 @@ class PartitionLog:
         below.joined = self
         below.notify()
 
-    def locate(self, offset: int) -> Place | None:
+    def locate(self, offset: int) -> Location | None:
         """Where the record at ``offset``, or the next one behind it, lies; None at the log's end.
 
         Raises:

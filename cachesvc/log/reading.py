@@ -15,8 +15,8 @@ from typing import TypeVar, TypeVarTuple
 
 from cachesvc.errors import DamagedFile, DataLoss, StoreUnreadable
 from cachesvc.log.estimates import first_candidate
+from cachesvc.log.locations import InJournal, InMemory, JournalEntry
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import InJournal, InMemory, JournalEntry
 from cachesvc.log.shared_cache import SharedCache
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import recoding, segments
@@ -69,25 +69,25 @@ class LogReader:
             StoreUnreadable: The system does not let it be read.
         """
         while True:
-            place = log.locate(offset)
-            if place is None:
+            location = log.locate(offset)
+            if location is None:
                 return ()
-            if isinstance(place, InMemory):
-                return place.frames
-            if isinstance(place, InJournal):
+            if isinstance(location, InMemory):
+                return location.frames
+            if isinstance(location, InJournal):
                 try:
-                    chunk = await self._journal_chunk(log, place.journal, offset)
+                    chunk = await self._journal_chunk(log, location.journal, offset)
                 except (FileNotFoundError, DamagedFile) as error:
-                    if not place.journal.sealed:
-                        raise DamagedFile(f"{place.journal.path}: {error}") from error
-                    await self._leave_to_segment(log, place.journal, error)
+                    if not location.journal.sealed:
+                        raise DamagedFile(f"{location.journal.path}: {error}") from error
+                    await self._leave_to_segment(log, location.journal, error)
                     continue
             else:
                 try:
-                    chunk = await self._segment_chunk(log, place.segment, offset)
+                    chunk = await self._segment_chunk(log, location.segment, offset)
                 except FileNotFoundError as error:
-                    if log.locate(offset) == place:
-                        raise DamagedFile(f"{place.segment.path} is missing") from error
+                    if log.locate(offset) == location:
+                        raise DamagedFile(f"{location.segment.path} is missing") from error
                     continue  # merged or expired meanwhile
             return [frame for frame in chunk if frame.end_offset > offset]
 

@@ -5,12 +5,13 @@ Rules, per partition, with E = the end of what the manifest covers:
 * A journal that begins before E is sealed already; it stays as a warm journal.
 * The journal that begins at E, and those that continue it, are read and checked. What lies behind
   the first damaged or cut-off frame of one is moved to the quarantine. If it was the last one, the
-  log ends there, and the reader mines the rest again. If not, there is a hole up to the next one:
-  what is before becomes a lower stretch (``stretches``), and the hole is mined afterwards.
+  log ends there, and the reader mines the rest again. If not, there is a missing range up to the
+  next one: what is before becomes a lower range (``coverage_ranges``), and what is missing is mined
+  afterwards.
 * A journal that overlaps the log is moved to the quarantine.
 
-The manifest may have holes too: what lies before one is a lower stretch. A journal of a lower
-stretch continues one, or is one by itself, and is sealed now.
+The manifest may have missing ranges too: what lies before one is a lower range. A journal of a
+lower range continues one, or is one by itself, and is sealed now.
 """
 
 import logging
@@ -20,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cachesvc.errors import DamagedFile, ShuttingDown
+from cachesvc.log.coverage_ranges import contiguous, sealed_range
+from cachesvc.log.locations import JournalEntry
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import JournalEntry
-from cachesvc.log.stretches import contiguous, sealed_stretch
 from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store import layout
@@ -75,16 +76,16 @@ def recover_partition(
         log_start_offset: Of the top log, as the catalogue says.
         segments: Its part of the manifest, in offset order.
         journals: The journal files of its top log, in offset order.
-        backfills: Those of its lower stretches, in offset order.
+        backfills: Those of its lower ranges, in offset order.
         files: Descriptors for the journal that takes appends.
     """
     runs = contiguous(segments)
-    # Segments that end before the top log begins have a hole behind them.
+    # Segments that end before the top log begins have a missing range behind them.
     top_run = runs.pop() if runs and runs[-1][-1].end_offset >= log_start_offset else []
     log = PartitionLog(partition, top_run[0].base_offset if top_run else log_start_offset)
     log.segments = top_run
     *cut_off, top = _recover_top(store, log, journals, files)
-    lower = [*(sealed_stretch(partition, run) for run in runs), *cut_off]
+    lower = [*(sealed_range(partition, run) for run in runs), *cut_off]
     for path in backfills:
         _recover_backfill(store, lower, top, path)
     lower.sort(key=lambda each: each.log_start_offset)
@@ -99,7 +100,7 @@ def recover_partition(
 def _recover_backfill(
     store: Path, lower: list[PartitionLog], top: PartitionLog, path: Path
 ) -> None:
-    """Enters a journal of a lower stretch, as far as it is whole and no segment has its records."""
+    """Enters a journal of a lower range, as far as it is whole and no segment has its records."""
     journal = _open(store, path, top.id)
     if journal is None:
         return
@@ -151,7 +152,7 @@ def _recover_top(
 
 
 def _cut_off(store: Path, log: PartitionLog, opened: list[JournalFile], end: int) -> None:
-    """Makes what is before a hole a lower stretch, whose journals are called as such."""
+    """Makes what is before a missing range a lower range, whose journals are called as such."""
     for journal in opened:
         if journal.index.end_offset == journal.index.base_offset:
             journal.path.unlink()

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from cachesvc.errors import DamagedFile, PreconditionFailed, StoreUnwritable
 from cachesvc.log.builds import Builds
+from cachesvc.log.locations import JournalEntry
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import JournalEntry
 from cachesvc.log.warm_journals import WarmJournals
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.segments import seal_journal

@@ -1,4 +1,4 @@
-"""Partitions that cannot be entered yet, because nobody says where they begin.
+"""Partitions that can have no log yet, because nobody says where they begin.
 
 Their leader is away, or there is none at the moment. They have no log; everything else of their
 topic goes on without them, and whoever reads the topic is told of them.

@@ -4,8 +4,8 @@ import heapq
 import itertools
 from pathlib import Path
 
+from cachesvc.log.locations import JournalEntry
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import JournalEntry
 
 # So many that were taken out before their turn are not worth tidying up.
 _KEPT_MIN = 64

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from cachesvc.errors import PreconditionFailed, ShuttingDown, StoreUnwritable
 from cachesvc.log.epochs import MinedEpochs
+from cachesvc.log.locations import JournalEntry
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import JournalEntry
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 from cachesvc.policy.sealing import SealLimits, should_seal
 from cachesvc.store import layout

@@ -13,6 +13,6 @@ taken.
 * In the service: ``supervisor`` starts local readers, ``connections`` has what runs for each
   connection, ``watch`` looks at each cluster.
 
-Begin with ``source``, then ``miner``. Only ``uplink`` and ``lane``, the call for appends, know
-gRPC; a reader opens no file of the store.
+Begin with ``source``, then ``miner``. Only ``uplink`` and ``append_stream`` know gRPC; a
+reader opens no file of the store.
 """

@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from cachesvc.mining.append_stream import AppendStream
 from cachesvc.mining.black_box import Recorder
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.holdings import AssignedTopic
-from cachesvc.mining.lane import Lane
 from cachesvc.mining.miner import Miner
 from cachesvc.mining.reports import PartitionReport
 from cachesvc.mining.source import SourceReader
@@ -21,7 +21,7 @@ class Backfilling:
     """Mines older ranges as they are assigned. Begins with the first: before it costs nothing.
 
     Args:
-        lane: Takes the appends.
+        stream: Takes the appends.
         connection: How to mine.
         make_source: Makes a source of its own, so that no fetch of new records waits behind one.
         tail: Mines new records, which go first.
@@ -31,14 +31,14 @@ class Backfilling:
 
     def __init__(
         self,
-        lane: Lane,
+        stream: AppendStream,
         connection: ConnectionSettings,
         make_source: Callable[[], SourceReader],
         tail: Miner,
         recorder: Recorder | None = None,
         large: asyncio.Lock | None = None,
     ) -> None:
-        self._lane = lane
+        self._stream = stream
         self._connection = connection
         self._make_source = make_source
         self._tail = tail
@@ -65,7 +65,7 @@ class Backfilling:
             self._source = self._make_source()
             window = self._connection.append_window_bytes_max // _WINDOW_SHARE
             inside = self._rest, self._recorder, self._large
-            self._miner = Miner(self._lane, self._source, self._connection, window, *inside)
+            self._miner = Miner(self._stream, self._source, self._connection, window, *inside)
             tasks.create_task(self._source.run())
             tasks.create_task(self._miner.mine())
             tasks.create_task(self._miner.take_answers())

@@ -6,13 +6,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 
+from cachesvc.mining.append_stream import Answer, AppendStream, ServiceLost
 from cachesvc.mining.black_box import Recorder, WorkedOn
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.encode import ROWS_MAX, Encoded, EncodedAppend, EncodingRules
 from cachesvc.mining.encoding_threads import EncodingThreads, Work
 from cachesvc.mining.failures import WorkFailed, blockage_of, reason_of
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition, Holdings
-from cachesvc.mining.lane import Answer, Lane, ServiceLost
 from cachesvc.mining.reports import PartitionReport, report_of
 from cachesvc.mining.source import (
     EARLIEST,
@@ -53,7 +53,7 @@ class Miner:
     What goes wrong with records of one partition stops that partition at most.
 
     Args:
-        lane: Takes the appends.
+        stream: Takes the appends.
         source: Where records come from.
         connection: How to mine.
         window_bytes_max: Bytes of appends that may be unacknowledged.
@@ -64,7 +64,7 @@ class Miner:
 
     def __init__(
         self,
-        lane: Lane,
+        stream: AppendStream,
         source: SourceReader,
         connection: ConnectionSettings,
         window_bytes_max: int,
@@ -72,13 +72,13 @@ class Miner:
         recorder: Recorder | None = None,
         large: asyncio.Lock | None = None,
     ) -> None:
-        self._lane = lane
+        self._stream = stream
         self._source = source
         self._connection = connection
         self._rest = rest
         self._rows_max = min(connection.batch_records_max, ROWS_MAX)
         rules = EncodingRules(connection.non_json_policy, connection.record_bytes_max)
-        slots = (2, 3) if lane.backfill else (0, 1)
+        slots = (2, 3) if stream.backfill else (0, 1)
         self._threads = EncodingThreads(rules, self._rows_max, recorder, slots, large)
         self._holdings = Holdings()
         self._news = News(self._holdings, source, self._report)
@@ -234,7 +234,7 @@ class Miner:
             extent = append.end_offset, append.bytes, records, append.base_offset
             self._window.sent(InFlight(held, generation, *extent))
             held.next_offset, held.leader_epoch = append.end_offset, append.leader_epoch
-            await self._lane.append(self._connection.name, held, append)
+            await self._stream.append(self._connection.name, held, append)
         if not self._holdings.holds(held, generation):
             return False  # the source may have the partition for another range by now
         if held.done:
@@ -256,7 +256,7 @@ class Miner:
             ServiceLost: The service is gone, or its answers make no sense.
         """
         while True:
-            answer = await self._lane.answer()
+            answer = await self._stream.answer()
             append = self._window.answered()
             if append is None or append.held.partition != answer.partition:
                 raise ServiceLost("the service answers an append that was not sent")
@@ -381,7 +381,7 @@ class Miner:
         return self._news.telling.take()
 
     def _report(self, held: HeldPartition) -> PartitionReport:
-        source, backfill = self._source, self._lane.backfill
+        source, backfill = self._source, self._stream.backfill
         return report_of(held, source.status(held.partition), source.error, backfill=backfill)
 
 

@@ -19,16 +19,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from cachesvc.errors import CacheError, NotFound, PreconditionFailed
+from cachesvc.mining.append_stream import ServiceLost
 from cachesvc.mining.backfilling import Backfilling
 from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.black_box import Before, BlackBox, WorkedOn
 from cachesvc.mining.careful_start import DEATHS_MIN, CarefulStart, deaths
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.kafka import KafkaSettings, KafkaSource, security_of
-from cachesvc.mining.lane import ServiceLost
 from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import SourceReader
-from cachesvc.mining.stopping import Stopped, stop_wish, unless
+from cachesvc.mining.stopping import Stopped, stop_request, unless
 from cachesvc.mining.uplink import Uplink, connect
 from cachesvc.stop_signals import StopSignals
 
@@ -127,7 +127,7 @@ async def run_reader(
     try:
         with (
             _noting(settings.black_box) as box,
-            stop_wish(signals or StopSignals(), settings.exit_with_parent) as stopping,
+            stop_request(signals or StopSignals(), settings.exit_with_parent) as stopping,
         ):
             await _keep_joined(settings, make_sources or MakeSources(), box, stopping)
     finally:

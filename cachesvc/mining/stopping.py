@@ -37,7 +37,7 @@ async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T:
 
 
 @contextlib.contextmanager
-def stop_wish(signals: StopSignals, exit_with_parent: bool) -> Iterator[asyncio.Event]:
+def stop_request(signals: StopSignals, exit_with_parent: bool) -> Iterator[asyncio.Event]:
     """An event that is set by signals, and by the end of standard input if that counts."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 
+from cachesvc.mining.append_stream import AppendStream, leader_epoch_of, read, write
 from cachesvc.mining.black_box import WorkedOn
 from cachesvc.mining.holdings import AssignedTopic
-from cachesvc.mining.lane import Lane, leader_epoch_of, read, write
 from cachesvc.mining.reports import PartitionReport
 from cachesvc.v1 import mining_pb2 as pb
 from cachesvc.v1 import mining_pb2_grpc
@@ -61,7 +61,7 @@ class Uplink:
         backfill: For older ranges.
     """
 
-    def __init__(self, join: Any, tail: Lane, backfill: Lane) -> None:
+    def __init__(self, join: Any, tail: AppendStream, backfill: AppendStream) -> None:
         self._join = join
         self.tail = tail
         self.backfill = backfill
@@ -156,7 +156,9 @@ async def connect(
         calls = stub.Join(metadata=shown), stub.Append(metadata=shown), stub.Append(metadata=shown)
         join, tail, backfill = calls
         try:
-            yield Uplink(join, Lane(tail, backfill=False), Lane(backfill, backfill=True))
+            yield Uplink(
+                join, AppendStream(tail, backfill=False), AppendStream(backfill, backfill=True)
+            )
         finally:
             for call in calls:
                 call.cancel()

@@ -2,7 +2,7 @@
 
 Invariants of a plan, and of applying plans again and again:
 
-* A group is two or more small segments of one partition, adjacent and without a hole between them,
+* A group is two or more small segments of one partition, adjacent, nothing missing between them,
   of at most the target in sum. Merging it changes neither the offsets covered nor their order.
 * A segment of half the target or more is full and is never touched again.
 * What a group holds was mined within the span, so that retention, which drops whole segments, does
@@ -98,7 +98,7 @@ def plan_compaction(segments: Sequence[Segment], limits: MergeLimits) -> list[Co
 
 
 def _small_runs(segments: Iterable[Segment], target_bytes: int) -> Iterator[list[Segment]]:
-    """Maximal runs of small segments that follow each other without a hole."""
+    """Maximal runs of small segments that follow each other, nothing missing between."""
     run: list[Segment] = []
     for segment in segments:
         small = 2 * segment.bytes < target_bytes

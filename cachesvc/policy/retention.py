@@ -1,6 +1,6 @@
 """Which segments retention drops, and what the log start becomes.
 
-Invariant: what goes is a prefix of whole segments, so that the cached log never has a hole. A
+Invariant: what goes is a prefix of whole segments, so that nothing is missing in the cached log. A
 segment is free to go once the newest thing in it has had its time, by the clock of the rule:
 
 * ``MINED``: when it was mined. Timestamps count for nothing.

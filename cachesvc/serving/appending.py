@@ -130,11 +130,11 @@ class Appender:
         if request.gap and frame.base_offset == log.accepted_end_offset:
             await self._store.lose(log, frame.base_offset, frame.end_offset)
         if request.gap and request.backfill and log.blank:
-            self._store.stretches.move(log, frame.end_offset)
+            self._store.ranges.move(log, frame.end_offset)
             frame = replace(frame, base_offset=frame.end_offset)
-        was_place = request.backfill and log.blank
+        was_empty = request.backfill and log.blank
         done = self._store.writer.accept(log, frame, epoch)
-        if log.complete or was_place:  # something else may be the lowest that is missing
+        if log.complete or was_empty:  # something else may be the lowest that is missing
             self._assignments.plan_again()
         self._assignments.loads.count(
             topic, frame.record_count, frame.encoded_bytes, frame.reject_count
@@ -160,7 +160,8 @@ class Appender:
                     refused = error.reason
             end = self._go_on_at(pending) if refused else pending.end
             partition = pending.partition
-            # Known of what the tail has mined; what is behind another part of a hole is not.
+            # Known of what the tail has mined; what is behind another part of a missing range is
+            # not.
             known = None if pending.backfill else known_leader_epoch(self._store, partition, end)
             await self._context.write(
                 pb.AppendResponse(

@@ -160,9 +160,9 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
                     leader_epoch=epoch,
                     attempt=attempts.get(number, 0),
                 )
-                hole = self._store.backfill.wanted(assigned.topic.partition(number))
-                if hole is not None:
-                    row.backfill.begin_offset, row.backfill.end_offset = hole.begin, hole.end
+                missing = self._store.backfill.wanted(assigned.topic.partition(number))
+                if missing is not None:
+                    row.backfill.begin_offset, row.backfill.end_offset = missing.begin, missing.end
         return response
 
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Context) -> None:

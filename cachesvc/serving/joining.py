@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cachesvc.assignment.assignments import Assignments
-from cachesvc.assignment.entering import RETRY_S
+from cachesvc.assignment.log_creation import RETRY_S
 from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import InvalidRequest, PreconditionFailed, SourceUnreachable
 from cachesvc.log.log_store import LogStore
@@ -110,7 +110,7 @@ class Joining:
             SourceUnreachable: The source has to be asked and does not answer at all.
         """
         call, source = self._call, self._source
-        await self._assignments.enter(source, topics_of(self._subscription.record, source))
+        await self._assignments.create_logs(source, topics_of(self._subscription.record, source))
         logs = {_name(log.id): log for log in self._logs()}
         waiting = {_name(partition): partition for partition in self._waiting()}
         named = logs.keys() | waiting.keys()

@@ -98,7 +98,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         logs = self._store.present(source.name, topic)
         if not logs and topic:
             await find_topics(self._sources, self._store, source, [topic])
-            await self._assignments.enter(source, [topic])
+            await self._assignments.create_logs(source, [topic])
             logs = self._store.logs.of_topic(self._store.topic_id(source.name, topic))
         unknown = [log for log in logs if log.source.high_watermark is None]
         if unknown:

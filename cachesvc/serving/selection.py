@@ -23,7 +23,7 @@ def logs_of(record: SubscriptionRecord, store: LogStore, source: Source) -> list
 
 
 def waiting_of(record: SubscriptionRecord, store: LogStore, source: Source) -> list[PartitionId]:
-    """The partitions of a subscription's topics that wait to be entered."""
+    """The partitions of a subscription's topics that wait for their logs."""
     matches = _matcher(record)
     return [
         topic.partition(number)

@@ -152,7 +152,7 @@ class Starts:
             for log in logs
             if (position := positions.get(log.id)) is not None
             and position < log.log_start_offset
-            and not self._store.stretches.at(log.id, position)
+            and not self._store.ranges.at(log.id, position)
         ]
         starts = await self._source_starts(log for log in before if log.ended_by is None)
         for log in before:

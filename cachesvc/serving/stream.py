@@ -106,7 +106,7 @@ class Stream:
         What no log has from there on is wanted from now on, and mined if the source has it.
         """
         self._leave(cursor)
-        log = self._store.stretches.reach(partition, position)
+        log = self._store.ranges.reach(partition, position)
         cursor.log, cursor.position, cursor.end = log, position, self.ends.get(partition)
         self._subscriber.delivered[partition] = position
         self._unfinished[cursor] = None
@@ -194,7 +194,7 @@ class Stream:
         if self._told is not None and self._told_of == ends_told:
             return self._told
         found = progress(self._cursors.values(), self._waiting_for)
-        # Below a hole, a log does not say that the one on top of it grows.
+        # Below a missing range, a log does not say that the one on top of it grows.
         if all(cursor.log.above is None for cursor in self._cursors.values()):
             self._told, self._told_of = found, ends_told
         return found
@@ -227,7 +227,7 @@ class Stream:
         """Delivers one batch of a partition and queues it again if there is more."""
         log = cursor.log
         if not log.reaches(cursor.position) and log.lost_at(cursor.position) is None:
-            log = self._store.stretches.reach(log.id, cursor.position)
+            log = self._store.ranges.reach(log.id, cursor.position)
             if log is not cursor.log and log.reaches(cursor.position):
                 self._place(cursor, log.id, cursor.position)
                 return

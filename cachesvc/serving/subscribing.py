@@ -15,7 +15,7 @@ from cachesvc.serving.selection import find_topics
 from cachesvc.serving.stream import Stream, StreamSettings, Write
 from cachesvc.serving.stream_events import started
 from cachesvc.subscriptions.subscriber import Subscriber
-from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions, SubscriptionWish
+from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions, SubscriptionSettings
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Subscribing:
         source = self._sources.resolve(source.name)
         source.check_mined()
         subscription, subscriber = await self._subscriptions.open(
-            SubscriptionWish(
+            SubscriptionSettings(
                 call.subscription,
                 source.name,
                 call.topics,

@@ -14,7 +14,7 @@ from cachesvc.v1 import log_cache_pb2 as pb
 
 def partition_offsets(log: PartitionLog, store: LogStore) -> pb.PartitionOffsets:
     """Where a partition's log begins and ends, what there is below it, and what mining does."""
-    below = [each for each in store.stretches.below(log.id) if not each.blank]
+    below = [each for each in store.ranges.below(log.id) if not each.blank]
     growing = store.backfill.growing(log.id)
     wanted = store.backfill.wanted(log.id)
     return pb.PartitionOffsets(
@@ -34,7 +34,7 @@ def partition_offsets(log: PartitionLog, store: LogStore) -> pb.PartitionOffsets
 
 
 def waiting_partitions(topic: TopicId, store: LogStore) -> list[pb.PartitionOffsets]:
-    """The partitions of a topic that have no log yet, because they cannot be entered."""
+    """The partitions of a topic that have no log yet, because nobody says where it begins."""
     return [
         pb.PartitionOffsets(
             topic=topic.topic,

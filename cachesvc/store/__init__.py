@@ -2,7 +2,7 @@
 
 A *frame* (``frames``) is what a reader appended in one piece. Frames are added to a *journal*
 (``journal``), which becomes a *segment* (``segments``), a Parquet file of one partition
-(``parquet_file``). Their columns are in ``record_schema``, their places in ``layout``; ``recoding``
+(``parquet_file``). Their columns are in ``record_schema``, their paths in ``layout``; ``recoding``
 makes frames of what lies in Parquet. Which segments are live says the *manifest*, a table of the
 *catalogue*.
 

@@ -21,7 +21,7 @@ _TOPICS = pa.schema([*_INCARNATION, ("epoch", pa.int64()), ("created_ms", pa.int
 
 
 class EntryTables:
-    """Statements that enter topics, for a catalogue that can run statements."""
+    """Statements that put topics in, for a catalogue that can run statements."""
 
     leader_epochs: EpochTables
 
@@ -31,20 +31,20 @@ class EntryTables:
     @abstractmethod
     def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]: ...
 
-    def enter(self, entry: TopicEntry, now_ms: int) -> None:
-        entered = {incarnation.topic: incarnation for incarnation in entry.incarnations}
+    def put_topics(self, entry: TopicEntry, now_ms: int) -> None:
+        topics = {incarnation.topic: incarnation for incarnation in entry.incarnations}
         incarnations = _table(
             _INCARNATIONS,
             (
                 (*_key(topic), incarnation.source_id, int(incarnation.cause or 0), now_ms)
-                for topic, incarnation in entered.items()
+                for topic, incarnation in topics.items()
             ),
         )
         clusters = _table(
             _CLUSTERS,
             (
                 (*_key(topic), incarnation.cluster_id)
-                for topic, incarnation in entered.items()
+                for topic, incarnation in topics.items()
                 if incarnation.cluster_id
             ),
         )
@@ -57,12 +57,12 @@ class EntryTables:
         )
         with self._transaction():
             if incarnations.num_rows:
-                self._with_table("entered_incarnations", incarnations, "enter_incarnations")
+                self._with_table("new_incarnations", incarnations, "put_incarnations")
             if clusters.num_rows:
-                self._with_table("entered_clusters", clusters, "enter_topic_clusters")
+                self._with_table("new_clusters", clusters, "put_topic_clusters")
             if partitions.num_rows:
-                self._with_table("entered_partitions", partitions, "enter_partitions")
-                self._with_table("entered_partitions", partitions, "enter_mined_from")
+                self._with_table("new_partitions", partitions, "put_new_partitions")
+                self._with_table("new_partitions", partitions, "put_new_mined_from")
             if entry.epochs:
                 self.leader_epochs.put(entry.epochs)
 

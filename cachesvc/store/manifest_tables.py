@@ -71,19 +71,19 @@ class ManifestTables:
     def put_damaged(
         self,
         partition: PartitionId,
-        holes: Sequence[OffsetRange],
+        missing_ranges: Sequence[OffsetRange],
         whole: Sequence[Segment],
         log_starts: Mapping[PartitionId, int],
         now_ms: int,
     ) -> None:
         with self._transaction():
             self._insert(whole)
-            for hole in holes:
-                self._run("put_damaged", *key_of(partition), hole.begin, hole.end, now_ms)
+            for missing in missing_ranges:
+                self._run("put_damaged", *key_of(partition), missing.begin, missing.end, now_ms)
             self._put_starts(log_starts)
 
-    def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
-        self._run("delete_damaged", *key_of(partition), hole.begin)
+    def forget_damaged(self, partition: PartitionId, missing: OffsetRange) -> None:
+        self._run("delete_damaged", *key_of(partition), missing.begin)
 
     def _insert(self, segments: Sequence[Segment]) -> None:
         for segment in segments:

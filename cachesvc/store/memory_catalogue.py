@@ -59,7 +59,7 @@ class MemoryCatalogue(MemoryMiningTables):
     def list_incarnations(self) -> list[TopicIncarnation]:
         return [self._incarnations[topic] for topic in sorted(self._incarnations)]
 
-    def enter(self, entry: TopicEntry, now_ms: int) -> None:
+    def put_topics(self, entry: TopicEntry, now_ms: int) -> None:
         for incarnation in entry.incarnations:
             known = self._incarnations.get(incarnation.topic, incarnation)
             cluster_id = incarnation.cluster_id or known.cluster_id
@@ -111,20 +111,20 @@ class MemoryCatalogue(MemoryMiningTables):
     def put_damaged(
         self,
         partition: PartitionId,
-        holes: Sequence[OffsetRange],
+        missing_ranges: Sequence[OffsetRange],
         whole: Sequence[Segment],
         log_starts: Mapping[PartitionId, int],
         now_ms: int,
     ) -> None:
         self._segments.update({segment.path: segment for segment in whole})
         known = self._damaged.setdefault(partition, {})
-        for hole in holes:
-            before = known.get(hole.begin, hole)
-            known[hole.begin] = OffsetRange(hole.begin, max(hole.end, before.end))
+        for missing in missing_ranges:
+            before = known.get(missing.begin, missing)
+            known[missing.begin] = OffsetRange(missing.begin, max(missing.end, before.end))
         self._partitions.update(log_starts)
 
-    def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
-        self._damaged.get(partition, {}).pop(hole.begin, None)
+    def forget_damaged(self, partition: PartitionId, missing: OffsetRange) -> None:
+        self._damaged.get(partition, {}).pop(missing.begin, None)
         if not self._damaged.get(partition):
             self._damaged.pop(partition, None)
 

@@ -108,7 +108,7 @@ class ConnectionRecord:
 
 @dataclass(frozen=True, slots=True)
 class TopicEntry:
-    """What becomes known when topics are entered.
+    """What becomes known when topics get logs.
 
     Attributes:
         incarnations: Incarnations of topics, or what has become known of them.
@@ -193,7 +193,7 @@ class Catalogue(MiningCatalogue, Protocol):
     def list_incarnations(self) -> list[TopicIncarnation]:
         """Every incarnation of every topic, ordered by topic and incarnation."""
 
-    def enter(self, entry: TopicEntry, now_ms: int) -> None:
+    def put_topics(self, entry: TopicEntry, now_ms: int) -> None:
         """Enters incarnations of topics, or what has become known of them, and partitions, at once.
 
         Of an incarnation that is there the cluster's id is replaced, and nothing else.
@@ -230,14 +230,14 @@ class Catalogue(MiningCatalogue, Protocol):
     def put_damaged(
         self,
         partition: PartitionId,
-        holes: Sequence[OffsetRange],
+        missing_ranges: Sequence[OffsetRange],
         whole: Sequence[Segment],
         log_starts: Mapping[PartitionId, int],
         now_ms: int,
     ) -> None:
         """Publishes what is whole of a damaged file, and notes what is not, at once."""
 
-    def forget_damaged(self, partition: PartitionId, hole: OffsetRange) -> None:
+    def forget_damaged(self, partition: PartitionId, missing: OffsetRange) -> None:
         """Forgets damage that is mended; nothing happens if there is none."""
 
     def list_retired(self) -> dict[str, int]:

@@ -231,14 +231,14 @@ select connection, topic, incarnation, source_id, cause, coalesce(cluster_id, ''
 from topic_lives left join topic_clusters using (connection, topic, incarnation)
 order by all;
 
--- name: enter_incarnations
--- Upserts the rows of the registered Arrow table `entered_incarnations`.
-insert into topic_lives by name from entered_incarnations
+-- name: put_incarnations
+-- Upserts the rows of the registered Arrow table `new_incarnations`.
+insert into topic_lives by name from new_incarnations
 on conflict do update set source_id = excluded.source_id;
 
--- name: enter_topic_clusters
--- Upserts the rows of the registered Arrow table `entered_clusters`.
-insert into topic_clusters by name from entered_clusters
+-- name: put_topic_clusters
+-- Upserts the rows of the registered Arrow table `new_clusters`.
+insert into topic_clusters by name from new_clusters
 on conflict do update set cluster_id = excluded.cluster_id;
 
 -- name: list_clusters
@@ -251,16 +251,16 @@ select $1, 1 + count(*), $2, $3 from clusters where connection = $1;
 -- name: forget_clusters
 delete from clusters where connection = ?;
 
--- name: enter_partitions
--- Upserts the rows of the registered Arrow table `entered_partitions`.
+-- name: put_new_partitions
+-- Upserts the rows of the registered Arrow table `new_partitions`.
 insert into partitions by name
 select connection, topic, incarnation, "partition", "offset" as log_start_offset
-from entered_partitions
+from new_partitions
 on conflict do update set log_start_offset = excluded.log_start_offset;
 
--- name: enter_mined_from
+-- name: put_new_mined_from
 -- The same rows.
-insert into mined_from by name from entered_partitions
+insert into mined_from by name from new_partitions
 on conflict do update set "offset" = excluded."offset";
 
 -- name: list_lost

@@ -54,7 +54,7 @@ class Unread:
     def __init__(self, subscriptions: Iterable[Subscription]) -> None:
         self._lowest: dict[PartitionId, int] = {}
         for subscription in subscriptions:
-            for partition, offset in _places(subscription).items():
+            for partition, offset in _positions(subscription).items():
                 known = self._lowest.get(partition, offset)
                 self._lowest[partition] = min(known, offset)
 
@@ -72,16 +72,16 @@ class Unread:
         return self._lowest.get(partition)
 
 
-def _places(subscription: Subscription) -> dict[PartitionId, int]:
+def _positions(subscription: Subscription) -> dict[PartitionId, int]:
     """Where a subscription is in each partition that it reads: in one incarnation of its topic."""
-    places: dict[_Name, tuple[PartitionId, int]] = {}
+    positions: dict[_Name, tuple[PartitionId, int]] = {}
     for partition, offset in sorted(subscription.positions.items()):
         # Where it has come to a later incarnation, it is through with those before.
-        places[_name(partition)] = partition, offset
+        positions[_name(partition)] = partition, offset
     if subscription.subscriber is not None:
         for partition in sorted(subscription.subscriber.delivered):
-            places.setdefault(_name(partition), (partition, 0))
-    return dict(places.values())
+            positions.setdefault(_name(partition), (partition, 0))
+    return dict(positions.values())
 
 
 def _name(partition: PartitionId) -> _Name:

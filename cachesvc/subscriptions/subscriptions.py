@@ -20,7 +20,7 @@ from cachesvc.policy.start_position import ExplicitStart
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 from cachesvc.subscriptions.subscriber import Subscriber
 
-__all__ = ["Subscriber", "Subscription", "SubscriptionWish", "Subscriptions"]
+__all__ = ["Subscriber", "Subscription", "SubscriptionSettings", "Subscriptions"]
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
-class SubscriptionWish:
+class SubscriptionSettings:
     """What a subscriber wants its subscription to be; fields as in ``SubscriptionRecord``."""
 
     name: str
@@ -120,11 +120,11 @@ class Subscriptions:
             )
         return found
 
-    async def open(self, wanted: SubscriptionWish) -> tuple[Subscription, Subscriber]:
+    async def open(self, wanted: SubscriptionSettings) -> tuple[Subscription, Subscriber]:
         """Makes the caller the newest subscriber; an older one is told and ends."""
         now_ms = time.time_ns() // 1_000_000
         name = wanted.name
-        wish = SubscriptionRecord(
+        record = SubscriptionRecord(
             name,
             wanted.connection,
             wanted.topics,
@@ -139,11 +139,11 @@ class Subscriptions:
         async with self._locks.setdefault(name, asyncio.Lock()):
             subscription = self._all.get(name)
             if subscription is None:
-                await self._catalogue.call(lambda port: port.put_subscription(wish))
-                subscription = self._all[name] = Subscription(wish)
+                await self._catalogue.call(lambda port: port.put_subscription(record))
+                subscription = self._all[name] = Subscription(record)
             else:
                 async with self._commits_barred(subscription):
-                    await self._change(subscription, wish)
+                    await self._change(subscription, record)
             self._end_subscriber(subscription, "SUBSCRIPTION_TAKEN_OVER", "a newer subscriber took")
             subscriber = Subscriber(subscription.record.epoch)
             subscription.subscriber = subscriber
@@ -176,10 +176,10 @@ class Subscriptions:
             subscription.record = replace(subscription.record, epoch=epoch)
             raise
 
-    async def _change(self, subscription: Subscription, wish: SubscriptionRecord) -> None:
+    async def _change(self, subscription: Subscription, record: SubscriptionRecord) -> None:
         before = subscription.record
         record = replace(
-            wish,
+            record,
             epoch=before.epoch,
             full_sync_done=before.full_sync_done,
             created_ms=before.created_ms,

@@ -87,22 +87,22 @@ class TestIncarnations:
         first = TopicIncarnation(TOPIC)
         second = TopicIncarnation(replace(TOPIC, incarnation=2), "id-2", GapCause.TOPIC_RECREATED)
         for incarnation in (second, first, replace(first, source_id="id-1")):
-            catalogue.enter(TopicEntry([incarnation]), 7)
+            catalogue.put_topics(TopicEntry([incarnation]), 7)
         assert catalogue.list_incarnations() == [replace(first, source_id="id-1"), second]
 
     def test_keeps_why_an_incarnation_began(self, catalogue: Catalogue) -> None:
         incarnation = TopicIncarnation(TOPIC, "", GapCause.SOURCE_TRUNCATED)
-        catalogue.enter(TopicEntry([incarnation]), 1)
-        catalogue.enter(TopicEntry([TopicIncarnation(TOPIC, "id")]), 2)
+        catalogue.put_topics(TopicEntry([incarnation]), 1)
+        catalogue.put_topics(TopicEntry([TopicIncarnation(TOPIC, "id")]), 2)
         assert catalogue.list_incarnations() == [replace(incarnation, source_id="id")]
 
     def test_keeps_the_cluster_of_an_incarnation_once_it_is_known(
         self, catalogue: Catalogue
     ) -> None:
         incarnation = TopicIncarnation(TOPIC, "", None, "cluster-a")
-        catalogue.enter(TopicEntry([replace(incarnation, cluster_id="")]), 1)
-        catalogue.enter(TopicEntry([incarnation]), 2)
-        catalogue.enter(TopicEntry([TopicIncarnation(TOPIC, "id")]), 3)
+        catalogue.put_topics(TopicEntry([replace(incarnation, cluster_id="")]), 1)
+        catalogue.put_topics(TopicEntry([incarnation]), 2)
+        catalogue.put_topics(TopicEntry([TopicIncarnation(TOPIC, "id")]), 3)
         assert catalogue.list_incarnations() == [replace(incarnation, source_id="id")]
 
 
@@ -136,10 +136,10 @@ class TestDamaged:
     def test_publishes_what_is_whole_and_keeps_what_is_not(self, catalogue: Catalogue) -> None:
         catalogue.put_partition(ORDERS, 0)
         whole = segment(0, 10)
-        holes = [OffsetRange(10, 15), OffsetRange(20, 30)]
-        catalogue.put_damaged(ORDERS, holes, [whole], {ORDERS: 30}, 7)
+        missing_ranges = [OffsetRange(10, 15), OffsetRange(20, 30)]
+        catalogue.put_damaged(ORDERS, missing_ranges, [whole], {ORDERS: 30}, 7)
         catalogue.put_damaged(SECOND, [OffsetRange(1, 2)], [], {}, 8)
-        assert catalogue.list_damaged() == {ORDERS: holes, SECOND: [OffsetRange(1, 2)]}
+        assert catalogue.list_damaged() == {ORDERS: missing_ranges, SECOND: [OffsetRange(1, 2)]}
         assert catalogue.list_segments() == [whole]
         assert catalogue.list_partitions() == {ORDERS: 30}
         assert catalogue.list_mined_from() == {ORDERS: 0}
@@ -201,8 +201,8 @@ class TestPartitions:
         incarnation = TopicIncarnation(LATER.topic_id, "id", GapCause.SOURCE_TRUNCATED)
         history = EpochHistory(((0, 3),))
         starts = {TOPIC.partition(number): number for number in range(3_000)}
-        catalogue.enter(TopicEntry([incarnation], {**starts, LATER: 7}, {LATER: history}), 1)
-        catalogue.enter(TopicEntry(), 2)
+        catalogue.put_topics(TopicEntry([incarnation], {**starts, LATER: 7}, {LATER: history}), 1)
+        catalogue.put_topics(TopicEntry(), 2)
         assert catalogue.list_incarnations() == [incarnation]
         assert catalogue.list_partitions() == {**starts, LATER: 7}
         assert catalogue.list_mined_from() == {**starts, LATER: 7}

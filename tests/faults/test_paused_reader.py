@@ -188,7 +188,7 @@ class _Impostor:
             self.epoch = next((t.epoch for t in next(self.join).topics if t.topic == topic), 0)
 
     def wanted(self) -> tuple[int, int]:
-        """The first hole that somebody wants, once somebody does."""
+        """The first missing range that somebody wants, once somebody does."""
         for response in self.join:
             for topic in response.topics:
                 for partition in topic.partitions:
@@ -266,7 +266,7 @@ def test_older_records_of_a_later_leader_epoch_are_refused(
     kafka: KafkaBroker, topic_name: Name, tmp_path: Path
 ) -> None:
     """They are what the source has after an election that has lost what was there."""
-    topic = topic_name("hole")
+    topic = topic_name("missing")
     create_topic(kafka.bootstrap, topic)
     produce(kafka.bootstrap, topic, objects(0, 30))
     rows = read_all(kafka.bootstrap, topic)[0]

@@ -207,8 +207,8 @@ def test_the_reason_is_the_step_with_most_of_it(
 
 
 def test_what_is_below_the_cache_waits_for_its_backfill() -> None:
-    hole = pb.OffsetRange(begin_offset=0, end_offset=50)
-    of = pb.PartitionOffsets(log_start_offset=50, log_end_offset=60, backfill=hole)
+    missing = pb.OffsetRange(begin_offset=0, end_offset=50)
+    of = pb.PartitionOffsets(log_start_offset=50, log_end_offset=60, backfill=missing)
     assert why_lag.reason(of, 10, 20) == "BACKFILL"
 
 

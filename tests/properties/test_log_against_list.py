@@ -245,12 +245,12 @@ class LogMachine(RuleBasedStateMachine):
         assert sealed_end <= end <= self._end
         if hurt is None:
             assert end == self._end
-            assert not self._store.stretches.below(ORDERS)
-        for log in self._store.stretches.of(ORDERS):
+            assert not self._store.ranges.below(ORDERS)
+        for log in self._store.ranges.of(ORDERS):
             self._check_of(log, log.log_start_offset, log.log_end_offset)
         # The reader mines what was lost once more.
-        while (hole := self._store.backfill.wanted(ORDERS)) is not None:
-            (each,) = [f for f in self._frames if f.base_offset == hole.begin]
+        while (missing := self._store.backfill.wanted(ORDERS)) is not None:
+            (each,) = [f for f in self._frames if f.base_offset == missing.begin]
             lower = self._store.backfill.taking(ORDERS, each.base_offset, each.end_offset)
             self._wait(append(self._store, lower, [each]))
         lost = [each for each in self._frames if each.base_offset >= end]
@@ -259,9 +259,9 @@ class LogMachine(RuleBasedStateMachine):
 
     def _join(self) -> None:
         """Waits until what was mined afterwards has become one with the rest."""
-        while self._store.stretches.below(ORDERS):
+        while self._store.ranges.below(ORDERS):
             self._store.tend()
-            lower = [log for log in self._store.stretches.below(ORDERS) if log.journals]
+            lower = [log for log in self._store.ranges.below(ORDERS) if log.journals]
             self._wait(until(lambda low=lower: all(e.sealed for g in low for e in g.journals)))  # type: ignore[misc]
         self._wait(self._store.mending.forget_mended())
         self._settle()

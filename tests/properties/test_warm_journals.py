@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachesvc.log.locations import JournalEntry
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import JournalEntry
 from cachesvc.log.warm_journals import WarmJournals
 from tests.support.frames import ORDERS
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from cachesvc.assignment.readers import JoinedReader
+from cachesvc.log.locations import JournalEntry
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import JournalEntry
 from cachesvc.model import MiningState, PartitionId, Segment, TopicId
 from cachesvc.serving.ports import JobProgress, JobState
 from cachesvc.serving.views import partition_offsets, waiting_partitions
@@ -70,7 +70,7 @@ def topic(
     partitions = [partition_offsets(log, store) for log in logs]
     partitions += waiting_partitions(topic_id, store)
     partitions.sort(key=lambda each: each.partition)
-    all_logs = [each for log in logs for each in store.stretches.of(log.id)]
+    all_logs = [each for log in logs for each in store.ranges.of(log.id)]
     segments = [segment for log in all_logs for segment in log.segments]
     journals = [entry for log in all_logs for entry in log.journals]
     open_journals = [entry for entry in journals if not entry.sealed]

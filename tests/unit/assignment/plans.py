@@ -16,7 +16,7 @@ from cachesvc.clusters.sources import Source, Sources
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import Mode
 from cachesvc.policy.topics import topic_matcher
-from cachesvc.subscriptions.subscriptions import Subscriptions, SubscriptionWish
+from cachesvc.subscriptions.subscriptions import Subscriptions, SubscriptionSettings
 from tests.unit.clusters.lookups import FakeLookup, source
 from tests.unit.log.running import running, until
 
@@ -54,8 +54,8 @@ class Plan:
         self, *topics: str, name: str = "copies", expression: str = "", connection: str = "main"
     ) -> None:
         """Subscribes."""
-        wish = SubscriptionWish(name, connection, topics, expression, Mode.FULL)
-        await self.subscriptions.open(wish)
+        settings = SubscriptionSettings(name, connection, topics, expression, Mode.FULL)
+        await self.subscriptions.open(settings)
 
     def join(self, name: str, pid: int = 1, connection: str = "main") -> JoinedReader:
         """A reader that is never silent, unless a test says so."""

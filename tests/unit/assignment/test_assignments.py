@@ -301,7 +301,7 @@ def test_while_the_source_is_away_known_topics_are_mined_on(tmp_path: Path) -> N
         plan.lookup.reachable = False
         await plan.want("items", name="more")
         with pytest.raises(SourceUnreachable):
-            await plan.assignments.enter(plan.source, ["items"])
+            await plan.assignments.create_logs(plan.source, ["items"])
         plan.join("one", pid=2)
         assert await plan.settled("orders") == {"orders": "one"}
         plan.lookup.reachable = True
@@ -376,9 +376,9 @@ def test_planning_outlives_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monke
 def test_entering_asks_the_source_about_what_is_new_only(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         for _ in range(3):
-            await plan.assignments.enter(plan.source, ["orders"])
+            await plan.assignments.create_logs(plan.source, ["orders"])
         assert plan.lookup.calls == ["earliest_offsets"]
-        await plan.assignments.enter(plan.source, ["unknown"])
+        await plan.assignments.create_logs(plan.source, ["unknown"])
         assert plan.lookup.calls == ["earliest_offsets"]
 
     in_plan(tmp_path, FakeLookup(orders=2), test)
@@ -386,7 +386,7 @@ def test_entering_asks_the_source_about_what_is_new_only(tmp_path: Path) -> None
 
 def test_tells_where_mining_goes_on(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
-        await plan.assignments.enter(plan.source, ["orders"])
+        await plan.assignments.create_logs(plan.source, ["orders"])
         log = plan.store.all()[0]
         await append(plan.store, log, [full_frame(0, 5)])
         assigned = Assigned(log.id.topic_id, 1, (0, 1, 2))

@@ -11,13 +11,13 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import MiningStart, MiningState, Mode, StartKind
 from cachesvc.policy.mining_task import TaskState, TopicState
 from cachesvc.store.catalogue import DuckDBCatalogue
-from cachesvc.subscriptions.subscriptions import SubscriptionWish
+from cachesvc.subscriptions.subscriptions import SubscriptionSettings
 from tests.support.frames import ORDERS, full_frame
 from tests.unit.assignment.plans import Plan, epoch_of, in_plan
 from tests.unit.clusters.lookups import FakeLookup
 from tests.unit.log.running import append, until
 
-WISH = SubscriptionWish("copies", "main", ("orders",), "", Mode.INCREMENTAL)
+SETTINGS = SubscriptionSettings("copies", "main", ("orders",), "", Mode.INCREMENTAL)
 
 
 def state_of(plan: Plan) -> TaskState:
@@ -127,7 +127,7 @@ def test_one_topic_stops_and_the_others_go_on(tmp_path: Path) -> None:
 def test_a_topic_that_nobody_uses_is_paused_until_somebody_does(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         plan.join("one")
-        subscription, subscriber = await plan.subscriptions.open(WISH)
+        subscription, subscriber = await plan.subscriptions.open(SETTINGS)
         await mined(plan, "orders")
         plan.subscriptions.leave(subscription, subscriber)
         assert plan.owners() == {"orders": "one"}
@@ -145,7 +145,7 @@ def test_a_topic_that_nobody_uses_is_paused_until_somebody_does(tmp_path: Path) 
 def test_a_commit_is_a_use(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         plan.join("one")
-        subscription, subscriber = await plan.subscriptions.open(WISH)
+        subscription, subscriber = await plan.subscriptions.open(SETTINGS)
         await mined(plan, "orders")
         plan.subscriptions.leave(subscription, subscriber)
         subscriber.delivered[ORDERS] = 1_000

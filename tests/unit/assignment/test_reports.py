@@ -55,7 +55,7 @@ def test_nothing_moves_while_the_brokers_do_not_answer_the_service_either(tmp_pa
 
 def test_reports_reach_whom_they_concern(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
-        await plan.assignments.enter(plan.source, ["orders"])
+        await plan.assignments.create_logs(plan.source, ["orders"])
         log = plan.store.all()[0]
         told: list[str] = []
         log.subscribe(lambda: told.append("changed"))

@@ -122,19 +122,19 @@ def test_a_range_that_was_mined_afterwards_stays_and_so_does_what_lies_behind_it
             await mine(store, top, BEGIN.wall_ms, 0)
             clocks.go_on(9 * HOUR)
             store.backfill.want("somebody", ORDERS, 0)
-            store.stretches.reach(ORDERS, 0)
+            store.ranges.reach(ORDERS, 0)
             below = store.backfill.taking(ORDERS, 0, 10)
             await mine(store, below, clocks.reading.wall_ms, 0)
             expire = job(store, clocks)
             clocks.go_on(2 * HOUR)
             # As long as something is missing between the two, they are as old as they are.
             assert (await run_once(expire))["records_expired"] == 10
-            assert [log.log_start_offset for log in store.stretches.of(ORDERS)] == [0, 30]
+            assert [log.log_start_offset for log in store.ranges.of(ORDERS)] == [0, 30]
             await mine(store, top, BEGIN.wall_ms, 0)
             await mine(store, below, clocks.reading.wall_ms - HOUR, 0)
             await mine(store, below, clocks.reading.wall_ms - HOUR, 0)
             store.tend()
-            assert [log.log_start_offset for log in store.stretches.of(ORDERS)] == [0]
+            assert [log.log_start_offset for log in store.ranges.of(ORDERS)] == [0]
             assert (await run_once(expire))["records_expired"] == 0
             clocks.go_on(8 * HOUR + 1)
             assert (await run_once(expire))["records_expired"] == 10

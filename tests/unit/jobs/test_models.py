@@ -177,7 +177,7 @@ def test_what_retention_took_is_left_out(tmp_path: Path) -> None:
 
 def test_what_was_mined_afterwards_is_looked_at_once_it_is_sealed(tmp_path: Path) -> None:
     async def mine_older(store: LogStore, begin: int, end: int, name: str) -> None:
-        store.stretches.reach(ORDERS, begin)
+        store.ranges.reach(ORDERS, begin)
         store.backfill.want("somebody", ORDERS, begin)
         rows = [record(at, json.dumps({name: at})) for at in range(begin, end)]
         older = store.backfill.taking(ORDERS, begin, end)
@@ -194,7 +194,7 @@ def test_what_was_mined_afterwards_is_looked_at_once_it_is_sealed(tmp_path: Path
             assert (await refresh(store))["records_seen"] == 20
             assert (await refresh(store))["models_refreshed"] == 0
             await mine_older(store, 40, 100, "joined")
-            assert len(store.stretches.of(ORDERS)) == 1
+            assert len(store.ranges.of(ORDERS)) == 1
             await mine(store, log, {"new": 10})
             assert (await refresh(store, records_max=10))["records_seen"] == 11
             found = await model(store)
@@ -210,7 +210,7 @@ def test_older_ranges_of_a_topic_without_a_model_are_looked_at(tmp_path: Path) -
         async with running(tmp_path) as store:
             log = await ensure(store, ORDERS, 100)
             await mine(store, log, {"new": 1})
-            store.stretches.reach(ORDERS, 20)
+            store.ranges.reach(ORDERS, 20)
             store.backfill.want("somebody", ORDERS, 20)
             older = store.backfill.taking(ORDERS, 20, 21)
             await append(store, older, [frame(20, 21, [record(20, '{"old":1}')])])

@@ -48,7 +48,7 @@ async def running(path: Path, **changes: Any) -> AsyncIterator[LogStore]:
 async def ensure(store: LogStore, partition: PartitionId, log_start_offset: int) -> PartitionLog:
     """The log of a partition; a new one begins at ``log_start_offset``."""
     if partition not in store.logs:
-        await store.enter(TopicEntry(starts={partition: log_start_offset}))
+        await store.create_logs(TopicEntry(starts={partition: log_start_offset}))
     return store.logs[partition]
 
 

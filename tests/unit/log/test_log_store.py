@@ -233,7 +233,7 @@ def test_only_logs_whose_incarnation_ends_now_are_told(tmp_path: Path) -> None:
                 next_incarnation(log.id.topic_id), "", GapCause.TOPIC_RECREATED
             )
             for _ in range(3):
-                await store.enter(TopicEntry([second]))
+                await store.create_logs(TopicEntry([second]))
             assert log.ended_by is GapCause.TOPIC_RECREATED
             assert len(told) == 1
 

@@ -10,8 +10,8 @@ import pytest
 
 from cachesvc.errors import DataLoss
 from cachesvc.log.estimates import bytes_behind, first_candidate, newest_timestamp_ms, timestamp_at
+from cachesvc.log.locations import InJournal, InMemory, InSegment, JournalEntry
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import InJournal, InMemory, InSegment, JournalEntry
 from cachesvc.model import Segment
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, JournalIndex

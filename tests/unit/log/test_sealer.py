@@ -222,7 +222,7 @@ def test_what_is_whole_of_a_damaged_journal_is_sealed_and_the_rest_is_missing(
     monkeypatch.setattr(journal, "CHUNK_BYTES", 1)  # each frame is one
 
     def shown(store: LogStore) -> list[tuple[int, int]]:
-        return [(log.log_start_offset, log.log_end_offset) for log in store.stretches.of(ORDERS)]
+        return [(log.log_start_offset, log.log_end_offset) for log in store.ranges.of(ORDERS)]
 
     async def first() -> None:
         async with running(tmp_path, memory_bytes_max=0) as store:
@@ -236,7 +236,7 @@ def test_what_is_whole_of_a_damaged_journal_is_sealed_and_the_rest_is_missing(
             await until(lambda: log.sealed_end_offset == 40)
             assert shown(store) == [(0, 10), (15, 40)]
             assert str(store.backfill.wanted(ORDERS)) == "[10, 15)", "whoever reads there or not"
-            lower, _ = store.stretches.of(ORDERS)
+            lower, _ = store.ranges.of(ORDERS)
             assert records_of(await read_all(store.reader, lower, 0)) == records(0, 10)
             assert records_of(await read_all(store.reader, log, 15)) == records(15, 40)
         events = [record.__dict__.get("event") for record in caplog.records]
@@ -272,12 +272,12 @@ def test_a_journal_that_is_gone_leaves_a_hole_with_its_cause(tmp_path: Path) -> 
             begin_roll(store, log)
             await append(store, log, full_frames(10, 20, 5))
             await until(lambda: log.log_start_offset == 10)
-            hole = store.backfill.wanted(ORDERS)
-            assert hole is not None
+            missing = store.backfill.wanted(ORDERS)
+            assert missing is not None
             # The source does not have it either.
-            place = store.stretches.reach(ORDERS, 0)
-            await store.lose(place, 0, 10)
-            store.stretches.move(place, 10)
+            empty = store.ranges.reach(ORDERS, 0)
+            await store.lose(empty, 0, 10)
+            store.ranges.move(empty, 10)
             assert log.gap_at(3) == LostRange(3, 10, GapCause.STORE_DAMAGED)
             await store.mending.forget_mended()
             assert not store.mending.damaged(ORDERS)

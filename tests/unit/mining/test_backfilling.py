@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from cachesvc.mining.append_stream import Answer, AppendStream
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.encode import EncodedAppend
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition
-from cachesvc.mining.lane import Answer, Lane
 from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import Problem, ProblemReason, SourcePartition
 from cachesvc.model import MiningState
@@ -128,7 +128,7 @@ def test_what_is_refused_is_tried_again_from_where_the_service_says(tmp_path: Pa
 def test_another_range_comes_while_the_last_append_of_one_is_being_sent(large: bool) -> None:
     sent: list[tuple[int, int]] = []
 
-    class SlowLane(Lane):
+    class SlowStream(AppendStream):
         """The service names another range while it takes the end of the first one."""
 
         def __init__(self) -> None:
@@ -155,7 +155,7 @@ def test_another_range_comes_while_the_last_append_of_one_is_being_sent(large: b
 
     source = FakeSource(large=large)
     connection = ConnectionSettings("default", ("127.0.0.1:1",))
-    miner = Miner(SlowLane(), source, connection, 1 << 20)
+    miner = Miner(SlowStream(), source, connection, 1 << 20)
     asyncio.run(run())
 
 
@@ -164,7 +164,7 @@ def _older(begin: int, end: int) -> AssignedTopic:
 
 
 def test_a_range_is_taken_away_while_the_gap_before_it_is_being_sent() -> None:
-    class SlowLane(Lane):
+    class SlowStream(AppendStream):
         def __init__(self) -> None:
             super().__init__(None, backfill=True)
 
@@ -177,7 +177,7 @@ def test_a_range_is_taken_away_while_the_gap_before_it_is_being_sent() -> None:
     for number in (0, 1):
         partition = SourcePartition("orders", number)
         source.problems[partition] = Problem(ProblemReason.SOURCE_RETENTION, "gone", 50)
-    miner = Miner(SlowLane(), source, ConnectionSettings("default", ("127.0.0.1:1",)), 1 << 20)
+    miner = Miner(SlowStream(), source, ConnectionSettings("default", ("127.0.0.1:1",)), 1 << 20)
     miner.assign([AssignedTopic("orders", 1, 1, {0: 10, 1: 10}, end_offsets={0: 100, 1: 100})])
     asyncio.run(miner.look())
     miner.close()

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from cachesvc.errors import InvalidConfig, PreconditionFailed
-from cachesvc.mining.lane import ServiceLost
+from cachesvc.mining.append_stream import ServiceLost
 from cachesvc.mining.uplink import connect
 from cachesvc.serving.agents import Admission, AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.status import errors_as_status

@@ -154,7 +154,7 @@ def test_a_full_sync_ends_once_all_are_there(tmp_path: Path) -> None:
 
 def test_a_full_sync_delivers_what_is_cached_before_its_end_is_known(tmp_path: Path) -> None:
     async def test(streams: Streams) -> None:
-        await streams.plan.assignments.enter(streams.plan.source, ["orders"])
+        await streams.plan.assignments.create_logs(streams.plan.source, ["orders"])
         await streams.mine(1, 0, 3)
         streams.lookup.ends["orders", 1] = 4
         streams.lookup.silent.add(("orders", 1))

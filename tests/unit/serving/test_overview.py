@@ -33,7 +33,9 @@ def test_topics_in_their_present_incarnation(tmp_path: Path) -> None:
         async with running(tmp_path) as store:
             await filled(store, full_frames(0, 20, 5))
             second = next_incarnation(ORDERS.topic_id)
-            await store.enter(TopicEntry([TopicIncarnation(second, "", GapCause.TOPIC_RECREATED)]))
+            await store.create_logs(
+                TopicEntry([TopicIncarnation(second, "", GapCause.TOPIC_RECREATED)])
+            )
             await append(store, await ensure(store, second.partition(0), 0), full_frames(0, 5, 5))
             await ensure(store, TopicId(ORDERS.connection, "gone").partition(0), 0)
             sources = Sources(

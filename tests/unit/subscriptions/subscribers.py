@@ -16,7 +16,7 @@ from cachesvc.subscriptions.subscriptions import (
     Subscriber,
     Subscription,
     Subscriptions,
-    SubscriptionWish,
+    SubscriptionSettings,
 )
 from tests.support.frames import ORDERS
 
@@ -53,9 +53,9 @@ class Setting:
     async def open(
         self, name: str = "copies", mode: Mode = Mode.INCREMENTAL, **changes: Any
     ) -> tuple[Subscription, Subscriber]:
-        wish = {"connection": "main", "topics": ("orders",), "topic_expression": ""} | changes
+        settings = {"connection": "main", "topics": ("orders",), "topic_expression": ""} | changes
         subscription, subscriber = await self.subscriptions.open(
-            SubscriptionWish(name=name, mode=mode, **wish)
+            SubscriptionSettings(name=name, mode=mode, **settings)
         )
         subscriber.delivered.update({ORDERS: 1_000, SECOND: 1_000})
         return subscription, subscriber

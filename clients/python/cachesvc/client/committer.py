@@ -19,14 +19,14 @@ class Committer:
 
     Args:
         service: Where to store them.
-        wish: Names the subscription and how long a commit may take.
+        request: Names the subscription and how long a commit may take.
         feed: Knows the epoch.
         ledger: Knows what is committed.
     """
 
-    def __init__(self, service: Service, wish: Subscribe, feed: Feed, ledger: Ledger) -> None:
+    def __init__(self, service: Service, request: Subscribe, feed: Feed, ledger: Ledger) -> None:
         self._service = service
-        self._wish = wish
+        self._asked = request
         self._feed = feed
         self._ledger = ledger
         self._one_by_one = asyncio.Lock()
@@ -47,7 +47,7 @@ class Committer:
             ClientError: The service refuses it.
         """
         self._ledger.to_commit(wanted, delivered)
-        timeout_s = self._wish.settings.commit_timeout_s
+        timeout_s = self._asked.settings.commit_timeout_s
         try:
             async with asyncio.timeout(timeout_s), self._one_by_one:
                 positions = self._ledger.to_commit(wanted, delivered)
@@ -59,7 +59,7 @@ class Committer:
 
     async def _store(self, positions: Positions) -> None:
         """Tries until it is done or refused; whoever calls this bounds the time."""
-        settings = self._wish.settings
+        settings = self._asked.settings
         backoff = Backoff(
             settings.reconnect_delay_first_s, settings.reconnect_delay_max_s, None, Random()
         )
@@ -67,7 +67,7 @@ class Committer:
         while True:
             epoch = await self._feed.current_epoch()
             request = pb.CommitRequest(
-                subscription=self._wish.subscription, epoch=epoch, positions=messages
+                subscription=self._asked.subscription, epoch=epoch, positions=messages
             )
             try:
                 await self._service.call(self._service.commit, request, settings.commit_timeout_s)

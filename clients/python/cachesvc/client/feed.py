@@ -38,18 +38,18 @@ class Feed:
 
     Args:
         service: Where to connect.
-        wish: What to ask for.
+        request: What to ask for.
         ledger: Takes note of what is received.
 
     Attributes:
         started: How the newest connection began; None before the first.
     """
 
-    def __init__(self, service: Service, wish: Subscribe, ledger: Ledger) -> None:
+    def __init__(self, service: Service, request: Subscribe, ledger: Ledger) -> None:
         self._service = service
-        self._wish = wish
+        self._asked = request
         self._ledger = ledger
-        settings = wish.settings
+        settings = request.settings
         self._backoff = Backoff(
             settings.reconnect_delay_first_s,
             settings.reconnect_delay_max_s,
@@ -146,7 +146,7 @@ class Feed:
                     raise
                 report(
                     "no connection for subscription %s (%s: %s); next attempt in %.1f s",
-                    self._wish.subscription,
+                    self._asked.subscription,
                     failure.reason,
                     failure,
                     wait_s,
@@ -179,7 +179,7 @@ class Feed:
         raise Unavailable("the service ended the stream before it was complete")
 
     async def _read(self, call: StreamCall) -> bytes | None:
-        silence_max_s = self._wish.settings.silence_max_s
+        silence_max_s = self._asked.settings.silence_max_s
         try:
             async with asyncio.timeout(silence_max_s):
                 return await call.read()
@@ -206,8 +206,8 @@ class Feed:
 
     def _request(self) -> pb.SubscribeRequest:
         if self.started is None:
-            return wire.subscribe_request(self._wish)
-        return wire.subscribe_request(self._wish, self._ledger.received, self._ledger.end)
+            return wire.subscribe_request(self._asked)
+        return wire.subscribe_request(self._asked, self._ledger.received, self._ledger.end)
 
     async def _check_not_superseded(self) -> None:
         """Asks whether somebody took the subscription while the connection was lost.
@@ -220,12 +220,12 @@ class Feed:
         """
         if self.started is None or self._unanswered:
             return
-        name = self._wish.subscription
+        name = self._asked.subscription
         try:
             response = await self._service.call(
                 self._service.get_subscription,
                 pb.GetSubscriptionRequest(subscription=name),
-                self._wish.settings.silence_max_s,
+                self._asked.settings.silence_max_s,
             )
         except AccessDenied:
             return

@@ -93,9 +93,9 @@ class FieldReader:
                 return pa.array(cells, pa.binary()).view(pa.string())
             return pa.array(cells, kind)
         except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-            wish = "one type; name one, or 'json'" if kind is None else f"{kind}"
+            meant = "one type; name one, or 'json'" if kind is None else f"{kind}"
             raise InvalidRequest(
-                f"the values of field {text} do not fit into {wish}: {error}", reason="FIELD_TYPE"
+                f"the values of field {text} do not fit into {meant}: {error}", reason="FIELD_TYPE"
             ) from error
 
 

@@ -34,10 +34,10 @@ class Stream:
     All of them are cancel-safe: a wait that was cancelled loses nothing.
     """
 
-    def __init__(self, service: Service, wish: Subscribe) -> None:
+    def __init__(self, service: Service, request: Subscribe) -> None:
         self._ledger = Ledger()
-        self._feed = Feed(service, wish, self._ledger)
-        self._committer = Committer(service, wish, self._feed, self._ledger)
+        self._feed = Feed(service, request, self._ledger)
+        self._committer = Committer(service, request, self._feed, self._ledger)
         self._cursor: RecordCursor | None = None
         self._entered = False
         self._open = False

@@ -15,28 +15,28 @@ from cachesvc.v1 import log_cache_pb2 as pb
 
 
 def subscribe_request(
-    wish: Subscribe, resume_at: Positions | None = None, resume_end: Positions | None = None
+    request: Subscribe, resume_at: Positions | None = None, resume_end: Positions | None = None
 ) -> pb.SubscribeRequest:
     """The request for a stream, or for going on with one.
 
     Args:
-        wish: What the caller asked for.
-        resume_at: Where an earlier connection of the stream got to, instead of ``wish.start``.
-        resume_end: Where it was to end, instead of ``wish.end``; empty if nowhere.
+        request: What the caller asked for.
+        resume_at: Where an earlier connection of the stream got to, instead of ``request.start``.
+        resume_end: Where it was to end, instead of ``request.end``; empty if nowhere.
     """
-    start = wish.start if resume_at is None else resume_at
-    end = wish.end if resume_end is None else resume_end or None
+    start = request.start if resume_at is None else resume_at
+    end = request.end if resume_end is None else resume_end or None
     ends = None if end is None else position_messages(as_positions(end).values())
     return pb.SubscribeRequest(
-        subscription=wish.subscription,
-        connection=wish.connection,
-        topics=wish.topics,
-        topic_expression=wish.topic_expression,
-        mode=int(wish.mode),  # type: ignore[arg-type]
-        encoding=int(wish.encoding),  # type: ignore[arg-type]
-        arrow_compression=int(wish.arrow_compression),  # type: ignore[arg-type]
-        batch_bytes_max=wish.batch_bytes_max,
-        gap_policy=int(wish.gap_policy),  # type: ignore[arg-type]
+        subscription=request.subscription,
+        connection=request.connection,
+        topics=request.topics,
+        topic_expression=request.topic_expression,
+        mode=int(request.mode),  # type: ignore[arg-type]
+        encoding=int(request.encoding),  # type: ignore[arg-type]
+        arrow_compression=int(request.arrow_compression),  # type: ignore[arg-type]
+        batch_bytes_max=request.batch_bytes_max,
+        gap_policy=int(request.gap_policy),  # type: ignore[arg-type]
         start=None if start is None else start_message(start),
         end=None if ends is None else pb.Positions(positions=ends),
     )

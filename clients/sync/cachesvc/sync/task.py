@@ -290,7 +290,7 @@ class Task:
             await delivering.close()
 
     async def _until_stopped(self, preparing: Preparing, delivering: Delivering) -> bool:
-        """Ends at once where nothing was begun yet; else the pipeline heeds the wish to stop."""
+        """Ends at once where nothing was begun yet; else the pipeline heeds the request to stop."""
         work = asyncio.create_task(self._sessions(preparing, delivering))
         stopping = asyncio.create_task(self._gate.stopping.wait())
         try:

@@ -1,9 +1,9 @@
-"""The logs below a partition's top one: what was cached of it before, with holes between.
+"""The coverage ranges of partitions: what is cached of each, with missing ranges between.
 
-A *stretch* is a log without holes. The topmost grows with the source. One below it ends where
-something is missing, and grows while that is being mined afterwards (``backfill``); when it has
-come up to the one above, the two become one. A stretch may be a mere place at which somebody waits
-for what is missing; one that grows past it takes it over. Invariant: the stretches of a partition
+A *coverage range* is fully mined, and has a log. The topmost grows with the source. One below it
+ends where a *missing range* begins, and grows while that is being mined afterwards (``backfill``);
+when it has come up to the one above, the two become one. A range may be empty, where somebody waits
+for what is missing; one that grows past it takes it over. Invariant: the ranges of a partition
 neither overlap nor touch, but for the moment between coming up and becoming one.
 """
 
@@ -11,16 +11,16 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 
+from cachesvc.log.locations import JournalEntry
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.places import JournalEntry
 from cachesvc.model import MiningState, PartitionId, Segment, TopicId
 
 
-class Stretches:
-    """All stretches of all partitions. Belongs to one event loop.
+class CoverageRanges:
+    """All coverage ranges of all partitions. Belongs to one event loop.
 
     Args:
-        tops: The top one of each partition.
+        tops: The topmost log of each partition.
     """
 
     def __init__(self, tops: Mapping[PartitionId, PartitionLog]) -> None:
@@ -28,8 +28,8 @@ class Stretches:
         self._below: dict[PartitionId, list[PartitionLog]] = {}
         self._numbers: dict[TopicId, set[int]] = {}  # those of the partitions in ``_below``
 
-    def enter(self, partition: PartitionId, below: list[PartitionLog]) -> None:
-        """Enters the lower stretches of a partition as they were found, in offset order."""
+    def add(self, partition: PartitionId, below: list[PartitionLog]) -> None:
+        """Adds the lower ranges of a partition as they were found, in offset order."""
         top = self._tops[partition]
         for log in below:
             log.lost = top.lost
@@ -38,37 +38,37 @@ class Stretches:
             self._link(partition)
 
     def below(self, partition: PartitionId) -> list[PartitionLog]:
-        """The lower stretches of a partition, in offset order."""
+        """The lower ranges of a partition, in offset order."""
         return list(self._below.get(partition, ()))
 
     def numbers_below(self, topic: TopicId) -> Collection[int]:
-        """The numbers of the partitions of one incarnation of a topic that have lower stretches."""
+        """The numbers of the partitions of one incarnation of a topic that have lower ranges."""
         return self._numbers.get(topic, ())
 
     def of(self, partition: PartitionId) -> list[PartitionLog]:
-        """All stretches of a known partition, in offset order."""
+        """All ranges of a known partition, in offset order."""
         return [*self._below.get(partition, ()), self._tops[partition]]
 
     def all_below(self) -> Iterator[PartitionLog]:
-        """The lower stretches of all partitions."""
+        """The lower ranges of all partitions."""
         for below in list(self._below.values()):
             yield from list(below)
 
     def at(self, partition: PartitionId, offset: int) -> PartitionLog | None:
-        """The stretch that has ``offset``, or takes it next; None in a hole."""
-        stretches = self.of(partition)
-        found = bisect_right(stretches, offset, key=lambda log: log.log_start_offset) - 1
+        """The range that has ``offset``, or takes it next; None where it is missing."""
+        ranges = self.of(partition)
+        found = bisect_right(ranges, offset, key=lambda log: log.log_start_offset) - 1
         if found < 0:
             return None
-        log = stretches[found]
+        log = ranges[found]
         return log if log.above is None or offset <= log.accepted_end_offset else None
 
     def reach(self, partition: PartitionId, offset: int) -> PartitionLog:
-        """The stretch from which to read ``offset``.
+        """The range from which to read ``offset``.
 
-        In a hole that is a new one, a mere place there; in a lost range the one behind that. Of a
+        In a missing range that is a new, empty one; in a lost range the one behind that. Of an
         incarnation of the topic that is over nothing can be mined any more: there it is the one
-        behind the hole.
+        behind the missing range.
         """
         top = self._tops[partition]
         if (lost := top.lost_at(offset)) is not None:
@@ -85,24 +85,24 @@ class Stretches:
         return log
 
     def join(self, log: PartitionLog) -> None:
-        """Makes a stretch that has come up to the next one a part of that."""
+        """Makes a range that has come up to the next one a part of that."""
         above = log.next
         assert above is not None
         above.take_over(log)
         self._remove(log)
 
     def swallow(self, log: PartitionLog, end_offset: int) -> None:
-        """Lets a stretch that is about to reach ``end_offset`` take over the places before it."""
+        """Lets a range that is about to reach ``end_offset`` take over the empty ones before it."""
         while log.above is not None and log.above.blank and log.above.above is not None:
-            place = log.above
-            if place.log_start_offset >= end_offset:
+            empty = log.above
+            if empty.log_start_offset >= end_offset:
                 return
-            self._remove(place)
-            place.joined = log
-            place.notify()
+            self._remove(empty)
+            empty.joined = log
+            empty.notify()
 
     def move(self, log: PartitionLog, offset: int) -> None:
-        """Moves a place up, past what the source has lost."""
+        """Moves an empty range up, past what the source has lost."""
         self._remove(log)
         log.begin_at(offset)
         log.joined = self.at(log.id, offset)
@@ -113,21 +113,21 @@ class Stretches:
     def cut(self, log: PartitionLog, entry: JournalEntry, whole: list[Segment]) -> None:
         """Takes an unsealed journal out of a log, and puts in the segments of what is whole of it.
 
-        The log keeps what is behind the first hole from its end; what is before becomes stretches
-        of their own.
+        The log keeps what is behind the first missing range from its end; what is before becomes
+        ranges of their own.
         """
         log.journals.remove(entry)
         runs = contiguous([*log.segments, *whole])
         log.segments = runs.pop() if runs and runs[-1][-1].end_offset == entry.end_offset else []
         log.log_start_offset = log.segments[0].base_offset if log.segments else entry.end_offset
         for run in runs:
-            lower = sealed_stretch(log.id, run)
+            lower = sealed_range(log.id, run)
             lower.lost, lower.ended_by = log.lost, log.ended_by
             self._insert(lower)
         log.notify()
 
     def drop(self, log: PartitionLog) -> None:
-        """Forgets a mere place."""
+        """Forgets an empty range."""
         assert log.blank
         self._remove(log)
 
@@ -153,8 +153,8 @@ class Stretches:
             self._numbers.pop(topic, None)
 
     def _link(self, partition: PartitionId) -> None:
-        stretches = self.of(partition)
-        for log, above in pairwise(stretches):
+        ranges = self.of(partition)
+        for log, above in pairwise(ranges):
             log.above = above
 
 
@@ -169,8 +169,8 @@ def contiguous(segments: Iterable[Segment]) -> list[list[Segment]]:
     return runs
 
 
-def sealed_stretch(partition: PartitionId, run: list[Segment]) -> PartitionLog:
-    """A stretch that has segments only."""
+def sealed_range(partition: PartitionId, run: list[Segment]) -> PartitionLog:
+    """A range that has segments only."""
     log = PartitionLog(partition, run[0].base_offset)
     log.segments = run
     log.log_end_offset = log.accepted_end_offset = log.sealed_end_offset

@@ -1,4 +1,4 @@
-"""How topics come into the log: which incarnation each is in, and where its logs begin."""
+"""Makes logs: which incarnation each topic is in, and where those of new partitions begin."""
 
 import asyncio
 import time
@@ -33,14 +33,14 @@ class _Begins:
     unknown: Mapping[PartitionId, str]
 
 
-class Entering:
+class LogCreation:
     """Makes logs. Belongs to one event loop; a connection waits for no other one's cluster.
 
     Args:
         store: Holds the logs.
         sources: Told when there are new ones, and when other partitions wait.
         start_of: Where mining of a connection's new topics begins.
-        on_over: Called with an incarnation of a topic before the next one is entered.
+        on_over: Called with an incarnation of a topic before the next one gets logs.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Entering:
         numbers.add(partition.partition)
         return news
 
-    async def enter(self, source: Source, topics: Iterable[str]) -> None:
+    async def create(self, source: Source, topics: Iterable[str]) -> None:
         """Makes the logs of these topics' partitions, those that are new. Idempotent.
 
         A topic that turns out to be in another incarnation gets new logs, and those of the
@@ -137,7 +137,7 @@ class Entering:
             if causes[each.topic_id] is GapCause.SOURCE_TRUNCATED
         }
         epochs = {each: history for each, history in inherited.items() if history.starts}
-        await self._store.enter(TopicEntry(incarnations, begins, epochs))
+        await self._store.create_logs(TopicEntry(incarnations, begins, epochs))
 
     def _wait(
         self, incarnations: Iterable[TopicIncarnation], new: Iterable[PartitionId], begins: _Begins

@@ -1,5 +1,5 @@
-"""A log with holes against its model, a set of offsets: what is mined afterwards, in whatever order
-it is asked for, given up, expired or cut short by a crash, is what the source has.
+"""A log with missing ranges against its model, a set of offsets: what is mined afterwards, in
+whatever order it is asked for, given up, expired or cut short by a crash, is what the source has.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def mined(begin: int, end: int) -> Frame:
     return frame(begin, end, [row for at in range(begin, end) if (row := record(at)) is not None])
 
 
-class StretchMachine(RuleBasedStateMachine):
+class RangeMachine(RuleBasedStateMachine):
     """Does to a partition what subscribers, readers, retention and crashes do."""
 
     def __init__(self) -> None:
         super().__init__()
         self._loop = asyncio.new_event_loop()
-        self._root = Path(tempfile.mkdtemp(prefix="stretch-machine-"))
+        self._root = Path(tempfile.mkdtemp(prefix="range-machine-"))
         self._openings = 0
         self._store: LogStore
         self._run: asyncio.Task[None]
@@ -110,7 +110,7 @@ class StretchMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 3), back=st.integers(0, 160))
     def come(self, who: int, back: int) -> None:
         position = max(0, self._end - back)
-        self._store.stretches.reach(ORDERS, position)
+        self._store.ranges.reach(ORDERS, position)
         self._store.backfill.want(who, ORDERS, position)
         self._wants[who] = position
 
@@ -130,32 +130,32 @@ class StretchMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 60))
     def backfill(self, count: int) -> None:
-        hole = self._store.backfill.wanted(ORDERS)
-        if hole is None:
+        missing = self._store.backfill.wanted(ORDERS)
+        if missing is None:
             return
-        end = min(hole.end, hole.begin + count)
+        end = min(missing.end, missing.begin + count)
         # What the source has lost once it does not have again.
-        end = min([at for at in self._lost if hole.begin <= at < end], default=end)
-        if end == hole.begin:
+        end = min([at for at in self._lost if missing.begin <= at < end], default=end)
+        if end == missing.begin:
             return
-        log = self._store.backfill.taking(ORDERS, hole.begin, end)
-        self._wait(append(self._store, log, [mined(hole.begin, end)]))
-        self._cached |= set(range(hole.begin, end))
+        log = self._store.backfill.taking(ORDERS, missing.begin, end)
+        self._wait(append(self._store, log, [mined(missing.begin, end)]))
+        self._cached |= set(range(missing.begin, end))
         self._settle()
 
     @rule(count=st.integers(1, 30))
     def the_source_has_lost(self, count: int) -> None:
-        hole = self._store.backfill.wanted(ORDERS)
-        if hole is None:
+        missing = self._store.backfill.wanted(ORDERS)
+        if missing is None:
             return
-        end = min(hole.end, hole.begin + count)
-        log = self._store.backfill.taking(ORDERS, hole.begin, end)
-        self._wait(self._store.lose(log, hole.begin, end))
-        self._lost |= set(range(hole.begin, end))
+        end = min(missing.end, missing.begin + count)
+        log = self._store.backfill.taking(ORDERS, missing.begin, end)
+        self._wait(self._store.lose(log, missing.begin, end))
+        self._lost |= set(range(missing.begin, end))
         if log.blank:
-            self._store.stretches.move(log, end)
+            self._store.ranges.move(log, end)
         else:
-            self._wait(append(self._store, log, [frame(hole.begin, end, [])]))
+            self._wait(append(self._store, log, [frame(missing.begin, end, [])]))
         self._settle()
 
     @rule(begin=st.integers(0, 120), count=st.integers(1, 9))
@@ -205,7 +205,7 @@ class StretchMachine(RuleBasedStateMachine):
     def coverage_is_what_was_mined_and_not_expired(self) -> None:
         if not hasattr(self, "_run"):
             return
-        logs = self._store.stretches.of(ORDERS)
+        logs = self._store.ranges.of(ORDERS)
         assert [log.top for log in logs] == [self._top] * len(logs)
         for log, above in pairwise(logs):
             assert log.above is above
@@ -217,7 +217,7 @@ class StretchMachine(RuleBasedStateMachine):
     def what_is_read_is_what_the_source_has(self) -> None:
         if not hasattr(self, "_run"):
             return
-        for log in self._store.stretches.of(ORDERS):
+        for log in self._store.ranges.of(ORDERS):
             rows = records_of(self._wait(read_all(self._store.reader, log, log.log_start_offset)))
             whole = range(log.log_start_offset, log.log_end_offset)
             wanted = [row for at in whole if at not in self._lost and (row := record(at))]
@@ -225,7 +225,7 @@ class StretchMachine(RuleBasedStateMachine):
 
     @invariant()
     def everybody_gets_on(self) -> None:
-        """Whoever waits at a hole: it is being mined, or what is lost there is known."""
+        """Whoever waits at a missing range: it is being mined, or what is lost there is known."""
         if not hasattr(self, "_run"):
             return
         for position in self._wants.values():
@@ -234,10 +234,10 @@ class StretchMachine(RuleBasedStateMachine):
                 at += 1
             if at < self._end:
                 # Who comes to a place that retention has just taken looks for it anew.
-                self._store.stretches.reach(ORDERS, at)
-                hole = self._store.backfill.wanted(ORDERS)
-                assert hole is not None
-                assert hole.begin <= at
+                self._store.ranges.reach(ORDERS, at)
+                missing = self._store.backfill.wanted(ORDERS)
+                assert missing is not None
+                assert missing.begin <= at
 
     @invariant()
     def what_is_lost_has_its_cause(self) -> None:
@@ -254,7 +254,7 @@ def test_what_is_mined_afterwards_is_what_the_source_has(monkeypatch: pytest.Mon
     # So that what happens depends on the steps alone.
     monkeypatch.setattr(log_store, "_ROLL_CHECK_S", 3_600.0)
     run_state_machine_as_test(
-        StretchMachine,
+        RangeMachine,
         settings=settings(
             max_examples=40,
             stateful_step_count=30,

@@ -58,4 +58,4 @@ class InSegment:
     segment: Segment
 
 
-Place = InMemory | InJournal | InSegment
+Location = InMemory | InJournal | InSegment

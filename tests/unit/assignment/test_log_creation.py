@@ -210,9 +210,9 @@ def test_a_topic_that_waits_altogether_says_so(tmp_path: Path) -> None:
 def test_those_that_wait_are_not_asked_for_by_everybody_who_comes(tmp_path: Path) -> None:
     async def test(plan: Plan) -> None:
         for _ in range(5):
-            await plan.assignments.enter(plan.source, ["orders"])
+            await plan.assignments.create_logs(plan.source, ["orders"])
         assert plan.lookup.calls.count("earliest_offsets") == 1
-        await plan.assignments.enter(plan.source, ["items"])
+        await plan.assignments.create_logs(plan.source, ["items"])
         assert plan.lookup.calls.count("earliest_offsets") == 2
         assert plan.store.present("main", "items")
 

@@ -47,7 +47,7 @@ class Answer:
     leader_epoch: int = UNKNOWN_EPOCH
 
 
-class Lane:
+class AppendStream:
     """One call for appends, which are answered in their order.
 
     Args:

@@ -1,4 +1,4 @@
-"""Logs with holes: what a store holds of them when it is opened again."""
+"""Logs with missing ranges: what a store holds of them when it is opened again."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def part(begin: int, end: int) -> Frame:
 
 
 def shown(store: LogStore) -> list[tuple[int, int]]:
-    return [(log.log_start_offset, log.log_end_offset) for log in store.stretches.of(ORDERS)]
+    return [(log.log_start_offset, log.log_end_offset) for log in store.ranges.of(ORDERS)]
 
 
 async def _backfill(store: LogStore, begin: int, end: int) -> None:
-    store.stretches.reach(ORDERS, begin)
+    store.ranges.reach(ORDERS, begin)
     store.backfill.want("somebody", ORDERS, begin)
     log = store.backfill.taking(ORDERS, begin, end)
     await append(store, log, [part(begin, end)])
@@ -40,7 +40,7 @@ def test_a_sealed_backfill_is_found_once_although_its_journal_is_still_there(
         async with running(tmp_path) as store:
             await filled(store, [part(100, 110)], begin=100)
             await _backfill(store, 20, 40)
-            await roll(store, store.stretches.below(ORDERS)[0])
+            await roll(store, store.ranges.below(ORDERS)[0])
             assert backfills(tmp_path)
 
     async def again() -> None:
@@ -58,7 +58,7 @@ def test_a_backfill_that_was_cut_short_goes_on_where_it_is_whole(tmp_path: Path)
             await filled(store, [part(100, 110)], begin=100)
             await _backfill(store, 20, 40)
             await _backfill(store, 40, 50)
-            await roll(store, store.stretches.below(ORDERS)[0])
+            await roll(store, store.ranges.below(ORDERS)[0])
             await _backfill(store, 50, 60)
             await _backfill(store, 60, 70)
 
@@ -67,7 +67,7 @@ def test_a_backfill_that_was_cut_short_goes_on_where_it_is_whole(tmp_path: Path)
             assert shown(store) == [(20, 60), (100, 110)]
             await _backfill(store, 60, 100)
             store.tend()
-            await until(lambda: all(e.sealed for e in store.stretches.below(ORDERS)[0].journals))
+            await until(lambda: all(e.sealed for e in store.ranges.below(ORDERS)[0].journals))
             store.tend()
             assert shown(store) == [(20, 110)]
 
@@ -81,12 +81,12 @@ def test_places_are_taken_over_moved_and_forgotten(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
             await filled(store, [part(100, 110)], begin=100)
-            stretches, backfill = store.stretches, store.backfill
-            low, high, useless = (stretches.reach(ORDERS, at) for at in (10, 50, 5))
+            ranges, backfill = store.ranges, store.backfill
+            low, high, useless = (ranges.reach(ORDERS, at) for at in (10, 50, 5))
             for who, at in (("low", 10), ("high", 50)):
                 backfill.want(who, ORDERS, at)
             store.tend()
-            assert stretches.of(ORDERS) == [low, high, store.get(ORDERS)], "nobody waits at 5"
+            assert ranges.of(ORDERS) == [low, high, store.get(ORDERS)], "nobody waits at 5"
             assert useless.blank
             assert str(backfill.wanted(ORDERS)) == "[10, 100)"
             await _backfill(store, 10, 40)
@@ -107,7 +107,7 @@ def test_no_more_is_mined_than_somebody_wants(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
             await filled(store, [part(100, 110)], begin=100)
-            store.stretches.reach(ORDERS, 10)
+            store.ranges.reach(ORDERS, 10)
             store.backfill.want("bounded", ORDERS, 10, 30)
             assert str(store.backfill.wanted(ORDERS)) == "[10, 30)"
             store.backfill.want("longer", ORDERS, 10, 200)
@@ -152,18 +152,18 @@ def test_what_is_lost_at_the_begin_is_not_cached(tmp_path: Path) -> None:
             await append(store, log, [part(100, 110)])
             await store.expire(log, log.segments, 100)
             store.backfill.want("somebody", ORDERS, 10)
-            place = store.stretches.reach(ORDERS, 10)
-            await store.lose(place, 10, 70)
-            store.stretches.move(place, 70)
-            assert place.log_start_offset == 70
+            empty = store.ranges.reach(ORDERS, 10)
+            await store.lose(empty, 10, 70)
+            store.ranges.move(empty, 70)
+            assert empty.log_start_offset == 70
             # Before 60 nothing was ever cached.
-            assert place.gap_at(30) == LostRange(30, 60, GapCause.SOURCE_RETENTION)
-            assert place.gap_at(65) == LostRange(65, 70, GapCause.CACHE_RETENTION)
-            assert store.stretches.reach(ORDERS, 30) is place
+            assert empty.gap_at(30) == LostRange(30, 60, GapCause.SOURCE_RETENTION)
+            assert empty.gap_at(65) == LostRange(65, 70, GapCause.CACHE_RETENTION)
+            assert store.ranges.reach(ORDERS, 30) is empty
 
     async def again() -> None:
         async with running(tmp_path) as store:
-            assert store.stretches.reach(ORDERS, 30).log_start_offset == 70
+            assert store.ranges.reach(ORDERS, 30).log_start_offset == 70
             top = store.get(ORDERS)
             assert top is not None
             assert top.gap_at(30) == LostRange(30, 60, GapCause.SOURCE_RETENTION)
@@ -180,7 +180,7 @@ def test_what_was_not_mined_before_an_incarnation_was_over_is_gone_with_it(tmp_p
             await append(store, log, [part(80, 100)])
             await store.expire(log, log.segments, 80)
             log.ended_by = GapCause.TOPIC_RECREATED
-            assert store.stretches.reach(ORDERS, 10) is log
+            assert store.ranges.reach(ORDERS, 10) is log
             # Mining began at 60; what is behind that was cached, and retention took it.
             assert log.gap_at(10) == LostRange(10, 60, GapCause.TOPIC_RECREATED)
             assert log.gap_at(65) == LostRange(65, 80, GapCause.CACHE_RETENTION)
