@@ -22,6 +22,7 @@ from tests.support.kafka_jars import (
     missing_requirements,
     resolve_jars,
 )
+from tests.support.kafka_preparing import prepare
 from tests.support.kdc import missing_kdc
 from tests.support.left_out import leave_out
 from tests.support.postgres import missing_postgres
@@ -47,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Resolve the broker's jars now: the first download is no part of any test's time."""
+    """Prepare brokers now: the first download is no part of any test's time."""
     if session.config.option.collectonly:
         return
     if not any(item.get_closest_marker("kafka") for item in session.items):
@@ -55,7 +56,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     lacking = missing_requirements()
     if lacking is None:
         try:
-            for version in {kafka_version(), *filter(None, map(_version_of, session.items))}:
+            prepare(kafka_version())
+            for version in set(filter(None, map(_version_of, session.items))):
                 resolve_jars(version=version)
         except KafkaUnavailable as error:
             lacking = str(error)

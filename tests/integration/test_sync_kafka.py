@@ -363,8 +363,15 @@ def test_a_check_tries_everything_and_leaves_nothing(kafka: KafkaBroker, topic_n
 
 
 def test_a_target_nobody_answers_at_is_unavailable() -> None:
+    async def run() -> None:
+        sink = kafka_sink("127.0.0.1:1", topic="t")
+        try:
+            await sink.open()
+        finally:
+            await sink.close()
+
     with pytest.raises(TargetUnavailable):
-        write("127.0.0.1:1", topic="t")
+        asyncio.run(run())
 
 
 # Security

@@ -34,6 +34,7 @@ from tests.support.kafka_jars import (
     resolve_jars,
     version_tuple,
 )
+from tests.support.kafka_prepared import class_archive, format_storage
 from tests.support.kafka_probe import serves_metadata
 from tests.support.kafka_properties import Listeners, Security, broker_properties
 from tests.support.ports import HOST, free_ports, is_free
@@ -174,7 +175,7 @@ class KafkaBroker:
         if self._zookeeper is not None:
             self._zookeeper.start(java)
             self._zookeeper.await_no_broker()
-        elif not (self.data_directory / "meta.properties").exists():
+        else:
             self._format(java, properties)
         self._process.start([*java, "kafka.Kafka", str(properties)])
         try:
@@ -184,6 +185,18 @@ class KafkaBroker:
             self.close()
             raise
         return self
+
+    def format(self) -> bool:
+        """Format the storage unless it is; say whether there is anything to format.
+
+        Raises:
+            KafkaUnavailable: As for `start`.
+            BrokerError: Kafka's tool failed.
+        """
+        if self._zookeeper is None:
+            java = self._java(f"{resolve_jars(CACHE, self.version)}/*")
+            self._format(java, self._write_properties())
+        return self._zookeeper is None
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Shut down with SIGTERM, and with SIGKILL after `timeout_s`. Idempotent."""
@@ -270,7 +283,8 @@ class KafkaBroker:
             else f"-Dlog4j.configuration=file:{directory / 'log4j.properties'}"
         )
         options = [logging, f"-Dcachesvc.kafka.log={self.log_path}", *self._security.jvm_options]
-        return [*self._jvm, *options, "-cp", classpath]
+        archive = class_archive(self.version)
+        return [self._jvm[0], *archive, *self._jvm[1:], *options, "-cp", classpath]
 
     def _check_ports(self) -> None:
         taken = [port for port in self._listeners.bound().values() if not is_free(port)]
@@ -287,11 +301,16 @@ class KafkaBroker:
         return path
 
     def _format(self, java: Sequence[str], properties: Path) -> None:
+        if (self.data_directory / "meta.properties").exists():
+            return
         # Kafka's tools take an id that begins with a dash for an option.
         cluster_id = b64encode(uuid.uuid4().bytes, altchars=b"AB").decode().rstrip("=")
+        users = self._security.format_options()
+        if not users and format_storage(self.version, self.data_directory, cluster_id):
+            return
         tool = [*java, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id]
         done = subprocess.run(
-            [*tool, "--config", str(properties), *self._security.format_options()],
+            [*tool, "--config", str(properties), *users],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -81,7 +81,7 @@ def resolve_jars(cache: Path = CACHE, version: str | None = None) -> Path:
     if lib.is_dir():
         return lib
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / f"{lib.parent.name}.lock"):
+    with locked(cache / f"{lib.parent.name}.lock"):
         if not lib.is_dir():
             _download(pom, lib)
     return lib
@@ -125,7 +125,7 @@ def _run_maven(pom: Path, output: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file, which the kernel releases if this process dies."""
     deadline = time.monotonic() + RESOLVE_TIMEOUT_S
     with path.open("w") as lock:
