@@ -79,7 +79,7 @@ def _positions(subscription: Subscription) -> dict[PartitionId, int]:
         # Where it has come to a later incarnation, it is through with those before.
         positions[_name(partition)] = partition, offset
     if subscription.subscriber is not None:
-        for partition in sorted(subscription.subscriber.delivered):
+        for partition in sorted(subscription.subscriber.reads):
             positions.setdefault(_name(partition), (partition, 0))
     return dict(positions.values())
 

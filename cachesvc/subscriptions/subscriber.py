@@ -18,6 +18,7 @@ class Subscriber:
         full_end: Where a full sync is complete; empty for other modes.
         full_end_open: Whether partitions are missing there: the source could not be asked yet.
         delivered: The position after the last record sent, per partition of the stream.
+        before: What the stream before it read; it may too, until it says what it reads.
         ended: Holds the error with which the stream has to end, once it has to.
     """
 
@@ -26,9 +27,15 @@ class Subscriber:
     full_end: dict[PartitionId, int] = field(default_factory=dict)
     full_end_open: bool = False
     delivered: dict[PartitionId, int] = field(default_factory=dict)
+    before: tuple[PartitionId, ...] = ()
     ended: "asyncio.Future[CacheError]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    @property
+    def reads(self) -> tuple[PartitionId, ...]:
+        """Which partitions, as far as that is known."""
+        return tuple(self.delivered) or self.before
 
     def full_sync_done(self, stored: Mapping[PartitionId, int]) -> bool:
         """Whether a full sync is stored to its end; a partition without records needs no commit."""

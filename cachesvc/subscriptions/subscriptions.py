@@ -144,8 +144,10 @@ class Subscriptions:
             else:
                 async with self._commits_barred(subscription):
                     await self._change(subscription, record)
+            # Until the stream has places, retention keeps what the one before had still to read.
+            before = () if subscription.subscriber is None else subscription.subscriber.reads
             self._end_subscriber(subscription, "SUBSCRIPTION_TAKEN_OVER", "a newer subscriber took")
-            subscriber = Subscriber(subscription.record.epoch)
+            subscriber = Subscriber(subscription.record.epoch, before=before)
             subscription.subscriber = subscriber
             subscription.connected = True
         self.check_open()

@@ -9,6 +9,7 @@ import pytest
 
 from cachesvc.errors import NotFound, ShuttingDown, Superseded
 from cachesvc.model import Mode
+from cachesvc.subscriptions.retention import Unread
 from tests.support.frames import ORDERS
 from tests.unit.subscriptions.subscribers import (
     SECOND,
@@ -192,5 +193,22 @@ def test_are_listed_by_name() -> None:
         for name in ("b", "c", "a"):
             await it.open(name)
         assert [each.record.name for each in it.subscriptions.all()] == ["a", "b", "c"]
+
+    in_setting(test)
+
+
+def test_what_the_stream_before_read_stays_until_the_next_has_places() -> None:
+    async def test(it: Setting) -> None:
+        subscription, first = await it.open()
+        first.delivered = {ORDERS: 50}
+        it.subscriptions.leave(subscription, first)
+        # Nothing was committed, so the next begins anew; the one in between never got so far.
+        for _ in range(2):
+            _, latest = await it.open()
+            latest.delivered = {}
+            assert Unread([subscription]).lowest(ORDERS) == 0
+        latest.delivered = {SECOND: 3}
+        assert Unread([subscription]).lowest(ORDERS) is None
+        assert Unread([subscription]).lowest(SECOND) == 0
 
     in_setting(test)
