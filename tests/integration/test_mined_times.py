@@ -80,7 +80,7 @@ def test_records_older_than_the_retention_are_mined_once(
         kafka_proxy.reset_counts()
         seen = asyncio.run(_slowly(service.address, topic, commit=False))
         assert seen.of(topic)[0] == truth
-        eventually(lambda: calls.segments(topic)[-1].end_offset == OLD, "segments")
+        eventually(lambda: OLD in [s.end_offset for s in calls.segments(topic)], "segments")
         # Who has not committed would begin anew, so nothing has gone that it needs.
         time.sleep(SOME_RUNS_S)
         assert _start(calls, topic) == 0
