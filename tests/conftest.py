@@ -34,6 +34,7 @@ _KERBEROS_LEFT_OUT = "needs a KDC"
 _POSTGRES_LEFT_OUT = "needs PostgreSQL"
 # Tests are over before the JVM's optimising compiler would have paid for itself.
 _JVM_OPTIONS = ("-XX:TieredStopAtLevel=1",)
+_WEIGHTS = {"slow": 2, "kafka": 1, "postgres": 1, "kerberos": 1}
 _LACKING = pytest.StashKey[str]()
 _BROKER_LOGS = pytest.StashKey[list[Path]]()
 
@@ -45,6 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     hypothesis.settings.load_profile("default")
     config.stash[_BROKER_LOGS] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that at the end there is something short for everybody."""
+    weights: dict[Path, int] = {}
+    for item in items:
+        weight = max(n if item.get_closest_marker(name) else 0 for name, n in _WEIGHTS.items())
+        weights[item.path] = max(weight, weights.get(item.path, 0))
+    items.sort(key=lambda item: -weights[item.path])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -2,7 +2,7 @@
 
 Each kind of poison has a topic and a connection, and so a reader process, of its own; one topic has
 none, and is the measure. All receive their records at the same pace, and reader and service are
-killed on the way.
+killed on the way. CACHESVC_POISON_ROUNDS makes it longer.
 """
 
 import asyncio
@@ -39,9 +39,10 @@ PARTITIONS = 12
 POISONED = 7
 GOOD_BEFORE = 5
 PACE_S = 0.4
-# A death costs the start of a process, seconds on a busy machine: so records come for a minute.
-ROUNDS = 150
-SLOWER_MAX = 1.5
+ROUNDS = int(os.environ.get("CACHESVC_POISON_ROUNDS", "60"))
+# A death costs the start of a process, seconds on a busy machine; a partition that waits for a
+# poisoned one waits for ever.
+LATER_S_MAX = 30.0
 # More than a reader takes for ordinary records, less than for the deadly one.
 MEMORY_BYTES_MAX = 260 * MB
 DAMAGED = b'{"damaged":"on-the-disk-of-the-broker"}'
@@ -82,7 +83,7 @@ def test_the_other_partitions_keep_their_time(
             took_s = _follow(service, began_s)
             print({name: round(seconds, 1) for name, seconds in sorted(took_s.items())})
             for poison in POISONS:
-                assert took_s[poison.name] <= SLOWER_MAX * took_s["none"], (poison.name, took_s)
+                assert took_s[poison.name] <= took_s["none"] + LATER_S_MAX, (poison.name, took_s)
             _all_are_told(service)
         _retry(service)
     finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,15 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 Name = Callable[[str], str]
 
 
+@pytest.fixture(scope="module")
+def service(
+    kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """Shared by the tests that leave it running: topics and subscriptions of one's own."""
+    with ServiceProcess(tmp_path_factory.mktemp("service"), kafka.bootstrap) as service:
+        yield service
+
+
 def _values(first: int, count: int, partition: int | None = None) -> list[OutRecord]:
     return [
         OutRecord(
@@ -64,12 +73,11 @@ def _anomalies(truth: Mapping[int, Sequence[BrokerRecord]], seen: Delivered, top
 
 
 def test_every_kind_of_record_arrives_as_the_broker_has_it(
-    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+    kafka: KafkaBroker, service: ServiceProcess, topic_name: Name
 ) -> None:
     specs = create_mixed_topics(kafka.bootstrap, topic_name("mixed"))
-    with ServiceProcess(tmp_path, kafka.bootstrap) as service:
-        for spec in specs:
-            asyncio.run(expect_same(service.address, kafka.bootstrap, spec.name))
+    for spec in specs:
+        asyncio.run(expect_same(service.address, kafka.bootstrap, spec.name))
 
 
 def test_broker_bytes_do_not_depend_on_the_number_of_subscribers(
@@ -94,7 +102,7 @@ def test_broker_bytes_do_not_depend_on_the_number_of_subscribers(
 
 
 def test_aborted_records_are_never_delivered(
-    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+    kafka: KafkaBroker, service: ServiceProcess, topic_name: Name
 ) -> None:
     topic = _topic(kafka, topic_name("tx"), partitions=1)
     with TransactionalWriter(kafka.bootstrap) as writer:
@@ -103,8 +111,7 @@ def test_aborted_records_are_never_delivered(
         writer.commit(topic, _values(200, 100, 0))
         writer.abort(topic, _values(300, 50, 0))
     truth = read_all(kafka.bootstrap, topic)
-    with ServiceProcess(tmp_path, kafka.bootstrap) as service:
-        seen = asyncio.run(full(service.address, "s", topic))
+    seen = asyncio.run(full(service.address, topic, topic))
     assert not _anomalies(truth, seen, topic)
     assert seen.count == 200
     # The end lies behind the marker of the last, aborted transaction.
@@ -113,42 +120,41 @@ def test_aborted_records_are_never_delivered(
 
 
 def test_modes_start_where_they_promise(
-    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+    kafka: KafkaBroker, service: ServiceProcess, topic_name: Name
 ) -> None:
     topic = _topic(kafka, topic_name("modes"), 1_000)
-    with ServiceProcess(tmp_path, kafka.bootstrap) as service:
-        address = service.address
+    address = service.address
 
-        async def first_of(name: str, mode: Mode, **options: object) -> dict[int, int]:
-            async with (
-                Client(address) as client,
-                client.subscribe(name, topics=[topic], mode=mode, **options) as stream,  # type: ignore[arg-type]
-            ):
-                return {key[1]: at.offset for key, at in stream.started.positions.items()}
+    async def first_of(name: str, mode: Mode, **options: object) -> dict[int, int]:
+        async with (
+            Client(address) as client,
+            client.subscribe(name, topics=[topic], mode=mode, **options) as stream,  # type: ignore[arg-type]
+        ):
+            return {key[1]: at.offset for key, at in stream.started.positions.items()}
 
-        async def run() -> None:
-            earliest, latest = {0: 0, 1: 0}, {0: 500, 1: 500}
-            assert await first_of("inc", Mode.INCREMENTAL) == latest
-            assert await first_of("both", Mode.FULL_AND_INCREMENTAL) == earliest
-            delivered = await full(address, "full", topic, commit=True)
-            assert delivered.count == 1_000
-            # A stored position wins over the mode.
+    async def run() -> None:
+        earliest, latest = {0: 0, 1: 0}, {0: 500, 1: 500}
+        assert await first_of("inc", Mode.INCREMENTAL) == latest
+        assert await first_of("both", Mode.FULL_AND_INCREMENTAL) == earliest
+        delivered = await full(address, "full", topic, commit=True)
+        assert delivered.count == 1_000
+        # A stored position wins over the mode.
+        assert await first_of("full", Mode.FULL_AND_INCREMENTAL) == latest
+        async with Client(address) as client:
+            found = await client.reset_subscription("full")
+            assert found.full_sync_done
+            # None stored, a full sync done: the latest.
             assert await first_of("full", Mode.FULL_AND_INCREMENTAL) == latest
-            async with Client(address) as client:
-                found = await client.reset_subscription("full")
-                assert found.full_sync_done
-                # None stored, a full sync done: the latest.
-                assert await first_of("full", Mode.FULL_AND_INCREMENTAL) == latest
-                await client.reset_subscription("full", forget_full_sync=True)
-                assert await first_of("full", Mode.FULL_AND_INCREMENTAL) == earliest
-            # An increment that was never committed goes on where it began.
-            await asyncio.to_thread(produce, kafka.bootstrap, topic, _values(1_000, 10))
-            assert await first_of("inc", Mode.INCREMENTAL) == latest
-            assert await first_of("new", Mode.FULL, start=Latest()) == {0: 505, 1: 505}
-            at = [Position(topic, 0, 7), Position(topic, 1, 9)]
-            assert await first_of("at", Mode.INCREMENTAL, start=at) == {0: 7, 1: 9}
+            await client.reset_subscription("full", forget_full_sync=True)
+            assert await first_of("full", Mode.FULL_AND_INCREMENTAL) == earliest
+        # An increment that was never committed goes on where it began.
+        await asyncio.to_thread(produce, kafka.bootstrap, topic, _values(1_000, 10))
+        assert await first_of("inc", Mode.INCREMENTAL) == latest
+        assert await first_of("new", Mode.FULL, start=Latest()) == {0: 505, 1: 505}
+        at = [Position(topic, 0, 7), Position(topic, 1, 9)]
+        assert await first_of("at", Mode.INCREMENTAL, start=at) == {0: 7, 1: 9}
 
-        asyncio.run(asyncio.wait_for(run(), 90))
+    asyncio.run(asyncio.wait_for(run(), 90))
 
 
 def test_a_subscription_goes_on_at_its_committed_position_after_a_restart(
@@ -187,25 +193,24 @@ def test_a_subscription_goes_on_at_its_committed_position_after_a_restart(
 
 
 def test_the_newest_subscriber_takes_over(
-    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+    kafka: KafkaBroker, service: ServiceProcess, topic_name: Name
 ) -> None:
     topic = _topic(kafka, topic_name("takeover"), 100)
-    with ServiceProcess(tmp_path, kafka.bootstrap) as service:
 
-        async def run() -> None:
-            async with Client(service.address) as client:
-                older = client.subscribe("s", topics=[topic], mode=Mode.FULL_AND_INCREMENTAL)
-                async with older:
-                    batch = await anext(aiter(older))
-                    newer = client.subscribe("s", topics=[topic], mode=Mode.FULL_AND_INCREMENTAL)
-                    async with newer:
-                        with pytest.raises(SubscriptionTakenOver):
-                            await _drain(older)
-                        with pytest.raises(SubscriptionTakenOver):
-                            await older.commit(batch.position)
-                        assert (await anext(aiter(newer))).record_count
+    async def run() -> None:
+        async with Client(service.address) as client:
+            older = client.subscribe(topic, topics=[topic], mode=Mode.FULL_AND_INCREMENTAL)
+            async with older:
+                batch = await anext(aiter(older))
+                newer = client.subscribe(topic, topics=[topic], mode=Mode.FULL_AND_INCREMENTAL)
+                async with newer:
+                    with pytest.raises(SubscriptionTakenOver):
+                        await _drain(older)
+                    with pytest.raises(SubscriptionTakenOver):
+                        await older.commit(batch.position)
+                    assert (await anext(aiter(newer))).record_count
 
-        asyncio.run(asyncio.wait_for(run(), 60))
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 async def _drain(stream: Stream) -> None:
@@ -266,60 +271,58 @@ def test_a_topic_is_mined_only_once_somebody_needs_it(
 
 
 def test_the_tail_is_followed_and_quiet_streams_tell_their_progress(
-    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+    kafka: KafkaBroker, service: ServiceProcess, topic_name: Name
 ) -> None:
     topic = _topic(kafka, topic_name("tail"), 100)
-    with ServiceProcess(tmp_path, kafka.bootstrap) as service:
 
-        async def run() -> None:
-            caught_up = progressed = False
-            async with (
-                Client(service.address) as client,
-                client.subscribe("s", topics=[topic], mode=Mode.FULL_AND_INCREMENTAL) as stream,
-            ):
-                async for event in stream.events():
-                    caught_up = caught_up or isinstance(event, CaughtUp)
-                    if caught_up and isinstance(event, Progress):
-                        progressed = True
-                        assert {p.position.offset for p in event.partitions} == {50}
-                        assert {p.source_high_watermark for p in event.partitions} == {50}
-                        break
-            assert caught_up
-            assert progressed
-            await asyncio.to_thread(produce, kafka.bootstrap, topic, _values(100, 100))
-            seen = await until(service.address, "t", topic, {0: 100, 1: 100})
-            truth = await asyncio.to_thread(read_all, kafka.bootstrap, topic)
-            assert not _anomalies(truth, seen, topic)
+    async def run() -> None:
+        caught_up = progressed = False
+        async with (
+            Client(service.address) as client,
+            client.subscribe(topic, topics=[topic], mode=Mode.FULL_AND_INCREMENTAL) as stream,
+        ):
+            async for event in stream.events():
+                caught_up = caught_up or isinstance(event, CaughtUp)
+                if caught_up and isinstance(event, Progress):
+                    progressed = True
+                    assert {p.position.offset for p in event.partitions} == {50}
+                    assert {p.source_high_watermark for p in event.partitions} == {50}
+                    break
+        assert caught_up
+        assert progressed
+        await asyncio.to_thread(produce, kafka.bootstrap, topic, _values(100, 100))
+        seen = await until(service.address, f"late-{topic}", topic, {0: 100, 1: 100})
+        truth = await asyncio.to_thread(read_all, kafka.bootstrap, topic)
+        assert not _anomalies(truth, seen, topic)
 
-        asyncio.run(asyncio.wait_for(run(), 60))
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_an_end_position_ends_the_stream_exactly_there(
-    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+    kafka: KafkaBroker, service: ServiceProcess, topic_name: Name
 ) -> None:
     topic = _topic(kafka, topic_name("end"), 2_000)
-    with ServiceProcess(tmp_path, kafka.bootstrap) as service:
 
-        async def run() -> None:
-            offsets: list[int] = []
-            ended = None
-            async with (
-                Client(service.address) as client,
-                client.subscribe(
-                    "s",
-                    topics=[topic],
-                    mode=Mode.FULL_AND_INCREMENTAL,
-                    start=[Position(topic, 0, 100)],
-                    end=[Position(topic, 0, 333)],
-                ) as stream,
-            ):
-                async for event in stream.events():
-                    if isinstance(event, Ended):
-                        ended = event
-                    elif isinstance(event, Batch):
-                        offsets += [record.offset for record in event]
-            assert offsets == list(range(100, 333))
-            assert ended is not None
-            assert ended.positions[topic, 0].offset == 333
+    async def run() -> None:
+        offsets: list[int] = []
+        ended = None
+        async with (
+            Client(service.address) as client,
+            client.subscribe(
+                topic,
+                topics=[topic],
+                mode=Mode.FULL_AND_INCREMENTAL,
+                start=[Position(topic, 0, 100)],
+                end=[Position(topic, 0, 333)],
+            ) as stream,
+        ):
+            async for event in stream.events():
+                if isinstance(event, Ended):
+                    ended = event
+                elif isinstance(event, Batch):
+                    offsets += [record.offset for record in event]
+        assert offsets == list(range(100, 333))
+        assert ended is not None
+        assert ended.positions[topic, 0].offset == 333
 
-        asyncio.run(asyncio.wait_for(run(), 60))
+    asyncio.run(asyncio.wait_for(run(), 60))

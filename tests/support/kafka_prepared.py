@@ -1,8 +1,8 @@
 """What the start of a broker need not do again: load and check its classes, format its storage.
 
-`kafka_preparing` makes it, once for each version; where it is missing a broker does without. The JVM
-maps an archive of classes, and ignores one that does not suit it. The storage is a copy, of another
-cluster. Only the standard library is used.
+`kafka_preparing` makes it, once for a version; where it is missing a broker does without. The JVM
+maps an archive of classes, and ignores one that does not suit it. The storage is a copy, given to
+another cluster. Only the standard library is used.
 """
 
 from __future__ import annotations
