@@ -117,7 +117,7 @@ class Transactions:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: Counter[str] = Counter()
-        for name in ("enter", "raise_epochs", "put_partition"):
+        for name in ("put_topics", "raise_epochs", "put_partition"):
             monkeypatch.setattr(DuckDBCatalogue, name, self._counting(name))
 
     def _counting(self, name: str) -> Any:
@@ -130,7 +130,7 @@ class Transactions:
         return call
 
 
-def test_all_partitions_of_a_call_are_entered_at_once(
+def test_all_logs_of_a_call_are_made_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
@@ -143,7 +143,7 @@ def test_all_partitions_of_a_call_are_entered_at_once(
             await until(lambda: len(reader.assigned) == 200)
             assert len(plan.store.present("main")) == 600
             assert lookup.calls.count("earliest_offsets") == 1
-            assert transactions.calls == {"enter": 1, "raise_epochs": 1}
+            assert transactions.calls == {"put_topics": 1, "raise_epochs": 1}
 
     transactions = Transactions(monkeypatch)
     asyncio.run(run())
@@ -164,7 +164,7 @@ def test_a_next_incarnation_of_many_topics_is_one_transaction(
             lookup.ids = dict.fromkeys(lookup.topics, "second")
             await plan.sources.look(plan.source)
             await until(lambda: {a.topic.incarnation for a in reader.assigned.values()} == {2})
-            assert transactions.calls == {"enter": 1, "raise_epochs": 1}
+            assert transactions.calls == {"put_topics": 1, "raise_epochs": 1}
             assert len(plan.store.present("main")) == 100
 
     transactions = Transactions(monkeypatch)
