@@ -203,6 +203,7 @@ def test_what_the_stream_before_read_stays_until_the_next_has_places() -> None:
         first.delivered = {ORDERS: 50}
         it.subscriptions.leave(subscription, first)
         # Nothing was committed, so the next begins anew; the one in between never got so far.
+        latest = first
         for _ in range(2):
             _, latest = await it.open()
             latest.delivered = {}
