@@ -8,12 +8,12 @@ neither overlap nor touch, but for the moment between coming up and becoming one
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from cachesvc.log.locations import JournalEntry
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import MiningState, PartitionId, Segment, TopicId
+from cachesvc.policy.coverage import OffsetRange
 
 
 class CoverageRanges:
@@ -110,16 +110,22 @@ class CoverageRanges:
             self._insert(log)
         log.notify()
 
-    def cut(self, log: PartitionLog, entry: JournalEntry, whole: list[Segment]) -> None:
-        """Takes an unsealed journal out of a log, and puts in the segments of what is whole of it.
+    def cut(self, log: PartitionLog, gone: OffsetRange, whole: Sequence[Segment]) -> None:
+        """Puts in the segments of what is whole of a file that was damaged and is taken out.
 
-        The log keeps what is behind the first missing range from its end; what is before becomes
-        ranges of their own.
+        The log keeps what is behind the last missing range from its end; what is before becomes
+        ranges of their own. Sealed journals stay with the log until they are one again.
+
+        Args:
+            log: Whose file it was; neither its journals nor its segments have it any more.
+            gone: What the file covered.
+            whole: In offset order.
         """
-        log.journals.remove(entry)
-        runs = contiguous([*log.segments, *whole])
-        log.segments = runs.pop() if runs and runs[-1][-1].end_offset == entry.end_offset else []
-        log.log_start_offset = log.segments[0].base_offset if log.segments else entry.end_offset
+        sealed_end = max(gone.end, log.sealed_end_offset)
+        together = sorted([*log.segments, *whole], key=lambda segment: segment.base_offset)
+        runs = contiguous(together)
+        log.segments = runs.pop() if runs and runs[-1][-1].end_offset == sealed_end else []
+        log.log_start_offset = log.segments[0].base_offset if log.segments else sealed_end
         for run in runs:
             lower = sealed_range(log.id, run)
             lower.lost, lower.ended_by = log.lost, log.ended_by

@@ -20,7 +20,7 @@ from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.coverage_ranges import CoverageRanges
 from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.incarnations import TopicIncarnations
-from cachesvc.log.locations import InJournal, JournalEntry
+from cachesvc.log.locations import InJournal, InSegment, JournalEntry
 from cachesvc.log.log_registry import LogRegistry
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.memory_budget import MemoryBudget
@@ -29,6 +29,7 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.reading import LogReader
 from cachesvc.log.recovery import check_wanted, recover_partition
 from cachesvc.log.sealing import Sealer
+from cachesvc.log.segment_repair import SegmentRepair
 from cachesvc.log.store_lock import lock_directory
 from cachesvc.log.waiting import WaitingPartitions
 from cachesvc.log.writer import LogWriter
@@ -85,6 +86,7 @@ class LogStore:
         builds: Data files that are being written.
         ranges: What is cached of partitions, with missing ranges between.
         backfill: What of that is missing and wanted.
+        repair: Takes damaged segments out.
         path: The directory.
     """
 
@@ -108,6 +110,15 @@ class LogStore:
         self.builds = Builds()
         self.mending = Mending(
             self.path, self.catalogue, self.builds, self._seal_thread, self.ranges, self.backfill
+        )
+        self.repair = SegmentRepair(
+            self.path,
+            self.manifest,
+            self.catalogue,
+            self.builds,
+            self._seal_thread,
+            self.ranges,
+            self.mending,
         )
         self.sealer = Sealer(
             self.path,
@@ -283,11 +294,19 @@ class LogStore:
             log.lose(lost)
 
     async def mend(self, log: PartitionLog, offset: int) -> bool:
-        """Has the damaged journal in which ``offset`` lies taken out; False if it is in none.
+        """Has the damaged file in which ``offset`` lies taken out; False if there is none.
 
         Returns once the log has another location of the offset, or soon: ask again then.
+
+        Raises:
+            StoreUnwritable: The disk does not take what is whole of it.
         """
+        log = log.current
+        if offset < log.log_start_offset:
+            return True  # it was taken out already
         location = log.locate(offset)
+        if isinstance(location, InSegment):
+            return await self.repair.mend(log, location.segment)
         if not isinstance(location, InJournal) or location.journal.sealed:
             return False
         location.journal.damaged = True
@@ -325,7 +344,8 @@ class LogStore:
     async def run(self) -> None:
         """Writes, rolls and seals until cancelled or closed."""
         async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(self.sealer.run()), tasks.create_task(self._roll())]
+            work = (self.sealer.run(), self.repair.run(), self._roll())
+            helpers = [tasks.create_task(each) for each in work]
             await self.writer.run()
             for helper in helpers:
                 helper.cancel()

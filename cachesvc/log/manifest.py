@@ -13,6 +13,7 @@ from dataclasses import replace
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Segment
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.mined_times import ClockReading, put_right
 from cachesvc.store.journal import JournalIndex
 
@@ -84,6 +85,33 @@ class Manifest:
             log.install(found, [])
             log.advance_start(log_start)
         return True
+
+    async def take_out(
+        self,
+        log: PartitionLog,
+        damaged: Segment,
+        whole: Sequence[Segment],
+        missing: Sequence[OffsetRange],
+    ) -> PartitionLog | None:
+        """Replaces a damaged segment by those of what is whole of it, and notes what is missing.
+
+        Returns:
+            The log, which has to be cut there still; None where the segment is gone already, which
+            leaves all as it was.
+        """
+        async with self._turn:
+            log = log.current
+            found = _still_there(log, [damaged])
+            if found is None:
+                return None
+            now_ms = time.time_ns() // 1_000_000
+            starts = {log.id: missing[-1].end} if log.above is None and missing else {}
+            await self._catalogue.call(
+                lambda port: port.put_damaged(log.id, missing, whole, starts, now_ms, found)
+            )
+            log = log.current
+            log.install(found, [])
+        return log
 
     async def put_times_right(
         self,

@@ -24,7 +24,7 @@ from cachesvc.model import PartitionId
 from cachesvc.policy.coverage import Coverage, OffsetRange
 from cachesvc.store import layout
 from cachesvc.store.ports import Catalogue
-from cachesvc.store.segments import seal_whole_parts
+from cachesvc.store.salvage import seal_whole_parts
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Mending:
             lambda port: port.list_damaged()
         ).items():
             for part in ranges:
-                self._note(partition, part)
+                self.note(partition, part)
 
     def note_found(self, top: PartitionLog, missing_ranges: Sequence[OffsetRange]) -> None:
         """Notes damage that was found before the logs were entered. Blocking."""
@@ -101,9 +101,10 @@ class Mending:
             )
         await loop.run_in_executor(self._executor, _set_aside, self._store, entry.path)
         log = log.current
-        self._ranges.cut(log, entry, whole)
+        log.journals.remove(entry)
+        self._ranges.cut(log, OffsetRange(entry.base_offset, entry.end_offset), whole)
         for missing in missing_ranges:
-            self._note(log.id, missing)
+            self.note(log.id, missing)
         _log.error(
             "a journal is damaged; what it had is mined again",
             extra={
@@ -114,7 +115,8 @@ class Mending:
             },
         )
 
-    def _note(self, partition: PartitionId, missing: OffsetRange) -> None:
+    def note(self, partition: PartitionId, missing: OffsetRange) -> None:
+        """Has a range mined again whose damage is in the catalogue."""
         self._damaged.setdefault(partition, []).append(missing)
         self._ranges.reach(partition, missing.begin)
         self._backfill.want(missing, partition, missing.begin, missing.end)

@@ -197,8 +197,8 @@ class PartitionLog:
         if offset < self.log_start_offset:
             return self._missing(offset, self.log_start_offset)
         if self.ended_by is not None and self.ceiling is not None:
-            in_hole = self.accepted_end_offset <= offset < self.ceiling
-            return self._missing(offset, self.ceiling) if in_hole else None
+            in_missing = self.accepted_end_offset <= offset < self.ceiling
+            return self._missing(offset, self.ceiling) if in_missing else None
         if self.ended_by is not None and offset >= self.accepted_end_offset:
             return LostRange(offset, max(offset, self.source.high_watermark or 0), self.ended_by)
         return None
@@ -233,7 +233,9 @@ class PartitionLog:
         assert below.complete
         assert all(entry.sealed for entry in below.journals)
         self.segments = [*below.segments, *self.segments]
-        self.journals = [*below.journals, *self.journals]
+        # Damage may have put a range between sealed journals of this one.
+        together = [*below.journals, *self.journals]
+        self.journals = sorted(together, key=lambda entry: entry.base_offset)
         self.log_start_offset = below.log_start_offset
         below.joined = self
         below.notify()

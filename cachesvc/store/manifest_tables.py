@@ -75,8 +75,10 @@ class ManifestTables:
         whole: Sequence[Segment],
         log_starts: Mapping[PartitionId, int],
         now_ms: int,
+        removed: Sequence[Segment] = (),
     ) -> None:
         with self._transaction():
+            self._retire(removed, now_ms)
             self._insert(whole)
             for missing in missing_ranges:
                 self._run("put_damaged", *key_of(partition), missing.begin, missing.end, now_ms)

@@ -115,7 +115,9 @@ class MemoryCatalogue(MemoryMiningTables):
         whole: Sequence[Segment],
         log_starts: Mapping[PartitionId, int],
         now_ms: int,
+        removed: Sequence[Segment] = (),
     ) -> None:
+        self._retire(removed, now_ms)
         self._segments.update({segment.path: segment for segment in whole})
         known = self._damaged.setdefault(partition, {})
         for missing in missing_ranges:

@@ -234,8 +234,12 @@ class Catalogue(MiningCatalogue, Protocol):
         whole: Sequence[Segment],
         log_starts: Mapping[PartitionId, int],
         now_ms: int,
+        removed: Sequence[Segment] = (),
     ) -> None:
-        """Publishes what is whole of a damaged file, and notes what is not, at once."""
+        """Publishes what is whole of a damaged file, and notes what is not, at once.
+
+        Retires the files of ``removed``, where the manifest named the damaged one.
+        """
 
     def forget_damaged(self, partition: PartitionId, missing: OffsetRange) -> None:
         """Forgets damage that is mended; nothing happens if there is none."""

@@ -17,7 +17,7 @@ from cachesvc.errors import DamagedFile, ShuttingDown, StoreFormatUnsupported
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame
-from cachesvc.store.journal import JournalFile, JournalIndex, read_frames
+from cachesvc.store.journal import JournalFile, read_frames
 from cachesvc.store.parquet_file import open_parquet, write_parquet
 from cachesvc.store.recoding import empty_frame, frames_of
 from cachesvc.store.record_schema import (
@@ -72,12 +72,12 @@ def seal_journal(
         OSError: Nothing is left behind.
     """
     index = journal.index
-    segment = _write_segment(
+    segment = write_segment(
         store,
         partition,
         (index.base_offset, index.end_offset),
-        (_decode(part, records=True) for part in _journal_frames(journal)),
-        (_decode(part, records=False) for part in _journal_frames(journal))
+        (decode_frames(part, records=True) for part in _journal_frames(journal)),
+        (decode_frames(part, records=False) for part in _journal_frames(journal))
         if index.reject_count
         else (),
         now_ms=now_ms,
@@ -87,59 +87,6 @@ def seal_journal(
     )
     _check_complete(store, segment, index.record_count, index.reject_count)
     return segment
-
-
-def seal_whole_parts(
-    store: Path,
-    partition: PartitionId,
-    path: Path,
-    index: JournalIndex,
-    now_ms: int,
-    *,
-    backfilled: bool = False,
-) -> list[Segment]:
-    """Writes segments of what is whole of a damaged journal, in offset order. Blocking.
-
-    Like ``seal_journal`` otherwise; the index is what was known of the journal while it was whole.
-    Chunks with damage are left out.
-    """
-    ends = [*(chunk.base_offset for chunk in index.chunks[1:]), index.end_offset]
-    runs: list[list[int]] = []
-    for number in range(len(index.chunks)):
-        if _is_whole(path, index, number):
-            if runs and runs[-1][-1] == number - 1:
-                runs[-1].append(number)
-            else:
-                runs.append([number])
-
-    def tables(run: list[int], *, records: bool) -> Iterator[pa.Table]:
-        for number in run:
-            yield _decode(read_frames(path, *index.extent(number)), records=records)
-
-    return [
-        _write_segment(
-            store,
-            partition,
-            (index.chunks[run[0]].base_offset, ends[run[-1]]),
-            tables(run, records=True),
-            tables(run, records=False),
-            now_ms=now_ms,
-            level=0,
-            backfilled_ms=now_ms if backfilled else 0,
-            mined_ms=(index.oldest_mined_ms, index.newest_mined_ms),
-        )
-        for run in runs
-    ]
-
-
-def _is_whole(path: Path, index: JournalIndex, number: int) -> bool:
-    try:
-        frames = read_frames(path, *index.extent(number))
-        _decode(frames, records=True)
-        _decode(frames, records=False)
-    except (DamagedFile, FileNotFoundError):
-        return False
-    return True
 
 
 def merge_segments(
@@ -162,7 +109,7 @@ def merge_segments(
         DamagedFile: A source does not hold the records that the manifest says.
         ShuttingDown: It was given up; nothing is left behind.
     """
-    merged = _write_segment(
+    merged = write_segment(
         store,
         segments[0].partition,
         (segments[0].base_offset, segments[-1].end_offset),
@@ -189,8 +136,7 @@ def _check_complete(store: Path, segment: Segment, records: int, rejects: int) -
     """Takes a new segment back that has lost something."""
     if (segment.record_count, segment.reject_count) == (records, rejects):
         return
-    for path in data_paths(segment):
-        (store / path).unlink()
+    delete_files(store, segment)
     raise DamagedFile(
         f"writing {segment.partition} [{segment.base_offset}, {segment.end_offset}) gave "
         f"{segment.record_count} records and {segment.reject_count} rejects, expected {records} "
@@ -238,12 +184,25 @@ def read_row_group(
         return [empty_frame(segment.base_offset, segment.end_offset)]
     begin = segment.base_offset if number == 0 else firsts[number]
     end = segment.end_offset if number + 1 == len(firsts) else firsts[number + 1]
+    return frames_of(read_records(path, segment, segment_layout, number), begin, end)
+
+
+def read_records(
+    path: Path, segment: Segment, segment_layout: SegmentLayout, number: int
+) -> pa.Table:
+    """The records of one row group. Blocking.
+
+    Raises:
+        DamagedFile: A page fails its checksum, cannot be read, or is not what the footer says.
+    """
+    firsts = segment_layout.first_offsets
+    end = segment.end_offset if number + 1 == len(firsts) else firsts[number + 1]
     with open_parquet(path) as file:
         table = file.read_row_group(number, use_threads=False)
         offsets = table.column(0)
         if offsets[0].as_py() != firsts[number] or offsets[-1].as_py() >= end:
             raise DamagedFile(f"{path}: row group {number} is not [{firsts[number]}, {end})")
-        return frames_of(table, begin, end)
+        return table
 
 
 def read_table(path: Path) -> pa.Table:
@@ -282,14 +241,15 @@ def _journal_frames(journal: JournalFile) -> Iterator[list[Frame]]:
         number += 1
 
 
-def _decode(frames: list[Frame], *, records: bool) -> pa.Table:
+def decode_frames(frames: list[Frame], *, records: bool) -> pa.Table:
+    """The records of frames as one table, or else what was turned away of them."""
     if records:
         payloads = [frame.payload for frame in frames if frame.record_count]
         return decode_payloads(payloads, RECORD_SCHEMA)
     return decode_payloads([frame.rejects for frame in frames if frame.reject_count], REJECT_SCHEMA)
 
 
-def _write_segment(
+def write_segment(
     store: Path,
     partition: PartitionId,
     covered: tuple[int, int],
@@ -301,6 +261,22 @@ def _write_segment(
     backfilled_ms: int,
     mined_ms: tuple[int, int],
 ) -> Segment:
+    """Writes the files of a segment, durable and named by nobody. Blocking.
+
+    Args:
+        store: The store's directory.
+        partition: Whose segment it is.
+        covered: Its range.
+        records: In offset order.
+        rejects: Likewise; without any there is no file of them.
+        now_ms: The present.
+        level: 0 for what a journal had, greater for what was merged.
+        backfilled_ms: When its range was mined afterwards; 0 if it was not.
+        mined_ms: When the oldest and the newest of it was mined.
+
+    Raises:
+        OSError: Nothing is left behind.
+    """
     base, end = covered
     oldest_ms, newest_ms = mined_ms
     metadata = {
@@ -356,3 +332,9 @@ def data_paths(segment: Segment) -> list[PurePosixPath]:
     """All files of a segment, relative to the store."""
     paths = [PurePosixPath(segment.path)]
     return [*paths, PurePosixPath(segment.rejects_path)] if segment.rejects_path else paths
+
+
+def delete_files(store: Path, segment: Segment) -> None:
+    """Deletes the files of a segment that nobody names. Blocking."""
+    for path in data_paths(segment):
+        (store / path).unlink()
