@@ -40,9 +40,9 @@ POISONED = 7
 GOOD_BEFORE = 5
 PACE_S = 0.4
 ROUNDS = int(os.environ.get("CACHESVC_POISON_ROUNDS", "60"))
-# A death costs the start of a process, seconds on a busy machine; a partition that waits for a
-# poisoned one waits for ever.
-LATER_S_MAX = 30.0
+# A death costs the start of a process, and a record takes four readers along: many seconds on a busy
+# machine. A partition that waits for a poisoned one waits for ever.
+LATER_S_MAX = 60.0
 # More than a reader takes for ordinary records, less than for the deadly one.
 MEMORY_BYTES_MAX = 260 * MB
 DAMAGED = b'{"damaged":"on-the-disk-of-the-broker"}'

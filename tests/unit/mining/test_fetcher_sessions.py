@@ -10,7 +10,7 @@ from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka.fetcher import KafkaSource
 from cachesvc.mining.source import SourcePartition
 from tests.unit.mining.fake_service import until
-from tests.unit.mining.test_fetcher import A0, A1, B0, LARGE, SMALL, FakeCluster, Fetch, play
+from tests.unit.mining.fetching import A0, A1, B0, LARGE, SMALL, FakeCluster, Fetch, play
 
 MIB = 1 << 20
 
