@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ import pytest
 
 from cachesvc.client import Client, ClientError, Mode, Position, StreamSettings
 from tests.faults.stage import Calls, check_manifest, eventually, kill_something, objects
+from tests.support.alongside import seeded
 from tests.support.checker import Delivery, Observation, Restart, check
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -85,9 +85,7 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed_in_a_backfill(
     tmp_path: Path,
 ) -> None:
     topic, end = topic_name("fire"), RECORDS // PARTITIONS
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = seeded()
     create_topic(kafka.bootstrap, topic, PARTITIONS)
     old_ms = int(time.time() * 1000) - 5 * DAY_MS
     produce(kafka.bootstrap, topic, objects(0, RECORDS, PARTITIONS, 300, old_ms))

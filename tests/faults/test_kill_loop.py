@@ -10,16 +10,17 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from cachesvc.client import Client, ClientError, Mode, StreamSettings
-from tests.faults.stage import kill_something
+from tests.faults.stage import check_manifest, kill_something
+from tests.support.alongside import alongside, seeded
 from tests.support.checker import Delivery, Observation, Restart, check
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -75,30 +76,18 @@ class Task:
                     return
 
 
-@contextmanager
-def _producing(bootstrap: str, topic: str, chance: random.Random) -> Iterator[None]:
-    """Produces all the time, in a thread."""
-    stop = threading.Event()
-
-    def produce() -> None:
-        with RecordWriter(bootstrap, "zstd") as writer:
-            number = 0
-            while not stop.is_set():
-                for _ in range(chance.randrange(1, 400)):
-                    value = json.dumps({"id": number, "pad": "x" * chance.randrange(300)})
-                    record = OutRecord(key=str(number).encode(), value=value.encode())
-                    writer.write_record(topic, record, partition=number % PARTITIONS)
-                    number += 1
-                writer.flush()
-                time.sleep(chance.random() * 0.05)
-
-    thread = threading.Thread(target=produce)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def _producing(bootstrap: str, topic: str, chance: random.Random, stop: threading.Event) -> None:
+    """Produces all the time."""
+    with RecordWriter(bootstrap, "zstd") as writer:
+        number = 0
+        while not stop.is_set():
+            for _ in range(chance.randrange(1, 400)):
+                value = json.dumps({"id": number, "pad": "x" * chance.randrange(300)})
+                record = OutRecord(key=str(number).encode(), value=value.encode())
+                writer.write_record(topic, record, partition=number % PARTITIONS)
+                number += 1
+            writer.flush()
+            time.sleep(chance.random() * 0.05)
 
 
 def test_nothing_is_lost_or_repeated_when_processes_are_killed(
@@ -106,9 +95,7 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed(
 ) -> None:
     topic = topic_name("kill")
     create_topic(kafka.bootstrap, topic, PARTITIONS)
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = seeded()
     # Small journals, so that kills meet every stage: append, roll, seal, manifest, compaction.
     settings = {
         "store": {"segment_bytes_max": 65_536, "memory_bytes_max": 262_144},
@@ -120,10 +107,13 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed(
 
     async def run() -> None:
         running = [
-            asyncio.ensure_future(task.run(service.address, topic, random.Random(seed + number)))
-            for number, task in enumerate(tasks)
+            asyncio.ensure_future(
+                task.run(service.address, topic, random.Random(chance.getrandbits(32)))
+            )
+            for task in tasks
         ]
-        with _producing(kafka.bootstrap, topic, random.Random(seed)):
+        theirs = random.Random(chance.getrandbits(32))
+        with alongside(partial(_producing, kafka.bootstrap, topic, theirs)):
             for _ in range(ROUNDS):
                 await asyncio.sleep(chance.random() * 1.5)
                 await asyncio.to_thread(kill_something, service, chance)
@@ -152,21 +142,4 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed(
     observed += [Observation("everything", number, everything.get(number, [])) for number in truth]
     assert not check(truth, observed)
     assert not [regression for task in tasks for regression in task.regressions]
-    _check_segments(service.store, truth)
-
-
-def _check_segments(store: Path, truth: object) -> None:
-    """Each offset stands in the manifest's files at most once."""
-    import duckdb  # noqa: PLC0415
-
-    with duckdb.connect(str(store / "catalogue.duckdb"), read_only=True) as catalogue:
-        rows = catalogue.execute(
-            'select "partition", base_offset, end_offset, path from segments order by all'
-        ).fetchall()
-    last_end: dict[int, int] = {}
-    for number, base, end, path in rows:
-        assert base == last_end.get(number, 0), (number, base, last_end)
-        last_end[number] = end
-        offsets = pq.read_table(store / path, columns=["offset"]).column(0).to_pylist()
-        assert offsets == sorted(set(offsets))
-        assert all(base <= offset < end for offset in offsets)
+    check_manifest(service.store, topic, truth)

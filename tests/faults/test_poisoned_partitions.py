@@ -10,8 +10,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from cachesvc.v1 import log_cache_pb2 as log_cache
 from cachesvc.v1 import mining_tasks_pb2 as pb
 from tests.faults.large_broker import LARGE, large_kafka
 from tests.faults.stage import Calls, eventually
+from tests.support.alongside import alongside
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.poison.sitecustomize import MARK
 from tests.support.service import ServiceProcess
@@ -40,8 +41,8 @@ POISONED = 7
 GOOD_BEFORE = 5
 PACE_S = 0.4
 ROUNDS = int(os.environ.get("CACHESVC_POISON_ROUNDS", "60"))
-# A death costs the start of a process, and a record takes four readers along: many seconds on a busy
-# machine. A partition that waits for a poisoned one waits for ever.
+# A death costs the start of a process, and a record takes four readers along: many seconds on a
+# busy machine. A partition that waits for a poisoned one waits for ever.
 LATER_S_MAX = 60.0
 # More than a reader takes for ordinary records, less than for the deadly one.
 MEMORY_BYTES_MAX = 260 * MB
@@ -77,7 +78,8 @@ def test_the_other_partitions_keep_their_time(
         _prepare(large_kafka, poison)
     service = _service(tmp_path, large_kafka).start()
     try:
-        with _writing(large_kafka.bootstrap), _memory_limit(service):
+        writing = partial(_writing, large_kafka.bootstrap)
+        with alongside(writing), alongside(partial(_memory_limit, service)):
             began_s = time.monotonic()
             asyncio.run(_subscribe(service.address))
             took_s = _follow(service, began_s)
@@ -143,53 +145,29 @@ async def _subscribe(address: str) -> None:
                 pass
 
 
-@contextmanager
-def _writing(bootstrap: str) -> Iterator[None]:
+def _writing(bootstrap: str, stop: threading.Event) -> None:
     """Gives every other partition of every topic a record now and then, so many times."""
-    stopped = threading.Event()
-
-    def write() -> None:
-        with RecordWriter(bootstrap, idempotent=False) as writer:
-            for number in range(ROUNDS):
-                for poison in POISONS:
-                    for partition in _others():
-                        writer.write(poison.name, b'{"n":%d}' % number, partition=partition)
-                if stopped.wait(PACE_S):
-                    return
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
+    with RecordWriter(bootstrap, idempotent=False) as writer:
+        for number in range(ROUNDS):
+            for poison in POISONS:
+                for partition in _others():
+                    writer.write(poison.name, b'{"n":%d}' % number, partition=partition)
+            if stop.wait(PACE_S):
+                return
 
 
 def _others() -> Sequence[int]:
     return [number for number in range(PARTITIONS) if number != POISONED]
 
 
-@contextmanager
-def _memory_limit(service: ServiceProcess) -> Iterator[None]:
+def _memory_limit(service: ServiceProcess, stop: threading.Event) -> None:
     """Kills readers that take too much, as the kernel does in a group of bounded memory."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.002):
-            with suppress(psutil.NoSuchProcess, AssertionError):
-                for pid in service.reader_pids():
-                    with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                        if psutil.Process(pid).memory_info().rss > MEMORY_BYTES_MAX:
-                            os.kill(pid, signal.SIGKILL)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    while not stop.wait(0.002):
+        with suppress(psutil.NoSuchProcess, AssertionError):
+            for pid in service.reader_pids():
+                with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                    if psutil.Process(pid).memory_info().rss > MEMORY_BYTES_MAX:
+                        os.kill(pid, signal.SIGKILL)
 
 
 def _follow(service: ServiceProcess, began_s: float) -> Mapping[str, float]:

@@ -10,14 +10,15 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cachesvc.client import Client, ClientError, NotFound
 from tests.faults.stage import WAIT_S, eventually, kill_something, objects
+from tests.support.alongside import alongside, seeded
 from tests.support.checker import Observation, check
 from tests.support.file_sink import events, mark, offsets
 from tests.support.kafka_broker import KafkaBroker
@@ -32,33 +33,16 @@ PARTITIONS = 3
 _COMMIT_S = 0.3
 
 
-@contextmanager
-def _producing(bootstrap: str, topic: str) -> Iterator[None]:
-    """Produces all the time, in a thread; a broker that is away is waited for."""
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        number = 0
-        try:
-            with RecordWriter(bootstrap) as writer:
-                while not stop.is_set():
-                    for record in objects(number, number + 300, PARTITIONS, size=100):
-                        writer.write_record(topic, record)
-                    number += 300
-                    writer.flush(WAIT_S)
-                    time.sleep(0.1)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    assert not failed
+def _producing(bootstrap: str, topic: str, stop: threading.Event) -> None:
+    """Produces all the time; a broker that is away is waited for."""
+    number = 0
+    with RecordWriter(bootstrap) as writer:
+        while not stop.is_set():
+            for record in objects(number, number + 300, PARTITIONS, size=100):
+                writer.write_record(topic, record)
+            number += 300
+            writer.flush(WAIT_S)
+            time.sleep(0.1)
 
 
 def _stored(service: ServiceProcess, name: str) -> dict[int, int]:
@@ -109,13 +93,11 @@ def test_a_task_loses_nothing_and_repeats_only_what_was_not_confirmed(
 ) -> None:
     topic = topic_name("kills")
     create_topic(fresh_kafka.bootstrap, topic, PARTITIONS)
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = seeded()
     tables = {"batch": {"records_max": 200, "wait_s_max": 0.02}}
     service = ServiceProcess(tmp_path / "service", fresh_kafka.bootstrap)
     with service, SyncProcess(tmp_path / "task", service.address, topic, tables) as task:
-        with _producing(fresh_kafka.bootstrap, topic):
+        with alongside(partial(_producing, fresh_kafka.bootstrap, topic)):
             eventually(lambda: offsets(task.output, topic), "the first records")
             for _ in range(ROUNDS):
                 time.sleep(chance.random() * 1.5)

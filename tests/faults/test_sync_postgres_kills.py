@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import psycopg
 import pytest
 
 from tests.faults.stage import eventually, kill_something
+from tests.support.alongside import alongside, seeded
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.service import ServiceProcess
@@ -62,31 +62,14 @@ def _record(number: int) -> OutRecord:
     return OutRecord(key=b"%d" % id_, value=json.dumps(value).encode(), partition=partition)
 
 
-@contextmanager
-def _producing(bootstrap: str, topic: str) -> Iterator[None]:
-    """Produces all the time, in a thread; a broker that is away is waited for."""
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        number = 0
-        try:
-            while not stop.is_set():
-                records = [_record(each) for each in range(number, number + 300)]
-                produce(bootstrap, topic, records, idempotent=True)
-                number += len(records)
-                time.sleep(0.02)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    assert not failed
+def _producing(bootstrap: str, topic: str, stop: threading.Event) -> None:
+    """Produces all the time; a broker that is away is waited for."""
+    number = 0
+    while not stop.is_set():
+        records = [_record(each) for each in range(number, number + 300)]
+        produce(bootstrap, topic, records, idempotent=True)
+        number += len(records)
+        time.sleep(0.02)
 
 
 def _task(
@@ -116,9 +99,7 @@ def test_killed_at_random_every_change_is_in_the_table_once(
 ) -> None:
     topic = topic_name("kills")
     create_topic(fresh_kafka.bootstrap, topic, PARTITIONS)
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = seeded()
     service = ServiceProcess(tmp_path / "service", fresh_kafka.bootstrap)
     with PostgresServer() as server, service:
         server.run(_TABLE)
@@ -138,7 +119,7 @@ def test_killed_at_random_every_change_is_in_the_table_once(
                         fresh_kafka.kill()
                         fresh_kafka.start()
 
-            with _producing(fresh_kafka.bootstrap, topic):
+            with alongside(partial(_producing, fresh_kafka.bootstrap, topic)):
                 eventually(lambda: server.run("select 1 from arrived limit 1"), "the first rows")
                 for turn in range(ROUNDS):
                     time.sleep(chance.random() * 1.5)
