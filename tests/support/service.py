@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.ports import HOST, free_ports
 
-_READY_S = 30.0
+_READY_S = 90.0
 _SERVE = [sys.executable, "-m", "cachesvc", "serve"]
 _LOG_TAIL_BYTES = 6_000
 

@@ -90,7 +90,7 @@ class Stage:
         parts = TaskParts(config, sink=self.sink)
         parts.source = AutoSource(
             config,
-            lambda: Client(self.target, call_timeout_s=1.0),
+            lambda: Client(self.target, call_timeout_s=5.0),
             lambda: ListBroker(self.broker, self.reads),
             self.kept,
         )

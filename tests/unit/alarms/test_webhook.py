@@ -17,7 +17,7 @@ from tests.support.ports import free_ports
 from tests.support.webhook import WebhookServer
 from tests.unit.log.running import until
 
-TIMEOUT_S = 0.5
+TIMEOUT_S = 1.5
 
 
 def alarm(number: int, cleared_ms: int | None = None) -> AlarmRecord:

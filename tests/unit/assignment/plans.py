@@ -20,7 +20,7 @@ from cachesvc.subscriptions.subscriptions import Subscriptions, SubscriptionSett
 from tests.unit.clusters.lookups import FakeLookup, source
 from tests.unit.log.running import running, until
 
-TIMEOUT_S = 0.4
+TIMEOUT_S = 1.0
 IDLE_S = 3_600.0
 
 

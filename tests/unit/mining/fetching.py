@@ -90,7 +90,7 @@ class FakeCluster:
 
     async def fetch(self, node: int) -> "Fetch":
         """The next fetch that this node gets."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             got, request, answered = await self.fetches.get()
         assert got == node
         return Fetch(request, answered)

@@ -66,7 +66,7 @@ def play(
                     assert reader.exception() is None or expected
                 else:
                     os.kill(os.getpid(), signal.SIGTERM)
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(30):
                         await reader
             finally:
                 reader.cancel()

@@ -95,7 +95,7 @@ def test_silence_ends_it() -> None:
         began_s = time.monotonic()
         with pytest.raises(TimeoutError, match=r"said nothing for 0\.3 s"):
             await connection.ask(ASK, 0.3)
-        assert 0.25 < time.monotonic() - began_s < 3
+        assert 0.25 < time.monotonic() - began_s < 20
 
     play(answer, scenario)
 
@@ -115,15 +115,16 @@ def test_a_trickle_is_no_answer() -> None:
 
 def test_a_broker_that_throttles_is_asked_again_when_it_wants_to_be() -> None:
     async def answer(writer: asyncio.StreamWriter, correlation: bytes) -> None:
-        writer.write(framed(correlation, metadata(400)))
+        writer.write(framed(correlation, metadata(900)))
 
     async def scenario(connection: BrokerConnection) -> None:
-        await connection.ask(ASK, 0.1)
-        assert 0.2 < connection.muted_s <= 0.4
-        await connection.ask(ASK, 0.1)
+        await connection.ask(ASK, 0.7)
+        assert 0.2 < connection.muted_s <= 0.9
+        # The time for which it wants to be left alone is none of the answer's.
+        await connection.ask(ASK, 0.7)
 
     first, second = play(answer, scenario)
-    assert second - first > 0.35
+    assert second - first > 0.8
 
 
 def test_a_connection_that_ends_ends_the_wait() -> None:
@@ -134,6 +135,6 @@ def test_a_connection_that_ends_ends_the_wait() -> None:
         began_s = time.monotonic()
         with pytest.raises(Exception, match="closed"):
             await connection.ask(ASK, 30.0)
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 20
 
     play(answer, scenario)

@@ -26,7 +26,7 @@ async def in_session(source: KafkaSource, cluster: FakeCluster) -> None:
 
 async def fetch_of(cluster: FakeCluster, node: int) -> Fetch:
     """The next fetch that this node gets, whatever others get before."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             got, request, answered = await cluster.fetches.get()
             if got == node:

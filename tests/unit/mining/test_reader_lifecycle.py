@@ -20,6 +20,9 @@ from tests.unit.mining.fake_service import FakeService, until
 from tests.unit.mining.fake_source import FakeSource
 from tests.unit.mining.stage import of_both_sizes, play, values
 
+# Of what would otherwise take a minute, or for ever.
+ENDS_S_MAX = 20.0
+
 
 @of_both_sizes
 def test_a_lost_service_is_joined_again_without_loss_or_double(tmp_path: Path, large: bool) -> None:
@@ -86,7 +89,7 @@ def test_what_will_not_change_ends_the_process(
 
     async def scenario(_: FakeService, __: FakeSource, reader: asyncio.Task[None]) -> None:
         with pytest.raises(kind, match="this is why") as raised:
-            await asyncio.wait_for(reader, 5)
+            await asyncio.wait_for(reader, ENDS_S_MAX)
         assert raised.value.reason == reason
 
     play(tmp_path, scenario, service=Refusing, expected=True)
@@ -117,7 +120,7 @@ def test_sigterm_waits_for_what_is_on_its_way(tmp_path: Path) -> None:
         assert not reader.done()
         source.write("a", 0, *values(100, 200))
         service.answering.set()
-        await asyncio.wait_for(reader, 5)
+        await asyncio.wait_for(reader, ENDS_S_MAX)
 
         assert service.logs["a", 0].end_offset == 100
         assert not source.running
@@ -136,9 +139,9 @@ def test_a_clean_end_takes_bounded_time(tmp_path: Path) -> None:
 
         began_s = time.monotonic()
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(reader, 5)
+        await asyncio.wait_for(reader, ENDS_S_MAX)
 
-        assert 0.3 <= time.monotonic() - began_s < 3
+        assert 0.3 <= time.monotonic() - began_s < ENDS_S_MAX
         assert service.logs["a", 0].end_offset == 100
 
     play(tmp_path, scenario, flush_timeout_s=0.3)
@@ -149,7 +152,7 @@ def test_ends_at_once_while_it_waits_for_a_service(tmp_path: Path) -> None:
         await service.stop()
         await asyncio.sleep(0.3)
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(reader, 2)
+        await asyncio.wait_for(reader, ENDS_S_MAX)
 
     play(tmp_path, scenario, retry_s_max=60.0)
 
@@ -163,7 +166,7 @@ def test_ends_while_a_service_does_not_say_a_word(tmp_path: Path) -> None:
     async def scenario(service: FakeService, _: FakeSource, reader: asyncio.Task[None]) -> None:
         await until(lambda: bool(service.joins))
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(reader, 2)
+        await asyncio.wait_for(reader, ENDS_S_MAX)
 
     play(tmp_path, scenario, service=Silent)
 

@@ -96,4 +96,4 @@ def in_setting(test: Callable[[Setting], Awaitable[None]]) -> None:
 
 
 async def ended_with(subscriber: Subscriber) -> CacheError:
-    return await asyncio.wait_for(subscriber.ended, 5)
+    return await asyncio.wait_for(subscriber.ended, 30)
