@@ -1,11 +1,28 @@
 """``python -m cachesvc.sync`` and the console script ``cachesvc-sync``."""
 
-from cachesvc.sync.cli.main import app
+import importlib
+import sys
+
+from cachesvc.sync.stop_signals import OF_PROCESS
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
-    """Runs the command that the process was started with, and ends the process."""
-    app(prog_name="cachesvc-sync")
+    """Runs the command that the process was started with, and ends the process.
+
+    ``run`` ends cleanly at a signal; that begins before anything else is imported.
+    """
+    ends_cleanly = sys.argv[1:2] == ["run"]
+    if ends_cleanly:
+        OF_PROCESS.take()
+    try:
+        importlib.import_module("cachesvc.sync.cli.main").app(prog_name="cachesvc-sync")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    finally:
+        if ends_cleanly:
+            OF_PROCESS.ignore()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from cachesvc.sync.cli.output import show_json
 from cachesvc.sync.cli.screen import Screen, line
 from cachesvc.sync.running import Ended, run_tasks
 from cachesvc.sync.state import StateDirectory
+from cachesvc.sync.stop_signals import OF_PROCESS
 from cachesvc.sync.task import Task
 
 
@@ -84,11 +84,10 @@ async def _run(tasks: list[Task], state: StateDirectory, screen: Screen) -> list
             task.ask_to_stop()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    showing = asyncio.create_task(screen.run())
-    try:
-        return await run_tasks(tasks, state)
-    finally:
-        showing.cancel()
-        await asyncio.wait({showing})
+    with OF_PROCESS.telling(loop, stop):
+        showing = asyncio.create_task(screen.run())
+        try:
+            return await run_tasks(tasks, state)
+        finally:
+            showing.cancel()
+            await asyncio.wait({showing})
