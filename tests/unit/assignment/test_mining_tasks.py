@@ -159,7 +159,7 @@ def test_a_commit_is_a_use(tmp_path: Path) -> None:
             )
             assert topics_of(plan) == {"orders": TopicState.MINING}
 
-    in_plan(tmp_path, FakeLookup(orders=1), test, idle_s=0.5)
+    in_plan(tmp_path, FakeLookup(orders=1), test, idle_s=60.0)
 
 
 def test_when_a_topic_was_used_is_known_after_a_restart(tmp_path: Path) -> None:
