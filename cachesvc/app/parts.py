@@ -18,6 +18,7 @@ from cachesvc.jobs.expire import Expire
 from cachesvc.jobs.models import LOAD_TIME, RefreshModels
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scheduler import JobScheduler
+from cachesvc.jobs.scrub import Scrub
 from cachesvc.jobs.seal import Seal
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.log_store import LogStore, LogStoreSettings
@@ -143,6 +144,7 @@ def _jobs(
         [
             Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target, retention),
             Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
+            Scrub(store, jobs.scrub.interval_s, jobs.scrub.bytes_per_s_max),
             Seal(store),
             Sweep(store, retired, jobs.sweep.interval_s),
             RefreshModels(store, models.interval_s, models.records_max, load_time),

@@ -57,9 +57,9 @@ def show_job(service: Service, name: Name) -> Answer:
 @calls
 def run_job(service: Service, name: Name) -> Answer:
     """Run a job now and wait for its end; it goes on in the service if this command is stopped."""
-    run = _follow(name, service.stream(RunJobRequest(name=name)))
+    run = follow(name, service.stream(RunJobRequest(name=name)))
     failed = None if run.succeeded else CommandFailed(f"job {name} failed: {run.error}")
-    return One(run, _show_run, failed)
+    return One(run, show_run, failed)
 
 
 @jobs_app.command("pause")
@@ -92,7 +92,7 @@ def job_history(
     return Rows(response.runs, _RUN_COLUMNS, "no runs")
 
 
-def _follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:
+def follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:
     """Draws progress on stderr, if that is a terminal, until the run has ended."""
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -118,7 +118,8 @@ def _show_job(job: Job) -> None:
     show_table([job], _JOB_COLUMNS, "")
 
 
-def _show_run(run: JobRun) -> None:
+def show_run(run: JobRun) -> None:
+    """Shows what a run did."""
     took = show_duration((run.ended_ms - run.started_ms) / 1000)
     counts = [(key, show_count(count)) for key, count in sorted(run.counts.items())]
     show_facts([("job", run.name), ("took", took), *counts])

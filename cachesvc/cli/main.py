@@ -39,6 +39,7 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "jobs": LazyCommand(
         "cachesvc.cli.jobs:jobs_app", "List scheduled jobs; run, pause or resume one; past runs."
     ),
+    "store": LazyCommand("cachesvc.cli.store:store_app", "Verify the files of the store."),
     "models": LazyCommand(
         "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."
     ),

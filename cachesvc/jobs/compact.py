@@ -4,9 +4,10 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from cachesvc.errors import DamagedFile
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
@@ -73,7 +74,7 @@ class Compact:
         plan: CompactionPlan,
         given_up: Callable[[], bool],
     ) -> Segment | None:
-        """The segment that came of it; None where retention has taken something of it meanwhile."""
+        """The segment that came of it; None where a source went meanwhile, or was damaged."""
         sources = list(plan.segments)
         now_ms = time.time_ns() // 1_000_000
         with self._store.builds.under_way():
@@ -81,12 +82,17 @@ class Compact:
                 merged = await asyncio.get_running_loop().run_in_executor(
                     thread, merge_segments, self._store.path, sources, plan.level, now_ms, given_up
                 )
-            except FileNotFoundError:
-                if set(sources) <= set(log.current.segments):
+            except (FileNotFoundError, DamagedFile):
+                # Gone, or damaged: whichever it is, the repair knows.
+                if not await self._repair(log, sources):
                     raise
                 return None
             published = await self._store.manifest.merge(log, sources, merged)
         return merged if published else None
+
+    async def _repair(self, log: PartitionLog, sources: Sequence[Segment]) -> bool:
+        """Whether something was wrong with one of them, and it is repaired or gone now."""
+        return any([await self._store.repair.mend(log, source) for source in sources])
 
     def _limits(self, log: PartitionLog) -> MergeLimits:
         span_ms = self._retention.rule(log.id.connection).merged_span_ms

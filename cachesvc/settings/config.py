@@ -148,6 +148,15 @@ class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     grace_s: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
 
 
+class ScrubConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.scrub]``: reads all segments, and repairs those that are damaged."""
+
+    # Seconds between runs. 60 to 31,536,000.
+    interval_s: Annotated[float, Meta(ge=60, le=31_536_000)] = 604_800.0
+    # Bytes that are read in a second, on average. 64 KiB to 16 GiB.
+    bytes_per_s_max: Annotated[int, Meta(ge=64 * KIB, le=16 * GIB)] = 16 * MIB
+
+
 class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[jobs.models]``: infers the models of topics from new records."""
 
@@ -163,6 +172,7 @@ class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compact: CompactConfig = CompactConfig()
     expire: ExpireConfig = ExpireConfig()
     sweep: SweepConfig = SweepConfig()
+    scrub: ScrubConfig = ScrubConfig()
     models: ModelsConfig = ModelsConfig()
 
 

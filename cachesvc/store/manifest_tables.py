@@ -1,7 +1,7 @@
 """The part of the DuckDB catalogue that keeps partitions, the manifest and what is damaged."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -86,6 +86,16 @@ class ManifestTables:
 
     def forget_damaged(self, partition: PartitionId, missing: OffsetRange) -> None:
         self._run("delete_damaged", *key_of(partition), missing.begin)
+
+    def list_scrubbed(self) -> set[str]:
+        return {path for (path,) in self._run("list_scrubbed")}
+
+    def put_scrubbed(self, paths: Collection[str]) -> None:
+        with self._transaction():
+            self._with_table("new_scrubbed", pa.table({"path": list(paths)}), "put_scrubbed")
+
+    def forget_scrubbed(self) -> None:
+        self._run("delete_scrubbed")
 
     def _insert(self, segments: Sequence[Segment]) -> None:
         for segment in segments:

@@ -34,6 +34,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self._damaged: dict[PartitionId, dict[int, OffsetRange]] = {}
         self._segments: dict[str, Segment] = {}
         self._retired: dict[str, int] = {}
+        self._scrubbed: set[str] = set()
         self._subscriptions: dict[str, SubscriptionRecord] = {}
         self._deleted_epoch = 0
         self._positions: dict[str, dict[PartitionId, int]] = {}
@@ -129,6 +130,15 @@ class MemoryCatalogue(MemoryMiningTables):
         self._damaged.get(partition, {}).pop(missing.begin, None)
         if not self._damaged.get(partition):
             self._damaged.pop(partition, None)
+
+    def list_scrubbed(self) -> set[str]:
+        return set(self._scrubbed)
+
+    def put_scrubbed(self, paths: Collection[str]) -> None:
+        self._scrubbed.update(paths)
+
+    def forget_scrubbed(self) -> None:
+        self._scrubbed.clear()
 
     def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
         for segment in segments:

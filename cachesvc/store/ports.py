@@ -244,6 +244,15 @@ class Catalogue(MiningCatalogue, Protocol):
     def forget_damaged(self, partition: PartitionId, missing: OffsetRange) -> None:
         """Forgets damage that is mended; nothing happens if there is none."""
 
+    def list_scrubbed(self) -> set[str]:
+        """Paths of segments that were found whole since the present pass over all of them began."""
+
+    def put_scrubbed(self, paths: Collection[str]) -> None:
+        """Enters more of them, at once."""
+
+    def forget_scrubbed(self) -> None:
+        """Ends the pass: the next one begins with all segments."""
+
     def list_retired(self) -> dict[str, int]:
         """Paths that the manifest named once, with the time when it stopped."""
 

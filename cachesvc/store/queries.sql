@@ -204,6 +204,9 @@ create table if not exists damaged_ranges (
     primary key (connection, topic, incarnation, "partition", begin_offset)
 );
 
+-- Segments that were read and found whole since the present pass over all of them began.
+create table if not exists scrubbed_segments (path varchar primary key);
+
 -- name: insert_meta
 insert into meta values (?, ?);
 
@@ -282,6 +285,16 @@ on conflict do update set end_offset = greatest(damaged_ranges.end_offset, exclu
 -- name: delete_damaged
 delete from damaged_ranges
 where connection = ? and topic = ? and incarnation = ? and "partition" = ? and begin_offset = ?;
+
+-- name: list_scrubbed
+select path from scrubbed_segments;
+
+-- name: put_scrubbed
+-- Enters the rows of the registered Arrow table `new_scrubbed`.
+insert into scrubbed_segments select path from new_scrubbed on conflict do nothing;
+
+-- name: delete_scrubbed
+delete from scrubbed_segments;
 
 -- name: list_leader_epochs
 select connection, topic, incarnation, "partition", offsets, epochs from leader_epochs

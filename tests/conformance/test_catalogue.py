@@ -144,6 +144,21 @@ class TestDamaged:
         assert catalogue.list_partitions() == {ORDERS: 30}
         assert catalogue.list_mined_from() == {ORDERS: 0}
 
+    def test_retires_the_damaged_file_in_the_same_step(self, catalogue: Catalogue) -> None:
+        damaged, whole = segment(0, 30), segment(0, 10)
+        catalogue.replace_segments([], [damaged], 1)
+        catalogue.put_damaged(ORDERS, [OffsetRange(10, 30)], [whole], {ORDERS: 30}, 7, [damaged])
+        assert catalogue.list_segments() == [whole]
+        assert catalogue.list_retired() == {damaged.path: 7}
+
+    def test_keeps_what_was_scrubbed_until_the_pass_is_over(self, catalogue: Catalogue) -> None:
+        assert catalogue.list_scrubbed() == set()
+        catalogue.put_scrubbed(["a", "b"])
+        catalogue.put_scrubbed(["b", "c"])
+        assert catalogue.list_scrubbed() == {"a", "b", "c"}
+        catalogue.forget_scrubbed()
+        assert catalogue.list_scrubbed() == set()
+
     def test_forgets_what_is_mended(self, catalogue: Catalogue) -> None:
         catalogue.put_damaged(ORDERS, [OffsetRange(10, 15)], [], {}, 7)
         catalogue.put_damaged(ORDERS, [OffsetRange(10, 12)], [], {}, 8)

@@ -1,5 +1,6 @@
 """A log with missing ranges against its model, a set of offsets: what is mined afterwards, in
-whatever order it is asked for, given up, expired or cut short by a crash, is what the source has.
+whatever order it is asked for, given up, expired, damaged or cut short by a crash, is what the
+source has.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import GapCause
 from cachesvc.policy.sealing import SealLimits
+from cachesvc.store import parquet_file
 from cachesvc.store.frames import Frame
-from tests.support.frames import NOW_MS, ORDERS, Record, frame, records_of
+from tests.support.frames import NOW_MS, ORDERS, Record, flip_bit, frame, records_of
 from tests.unit.log import running
 from tests.unit.log.running import append, ensure, read_all, until
 
@@ -63,7 +65,8 @@ class RangeMachine(RuleBasedStateMachine):
         self._run: asyncio.Task[None]
         # The model.
         self._cached: set[int] = set()
-        self._lost: set[int] = set()
+        self._lost: dict[int, GapCause] = {}
+        self._damaged: set[int] = set()
         self._wants: dict[int, int] = {}
         self._end = FIRST
 
@@ -141,6 +144,7 @@ class RangeMachine(RuleBasedStateMachine):
         log = self._store.backfill.taking(ORDERS, missing.begin, end)
         self._wait(append(self._store, log, [mined(missing.begin, end)]))
         self._cached |= set(range(missing.begin, end))
+        self._damaged -= self._cached
         self._settle()
 
     @rule(count=st.integers(1, 30))
@@ -151,12 +155,18 @@ class RangeMachine(RuleBasedStateMachine):
         end = min(missing.end, missing.begin + count)
         log = self._store.backfill.taking(ORDERS, missing.begin, end)
         self._wait(self._store.lose(log, missing.begin, end))
-        self._lost |= set(range(missing.begin, end))
+        for at in range(missing.begin, end):
+            self._lost.setdefault(at, self._cause(at))
         if log.blank:
             self._store.ranges.move(log, end)
         else:
             self._wait(append(self._store, log, [frame(missing.begin, end, [])]))
         self._settle()
+
+    def _cause(self, offset: int) -> GapCause:
+        if offset in self._damaged:
+            return GapCause.STORE_DAMAGED
+        return GapCause.SOURCE_RETENTION if offset < FIRST else GapCause.CACHE_RETENTION
 
     @rule(begin=st.integers(0, 120), count=st.integers(1, 9))
     def nobody_takes_what_is_not_missing(self, begin: int, count: int) -> None:
@@ -185,6 +195,32 @@ class RangeMachine(RuleBasedStateMachine):
         for segment in gone:
             self._cached -= set(range(segment.base_offset, segment.end_offset))
 
+    @rule(number=st.integers(0, 30), bit=st.none() | st.integers(0, 1 << 20))
+    def damage(self, number: int, bit: int | None) -> None:
+        """A bit of a segment flips, or its file is deleted, and somebody finds it out."""
+        every = [(log, segment) for log in self._store.every() for segment in log.segments]
+        if not every:
+            return
+        log, segment = every[number % len(every)]
+        path = self._store.path / segment.path
+        if bit is None:
+            path.unlink()
+        else:
+            flip_bit(path, bit % (8 * segment.bytes))
+        noticed = self._wait(self._store.repair.mend(log, segment))
+        assert noticed or bit is not None
+        if not noticed:
+            flip_bit(path, (bit or 0) % (8 * segment.bytes))
+        logs = self._store.ranges.of(ORDERS)
+        covered = {at for log in logs for at in range(log.log_start_offset, log.log_end_offset)}
+        gone = {*range(segment.base_offset, segment.end_offset)} - covered
+        assert noticed or not gone
+        self._cached -= gone
+        self._damaged |= gone - self._lost.keys()
+        assert self._damaged <= {
+            at for part in self._store.mending.damaged(ORDERS) for at in range(part.begin, part.end)
+        }
+
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:
         """A copy of the directory is what a killed process leaves behind."""
@@ -211,7 +247,7 @@ class RangeMachine(RuleBasedStateMachine):
             assert log.above is above
             assert log.accepted_end_offset <= above.log_start_offset
         covered = {at for log in logs for at in range(log.log_start_offset, log.log_end_offset)}
-        assert covered - self._lost == self._cached - self._lost
+        assert covered - self._lost.keys() == self._cached - self._lost.keys()
 
     @invariant()
     def what_is_read_is_what_the_source_has(self) -> None:
@@ -228,7 +264,7 @@ class RangeMachine(RuleBasedStateMachine):
         """Whoever waits at a missing range: it is being mined, or what is lost there is known."""
         if not hasattr(self, "_run"):
             return
-        for position in self._wants.values():
+        for position in (*self._wants.values(), *self._damaged):
             at = position
             while at in self._cached or at in self._lost:
                 at += 1
@@ -243,16 +279,18 @@ class RangeMachine(RuleBasedStateMachine):
     def what_is_lost_has_its_cause(self) -> None:
         if not hasattr(self, "_run"):
             return
-        for at in self._lost:
+        for at, cause in self._lost.items():
             lost = self._top.lost_at(at)
             assert lost is not None, (at, self._top.lost, sorted(self._lost))
-            never = at < FIRST
-            assert lost.cause is (GapCause.SOURCE_RETENTION if never else GapCause.CACHE_RETENTION)
+            assert lost.cause is cause
 
 
 def test_what_is_mined_afterwards_is_what_the_source_has(monkeypatch: pytest.MonkeyPatch) -> None:
     # So that what happens depends on the steps alone.
     monkeypatch.setattr(log_store, "_ROLL_CHECK_S", 3_600.0)
+    # So that of a damaged segment something is whole.
+    monkeypatch.setattr(parquet_file, "ROW_GROUP_ROWS", 2)
+    monkeypatch.setattr(parquet_file, "FRAME_ROWS", 1)
     run_state_machine_as_test(
         RangeMachine,
         settings=settings(

@@ -1,0 +1,82 @@
+"""Scrub: reads every segment to see whether it is whole, a little at a time."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from cachesvc.jobs.job import Progress
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.model import Segment
+from cachesvc.store.salvage import damage_of
+
+_NOTE_S = 5.0
+
+
+class Scrub:
+    """Finds damage before somebody needs what is damaged, and has it repaired.
+
+    A run goes over all segments, slowly enough to leave the disk to others. One that is ended goes
+    on where it was the next time; segments that are made meanwhile wait for the next run.
+
+    Args:
+        store: Whose segments.
+        interval_s: Between runs.
+        bytes_per_s_max: Read in a second, on average.
+    """
+
+    name = "scrub"
+    description = "read all segments, and repair those that are damaged"
+
+    def __init__(self, store: LogStore, interval_s: float, bytes_per_s_max: int) -> None:
+        self.interval_s = interval_s
+        self._store = store
+        self._bytes_per_s_max = bytes_per_s_max
+        self._found_whole: list[str] = []
+
+    async def run(self, progress: Progress) -> Mapping[str, int]:
+        """See ``Job.run``."""
+        done = await self._store.catalogue.call(lambda port: port.list_scrubbed())
+        every = [(log, segment) for log in self._store.in_order() for segment in log.segments]
+        left = [(log, segment) for log, segment in every if segment.path not in done]
+        counts: Counter[str] = Counter(segments_checked=0, bytes_checked=0, segments_damaged=0)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="scrub")
+        noted_s = time.monotonic()
+        try:
+            for number, (log, segment) in enumerate(left, len(every) - len(left)):
+                progress(number, len(every), f"{log.id.topic}/{log.id.partition}")
+                began_s = time.monotonic()
+                counts["segments_damaged"] += await self._check(thread, log, segment)
+                counts["segments_checked"] += 1
+                counts["bytes_checked"] += segment.bytes
+                if time.monotonic() - noted_s > _NOTE_S:
+                    await self._note()
+                    noted_s = time.monotonic()
+                lasts_s = segment.bytes / self._bytes_per_s_max
+                await asyncio.sleep(max(0.0, lasts_s - (time.monotonic() - began_s)))
+        except BaseException:
+            await self._note()
+            raise
+        finally:
+            thread.shutdown(wait=False)
+        self._found_whole.clear()
+        await self._store.catalogue.call(lambda port: port.forget_scrubbed())
+        progress(len(every), len(every), "")
+        return counts
+
+    async def _check(self, thread: ThreadPoolExecutor, log: PartitionLog, segment: Segment) -> bool:
+        """Whether it was damaged, and is repaired now."""
+        loop = asyncio.get_running_loop()
+        if not await loop.run_in_executor(thread, damage_of, self._store.path, segment):
+            self._found_whole.append(segment.path)
+            return False
+        live = any(each.path == segment.path for each in log.current.segments)
+        return live and await self._store.repair.mend(log, segment)
+
+    async def _note(self) -> None:
+        """Makes durable what was found whole, so that the next run need not look again."""
+        paths, self._found_whole = self._found_whole, []
+        if paths:
+            await self._store.catalogue.call(lambda port: port.put_scrubbed(paths))

@@ -1,0 +1,83 @@
+"""Scrub finds damage in a store that runs, and goes on where it was ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from cachesvc.jobs.scrub import Scrub
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.policy.coverage import OffsetRange
+from tests.support.frames import ORDERS, flip_bit, full_frames
+from tests.unit.log.running import append, filled, roll, running, until
+
+FAST = 1 << 40
+
+
+async def scrub(store: LogStore) -> Mapping[str, int]:
+    async with asyncio.timeout(20):
+        return await Scrub(store, 1.0, FAST).run(lambda done, total, message: None)
+
+
+def kept(store: Path, name: str) -> list[Path]:
+    return list(store.glob(f"quarantine/**/{name}.*"))
+
+
+async def three_segments(store: LogStore) -> PartitionLog:
+    log = await filled(store, full_frames(0, 10, 5))
+    await roll(store, log)
+    for begin in (10, 20):
+        await append(store, log, full_frames(begin, begin + 10, 5))
+        await roll(store, log)
+    return log
+
+
+def test_what_is_damaged_is_wanted_again_and_nothing_else(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path, warm_bytes_max=0) as store:
+            log = await three_segments(store)
+            size = sum(segment.bytes for segment in log.segments)
+            whole = {"segments_checked": 3, "bytes_checked": size, "segments_damaged": 0}
+            assert await scrub(store) == whole
+            path = tmp_path / log.segments[1].path
+            flip_bit(path, path.stat().st_size * 4)
+            assert await scrub(store) == whole | {"segments_damaged": 1}
+            assert store.backfill.wanted(ORDERS) == OffsetRange(10, 20)
+            assert not path.exists()
+            assert kept(tmp_path, path.name)
+            counts = await scrub(store)
+            assert (counts["segments_checked"], counts["segments_damaged"]) == (2, 0)
+
+    asyncio.run(run())
+
+
+def test_one_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            await three_segments(store)
+            # It has read the first, and waits for the time that this may take.
+            job = Scrub(store, 1.0, 1)
+            slow = asyncio.ensure_future(job.run(lambda *step: None))
+            await until(lambda: bool(job._found_whole))
+            slow.cancel()
+            await asyncio.wait({slow})
+        async with running(tmp_path) as store:
+            assert (await scrub(store))["segments_checked"] == 2
+            assert (await scrub(store))["segments_checked"] == 3
+
+    asyncio.run(run())
+
+
+def test_the_journal_of_a_damaged_segment_makes_it_whole(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await three_segments(store)
+            (tmp_path / log.segments[0].path).unlink()
+            assert (await scrub(store))["segments_damaged"] == 1
+            assert store.backfill.wanted(ORDERS) is None
+            assert (log.log_start_offset, len(log.segments)) == (0, 3)
+            assert (await scrub(store))["segments_damaged"] == 0
+
+    asyncio.run(run())
