@@ -68,21 +68,17 @@ class Batch:
         return self.record_count
 
     def __iter__(self) -> Iterator[Record]:
-        """The records, decoded piece by piece on the way.
+        """The records, each made when it is taken; decoded piece by piece on the way.
 
         Raises:
             DamagedBatch: The bytes do not decode, or not to ``record_count`` records; what came
                 before is right all the same.
         """
-        return chain.from_iterable(self.pieces())
+        return chain.from_iterable(self._runs())
 
     def pieces(self) -> Iterator[list[Record]]:
         """The records as lists of some hundred; raises as ``__iter__`` does."""
-        count = 0
-        for piece in self.payload.pieces(self.topic_partition):
-            count += len(piece)
-            yield piece
-        self._check(count)
+        return map(list, self._runs())
 
     def records(self) -> list[Record]:
         """All records at once; raises as ``__iter__`` does."""
@@ -194,6 +190,13 @@ class Batch:
                 count += len(left)
         payload = self.payload.starting_at(offset)
         return Batch(self.topic_partition, base, self.next_position, count, payload)
+
+    def _runs(self) -> Iterator[Iterator[Record]]:
+        count = 0
+        for records, run in self.payload.runs(self.topic_partition):
+            count += records
+            yield run
+        self._check(count)
 
     def _numbers(self, column: str) -> "np.ndarray[Any, np.dtype[np.int64]]":
         chunks = self.to_arrow([column]).column(0).chunks

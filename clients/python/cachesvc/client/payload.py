@@ -58,8 +58,11 @@ class Payload(Protocol):
             DamagedBatch: The bytes do not decode.
         """
 
-    def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
-        """Non-empty lists of records, together the whole, in offset order.
+    def runs(self, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
+        """Some hundred records at a time, never none: how many, and they; in offset order.
+
+        A record is made when it is taken, so that the next one finds its memory in the processor's
+        caches. Each run has to be taken whole before the next is asked for.
 
         Raises:
             DamagedBatch: The bytes do not decode.
@@ -92,9 +95,9 @@ class ArrowPayload:
         except (pa.ArrowException, OSError, KeyError) as error:
             raise DamagedBatch(f"a batch does not decode: {error}") from error
 
-    def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
+    def runs(self, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
         for batch in self.arrow_batches():
-            yield from _pieces(batch, of)
+            yield from _runs(batch, of)
 
     def starting_at(self, offset: int) -> "ArrowPayload":
         return ArrowPayload(self._data, offset)
@@ -131,9 +134,9 @@ class RecordsPayload:
         for messages in _slices(self._messages):
             yield _record_batch(messages, RECORD_SCHEMA.names if columns is None else columns)
 
-    def pieces(self, of: TopicPartition) -> Iterator[list[Record]]:
+    def runs(self, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
         for messages in _slices(self._messages):
-            yield _records(messages, of)
+            yield len(messages), iter(_records(messages, of))
 
     def starting_at(self, offset: int) -> "RecordsPayload":
         return RecordsPayload([message for message in self._messages if message.offset >= offset])
@@ -144,7 +147,7 @@ def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[begin : begin + PIECE_RECORDS_MAX]
 
 
-def _pieces(batch: pa.RecordBatch, of: TopicPartition) -> Iterator[list[Record]]:
+def _runs(batch: pa.RecordBatch, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
     """The records of a batch. Values become objects piece by piece, what is rare when asked for.
 
     A column of nothing but nulls, of one value or of consecutive numbers costs nothing.
@@ -162,7 +165,10 @@ def _pieces(batch: pa.RecordBatch, of: TopicPartition) -> Iterator[list[Record]]
     keys = iter(_binary(batch.column("key")))
     for values in text_pieces(batch.column("value")):
         count = length_hint(values)
-        yield list(map(Record, islice(left, count), islice(keys, count), values, repeat(facts)))
+        yield (
+            count,
+            map(Record, islice(left, count), islice(keys, count), values, repeat(facts)),
+        )
 
 
 def text_pieces(column: pa.Array) -> Iterator[Iterable[bytes | None]]:
