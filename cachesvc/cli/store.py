@@ -1,15 +1,25 @@
 """``cachesvc store``: the files of the store."""
 
+import dataclasses
+import os
+from pathlib import Path
+
 import typer
 
 from cachesvc.cli.answers import Answer, One
 from cachesvc.cli.command import calls
 from cachesvc.cli.failure import CommandFailed
 from cachesvc.cli.jobs import follow, show_run
+from cachesvc.cli.options import AsJson
+from cachesvc.cli.render import show_facts, show_json
 from cachesvc.cli.service import Service
+from cachesvc.cli.service_options import ConfigFile, Store
+from cachesvc.cli.units import show_count, show_time
+from cachesvc.log.rebuilding import Rebuilt, rebuild
+from cachesvc.settings.layers import Overrides, load_config
 from cachesvc.v1.admin_pb2 import RunJobRequest
 
-store_app = typer.Typer(no_args_is_help=True, help="The files of the store: verify them.")
+store_app = typer.Typer(no_args_is_help=True, help="The files of the store: verify or rebuild.")
 
 _SCRUB = "scrub"
 
@@ -36,3 +46,37 @@ def verify(service: Service) -> Answer:
     elif run.counts["segments_damaged"]:
         failed = CommandFailed(f"{run.counts['segments_damaged']} segments were damaged")
     return One(run, show_run, failed)
+
+
+@store_app.command("rebuild")
+def rebuild_store(config: ConfigFile = None, store: Store = None, as_json: AsJson = False) -> None:
+    """Make a damaged or lost catalogue anew, from its newest copy and the files of the store.
+
+    For a store that no service runs on: `cachesvc serve` says when it is needed. Subscriptions,
+    positions, mining tasks and connections are as old as the copy, some ten seconds where a
+    service ran until then; tasks get again what they committed since. The damaged catalogue is kept
+    in quarantine/. Settings come from the file and the environment, as for serve.
+    """
+    settings = load_config(config, os.environ, Overrides(store=store))
+    found = rebuild(Path(settings.store.path))
+    if as_json:
+        show_json(_as_object(found))
+    else:
+        show_facts(_facts(found))
+
+
+def _as_object(found: Rebuilt) -> dict[str, object]:
+    kept = None if found.kept_as is None else str(found.kept_as)
+    return {**dataclasses.asdict(found), "kept_as": kept}
+
+
+def _facts(found: Rebuilt) -> list[tuple[str, str]]:
+    copy = "none was there" if found.copied_ms is None else show_time(found.copied_ms)
+    return [
+        ("copy of", copy),
+        ("subscriptions", show_count(found.subscriptions)),
+        ("segments", show_count(found.segments)),
+        ("not in the copy", show_count(found.segments_found)),
+        ("gone since", show_count(found.segments_missing)),
+        ("damaged one", "none was there" if found.kept_as is None else str(found.kept_as)),
+    ]

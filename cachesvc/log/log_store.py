@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from cachesvc.errors import StoreUnwritable
+from cachesvc.errors import DamagedFile, StoreUnwritable
 from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
+from cachesvc.log.catalogue_copies import CatalogueCopies
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.coverage_ranges import CoverageRanges
 from cachesvc.log.epochs import MinedEpochs
@@ -44,6 +45,7 @@ from cachesvc.store.open_files import OPEN_FILES_MAX, OpenFiles
 from cachesvc.store.ports import Catalogue, TopicEntry
 
 _ROLL_CHECK_S = 1.0
+_COPY_INTERVAL_S = 10.0
 _MEND_WAIT_S = 5.0
 _READ_THREADS = 4
 _SYNC_THREADS = 8
@@ -76,6 +78,7 @@ class LogStore:
     Attributes:
         logs: The top log of every partition; ``ranges`` has those below it.
         catalogue: What is durable and small.
+        copies: Copies of that, beside it.
         manifest: Changes which segments are live.
         incarnations: Which incarnation each topic is in.
         waiting: Partitions that can have no log yet.
@@ -101,6 +104,7 @@ class LogStore:
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
         self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
+        self.copies = CatalogueCopies(self.path, self.catalogue, _COPY_INTERVAL_S)
         self.manifest = Manifest(self.catalogue)
         self.incarnations = TopicIncarnations(self.catalogue)
         self.waiting = WaitingPartitions()
@@ -148,12 +152,13 @@ class LogStore:
             ShuttingDown: It was given up; nothing is open, and nothing lost.
             StoreLocked: Another process owns it; the message says which.
             StoreFormatUnsupported: A newer version wrote it.
-            DamagedFile: The catalogue cannot be read.
+            DamagedFile: The catalogue cannot be read, or is gone and the segments are not.
             PreconditionFailed: The directory cannot be made or written.
         """
         check_wanted(given_up)
         lock = lock_directory(settings.path)
         try:
+            _check_not_lost(settings.path)
             store = cls(settings, lock)
         except BaseException:
             lock.close()
@@ -344,7 +349,7 @@ class LogStore:
     async def run(self) -> None:
         """Writes, rolls and seals until cancelled or closed."""
         async with asyncio.TaskGroup() as tasks:
-            work = (self.sealer.run(), self.repair.run(), self._roll())
+            work = (self.sealer.run(), self.repair.run(), self.copies.run(), self._roll())
             helpers = [tasks.create_task(each) for each in work]
             await self.writer.run()
             for helper in helpers:
@@ -385,3 +390,16 @@ class LogStore:
 
 def _put_lost(partition: PartitionId, lost: LostRange, now_ms: int, port: Catalogue) -> None:
     port.put_lost(partition, lost, now_ms)
+
+
+def _check_not_lost(path: Path) -> None:
+    """Refuses to begin an empty catalogue beside segments, which would not be in it."""
+    if (path / layout.CATALOGUE).exists():
+        return
+    copied = any((path / name).exists() for name in layout.CATALOGUE_COPIES)
+    if copied or any((path / layout.LOG).rglob("*.parquet")):
+        raise DamagedFile(
+            f"{path / layout.CATALOGUE} is gone, and what it listed is there; `cachesvc store "
+            "rebuild` makes it anew from the store's files",
+            metadata={"path": path / layout.CATALOGUE},
+        )

@@ -8,7 +8,7 @@ those of tables that are a subject of their own beside it.
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from cachesvc.store.statements import load_statements
 from cachesvc.store.trouble_tables import TroubleTables
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
+_ROWS_AT_ONCE = 10_000
 _QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
 
 
@@ -62,6 +63,7 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
             raise _unreadable(path, error) from error
         try:
             self._prepare(path)
+            self._verify()
         except duckdb.Error as error:
             self._connection.close()
             raise _unreadable(path, error) from error
@@ -94,6 +96,13 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
                 metadata={"path": path, "format_version": version},
             )
         execute(_QUERIES["create_schema"])
+
+    def _verify(self) -> None:
+        """Reads every row, which verifies every checksum: damage is told now rather than later."""
+        for (table,) in self._connection.execute(_QUERIES["list_tables"]).fetchall():
+            rows = self._connection.execute(f"from {_quoted(table, chr(34))}")
+            while rows.fetchmany(_ROWS_AT_ONCE):
+                pass
 
     def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         with _failures():
@@ -266,14 +275,31 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
     def delete_connection(self, name: str) -> None:
         self._run("delete_connection", name)
 
+    def copy_to(self, path: Path) -> None:
+        for each in (path, path.with_name(path.name + ".wal")):
+            each.unlink(missing_ok=True)
+        with _failures(), closing(self._connection.cursor()) as cursor:
+            (name,) = cursor.execute("select current_database()").fetchall()[0]
+            attach, copy = (_QUERIES[each] for each in ("attach_copy", "copy_all"))
+            cursor.execute(attach.replace("$path", _quoted(str(path), "'")))
+            try:
+                cursor.execute(copy.replace("$name", _quoted(name, '"')))
+            finally:
+                cursor.execute(_QUERIES["detach_copy"])
+
     def close(self) -> None:
         self._connection.close()
 
 
+def _quoted(text: str, mark: str) -> str:
+    """A name or a text for a statement that takes no parameters."""
+    return f"{mark}{text.replace(mark, mark * 2)}{mark}"
+
+
 def _unreadable(path: Path, error: duckdb.Error) -> DamagedFile:
     return DamagedFile(
-        f"{path} cannot be opened as a DuckDB catalogue: {error}. It was left as it is; restore "
-        "it from a copy, or move it away to begin an empty store",
+        f"{path} cannot be opened as a DuckDB catalogue: {error}. It was left as it is; "
+        "`cachesvc store rebuild` makes it anew from the store's files",
         metadata={"path": path},
     )
 

@@ -2,6 +2,7 @@
 
     <store>/LOCK                                       held by the service that owns the store
     <store>/catalogue.duckdb                           manifest, subscriptions, job history
+    <store>/catalogue-copy.duckdb                      what was in it a while ago; -before: earlier
     <store>/log/<connection>/<topic>/i<incarnation>/partition=<n>/<base>-<end>-<token>-<crc>.parquet
     <store>/rejects/…                                  same tree: records turned away
     <store>/journal/<connection>/<topic>/i<incarnation>/partition=<n>/<base>.journal
@@ -23,6 +24,9 @@ from pathlib import Path, PurePosixPath
 from cachesvc.model import PartitionId
 
 CATALOGUE = "catalogue.duckdb"
+CATALOGUE_COPIES = ("catalogue-copy.duckdb", "catalogue-copy-before.duckdb")
+"""The newest first."""
+CATALOGUE_COPY_NEW = "catalogue-copy-new.duckdb"
 LOCK = "LOCK"
 LOG = "log"
 REJECTS = "rejects"

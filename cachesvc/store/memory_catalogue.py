@@ -1,7 +1,9 @@
 """The catalogue's twin without files, for tests and for trying things out."""
 
+import pickle
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicIncarnation
 from cachesvc.policy.blocking import Trouble
@@ -223,6 +225,9 @@ class MemoryCatalogue(MemoryMiningTables):
 
     def delete_connection(self, name: str) -> None:
         self._connections.pop(name, None)
+
+    def copy_to(self, path: Path) -> None:
+        path.write_bytes(pickle.dumps(self))
 
     def close(self) -> None:
         """Nothing to end."""

@@ -9,6 +9,7 @@ Methods block and are called from one thread at a time.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from cachesvc.model import (
@@ -306,6 +307,12 @@ class Catalogue(MiningCatalogue, Protocol):
 
     def delete_connection(self, name: str) -> None:
         """Forgets a connection; nothing happens if there is none."""
+
+    def copy_to(self, path: Path) -> None:
+        """Writes all of it, as of one moment, to a file that such a catalogue can be opened from.
+
+        May be called while another call is under way. What is there is replaced.
+        """
 
     def close(self) -> None:
         """Ends; idempotent."""

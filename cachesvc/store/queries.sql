@@ -507,3 +507,17 @@ on conflict do update set reader = excluded.reader, strict = excluded.strict;
 
 -- name: delete_topic_pin
 delete from topic_pins where connection = ? and topic = ?;
+
+-- name: list_tables
+select table_name from duckdb_tables() where database_name = current_database() order by all;
+
+-- name: attach_copy
+-- With the path in place of $path: ATTACH takes no parameters.
+attach $path as catalogue_copy;
+
+-- name: copy_all
+-- With this database's name in place of $name.
+copy from database $name to catalogue_copy;
+
+-- name: detach_copy
+detach catalogue_copy;

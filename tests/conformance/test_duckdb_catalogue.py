@@ -75,6 +75,18 @@ def test_everything_is_there_after_a_crash(path: Path, tmp_path: Path) -> None:
         assert everything(catalogue) == before
 
 
+def test_a_copy_is_a_catalogue_as_it_was_then(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / 'it\'s a "copy".duckdb'
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        before = fill(catalogue)
+        for _ in range(2):
+            catalogue.copy_to(copy)
+        catalogue.delete_subscription("copies")
+    with closing(DuckDBCatalogue(copy)) as catalogue:
+        assert everything(catalogue) == before
+        assert catalogue.raise_epochs([ORDERS.topic_id], 0) == {ORDERS.topic_id: 2}
+
+
 def test_segments_from_before_there_were_times_of_mining_count_from_their_file(path: Path) -> None:
     backfilled = replace(SEGMENT, base_offset=9, path="log/9-12.parquet", backfilled_ms=7)
     with closing(DuckDBCatalogue(path)) as catalogue:

@@ -264,7 +264,7 @@ class RangeMachine(RuleBasedStateMachine):
         """Whoever waits at a missing range: it is being mined, or what is lost there is known."""
         if not hasattr(self, "_run"):
             return
-        for position in (*self._wants.values(), *self._damaged):
+        for position in (*self._wants.values(), *(self._damaged - self._lost.keys())):
             at = position
             while at in self._cached or at in self._lost:
                 at += 1

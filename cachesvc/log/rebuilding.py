@@ -1,0 +1,157 @@
+"""Makes a damaged or lost catalogue anew: from its newest copy, and from the files of the store.
+
+What is small and durable (subscriptions and their positions, mining tasks, connections, alarms,
+job history) comes from the copy, and is as old as that: tasks get again what they committed since.
+Which segments are live, the files themselves say. Nothing is deleted: the damaged catalogue goes to
+the quarantine, and so does a copy that cannot be read.
+"""
+
+import os
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cachesvc.errors import DamagedFile, PreconditionFailed
+from cachesvc.log.store_lock import lock_directory
+from cachesvc.model import PartitionId, Segment
+from cachesvc.policy.rebuilding import live_segments
+from cachesvc.store import layout
+from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.found_segments import find_segments
+from cachesvc.store.journal import sync_directory
+from cachesvc.store.ports import Catalogue
+
+# More than can have been given out between two copies.
+_EPOCHS_SKIPPED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild found.
+
+    Attributes:
+        copied_ms: When the copy was written that it began from; None if there was none.
+        subscriptions: How many have come back, with their positions.
+        segments: Live ones now.
+        segments_found: Those of them that the copy did not know.
+        segments_missing: Which the copy knew, and whose files are gone or no segments any more.
+        kept_as: Where the damaged catalogue is; None if there was none.
+    """
+
+    copied_ms: int | None
+    subscriptions: int
+    segments: int
+    segments_found: int
+    segments_missing: int
+    kept_as: Path | None
+
+
+def rebuild(path: Path) -> Rebuilt:
+    """Rebuilds the catalogue of a store that no service runs on. Blocking.
+
+    Raises:
+        StoreLocked: A service runs on it.
+        PreconditionFailed: There is nothing to rebuild: no store, or a catalogue that can be read.
+        StoreUnwritable: The disk does not take it; the next rebuild begins again.
+    """
+    if not path.is_dir():
+        raise PreconditionFailed(f"there is no store in {path}", reason="STORE_UNUSABLE")
+    with lock_directory(path):
+        catalogue = path / layout.CATALOGUE
+        if catalogue.exists() and _is_readable(catalogue):
+            raise PreconditionFailed(
+                f"{catalogue} can be read whole; there is nothing to rebuild",
+                reason="NOTHING_TO_REBUILD",
+            )
+        new = path / layout.CATALOGUE_COPY_NEW
+        copied_ms = _begin(path, new)
+        with closing(DuckDBCatalogue(new)) as port:
+            added, removed = _enter_segments(path, port)
+            subscriptions = _skip_epochs(port)
+            segments = len(port.list_segments())
+        kept_as = _set_aside(path, catalogue)
+        new.rename(catalogue)
+        sync_directory(path)
+    return Rebuilt(copied_ms, subscriptions, segments, added, removed, kept_as)
+
+
+def _begin(path: Path, new: Path) -> int | None:
+    """Puts the newest copy that can be read where the new catalogue is made; when it is from."""
+    for each in (new, _log_of(new)):
+        each.unlink(missing_ok=True)
+    for name in layout.CATALOGUE_COPIES:
+        copy = path / name
+        if not copy.exists():
+            continue
+        shutil.copyfile(copy, new)
+        if _is_readable(new):
+            return copy.stat().st_mtime_ns // 1_000_000
+        _set_aside(path, copy)
+        for each in (new, _log_of(new)):
+            each.unlink(missing_ok=True)
+    return None
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether everything in a catalogue can be read, which opening it makes sure of."""
+    try:
+        DuckDBCatalogue(path).close()
+    except DamagedFile:
+        return False
+    return True
+
+
+def _enter_segments(path: Path, port: Catalogue) -> tuple[int, int]:
+    """Makes the manifest what the files say; how many segments came, and how many went."""
+    found: defaultdict[PartitionId, list[Segment]] = defaultdict(list)
+    for segment in find_segments(path):
+        found[segment.partition].append(segment)
+    known: defaultdict[PartitionId, list[Segment]] = defaultdict(list)
+    for segment in port.list_segments():
+        known[segment.partition].append(segment)
+    retired = port.list_retired()
+    added: list[Segment] = []
+    removed: list[Segment] = []
+    for partition in sorted({*found, *known}):
+        there = {segment.path for segment in found[partition]}
+        before = known[partition]
+        present = [segment for segment in before if segment.path in there]
+        live = live_segments(present, found[partition], retired)
+        added += _without(live, before)
+        removed += _without(before, live)
+    now_ms = time.time_ns() // 1_000_000
+    port.replace_segments(removed, added, now_ms)
+    port.forget_retired([segment.path for segment in added])
+    return len(added), len(removed)
+
+
+def _without(segments: Iterable[Segment], others: Iterable[Segment]) -> list[Segment]:
+    paths = {segment.path for segment in others}
+    return [segment for segment in segments if segment.path not in paths]
+
+
+def _skip_epochs(port: Catalogue) -> int:
+    """Puts every subscription beyond epochs that were given out since the copy; how many."""
+    records = port.list_subscriptions()
+    for record in records:
+        port.put_subscription(replace(record, epoch=record.epoch + _EPOCHS_SKIPPED))
+    return len(records)
+
+
+def _set_aside(path: Path, catalogue: Path) -> Path | None:
+    """Moves a catalogue to the quarantine, with its log; where it is then."""
+    now_ns = time.time_ns()
+    kept_as = None
+    for each in (_log_of(catalogue), catalogue):
+        if each.exists():
+            kept_as = layout.quarantine_path(path, each, now_ns)
+            os.replace(each, kept_as)
+    return kept_as
+
+
+def _log_of(catalogue: Path) -> Path:
+    return catalogue.with_name(catalogue.name + ".wal")

@@ -1,0 +1,147 @@
+"""A store whose catalogue is damaged or gone is rebuilt from the newest copy and the files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cachesvc.errors import DamagedFile, PreconditionFailed, StoreLocked
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.rebuilding import rebuild
+from cachesvc.model import Mode
+from cachesvc.store import layout
+from cachesvc.store.ports import PositionCommit, SubscriptionRecord
+from tests.support.frames import ORDERS, flip_bit, full_frames, records, records_of
+from tests.unit.log.running import append, filled, read_all, roll, running, settings
+
+COPIES = SubscriptionRecord("copies", "main", ("orders",), "", Mode.FULL, 3, False, 10)
+
+
+async def history(store: LogStore) -> None:
+    """Two segments and a subscription, a copy of that; then another segment and a commit."""
+    log = await filled(store, full_frames(0, 10, 5))
+    await roll(store, log)
+    await append(store, log, full_frames(10, 20, 5))
+    await roll(store, log)
+    await store.catalogue.call(lambda port: port.put_subscription(COPIES, {ORDERS: 7}))
+    await store.copies.write()
+    await append(store, log, full_frames(20, 30, 5))
+    await roll(store, log)
+    await append(store, log, full_frames(30, 35, 5))
+    commit = PositionCommit("copies", {ORDERS: 20}, 11)
+    await store.catalogue.call(lambda port: port.commit_positions([commit]))
+
+
+def made(path: Path) -> None:
+    async def run() -> None:
+        async with running(path) as store:
+            await history(store)
+
+    asyncio.run(run())
+
+
+def whole(path: Path) -> None:
+    """The store opens, and has what was mined."""
+
+    async def run() -> None:
+        async with running(path) as store:
+            log = store.logs[ORDERS]
+            assert records_of(await read_all(store.reader, log, 0)) == records(0, 35)
+            await append(store, log, full_frames(35, 40, 5))
+
+    asyncio.run(run())
+
+
+def _noise(path: Path) -> None:
+    path.write_bytes(b"damaged" * 1_000)
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [_noise, _delete])
+def test_from_the_copy_and_what_came_since(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    made(tmp_path)
+    damage(tmp_path / layout.CATALOGUE)
+    with pytest.raises(DamagedFile, match="cachesvc store rebuild"):
+        LogStore.open(settings(tmp_path))
+    found = rebuild(tmp_path)
+    assert found.copied_ms is not None
+    assert (found.segments, found.segments_found, found.segments_missing) == (3, 1, 0)
+    assert (found.kept_as is not None) is (damage is _noise)
+    whole(tmp_path)
+    store = LogStore.open(settings(tmp_path))
+    port = store.catalogue
+    assert port.call_blocking(lambda each: each.list_positions()) == {"copies": {ORDERS: 7}}
+    (kept,) = port.call_blocking(lambda each: each.list_subscriptions())
+    assert kept.epoch > COPIES.epoch + 100, "whoever had a newer one cannot commit with it"
+    assert replace(kept, epoch=COPIES.epoch) == COPIES
+    store.close()
+
+
+def test_without_any_copy_the_log_is_there(tmp_path: Path) -> None:
+    made(tmp_path)
+    for name in (layout.CATALOGUE, *layout.CATALOGUE_COPIES):
+        (tmp_path / name).unlink(missing_ok=True)
+    found = rebuild(tmp_path)
+    assert (found.copied_ms, found.segments, found.subscriptions) == (None, 3, 0)
+    whole(tmp_path)
+
+
+def test_a_damaged_copy_is_passed_over(tmp_path: Path) -> None:
+    made(tmp_path)
+    newest, before = (tmp_path / name for name in layout.CATALOGUE_COPIES)
+    before.write_bytes(newest.read_bytes())
+    _noise(newest)
+    _noise(tmp_path / layout.CATALOGUE)
+    assert rebuild(tmp_path).subscriptions == 1
+    whole(tmp_path)
+
+
+def test_any_flipped_bit_is_harmless_or_found(tmp_path: Path) -> None:
+    made(tmp_path)
+    path = tmp_path / layout.CATALOGUE
+    bytes_before = path.read_bytes()
+    for number in range(7, 8 * len(bytes_before), 8 * len(bytes_before) // 25):
+        flip_bit(path, number)
+        try:
+            LogStore.open(settings(tmp_path)).close()
+        except DamagedFile:
+            rebuild(tmp_path)
+        whole_again = LogStore.open(settings(tmp_path))
+        try:
+            log = whole_again.logs[ORDERS]
+            assert (log.log_start_offset, log.log_end_offset) == (0, 35), number
+        finally:
+            whole_again.close()
+        path.write_bytes(bytes_before)
+
+
+def test_there_has_to_be_something_to_rebuild(tmp_path: Path) -> None:
+    with pytest.raises(PreconditionFailed, match="no store"):
+        rebuild(tmp_path / "none")
+    store = LogStore.open(settings(tmp_path))
+    with pytest.raises(StoreLocked):
+        rebuild(tmp_path)
+    store.close()
+    with pytest.raises(PreconditionFailed, match="nothing to rebuild"):
+        rebuild(tmp_path)
+
+
+def test_a_copy_is_written_where_something_was_asked(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            await history(store)
+            newest, before = (tmp_path / name for name in layout.CATALOGUE_COPIES)
+            written_ns = newest.stat().st_mtime_ns
+            for _ in range(2):
+                await store.copies.write()
+            assert before.stat().st_mtime_ns == written_ns
+            assert newest.stat().st_mtime_ns > written_ns
+
+    asyncio.run(run())
