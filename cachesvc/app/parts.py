@@ -1,5 +1,6 @@
 """The parts of a service process, built and told of each other; nothing runs yet."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from cachesvc.alarms.facts import Observed
 from cachesvc.alarms.tasks import alarm_tasks
 from cachesvc.app.connections import ConnectionWorks
+from cachesvc.app.queries import make_queries
 from cachesvc.assignment.assignments import Assignments
 from cachesvc.assignment.mining import Mining
 from cachesvc.clusters.matching import TopicMatching
@@ -28,6 +30,7 @@ from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.local_socket import socket_path
 from cachesvc.settings.config import Config
+from cachesvc.sql.engine import QueryEngine
 from cachesvc.subscriptions.retention import Retention
 from cachesvc.subscriptions.subscriptions import Subscriptions
 from cachesvc.watching.mining_watch import MiningWatch
@@ -75,6 +78,7 @@ class Parts:
     watch: MiningWatch
     alarms: Sequence[Callable[[], Coroutine[None, None, None]]]
     jobs: JobScheduler
+    queries: QueryEngine
 
 
 async def build(config: Config, store: LogStore) -> Parts:
@@ -113,6 +117,8 @@ async def build(config: Config, store: LogStore) -> Parts:
     retention = Retention(
         RetentionClock(keep.clock), keep.age_s, keep.unread_age_s, mining.tasks.retention_s
     )
+    queries = make_queries(config.sql, store)
+    await asyncio.to_thread(queries.clear)
     observed = Observed(store, sources, subscriptions, mining.tasks, retention)
     return Parts(
         config,
@@ -126,6 +132,7 @@ async def build(config: Config, store: LogStore) -> Parts:
         watch,
         alarm_tasks(config.alarms, store.catalogue, observed),
         _jobs(config, store, connections, subscriptions, retention),
+        queries,
     )
 
 

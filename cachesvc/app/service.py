@@ -122,6 +122,7 @@ class _Service:
         self._parts.assignments.end_all()
         end = ShuttingDown("the service is about to end; connect again")
         self._parts.subscriptions.end_all(end)
+        self._parts.queries.end_all(end)
         took_s = time.monotonic() - self._stopping_since_s
         grace_s = max(0.5, self._grace_s - took_s)
         ending = [self._server.stop(grace_s)]

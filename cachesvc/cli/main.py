@@ -43,6 +43,7 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "models": LazyCommand(
         "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."
     ),
+    "sql": LazyCommand("cachesvc.cli.sql:sql", "Answer a SELECT over the log."),
     "config": LazyCommand("cachesvc.cli.config:config_app", "Show the effective configuration."),
     "version": LazyCommand("cachesvc.cli.version:version", "Show the version."),
 }

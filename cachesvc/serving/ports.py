@@ -114,3 +114,15 @@ class ConnectionTester(Protocol):
 
         ``cluster_id`` is that of the cluster that the connection's logs are of; empty without any.
         """
+
+
+class Queries(Protocol):
+    """Answers SQL; ``sql.engine.QueryEngine`` does so in processes of their own."""
+
+    def run(
+        self, sql: str, *, connection: str = "", explain: bool = False
+    ) -> AsyncGenerator[Sequence[tuple[str, str]] | bytes | int, None]:
+        """Names and types of the columns, pieces of one Arrow IPC stream, the number of rows.
+
+        Closing it ends the query. Raises InvalidRequest, NotFound, PreconditionFailed, DamagedFile.
+        """

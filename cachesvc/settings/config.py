@@ -176,6 +176,25 @@ class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: ModelsConfig = ModelsConfig()
 
 
+class SqlConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[sql]``: what queries of operators may take, each in a process of its own."""
+
+    # Whether there are any.
+    enabled: bool = True
+    # At a time. 1 to 64.
+    queries_max: Annotated[int, Meta(ge=1, le=64)] = 2
+    # Bytes of DuckDB's memory, per query; its process may take 768 MiB beside that. 64 MiB to
+    # 1 TiB.
+    memory_bytes_max: Annotated[int, Meta(ge=64 * MIB, le=1024 * GIB)] = 512 * MIB
+    # Bytes of temporary files in the store's directory, per query, for what does not fit in memory;
+    # 0: none. Up to 1 TiB.
+    spill_bytes_max: Annotated[int, Meta(ge=0, le=1024 * GIB)] = 1 * GIB
+    # Seconds from a query's start until its last row is taken. 0.1 to 86,400.
+    time_s_max: Interval = 60.0
+    # Threads of a query. 1 to 256.
+    threads: Annotated[int, Meta(ge=1, le=256)] = 2
+
+
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[log]``: what the process says about itself, on stderr."""
 
@@ -193,6 +212,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retention: RetentionConfig = RetentionConfig()
     jobs: JobsConfig = JobsConfig()
     alarms: AlarmsConfig = AlarmsConfig()
+    sql: SqlConfig = SqlConfig()
     log: LogConfig = LogConfig()
     connections: tuple[ConnectionConfig, ...] = ()
 

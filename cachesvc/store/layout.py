@@ -8,6 +8,7 @@
     <store>/journal/<connection>/<topic>/i<incarnation>/partition=<n>/<base>.journal
     <store>/journal/…/<base>-<token>.backfill          of older ranges, which are mined afterwards
     <store>/readers/<name>.box                         what a local reader is working on
+    <store>/queries/<token>/…                          links to what a running query reads
     <store>/quarantine/…                               damaged pieces, kept for a look
 
 Offsets in file names have 20 digits, so that names sort as offsets do. A token makes every file
@@ -33,6 +34,7 @@ REJECTS = "rejects"
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
 READERS = "readers"
+QUERIES = "queries"
 JOURNAL_SUFFIX = ".journal"
 BACKFILL_SUFFIX = ".backfill"
 TEMPORARY_SUFFIX = ".tmp"

@@ -55,6 +55,7 @@ def test_the_commands_of_the_readme_and_its_query(kafka: KafkaBroker, tmp_path: 
             shown[words[0]] = _run(service, *words, *_ENDLESS.get(words[0], []))
         assert len(shown["tail"].splitlines()) == 5
         assert "orders" in shown["topics"]
+        assert sum(int(line.split()[-1]) for line in shown["sql"].splitlines()[1:]) == 100
         (query,) = re.findall(r"```sql\n(.*?);\n```", README.read_text(), re.DOTALL)
         with duckdb.connect() as database:
             files = query.replace("'store/", f"'{service.store}/")

@@ -9,6 +9,7 @@ from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__t
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 from cachesvc.v1 import mining_tasks_pb2 as cachesvc_dot_v1_dot_mining__tasks__pb2
 from cachesvc.v1 import models_pb2 as cachesvc_dot_v1_dot_models__pb2
+from cachesvc.v1 import sql_pb2 as cachesvc_dot_v1_dot_sql__pb2
 from cachesvc.v1 import watching_pb2 as cachesvc_dot_v1_dot_watching__pb2
 
 GRPC_GENERATED_VERSION = '1.66.2'
@@ -206,6 +207,11 @@ class AdminStub(object):
                 '/cachesvc.v1.Admin/ListAlarms',
                 request_serializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.FromString,
+                _registered_method=True)
+        self.RunSql = channel.unary_stream(
+                '/cachesvc.v1.Admin/RunSql',
+                request_serializer=cachesvc_dot_v1_dot_sql__pb2.RunSqlRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_sql__pb2.RunSqlResponse.FromString,
                 _registered_method=True)
 
 
@@ -463,6 +469,16 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunSql(self, request, context):
+        """Answers one SELECT statement over the log as it is now: segments and journals, one consistent
+        view. It runs in a process of its own, which ends when the caller goes. INVALID_ARGUMENT:
+        INVALID_SQL, SQL_FORBIDDEN, QUERY_FAILED, CONNECTION_REQUIRED; NOT_FOUND: UNKNOWN_TOPIC,
+        UNKNOWN_MODEL; FAILED_PRECONDITION: SQL_OFF, QUERIES_MAX, QUERY_MEMORY_MAX, QUERY_TIME_MAX.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -630,6 +646,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListAlarms,
                     request_deserializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.SerializeToString,
+            ),
+            'RunSql': grpc.unary_stream_rpc_method_handler(
+                    servicer.RunSql,
+                    request_deserializer=cachesvc_dot_v1_dot_sql__pb2.RunSqlRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_sql__pb2.RunSqlResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1525,6 +1546,33 @@ class Admin(object):
             '/cachesvc.v1.Admin/ListAlarms',
             cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.SerializeToString,
             cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunSql(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cachesvc.v1.Admin/RunSql',
+            cachesvc_dot_v1_dot_sql__pb2.RunSqlRequest.SerializeToString,
+            cachesvc_dot_v1_dot_sql__pb2.RunSqlResponse.FromString,
             options,
             channel_credentials,
             insecure,
