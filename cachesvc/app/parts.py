@@ -15,6 +15,7 @@ from cachesvc.clusters.matching import TopicMatching
 from cachesvc.clusters.sources import Sources
 from cachesvc.descriptors import journal_descriptors
 from cachesvc.errors import NotFound
+from cachesvc.jobs.backup import Backup
 from cachesvc.jobs.compact import Compact
 from cachesvc.jobs.expire import Expire
 from cachesvc.jobs.models import LOAD_TIME, RefreshModels
@@ -29,7 +30,7 @@ from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.local_socket import socket_path
-from cachesvc.settings.config import Config
+from cachesvc.settings.config import BackupConfig, Config
 from cachesvc.sql.engine import QueryEngine
 from cachesvc.subscriptions.retention import Retention
 from cachesvc.subscriptions.subscriptions import Subscriptions
@@ -149,6 +150,7 @@ def _jobs(
     return JobScheduler(
         store.catalogue,
         [
+            _backup(jobs.backup, store),
             Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target, retention),
             Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
             Scrub(store, jobs.scrub.interval_s, jobs.scrub.bytes_per_s_max),
@@ -157,6 +159,11 @@ def _jobs(
             RefreshModels(store, models.interval_s, models.records_max, load_time),
         ],
     )
+
+
+def _backup(config: BackupConfig, store: LogStore) -> Backup:
+    directory = None if config.directory is None else Path(config.directory)
+    return Backup(store, directory, config.interval_s, config.kept)
 
 
 def _load_time_of(connections: Connections) -> Callable[[str], str]:

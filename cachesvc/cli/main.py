@@ -39,7 +39,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "jobs": LazyCommand(
         "cachesvc.cli.jobs:jobs_app", "List scheduled jobs; run, pause or resume one; past runs."
     ),
-    "store": LazyCommand("cachesvc.cli.store:store_app", "Verify the files of the store."),
+    "store": LazyCommand(
+        "cachesvc.cli.store:store_app", "Verify, back up or rebuild the files of the store."
+    ),
     "models": LazyCommand(
         "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."
     ),

@@ -19,14 +19,15 @@ from cachesvc.log.rebuilding import Rebuilt, rebuild
 from cachesvc.settings.layers import Overrides, load_config
 from cachesvc.v1.admin_pb2 import RunJobRequest
 
-store_app = typer.Typer(no_args_is_help=True, help="The files of the store: verify or rebuild.")
+store_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 _SCRUB = "scrub"
+_BACKUP = "backup"
 
 
 @store_app.callback()
 def store() -> None:
-    """The files of the store."""
+    """Verify, back up or rebuild the files of the store."""
 
 
 @store_app.command("verify")
@@ -45,6 +46,19 @@ def verify(service: Service) -> Answer:
         failed = CommandFailed(f"the segments could not all be read: {run.error}")
     elif run.counts["segments_damaged"]:
         failed = CommandFailed(f"{run.counts['segments_damaged']} segments were damaged")
+    return One(run, show_run, failed)
+
+
+@store_app.command("backup")
+@calls
+def backup(service: Service) -> Answer:
+    """Copy the store as it is at one moment into jobs.backup.directory, while it runs.
+
+    What comes of it is a store: to restore one, copy it to an empty directory and let `cachesvc
+    serve` begin there.
+    """
+    run = follow(_BACKUP, service.stream(RunJobRequest(name=_BACKUP)))
+    failed = None if run.succeeded else CommandFailed(f"there is no backup: {run.error}")
     return One(run, show_run, failed)
 
 

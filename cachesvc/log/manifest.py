@@ -7,7 +7,8 @@ it takes away is no longer there: whoever wanted it looks again at its next run.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from cachesvc.log.catalogue_thread import CatalogueThread
@@ -112,6 +113,12 @@ class Manifest:
             log = log.current
             log.install(found, [])
         return log
+
+    @asynccontextmanager
+    async def unchanged(self) -> AsyncIterator[None]:
+        """Lets no change happen meanwhile: they wait for their turn."""
+        async with self._turn:
+            yield
 
     async def put_times_right(
         self,

@@ -157,6 +157,17 @@ class ScrubConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     bytes_per_s_max: Annotated[int, Meta(ge=64 * KIB, le=16 * GIB)] = 16 * MIB
 
 
+class BackupConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.backup]``: copies of the whole store, each as of one moment."""
+
+    # Where they are, on the service's machine; not set: there are none. Relative as store.path is.
+    directory: str | None = None
+    # Seconds between them; 0: on demand alone. Up to 31,536,000.
+    interval_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
+    # How many stay, the newest. 1 to 1,000.
+    kept: Annotated[int, Meta(ge=1, le=1_000)] = 3
+
+
 class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[jobs.models]``: infers the models of topics from new records."""
 
@@ -173,6 +184,7 @@ class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expire: ExpireConfig = ExpireConfig()
     sweep: SweepConfig = SweepConfig()
     scrub: ScrubConfig = ScrubConfig()
+    backup: BackupConfig = BackupConfig()
     models: ModelsConfig = ModelsConfig()
 
 

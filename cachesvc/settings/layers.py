@@ -55,6 +55,7 @@ _PATH_FIELDS = (
     "server.tls_key_file",
     "mining.join_token_file",
     "alarms.webhook_token_file",
+    "jobs.backup.directory",
 )
 
 

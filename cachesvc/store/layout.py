@@ -10,6 +10,7 @@
     <store>/readers/<name>.box                         what a local reader is working on
     <store>/queries/<token>/…                          links to what a running query reads
     <store>/quarantine/…                               damaged pieces, kept for a look
+    <store>/backup/…                                   links, while a backup is made
 
 Offsets in file names have 20 digits, so that names sort as offsets do. A token makes every file
 name new: a file that exists is never written again, and a merge never meets its own sources. The
@@ -33,6 +34,7 @@ LOG = "log"
 REJECTS = "rejects"
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
+BACKUP = "backup"
 READERS = "readers"
 QUERIES = "queries"
 JOURNAL_SUFFIX = ".journal"
