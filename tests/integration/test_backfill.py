@@ -137,8 +137,9 @@ def test_the_broker_is_read_once_for_all_who_start_before_the_coverage(
             kafka_proxy.reset_counts()
             asyncio.run(run(service.address, topic, first, late))
             bytes_out[first + late] = kafka_proxy.bytes_to_client
-    # Metadata and empty fetches go on while subscribers read: a few hundred bytes each.
-    assert bytes_out[16] <= bytes_out[1] * 1.05, bytes_out
+    # A seam may come twice, where a fetch reaches behind the end of what is missing; metadata and
+    # empty fetches go on while subscribers read. What is read for somebody else doubles it.
+    assert bytes_out[16] < bytes_out[1] * 1.5, bytes_out
 
 
 def test_streams_from_anywhere_pass_into_the_tail_without_a_seam(
