@@ -13,6 +13,7 @@ from cachesvc.client import (
     GapPolicy,
     Mode,
     PartitionAdded,
+    Position,
     Progress,
 )
 
@@ -91,3 +92,26 @@ async def read(
         except DataLoss as failure:
             seen.failure = failure
     return seen
+
+
+async def beyond_gaps(address: str, topic: str) -> tuple[list[tuple[int, bytes | None]], list[Gap]]:
+    """Offsets and values of all that there is of a topic's first partition, and every gap."""
+    seen: list[tuple[int, bytes | None]] = []
+    gaps: list[Gap] = []
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Client(address) as client,
+        client.subscribe(
+            "beyond-gaps",
+            topics=[topic],
+            mode=Mode.FULL,
+            start=[Position(topic, 0, 0)],
+            gap_policy=GapPolicy.GO_ON,
+        ) as stream,
+    ):
+        async for event in stream.events():
+            if isinstance(event, Batch):
+                seen += [(record.offset, record.value) for record in event]
+            elif isinstance(event, Gap):
+                gaps.append(event)
+    return seen, gaps

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.client import Batch, Client, Gap, GapCause, GapPolicy, Mode, Position
+from cachesvc.client import GapCause
 from tests.faults.stage import Calls, anomalies, check_manifest, eventually, objects
+from tests.faults.streams import beyond_gaps
 from tests.support.frames import flip_bit
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -170,32 +171,11 @@ def test_what_was_damaged_and_the_source_has_no_more_is_told(
         delete_records_before(kafka.bootstrap, topic, {0: RECORDS - 100})
         _flip_in_the_middle(journal)
 
-        async def run() -> tuple[list[tuple[int, bytes | None]], list[Gap]]:
-            seen: list[tuple[int, bytes | None]] = []
-            gaps: list[Gap] = []
-            async with (
-                asyncio.timeout(60),
-                Client(service.address) as client,
-                client.subscribe(
-                    "s",
-                    topics=[topic],
-                    mode=Mode.FULL,
-                    start=[Position(topic, 0, 0)],
-                    gap_policy=GapPolicy.GO_ON,
-                ) as stream,
-            ):
-                async for event in stream.events():
-                    if isinstance(event, Batch):
-                        seen += [(record.offset, record.value) for record in event]
-                    elif isinstance(event, Gap):
-                        gaps.append(event)
-            return seen, gaps
-
-        seen, (gap,) = asyncio.run(run())
+        seen, (gap,) = asyncio.run(beyond_gaps(service.address, topic))
         assert gap.cause is GapCause.STORE_DAMAGED
         lost = range(gap.begin_offset, gap.end_offset)
         assert 0 < len(lost) < RECORDS, "what is whole of the journal is kept"
         assert seen == [(r.offset, r.value) for r in truth if r.offset not in lost]
         service.stop()
         service.start()
-        assert asyncio.run(run()) == (seen, [gap])
+        assert asyncio.run(beyond_gaps(service.address, topic)) == (seen, [gap])
