@@ -36,10 +36,8 @@ class CatalogueCopies:
         self._copied_at = -1
 
     async def run(self) -> None:
-        """Copies until cancelled."""
-        took_s = 0.0
+        """Copies, from now on until cancelled."""
         while True:
-            await asyncio.sleep(max(self._interval_s, took_s * _SHARE))
             began_s = time.monotonic()
             try:
                 await self.write()
@@ -49,6 +47,7 @@ class CatalogueCopies:
                     extra={"event": "catalogue_copy_failed", "error": str(error)},
                 )
             took_s = time.monotonic() - began_s
+            await asyncio.sleep(max(self._interval_s, took_s * _SHARE))
 
     async def write(self) -> None:
         """Writes a copy, unless the newest is as good.

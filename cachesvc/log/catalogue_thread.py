@@ -15,6 +15,7 @@ class CatalogueThread:
 
     def __init__(self, open_catalogue: Callable[[], Catalogue]) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalogue")
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="catalogue-copy")
         self.calls = 0
         """How many there were: where it is the same as before, nothing has changed."""
         try:
@@ -34,7 +35,7 @@ class CatalogueThread:
 
     async def beside(self, work: Callable[[Catalogue], T]) -> T:
         """The same for what a catalogue can do beside other calls, and does not hold them up."""
-        future = asyncio.get_running_loop().run_in_executor(None, work, self._catalogue)
+        future = asyncio.get_running_loop().run_in_executor(self._beside, work, self._catalogue)
         return await asyncio.shield(future)
 
     def call_blocking(self, work: Callable[[Catalogue], T]) -> T:
@@ -43,5 +44,6 @@ class CatalogueThread:
 
     def close(self) -> None:
         """Waits for calls under way, then closes the catalogue."""
+        self._beside.shutdown()
         self._thread.submit(self._catalogue.close).result()
         self._thread.shutdown()

@@ -6,9 +6,10 @@ those of tables that are a subject of their own beside it.
 """
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,9 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
         except StoreFormatUnsupported:
             self._connection.close()
             raise
+        # A connection refuses a call while another one is under way.
+        self._copying = self._connection.cursor()
+        self._copies = threading.Lock()
         self.clusters = ClusterTables(self._run)
         self.leader_epochs = EpochTables(self._run, self._with_table)
         self.troubles = TroubleTables(self._run, self._transaction)
@@ -276,19 +280,22 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
         self._run("delete_connection", name)
 
     def copy_to(self, path: Path) -> None:
-        for each in (path, path.with_name(path.name + ".wal")):
-            each.unlink(missing_ok=True)
-        with _failures(), closing(self._connection.cursor()) as cursor:
-            (name,) = cursor.execute("select current_database()").fetchall()[0]
-            attach, copy = (_QUERIES[each] for each in ("attach_copy", "copy_all"))
-            cursor.execute(attach.replace("$path", _quoted(str(path), "'")))
+        execute = self._copying.execute
+        attach, copy = (_QUERIES[each] for each in ("attach_copy", "copy_all"))
+        with self._copies, _failures():
+            for each in (path, path.with_name(path.name + ".wal")):
+                each.unlink(missing_ok=True)
+            ((name,),) = execute(_QUERIES["get_database"]).fetchall()
+            execute(attach.replace("$path", _quoted(str(path), "'")))
             try:
-                cursor.execute(copy.replace("$name", _quoted(name, '"')))
+                execute(copy.replace("$name", _quoted(name, '"')))
             finally:
-                cursor.execute(_QUERIES["detach_copy"])
+                execute(_QUERIES["detach_copy"])
 
     def close(self) -> None:
-        self._connection.close()
+        with self._copies:
+            self._copying.close()
+            self._connection.close()
 
 
 def _quoted(text: str, mark: str) -> str:

@@ -511,9 +511,13 @@ delete from topic_pins where connection = ? and topic = ?;
 -- name: list_tables
 select table_name from duckdb_tables() where database_name = current_database() order by all;
 
+-- name: get_database
+select current_database();
+
 -- name: attach_copy
--- With the path in place of $path: ATTACH takes no parameters.
-attach $path as catalogue_copy;
+-- With the path in place of $path: ATTACH takes no parameters. Blocks of the usual size would take
+-- several megabytes of memory for a copy of a few rows.
+attach $path as catalogue_copy (block_size 16384);
 
 -- name: copy_all
 -- With this database's name in place of $name.
