@@ -17,7 +17,7 @@ from cachesvc.client import (
     Progress,
 )
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 class Seen:
