@@ -45,6 +45,10 @@ class PartitionId:
         return f"{self.connection}/{self.topic}/i{self.incarnation}/{self.partition}"
 
 
+LOCAL_STORE = "local"
+"""The store that is the service's own directory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A live Parquet file: the records of ``[base_offset, end_offset)`` of one partition.
@@ -65,6 +69,7 @@ class Segment:
         backfilled_ms: When its newest range that was mined afterwards was sealed; 0 without any.
         oldest_mined_ms: When the first part of it was mined; at most ``newest_mined_ms``.
         newest_mined_ms: When the last part of it was mined, which is what retention counts from.
+        store: In which its files lie.
     """
 
     partition: PartitionId
@@ -82,6 +87,7 @@ class Segment:
     backfilled_ms: int = 0
     oldest_mined_ms: int = 0
     newest_mined_ms: int = 0
+    store: str = LOCAL_STORE
 
 
 class Mode(IntEnum):

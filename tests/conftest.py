@@ -1,7 +1,8 @@
 """The Kafka broker that integration tests share, and what happens where none can run.
 
 Tests marked `kafka` are left out on a machine without Java or Maven, those marked `kerberos` on one
-without a KDC, those marked `postgres` on one without PostgreSQL, and the summary says how many.
+without a KDC, those marked `postgres` on one without PostgreSQL, and the summary says how many;
+those with an S3 server on one without Go.
 Where CI or CACHESVC_REQUIRE_KAFKA is set they fail instead.
 """
 
@@ -26,12 +27,14 @@ from tests.support.kafka_preparing import prepare
 from tests.support.kdc import missing_kdc
 from tests.support.left_out import leave_out
 from tests.support.postgres import missing_postgres
+from tests.support.s3_server import S3Server, S3Unavailable
 from tests.support.secured_broker import SecuredBroker
 from tests.support.tcp_proxy import TcpProxy
 
 _LEFT_OUT = "needs a Kafka broker"
 _KERBEROS_LEFT_OUT = "needs a KDC"
 _POSTGRES_LEFT_OUT = "needs PostgreSQL"
+_S3_LEFT_OUT = "needs an S3 server"
 # Tests are over before the JVM's optimising compiler would have paid for itself.
 _JVM_OPTIONS = ("-XX:TieredStopAtLevel=1",)
 _WEIGHTS = {"slow": 2, "kafka": 1, "postgres": 1, "kerberos": 1}
@@ -200,3 +203,15 @@ def _heal(proxy: TcpProxy) -> None:
     proxy.limit_to_client(0)
     proxy.drop_connections()
     proxy.reset_counts()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server that tests share, each with a prefix of its own; none ends it."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    try:
+        server.start()
+    except S3Unavailable as error:
+        leave_out(f"{_S3_LEFT_OUT}: {error}")
+    yield server
+    server.kill()

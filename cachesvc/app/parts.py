@@ -9,6 +9,7 @@ from cachesvc.alarms.facts import Observed
 from cachesvc.alarms.tasks import alarm_tasks
 from cachesvc.app.connections import ConnectionWorks
 from cachesvc.app.queries import make_queries
+from cachesvc.app.stores import open_stores
 from cachesvc.assignment.assignments import Assignments
 from cachesvc.assignment.mining import Mining
 from cachesvc.clusters.matching import TopicMatching
@@ -31,6 +32,7 @@ from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.local_socket import socket_path
 from cachesvc.settings.config import BackupConfig, Config
+from cachesvc.settings.stores import check_store_of, default_store, store_of
 from cachesvc.sql.engine import QueryEngine
 from cachesvc.subscriptions.retention import Retention
 from cachesvc.subscriptions.subscriptions import Subscriptions
@@ -59,6 +61,7 @@ def open_store(config: Config, given_up: Callable[[], bool]) -> LogStore:
                 int(store.segment_age_s_min * 1000),
             ),
             journal_descriptors(),
+            open_stores(config),
         ),
         given_up,
     )
@@ -108,7 +111,9 @@ async def build(config: Config, store: LogStore) -> Parts:
         lambda: (log.id for log in store.present()),
         config.mining.metadata_interval_s,
     )
+    connections.check = lambda each: check_store_of(each, config.stores, each.name, "")
     await connections.load()
+    store.stores.choose = _store_chooser(config, connections)
     assignments.on_silent = connections.replace_reader
     assignments.on_needed = connections.start_readers
     connections.on_deleted = mining.forget
@@ -164,6 +169,18 @@ def _jobs(
 def _backup(config: BackupConfig, store: LogStore) -> Backup:
     directory = None if config.directory is None else Path(config.directory)
     return Backup(store, directory, config.interval_s, config.kept)
+
+
+def _store_chooser(config: Config, connections: Connections) -> Callable[[str], str]:
+    """Which store takes what is mined of a connection; of one that was deleted, the default."""
+
+    def of(name: str) -> str:
+        try:
+            return store_of(connections.get(name).config, config.stores)
+        except NotFound:
+            return default_store(config.stores)
+
+    return of
 
 
 def _load_time_of(connections: Connections) -> Callable[[str], str]:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from cachesvc.errors import PreconditionFailed
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
+from cachesvc.model import LOCAL_STORE
 from cachesvc.store import layout
 from cachesvc.store.journal import sync_directory
 from cachesvc.store.segments import data_paths
@@ -87,7 +88,12 @@ class Backup:
         store = self._store
         async with store.manifest.unchanged():
             logs = store.in_order()
-            paths = [path for log in logs for s in log.segments for path in data_paths(s)]
+            segments = [segment for log in logs for segment in log.segments]
+            # What lies in other stores stays there, and the backup names it.
+            own = [segment for segment in segments if segment.store == LOCAL_STORE]
+            paths = [path for segment in own for path in data_paths(segment)]
+            if (store.path / layout.STORE_ID).exists():
+                paths.append(PurePosixPath(layout.STORE_ID))
             journals = {
                 PurePosixPath(entry.path.relative_to(store.path)): entry.index.file_bytes
                 for log in logs

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from cachesvc.errors import DamagedFile
+from cachesvc.errors import DamagedFile, StoreUnreadable, StoreUnwritable
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
@@ -48,12 +48,17 @@ class Compact:
         counts: Counter[str] = Counter(
             segments_merged=0, segments_made=0, bytes_before=0, bytes_after=0
         )
+        failure: Exception | None = None
         thread = ThreadPoolExecutor(1, thread_name_prefix="compact")
         given_up = threading.Event()
         try:
             for done, (log, plan) in enumerate(plans):
                 progress(done, len(plans), f"{log.id.topic}/{log.id.partition}")
-                merged = await self._merge(thread, log, plan, given_up.is_set)
+                try:
+                    merged = await self._merge(thread, log, plan, given_up.is_set)
+                except (StoreUnreadable, StoreUnwritable) as error:
+                    failure = error  # other topics may lie in another store
+                    continue
                 if merged is None:
                     continue
                 counts["segments_merged"] += len(plan.segments)
@@ -65,6 +70,8 @@ class Compact:
             given_up.set()
             thread.shutdown(wait=False)
         progress(len(plans), len(plans), "")
+        if failure is not None:
+            raise failure
         return counts
 
     async def _merge(
@@ -77,11 +84,15 @@ class Compact:
         """The segment that came of it; None where a source went meanwhile, or was damaged."""
         sources = list(plan.segments)
         now_ms = time.time_ns() // 1_000_000
+        stores = self._store.stores
+        target = stores.choose(log.id.connection)
         with self._store.builds.under_way():
             try:
-                merged = await asyncio.get_running_loop().run_in_executor(
-                    thread, merge_segments, self._store.path, sources, plan.level, now_ms, given_up
-                )
+                async with stores.at_hand(sources, target) as directory:
+                    merged = await asyncio.get_running_loop().run_in_executor(
+                        thread, merge_segments, directory, sources, plan.level, now_ms, given_up
+                    )
+                    merged = await stores.publish(merged, directory, target)
             except (FileNotFoundError, DamagedFile):
                 # Gone, or damaged: whichever it is, the repair knows.
                 if not await self._repair(log, sources):

@@ -1,12 +1,17 @@
 """Files that the manifest named once, until they are deleted."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 
+from cachesvc.errors import StoreUnwritable
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.stores import Stores
 from cachesvc.subscriptions.retention import Retention
+
+_log = logging.getLogger(__name__)
 
 
 class RetiredFiles:
@@ -36,27 +41,43 @@ class RetiredFiles:
         now_ms = time.time_ns() // 1_000_000
         retired = await self._store.catalogue.call(lambda port: port.list_retired())
         # One that was retired in the future was so before the clock was set back.
-        due = {path for path, at_ms in retired.items() if abs(now_ms - at_ms) >= self._grace(path)}
+        due = {
+            path: file.store
+            for path, file in retired.items()
+            if abs(now_ms - file.retired_ms) >= self._grace(path)
+        }
         if not due:
             return 0, 0, set(retired)
-        removed, freed = await asyncio.to_thread(_delete, self._store.path, due)
-        await self._store.catalogue.call(lambda port: port.forget_retired(due))
-        return removed, freed, set(retired) - due
+        gone, removed, freed = await asyncio.to_thread(_delete, self._store.stores, due)
+        await self._store.catalogue.call(lambda port: port.forget_retired(gone))
+        return removed, freed, set(retired) - gone
 
     def _grace(self, path: str) -> int:
         _, connection, *_ = PurePosixPath(path).parts
         return min(self.grace_ms, self._retention.rule(connection).merged_span_ms)
 
 
-def _delete(store: Path, names: Iterable[str]) -> tuple[int, int]:
+def _delete(stores: Stores, due: Mapping[str, str]) -> tuple[set[str], int, int]:
+    """Deletes files by path and store; answers those that are gone, how many were there, bytes.
+
+    What a store that is away does not delete stays for the next time.
+    """
+    gone: set[str] = set()
     removed = freed = 0
-    for name in names:
-        path = store / name
-        try:
-            size = path.stat().st_size
-            path.unlink()
-        except FileNotFoundError:
+    away: set[str] = set()
+    for path, store in due.items():
+        if store in away:
             continue
-        removed += 1
+        try:
+            size = stores.files(store).delete(path)
+        except StoreUnwritable as error:
+            away.add(store)
+            _log.warning(
+                "a store does not delete files for now",
+                extra={"event": "delete_failed", "store": store, "error": str(error)},
+            )
+            continue
+        gone.add(path)
+        removed += bool(size)
         freed += size
-    return removed, freed
+    return gone, removed, freed

@@ -69,7 +69,10 @@ class Scrub:
     async def _check(self, thread: ThreadPoolExecutor, log: PartitionLog, segment: Segment) -> bool:
         """Whether it was damaged, and is repaired now."""
         loop = asyncio.get_running_loop()
-        if not await loop.run_in_executor(thread, damage_of, self._store.path, segment):
+        at_hand = self._store.stores.at_hand([segment], segment.store, missing_ok=True)
+        async with at_hand as directory:
+            damage = await loop.run_in_executor(thread, damage_of, directory, segment)
+        if not damage:
             self._found_whole.append(segment.path)
             return False
         live = any(each.path == segment.path for each in log.current.segments)

@@ -3,13 +3,18 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
+from cachesvc.errors import PreconditionFailed
 from cachesvc.jobs.job import Progress
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.stores import Stores
+from cachesvc.model import LOCAL_STORE
 from cachesvc.store import layout
 from cachesvc.store.segments import data_paths
+
+CLOCK_SKEW_MS = 15 * 60_000
+"""How far the clock of a store may be from this one; S3 refuses requests from further away."""
 
 
 class Sweep:
@@ -38,21 +43,36 @@ class Sweep:
         segments = await self._store.catalogue.call(lambda port: port.list_segments())
         removed, freed, named = await self._retired.delete_due()
         named.update(path.as_posix() for segment in segments for path in data_paths(segment))
-        orphans, orphan_bytes = await asyncio.to_thread(_sweep, self._store.path, named, before_ms)
-        progress(1, 1, "")
-        return {"files_deleted": removed + orphans, "bytes_freed": freed + orphan_bytes}
+        stores = self._store.stores
+        failure: Exception | None = None
+        for number, name in enumerate(stores.names):
+            progress(number, len(stores.names), name)
+            try:
+                files, size = await asyncio.to_thread(_sweep, stores, name, named, before_ms)
+            except PreconditionFailed as error:
+                failure = error  # the others are swept all the same
+                continue
+            removed += files
+            freed += size
+        progress(len(stores.names), len(stores.names), "")
+        if failure is not None:
+            raise failure
+        return {"files_deleted": removed, "bytes_freed": freed}
 
 
-def _sweep(store: Path, named: set[str], before_ms: int) -> tuple[int, int]:
-    """Deletes what nobody names, by its age; answers files and bytes."""
+def _sweep(stores: Stores, name: str, named: set[str], before_ms: int) -> tuple[int, int]:
+    """Deletes what nobody names of a store, by its age; answers files and bytes.
+
+    Ages of what lies elsewhere are told by another clock, which may lag.
+    """
+    stores.claim(name)
+    if name != LOCAL_STORE:
+        before_ms -= CLOCK_SKEW_MS
+    files = stores.files(name)
     removed = freed = 0
     for root in (layout.LOG, layout.REJECTS):
-        for path in (store / root).rglob("*"):
-            if path.relative_to(store).as_posix() in named or not path.is_file():
-                continue
-            status = path.stat()
-            if status.st_mtime * 1000 < before_ms:
-                path.unlink()
+        for found in files.list(root):
+            if found.path not in named and found.written_ms < before_ms:
+                freed += files.delete(found.path)
                 removed += 1
-                freed += status.st_size
     return removed, freed

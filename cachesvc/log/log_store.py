@@ -5,10 +5,10 @@ The process that opens it owns the directory until it ends.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -32,6 +32,7 @@ from cachesvc.log.recovery import check_wanted, recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.segment_repair import SegmentRepair
 from cachesvc.log.store_lock import lock_directory
+from cachesvc.log.stores import Stores
 from cachesvc.log.waiting import WaitingPartitions
 from cachesvc.log.writer import LogWriter
 from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicIncarnation
@@ -40,6 +41,7 @@ from cachesvc.policy.incarnations import in_incarnation_before, next_incarnation
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.file_store import FileStore
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.open_files import OPEN_FILES_MAX, OpenFiles
 from cachesvc.store.ports import Catalogue, TopicEntry
@@ -62,6 +64,7 @@ class LogStoreSettings:
         warm_bytes_max: Sealed journals on disk.
         seal: When a journal is full.
         open_journals_max: Journals that hold a descriptor at a time, of all that take appends.
+        stores: Those beside the directory, by name.
     """
 
     path: Path
@@ -70,6 +73,7 @@ class LogStoreSettings:
     warm_bytes_max: int
     seal: SealLimits
     open_journals_max: int = OPEN_FILES_MAX
+    stores: Mapping[str, FileStore] = field(default_factory=dict)
 
 
 class LogStore:
@@ -91,12 +95,14 @@ class LogStore:
         backfill: What of that is missing and wanted.
         repair: Takes damaged segments out.
         path: The directory.
+        stores: That directory and the other stores.
     """
 
     def __init__(self, settings: LogStoreSettings, lock: IO[str]) -> None:
         self.path = settings.path
         self._lock = lock
         self._files = OpenFiles(settings.open_journals_max)
+        self.stores = Stores(settings.path, settings.stores)
         self.logs = LogRegistry()
         self.ranges = CoverageRanges(self.logs)
         self.backfill = Backfill(self.ranges)
@@ -110,13 +116,13 @@ class LogStore:
         self.waiting = WaitingPartitions()
         self.source_ends_told = 0
         self.epochs = MinedEpochs(self.catalogue)
-        self.reader = LogReader(self.path, self._threads, settings.chunk_cache_bytes_max)
+        self.reader = LogReader(self.stores, self._threads, settings.chunk_cache_bytes_max)
         self.builds = Builds()
         self.mending = Mending(
             self.path, self.catalogue, self.builds, self._seal_thread, self.ranges, self.backfill
         )
         self.repair = SegmentRepair(
-            self.path,
+            self.stores,
             self.manifest,
             self.catalogue,
             self.builds,
@@ -125,7 +131,7 @@ class LogStore:
             self.mending,
         )
         self.sealer = Sealer(
-            self.path,
+            self.stores,
             self.manifest,
             self.builds,
             self._seal_thread,
@@ -176,7 +182,9 @@ class LogStore:
         starts = self.catalogue.call_blocking(lambda port: port.list_partitions())
         mined_from = self.catalogue.call_blocking(lambda port: port.list_mined_from())
         manifest: dict[PartitionId, list[Segment]] = {}
-        for segment in self.catalogue.call_blocking(lambda port: port.list_segments()):
+        live = self.catalogue.call_blocking(lambda port: port.list_segments())
+        self.stores.prepare(live)
+        for segment in live:
             manifest.setdefault(segment.partition, []).append(segment)
         lost = self.catalogue.call_blocking(lambda port: port.list_lost())
         journals = layout.find_journals(self.path)
@@ -378,6 +386,7 @@ class LogStore:
         """Makes journals durable and lets go of the directory. ``run`` has ended. Blocking."""
         for pool in (self._write_thread, self._seal_thread, self._threads):
             pool.shutdown()
+        self.stores.close()
         active = [entry.file for log in self.every() if (entry := log.active) and entry.file]
         # Most have nothing left to write; the disk takes the rest of several in one go.
         with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="sync") as pool:

@@ -18,6 +18,7 @@ from cachesvc.log.estimates import first_candidate
 from cachesvc.log.locations import InJournal, InMemory, JournalEntry
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.shared_cache import SharedCache
+from cachesvc.log.stores import Stores
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import recoding, segments
 from cachesvc.store.frames import Frame
@@ -41,13 +42,13 @@ class LogReader:
     """Reads frames for subscribers and jobs. Belongs to one event loop.
 
     Args:
-        store: The store's directory.
+        stores: Where segments lie.
         executor: Runs file I/O and decoding.
         cache_bytes_max: Budget for chunks that are kept after use.
     """
 
-    def __init__(self, store: Path, executor: Executor, cache_bytes_max: int) -> None:
-        self._store = store
+    def __init__(self, stores: Stores, executor: Executor, cache_bytes_max: int) -> None:
+        self._stores = stores
         self._executor = executor
         self._prefetches: set[asyncio.Task[None]] = set()
         self._chunks: SharedCache[_ChunkKey, Chunk] = SharedCache(cache_bytes_max, chunk_bytes)
@@ -125,13 +126,20 @@ class LogReader:
             FileNotFoundError: A file is gone.
             StoreUnreadable: The system refuses a file that is there.
         """
-        loop = asyncio.get_running_loop()
+        return await self._run(self._executor, function, *arguments)
+
+    async def run_at(self, store: str, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """The same for work that reads from a store, which may be slow."""
+        executor = self._stores.executor(store) or self._executor
+        return await self._run(executor, function, *arguments)
+
+    async def _run(self, executor: Executor, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         try:
-            return await loop.run_in_executor(self._executor, function, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
         except FileNotFoundError:
             raise
         except OSError as error:
-            path = next((each for each in arguments if isinstance(each, Path)), self._store)
+            path = next((each for each in arguments if isinstance(each, Path)), self._stores.path)
             raise unreadable(path, error) from error
 
     async def _journal_chunk(self, log: PartitionLog, entry: JournalEntry, offset: int) -> Chunk:
@@ -153,14 +161,15 @@ class LogReader:
         return await self._chunks.get(key, lambda: self.run(read_frames, entry.path, begin, end))
 
     async def _segment_chunk(self, log: PartitionLog, segment: Segment, offset: int) -> Chunk:
-        path = self._store / segment.path
+        file = self._stores.file(segment)
         layout = await self._layouts.get(
-            segment.path, lambda: self.run(segments.read_layout, path, segment)
+            segment.path, lambda: self.run_at(segment.store, segments.read_layout, file, segment)
         )
         number = layout.locate(offset)
-        key = (log.id, path.name, number)
+        key = (log.id, file.name, number)
+        read = segments.read_row_group
         return await self._chunks.get(
-            key, lambda: self.run(segments.read_row_group, path, segment, layout, number)
+            key, lambda: self.run_at(segment.store, read, file, segment, layout, number)
         )
 
     async def _leave_to_segment(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cachesvc.errors import DamagedFile, PreconditionFailed
 from cachesvc.log.store_lock import lock_directory
-from cachesvc.model import PartitionId, Segment
+from cachesvc.model import LOCAL_STORE, PartitionId, Segment
 from cachesvc.policy.rebuilding import live_segments
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
@@ -117,8 +117,10 @@ def _enter_segments(path: Path, port: Catalogue) -> tuple[int, int]:
     added: list[Segment] = []
     removed: list[Segment] = []
     for partition in sorted({*found, *known}):
-        there = {segment.path for segment in found[partition]}
         before = known[partition]
+        # Of what lies in other stores the copy alone tells.
+        found[partition] += [each for each in before if each.store != LOCAL_STORE]
+        there = {segment.path for segment in found[partition]}
         present = [segment for segment in before if segment.path in there]
         live = live_segments(present, found[partition], retired)
         added += _without(live, before)

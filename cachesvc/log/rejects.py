@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.store.file_store import ReadableFile
 from cachesvc.store.journal import read_frames
 from cachesvc.store.record_schema import REJECT_SCHEMA, decode_payloads
 from cachesvc.store.segments import read_table
@@ -21,7 +22,8 @@ async def read_rejects(store: LogStore, log: PartitionLog) -> AsyncIterator[list
     sealed_end = log.sealed_end_offset
     for segment in list(log.segments):
         if segment.rejects_path:
-            yield await store.reader.run(_of_segment, store.path / segment.rejects_path)
+            file = store.stores.rejects_file(segment)
+            yield await store.reader.run_at(segment.store, _of_segment, file)
     for entry in list(log.journals):
         index = entry.index
         if entry.base_offset < sealed_end or index is None or not index.reject_count:
@@ -33,9 +35,9 @@ async def read_rejects(store: LogStore, log: PartitionLog) -> AsyncIterator[list
                 yield rows
 
 
-def _of_segment(path: Path) -> list[dict[str, Any]]:
+def _of_segment(file: ReadableFile) -> list[dict[str, Any]]:
     try:
-        return _rows(read_table(path))
+        return _rows(read_table(file))
     except FileNotFoundError:
         return []
 

@@ -1,8 +1,9 @@
-"""From a full journal to a live segment, beside the event loop, one at a time and in order.
+"""From a full journal to a live segment, beside the event loop and in order.
 
-File durable, manifest commit, journal released. A journal whose segment is live stays on disk as
-long as the budget for warm journals allows: subscribers read its frames as they are, which is
-several times faster than decoding Parquet. Losing one costs nothing.
+One at a time of each store, so that a store that is away keeps no other waiting: what is for it
+stays in journals meanwhile. File durable, manifest commit, journal released. A journal whose
+segment is live stays on disk as long as the budget for warm journals allows: subscribers read its
+frames as they are, which is several times faster than decoding Parquet. Losing one costs nothing.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from cachesvc.log.builds import Builds
 from cachesvc.log.locations import JournalEntry
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.stores import Stores
 from cachesvc.log.warm_journals import WarmJournals
+from cachesvc.model import Segment
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.segments import seal_journal
 
@@ -30,8 +33,8 @@ class Sealer:
     """Seals journals in the order in which they were rolled. Belongs to one event loop.
 
     Args:
-        store: The store's directory.
-        manifest: Takes the segments.
+        stores: Take the segments.
+        manifest: Names them.
         builds: Is told while a file is being written.
         executor: Runs decoding and encoding; one thread is enough.
         warm_bytes_max: Bytes of sealed journals that stay on disk.
@@ -40,26 +43,29 @@ class Sealer:
 
     def __init__(
         self,
-        store: Path,
+        stores: Stores,
         manifest: Manifest,
         builds: Builds,
         executor: Executor,
         warm_bytes_max: int,
         take_out: Callable[[PartitionLog, JournalEntry, Exception], Awaitable[None]],
     ) -> None:
-        self._store = store
+        self._stores = stores
         self._manifest = manifest
         self._builds = builds
         self._executor = executor
         self._warm = WarmJournals(warm_bytes_max)
-        self._queue: asyncio.Queue[tuple[PartitionLog, JournalEntry]] = asyncio.Queue()
+        self._added: asyncio.Queue[tuple[PartitionLog, JournalEntry]] = asyncio.Queue()
+        self._queues: dict[str, asyncio.Queue[tuple[PartitionLog, JournalEntry]]] = {
+            name: asyncio.Queue() for name in stores.names
+        }
         self._take_out = take_out
-        self._failure: Exception | None = None
+        self.failures: dict[str, Exception] = {}
         self._tried = asyncio.Event()
 
     def add(self, log: PartitionLog, entry: JournalEntry) -> None:
         """Queues a journal that takes no more appends."""
-        self._queue.put_nowait((log, entry))
+        self._added.put_nowait((log, entry))
 
     def recovered(self, log: PartitionLog) -> None:
         """Enters the journals that a log had when the store was opened."""
@@ -72,13 +78,21 @@ class Sealer:
     @property
     def waiting(self) -> int:
         """Journals that are not sealed yet."""
-        return self._queue.qsize()
+        return self._added.qsize() + sum(queue.qsize() for queue in self._queues.values())
 
     async def run(self) -> None:
         """Seals until cancelled; a journal that was under way stays a journal."""
+        async with asyncio.TaskGroup() as tasks:
+            for store in self._queues:
+                tasks.create_task(self._run_for(store))
+            while True:
+                log, entry = await self._added.get()
+                self._queues[self._stores.choose(log.id.connection)].put_nowait((log, entry))
+
+    async def _run_for(self, store: str) -> None:
         while True:
-            log, entry = await self._queue.get()
-            while not await self._try(log, entry):  # noqa: ASYNC110 - a disk has no event
+            log, entry = await self._queues[store].get()
+            while not await self._try(log, entry, store):  # noqa: ASYNC110 - a disk has no event
                 await asyncio.sleep(_RETRY_S)
             await self._delete(self._warm.take_excess())
 
@@ -94,33 +108,39 @@ class Sealer:
         while not entry.sealed and entry in log.current.journals:
             self._tried.clear()
             await self._tried.wait()
-            if self._failure is not None:
-                raise StoreUnwritable(f"{log.id}: cannot be sealed for now: {self._failure}")
+            failure = self.failures.get(self._stores.choose(log.id.connection))
+            if failure is not None:
+                raise StoreUnwritable(f"{log.id}: cannot be sealed for now: {failure}")
         return entry.sealed
 
-    async def _try(self, log: PartitionLog, entry: JournalEntry) -> bool:
+    async def _try(self, log: PartitionLog, entry: JournalEntry, store: str) -> bool:
         """One attempt; False if the disk or the catalogue does not take it."""
-        self._failure = None
         try:
-            await self._seal(log, entry)
+            await self._seal(log, entry, store)
         except (OSError, PreconditionFailed) as error:
-            self._failure = error
-            _tell_failed(entry, error)
+            self._failed(entry, store, error)
             return False
-        finally:
-            self._tried.set()
+        self.failures.pop(store, None)
+        self._tried.set()
         return True
 
-    async def _seal(self, log: PartitionLog, entry: JournalEntry) -> None:
+    def _failed(self, entry: JournalEntry, store: str, error: Exception) -> None:
+        self.failures[store] = error
+        self._tried.set()
+        _tell_failed(entry, store, error)
+
+    async def _seal(self, log: PartitionLog, entry: JournalEntry, store: str) -> None:
         now_ms = time.time_ns() // 1_000_000
         loop = asyncio.get_running_loop()
         try:
             journal = await loop.run_in_executor(self._executor, _reopen, entry, log)
             with self._builds.under_way():
-                seal = partial(seal_journal, backfilled=log.above is not None)
-                segment = await loop.run_in_executor(
-                    self._executor, seal, self._store, log.id, journal, now_ms
-                )
+                async with self._stores.at_hand([], store) as directory:
+                    seal = partial(seal_journal, backfilled=log.above is not None)
+                    segment = await loop.run_in_executor(
+                        self._executor, seal, directory, log.id, journal, now_ms
+                    )
+                    segment = await self._publish(segment, directory, store, entry)
                 await self._manifest.add(log, segment, journal.index)
         except (DamagedFile, FileNotFoundError) as error:
             await self._take_out(log, entry, error)
@@ -140,6 +160,17 @@ class Sealer:
             },
         )
 
+    async def _publish(
+        self, segment: Segment, directory: Path, store: str, entry: JournalEntry
+    ) -> Segment:
+        """Puts a segment where it belongs, as often as it takes: it need not be written again."""
+        while True:
+            try:
+                return await self._stores.publish(segment, directory, store)
+            except PreconditionFailed as error:
+                self._failed(entry, store, error)
+            await asyncio.sleep(_RETRY_S)
+
     async def drop_before_start(self, log: PartitionLog) -> None:
         """Deletes the warm journals that lie before a log's start."""
         await self._delete(self._warm.take_before_start(log))
@@ -150,12 +181,13 @@ class Sealer:
             await loop.run_in_executor(self._executor, _unlink, journals)
 
 
-def _tell_failed(entry: JournalEntry, error: Exception) -> None:
+def _tell_failed(entry: JournalEntry, store: str, error: Exception) -> None:
     _log.error(
         "a journal cannot be sealed, trying again",
         extra={
             "event": "seal_failed",
             "journal": str(entry.path),
+            "store": store,
             "error": str(error),
             "retry_s": _RETRY_S,
         },

@@ -22,7 +22,8 @@ from cachesvc.log.coverage_ranges import CoverageRanges
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.mending import Mending
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import Segment
+from cachesvc.log.stores import Stores
+from cachesvc.model import LOCAL_STORE, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store import layout
 from cachesvc.store.salvage import Salvaged, salvage_segment, seal_again
@@ -35,7 +36,7 @@ class SegmentRepair:
     """Repairs one segment after the other. Belongs to one event loop; ``run`` has to run.
 
     Args:
-        store: The store's directory.
+        stores: Where segments lie.
         manifest: Says which segments are live.
         catalogue: Says which files have to be deleted.
         builds: Is told while files are being written.
@@ -46,7 +47,7 @@ class SegmentRepair:
 
     def __init__(
         self,
-        store: Path,
+        stores: Stores,
         manifest: Manifest,
         catalogue: CatalogueThread,
         builds: Builds,
@@ -54,7 +55,7 @@ class SegmentRepair:
         ranges: CoverageRanges,
         mending: Mending,
     ) -> None:
-        self._store = store
+        self._stores = stores
         self._manifest = manifest
         self._catalogue = catalogue
         self._builds = builds
@@ -104,25 +105,39 @@ class SegmentRepair:
             if entry.sealed
             and (entry.base_offset, entry.end_offset) == (segment.base_offset, segment.end_offset)
         ]
+        at_hand = self._stores.at_hand([segment], segment.store, missing_ok=True)
         with self._builds.under_way():
-            found = await loop.run_in_executor(
-                self._executor, _salvage, self._store, segment, sealed_from
-            )
-            if not found.damage:
-                return False
-            missing = found.missing(segment)
-            cut = await self._manifest.take_out(log, segment, found.segments, missing)
-            if cut is None:
-                await loop.run_in_executor(self._executor, _discard, self._store, found)
-                return True
-            gone = OffsetRange(segment.base_offset, segment.end_offset)
-            self._ranges.cut(cut, gone, found.segments)
+            async with at_hand as directory:
+                found = await loop.run_in_executor(
+                    self._executor, _salvage, directory, segment, sealed_from
+                )
+                if not found.damage:
+                    return False
+                return await self._replace(log, segment, found, directory)
+
+    async def _replace(
+        self, log: PartitionLog, segment: Segment, found: Salvaged, directory: Path
+    ) -> bool:
+        """Puts what is whole in the place of a segment whose files are in a directory."""
+        loop = asyncio.get_running_loop()
+        whole = [
+            await self._stores.publish(each, directory, segment.store) for each in found.segments
+        ]
+        missing = found.missing(segment)
+        cut = await self._manifest.take_out(log, segment, whole, missing)
+        if cut is None:
+            await loop.run_in_executor(self._executor, _discard, directory, found)
+            return True
+        gone = OffsetRange(segment.base_offset, segment.end_offset)
+        self._ranges.cut(cut, gone, whole)
         for each in missing:
             self._mending.note(segment.partition, each)
         self._tell(segment, found, missing)
-        await loop.run_in_executor(self._executor, _set_aside, self._store, segment)
-        names = [path.as_posix() for path in data_paths(segment)]
-        await self._catalogue.call(lambda port: port.forget_retired(names))
+        store = self._stores.path
+        await loop.run_in_executor(self._executor, _set_aside, store, directory, segment)
+        if segment.store == LOCAL_STORE:  # elsewhere it is a copy that was set aside
+            names = [path.as_posix() for path in data_paths(segment)]
+            await self._catalogue.call(lambda port: port.forget_retired(names))
         return True
 
     def _tell(self, segment: Segment, found: Salvaged, missing: Sequence[OffsetRange]) -> None:
@@ -160,7 +175,8 @@ def _discard(store: Path, found: Salvaged) -> None:
         delete_files(store, segment)
 
 
-def _set_aside(store: Path, segment: Segment) -> None:
+def _set_aside(store: Path, directory: Path, segment: Segment) -> None:
     for path in data_paths(segment):
         with contextlib.suppress(OSError):  # gone, or left to the sweep
-            (store / path).rename(layout.quarantine_path(store, store / path, time.time_ns()))
+            kept = layout.quarantine_path(store, store / path, time.time_ns())
+            (directory / path).rename(kept)

@@ -95,6 +95,8 @@ class Connections:
         self._changes: set[asyncio.Future[Any]] = set()
         self.on_deleted: Callable[[str], Awaitable[None]] = _nothing
         """Called with the name of a connection that was deleted."""
+        self.check: Callable[[ConnectionConfig], None] = lambda _: None
+        """Raises InvalidConfig for one that names what the service does not have."""
 
     async def load(self) -> None:
         """Enters the connections of the file and of the catalogue; nothing runs before ``run``."""
@@ -111,6 +113,7 @@ class Connections:
             try:
                 tree = msgspec.json.decode(record.settings_json)
                 config = parse_connection(tree, f"connection {record.name!r} of the catalogue")
+                self.check(config)
             except (InvalidConfig, msgspec.DecodeError) as error:
                 _log.error(
                     "a connection of the catalogue makes no sense to this version and is left out",
@@ -188,6 +191,7 @@ class Connections:
         """Makes a connection that survives a restart.
 
         Raises:
+            InvalidConfig: It names a store that is not there.
             PreconditionFailed: The name is taken (``CONNECTION_EXISTS``), or the catalogue cannot
                 be written.
         """
@@ -197,6 +201,7 @@ class Connections:
         """Replaces the settings of a connection; returns once its work has been restarted.
 
         Raises:
+            InvalidConfig: It names a store that is not there.
             NotFound: There is none of that name.
             PreconditionFailed: It is in the file (``CONNECTION_IN_FILE``), or the catalogue cannot
                 be written.
@@ -254,6 +259,7 @@ class Connections:
         now_ms: int,
         before: KnownConnection | None = None,
     ) -> KnownConnection:
+        self.check(config)
         settings = msgspec.json.encode(connection_dict(config)).decode()
         record = ConnectionRecord(config.name, settings, created_ms, now_ms)
         await self._catalogue.call(lambda port: port.put_connection(record))

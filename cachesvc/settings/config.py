@@ -18,6 +18,7 @@ from cachesvc.errors import InvalidConfig
 from cachesvc.policy.addresses import is_loopback, parse_address
 from cachesvc.settings.alarms import AlarmsConfig, check_alarms
 from cachesvc.settings.connection import ConnectionConfig, check_connection
+from cachesvc.settings.stores import StoreEntry, check_stores
 from cachesvc.settings.validation import setting_error
 
 KIB = 1024
@@ -226,6 +227,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alarms: AlarmsConfig = AlarmsConfig()
     sql: SqlConfig = SqlConfig()
     log: LogConfig = LogConfig()
+    stores: tuple[StoreEntry, ...] = ()
     connections: tuple[ConnectionConfig, ...] = ()
 
 
@@ -251,6 +253,7 @@ def check_fields(config: Config, source: str) -> None:
             raise setting_error(source, f"{field}.name", problem, "choose a name of its own")
         names.add(connection.name)
         check_connection(connection, source, field)
+    check_stores(config.stores, config.connections, source)
 
 
 def check_listen(server: ServerConfig, source: str = "server") -> None:

@@ -136,8 +136,9 @@ class ConnectionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     non_json_policy: NonJsonPolicy = NonJsonPolicy.REJECT
     # Whether topics are mined into the cache. Without it nothing can be subscribed to.
     log_caching: bool = True
-    # The store that takes what is mined; there is "default" only.
-    store: str = DEFAULT_STORE
+    # The store that takes what is mined: the name of one of [[stores]], "local" for the service's
+    # own directory, or "default".
+    store: Name = DEFAULT_STORE
     # The reader that mines the topics; empty: the service spreads them.
     agent: Agent = ""
     # When models are loaded anew each day, from 10,000 of them on: HH:MM, the service's local time.
@@ -218,8 +219,6 @@ def check_connection(connection: ConnectionConfig, source: str, field: str) -> N
 
 def _contradictions(connection: ConnectionConfig) -> Iterator[tuple[str, str, str]]:
     """Field, problem and advice of everything that does not fit together."""
-    if connection.store != DEFAULT_STORE:
-        yield "store", f"there is no store {connection.store!r}", f"give {DEFAULT_STORE!r}"
     if connection.target is not None and connection.type == "source":
         advice = 'give type = "target" or "both", or leave the table out'
         yield "target", "nothing is written to a pure source", advice

@@ -21,6 +21,7 @@ from cachesvc.settings.connection import (
     make_paths_absolute,
     setting_paths_of_connection,
 )
+from cachesvc.settings.stores import StoreEntry, make_store_absolute
 from cachesvc.settings.validation import located_error, setting_error, setting_paths
 
 ENV_PREFIX = "CACHESVC_"
@@ -112,7 +113,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _settings() -> Iterator[tuple[str, Any]]:
     """Path and default of every setting that is not inside an array."""
-    return ((path, default) for path, default in setting_paths(Config) if path != "connections")
+    arrays = ("connections", "stores")
+    return ((path, default) for path, default in setting_paths(Config) if path not in arrays)
 
 
 def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -124,8 +126,9 @@ def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if variable not in known:
             close = difflib.get_close_matches(variable, known, 1)
             advice = f"did you mean {close[0]}?" if close else "docs/configuration.md lists them"
-            if variable.startswith(f"{ENV_PREFIX}CONNECTIONS__"):
-                advice = "connections are set in the file"
+            for array in ("connections", "stores"):
+                if variable.startswith(f"{ENV_PREFIX}{array.upper()}__"):
+                    advice = f"{array} are set in the file"
             raise InvalidConfig(f"{variable}: no such setting; {advice}")
         yield variable, known[variable]
 
@@ -164,6 +167,8 @@ def _make_absolute(tree: dict[str, Any], directory: Path) -> None:
         value = tree.get(section, {}).get(name)
         if value:
             tree[section][name] = os.path.abspath(directory / value)
+    for store in tree.get("stores", ()):
+        make_store_absolute(store, directory)
     for connection in tree.get("connections", ()):
         make_paths_absolute(connection, directory)
 
@@ -182,6 +187,8 @@ def _known(field: str) -> list[str]:
     """The settings that may be meant by one that is not known."""
     if field.startswith("connections["):
         return setting_paths_of_connection(field.partition(".")[0])
+    if field.startswith("stores["):
+        return [path for path, _ in setting_paths(StoreEntry, f"{field.partition('.')[0]}.")]
     return [path for path, _ in _settings()]
 
 

@@ -18,7 +18,7 @@ from cachesvc.errors import InvalidRequest, NotFound, PreconditionFailed
 from cachesvc.log.locations import JournalEntry
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import TopicId
+from cachesvc.model import LOCAL_STORE, TopicId
 from cachesvc.sql.messages import Cut, JournalPart, LogView, NamedLog
 from cachesvc.sql.typed_columns import structure_of
 
@@ -142,6 +142,13 @@ class LogViews:
     def _add(self, picture: _Picture, log: PartitionLog, directory: Path) -> None:
         place = directory / f"incarnation={log.id.incarnation}/partition={log.id.partition}"
         for segment in log.segments:
+            if segment.store != LOCAL_STORE:
+                raise PreconditionFailed(
+                    f"segments of {log.id} lie in the store {segment.store!r}, and queries read "
+                    "those of the service's own directory alone",
+                    reason="QUERY_LINK_FAILED",
+                    metadata={"store": segment.store},
+                )
             path = self._store.path / segment.path
             picture.links.append((path, place / path.name))
         if log.segments and log.segments[0].base_offset < log.log_start_offset:

@@ -11,6 +11,11 @@
     <store>/queries/<token>/…                          links to what a running query reads
     <store>/quarantine/…                               damaged pieces, kept for a look
     <store>/backup/…                                   links, while a backup is made
+    <store>/staging/…                                  files on their way to other stores
+    <store>/cache/<name>/…                             blocks of files in the store of that name
+    <store>/ID                                         says to other stores whose they are
+
+A store elsewhere has log/ and rejects/ alike, and a file OWNER with the ID of its service.
 
 Offsets in file names have 20 digits, so that names sort as offsets do. A token makes every file
 name new: a file that exists is never written again, and a merge never meets its own sources. The
@@ -37,6 +42,10 @@ QUARANTINE = "quarantine"
 BACKUP = "backup"
 READERS = "readers"
 QUERIES = "queries"
+STAGING = "staging"
+CACHE = "cache"
+STORE_ID = "ID"
+OWNER = "OWNER"
 JOURNAL_SUFFIX = ".journal"
 BACKFILL_SUFFIX = ".backfill"
 TEMPORARY_SUFFIX = ".tmp"

@@ -10,6 +10,7 @@ import pyarrow as pa
 from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.incarnation_tables import key_of
+from cachesvc.store.ports import RetiredFile
 from cachesvc.store.segments import data_paths
 
 
@@ -116,6 +117,7 @@ class ManifestTables:
                 segment.backfilled_ms,
                 segment.oldest_mined_ms,
                 segment.newest_mined_ms,
+                segment.store,
             )
 
     def _put_starts(self, log_starts: Mapping[PartitionId, int]) -> None:
@@ -126,10 +128,10 @@ class ManifestTables:
         for segment in segments:
             self._run("delete_segment", segment.path)
             for path in data_paths(segment):
-                self._run("insert_retired", path.as_posix(), now_ms)
+                self._run("insert_retired", path.as_posix(), now_ms, segment.store)
 
-    def list_retired(self) -> dict[str, int]:
-        return dict(self._run("list_retired"))
+    def list_retired(self) -> dict[str, RetiredFile]:
+        return {path: RetiredFile(*rest) for path, *rest in self._run("list_retired")}
 
     def forget_retired(self, paths: Iterable[str]) -> None:
         with self._transaction():

@@ -17,6 +17,7 @@ from cachesvc.store.ports import (
     ConnectionRecord,
     JobRunRecord,
     PositionCommit,
+    RetiredFile,
     SubscriptionRecord,
     TopicEntry,
 )
@@ -35,7 +36,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self._lost: dict[PartitionId, dict[int, LostRange]] = {}
         self._damaged: dict[PartitionId, dict[int, OffsetRange]] = {}
         self._segments: dict[str, Segment] = {}
-        self._retired: dict[str, int] = {}
+        self._retired: dict[str, RetiredFile] = {}
         self._scrubbed: set[str] = set()
         self._subscriptions: dict[str, SubscriptionRecord] = {}
         self._deleted_epoch = 0
@@ -145,9 +146,10 @@ class MemoryCatalogue(MemoryMiningTables):
     def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
         for segment in segments:
             self._segments.pop(segment.path, None)
-            self._retired.update({path.as_posix(): now_ms for path in data_paths(segment)})
+            retired = RetiredFile(now_ms, segment.store)
+            self._retired.update({path.as_posix(): retired for path in data_paths(segment)})
 
-    def list_retired(self) -> dict[str, int]:
+    def list_retired(self) -> dict[str, RetiredFile]:
         return dict(self._retired)
 
     def forget_retired(self, paths: Iterable[str]) -> None:

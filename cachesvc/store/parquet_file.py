@@ -14,6 +14,7 @@ from crc32c import crc32c
 
 from cachesvc.errors import DamagedFile
 from cachesvc.store import layout
+from cachesvc.store.file_store import ReadableFile
 from cachesvc.store.journal import sync_directory
 from cachesvc.store.recoding import FRAME_ROWS, pieces_of
 from cachesvc.store.record_schema import DECODING_ERRORS
@@ -70,7 +71,7 @@ def write_parquet(
     return written
 
 
-def _read_footer(path: Path) -> bytes:
+def _read_footer(path: ReadableFile) -> bytes:
     """The footer's bytes: metadata, its length, magic. They end the file.
 
     Raises:
@@ -78,12 +79,14 @@ def _read_footer(path: Path) -> bytes:
     """
     with path.open("rb", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
-        tail = os.pread(file.fileno(), _TAIL.size, max(0, size - _TAIL.size))
+        file.seek(max(0, size - _TAIL.size))
+        tail = file.read(_TAIL.size) or b""
         length, magic = _TAIL.unpack(tail) if len(tail) == _TAIL.size else (0, b"")
         begin = size - _TAIL.size - length
         if magic != _MAGIC or begin < len(_MAGIC):
             raise DamagedFile(f"{path} does not end like a Parquet file")
-        return os.pread(file.fileno(), size - begin, begin)
+        file.seek(begin)
+        return file.read(size - begin) or b""
 
 
 def _write_rows(
@@ -115,8 +118,10 @@ def _write_rows(
 
 
 @contextmanager
-def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: ReadableFile) -> Iterator[pq.ParquetFile]:
     """A Parquet file to read from, with its checksums verified. Blocking.
+
+    Of a remote file, a row group is read in one go.
 
     Pages are verified as they are read. The footer is verified before anything looks at it: Arrow
     ends the process over some kinds of damage to it.
@@ -129,7 +134,9 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         if crc32c(_read_footer(path)) != layout.footer_checksum(path.name):
             raise DamagedFile(f"{path}: the checksum of the footer does not hold")
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        local = isinstance(path, Path)
+        source = path if local else path.open("rb", buffering=0)
+        with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=not local) as file:
             yield file
     except DECODING_ERRORS as error:
         if isinstance(error, OSError) and error.errno:  # Arrow's own for bad bytes have none

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cachesvc.model import (
+    LOCAL_STORE,
     GapPolicy,
     LostRange,
     Mode,
@@ -105,6 +106,19 @@ class ConnectionRecord:
     settings_json: str
     created_ms: int
     updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredFile:
+    """A file that the manifest named once.
+
+    Attributes:
+        retired_ms: When it stopped.
+        store: Where the file lies.
+    """
+
+    retired_ms: int
+    store: str = LOCAL_STORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +268,8 @@ class Catalogue(MiningCatalogue, Protocol):
     def forget_scrubbed(self) -> None:
         """Ends the pass: the next one begins with all segments."""
 
-    def list_retired(self) -> dict[str, int]:
-        """Paths that the manifest named once, with the time when it stopped."""
+    def list_retired(self) -> dict[str, RetiredFile]:
+        """Paths that the manifest named once."""
 
     def forget_retired(self, paths: Iterable[str]) -> None:
         """Drops paths whose files are gone."""

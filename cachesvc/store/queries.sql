@@ -28,7 +28,9 @@ create table if not exists segments (
     -- When the newest range that was mined afterwards was sealed; 0 without any.
     backfilled_ms bigint not null,
     -- When the first and the last part of it were mined.
-    oldest_mined_ms bigint not null, newest_mined_ms bigint not null
+    oldest_mined_ms bigint not null, newest_mined_ms bigint not null,
+    -- In which its files lie.
+    store varchar not null default 'local'
 );
 -- For catalogues from before they were there.
 alter table segments add column if not exists backfilled_ms bigint default 0;
@@ -38,6 +40,7 @@ update segments set
     oldest_mined_ms = greatest(created_ms, backfilled_ms),
     newest_mined_ms = greatest(created_ms, backfilled_ms)
 where newest_mined_ms is null;
+alter table segments add column if not exists store varchar default 'local';
 -- Where mining of a partition began; what lies before was never cached.
 create table if not exists mined_from (
     connection varchar not null, topic varchar not null, incarnation integer not null,
@@ -45,7 +48,11 @@ create table if not exists mined_from (
     primary key (connection, topic, incarnation, "partition")
 );
 -- Files that the manifest named once; the sweep deletes them after a grace time.
-create table if not exists retired_files (path varchar not null, retired_ms bigint not null);
+create table if not exists retired_files (
+    path varchar not null, retired_ms bigint not null,
+    store varchar not null default 'local'
+);
+alter table retired_files add column if not exists store varchar default 'local';
 create table if not exists subscriptions (
     name varchar primary key, connection varchar not null,
     topics varchar[] not null, topic_expression varchar not null,
@@ -327,12 +334,16 @@ returning connection, topic, incarnation, epoch;
 -- name: list_segments
 select connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,
     min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path,
-    backfilled_ms, oldest_mined_ms, newest_mined_ms
+    backfilled_ms, oldest_mined_ms, newest_mined_ms, store
 from segments
 order by connection, topic, incarnation, "partition", base_offset;
 
 -- name: insert_segment
-insert into segments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into segments (
+    connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,
+    min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path,
+    backfilled_ms, oldest_mined_ms, newest_mined_ms, store
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: put_mined_times
 -- Changes the times of mining of the segments of the registered Arrow table `new_mined_times`.
@@ -344,10 +355,10 @@ from new_mined_times where segments.path = new_mined_times.path;
 delete from segments where path = ?;
 
 -- name: insert_retired
-insert into retired_files values (?, ?);
+insert into retired_files (path, retired_ms, store) values (?, ?, ?);
 
 -- name: list_retired
-select path, retired_ms from retired_files order by retired_ms, path;
+select path, retired_ms, store from retired_files order by retired_ms, path;
 
 -- name: delete_retired
 delete from retired_files where path = ?;

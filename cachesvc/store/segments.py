@@ -16,6 +16,7 @@ import pyarrow as pa
 from cachesvc.errors import DamagedFile, ShuttingDown, StoreFormatUnsupported
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import layout
+from cachesvc.store.file_store import ReadableFile
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, read_frames
 from cachesvc.store.parquet_file import open_parquet, write_parquet
@@ -144,7 +145,7 @@ def _check_complete(store: Path, segment: Segment, records: int, rejects: int) -
     )
 
 
-def read_layout(path: Path, segment: Segment) -> SegmentLayout:
+def read_layout(path: ReadableFile, segment: Segment) -> SegmentLayout:
     """The row groups of a segment, from its footer alone.
 
     Raises:
@@ -170,7 +171,7 @@ def read_layout(path: Path, segment: Segment) -> SegmentLayout:
 
 
 def read_row_group(
-    path: Path, segment: Segment, segment_layout: SegmentLayout, number: int
+    path: ReadableFile, segment: Segment, segment_layout: SegmentLayout, number: int
 ) -> list[Frame]:
     """One row group as frames that continue each other without a seam. Blocking.
 
@@ -188,7 +189,7 @@ def read_row_group(
 
 
 def read_records(
-    path: Path, segment: Segment, segment_layout: SegmentLayout, number: int
+    path: ReadableFile, segment: Segment, segment_layout: SegmentLayout, number: int
 ) -> pa.Table:
     """The records of one row group. Blocking.
 
@@ -205,7 +206,7 @@ def read_records(
         return table
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: ReadableFile) -> pa.Table:
     """A whole file of the store. Blocking; for small ones.
 
     Raises:

@@ -21,6 +21,7 @@ from cachesvc.store.ports import (
     ConnectionRecord,
     JobRunRecord,
     PositionCommit,
+    RetiredFile,
     SubscriptionRecord,
     TopicEntry,
 )
@@ -191,9 +192,9 @@ class TestManifest:
         catalogue.replace_segments(parts[:2], [merged], 77)
         assert catalogue.list_segments() == [merged, parts[2]]
         assert catalogue.list_retired() == {
-            parts[0].path: 77,
-            parts[0].rejects_path: 77,
-            parts[1].path: 77,
+            parts[0].path: RetiredFile(77),
+            parts[0].rejects_path: RetiredFile(77),
+            parts[1].path: RetiredFile(77),
         }
 
     def test_expires_and_moves_log_starts_at_once(self, catalogue: Catalogue) -> None:
@@ -204,7 +205,9 @@ class TestManifest:
         catalogue.expire_segments([parts[0], parts[2]], {ORDERS: 10, SECOND: 5}, 88)
         assert catalogue.list_segments() == [parts[1]]
         assert catalogue.list_partitions() == {ORDERS: 10, SECOND: 5}
-        assert catalogue.list_retired() == {parts[0].path: 88, parts[2].path: 88}
+        assert catalogue.list_retired() == dict.fromkeys(
+            (parts[0].path, parts[2].path), RetiredFile(88)
+        )
 
     def test_changes_when_segments_were_mined(self, catalogue: Catalogue) -> None:
         parts = [segment(0, 10), segment(10, 20)]
@@ -218,8 +221,18 @@ class TestManifest:
         catalogue.replace_segments([], parts, 1)
         catalogue.expire_segments(parts, {}, 88)
         catalogue.forget_retired([parts[0].path, parts[1].path, "log/never-heard-of.parquet"])
-        assert catalogue.list_retired() == {parts[0].rejects_path: 88}
+        assert catalogue.list_retired() == {parts[0].rejects_path: RetiredFile(88)}
         catalogue.forget_retired([])
+
+    def test_says_in_which_store_files_lie(self, catalogue: Catalogue) -> None:
+        there = replace(segment(0, 10, rejects=1), store="cold")
+        catalogue.replace_segments([], [there, segment(10, 20)], 1)
+        assert [each.store for each in catalogue.list_segments()] == ["cold", "local"]
+        catalogue.expire_segments([there], {}, 88)
+        assert catalogue.list_retired() == {
+            there.path: RetiredFile(88, "cold"),
+            there.rejects_path: RetiredFile(88, "cold"),
+        }
 
     def test_retiring_twice_counts_once(self, catalogue: Catalogue) -> None:
         """A merge may still name what retention has just taken."""

@@ -14,6 +14,7 @@ import pytest
 
 from cachesvc.client import ArrowCompression, Client, Mode
 from cachesvc.log.reading import LogReader
+from cachesvc.log.stores import Stores
 from cachesvc.model import ArrowCompression as Compression
 from cachesvc.serving import batches as batches_module
 from cachesvc.serving.batches import Batches
@@ -147,7 +148,7 @@ def test_eight_subscribers_share_each_transcoding(
     monkeypatch.setattr(batches_module, "body", counted)
     bounds = [1 << 20, 1 << 20, 16 << 20, 700_000, 512 << 10, 1 << 20, 2 << 20, 600_000]
     with ThreadPoolExecutor(2) as threads:
-        batches = Batches(LogReader(tmp_path, threads, 1 << 20), 64 << 20)
+        batches = Batches(LogReader(Stores(tmp_path, {}), threads, 1 << 20), 64 << 20)
 
         async def run() -> None:
             await asyncio.gather(*(drain(batches, frames, form, bound) for bound in bounds))

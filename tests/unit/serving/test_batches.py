@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.log.reading import LogReader
+from cachesvc.log.stores import Stores
 from cachesvc.serving import batches as batches_module
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.forms import Form, Part, body
@@ -34,7 +35,7 @@ KIB = 1 << 10
 @pytest.fixture
 def batches(tmp_path: Path) -> Iterator[Batches]:
     with ThreadPoolExecutor(2) as threads:
-        yield Batches(LogReader(tmp_path, threads, 1 << 20), 1 << 20)
+        yield Batches(LogReader(Stores(tmp_path, {}), threads, 1 << 20), 1 << 20)
 
 
 def noise(offset: int, size: int) -> Record:
@@ -217,6 +218,6 @@ def test_what_is_made_stays_within_its_budget(tmp_path: Path) -> None:
     frames = [full_frame(base, base + 10) for base in range(0, 200, 10)]
     budget = 6 * (len(body(frames[0], Form.ARROW_NONE)) + frames[0].encoded_bytes)
     with ThreadPoolExecutor(2) as threads:
-        small = Batches(LogReader(tmp_path, threads, 1 << 20), budget)
+        small = Batches(LogReader(Stores(tmp_path, {}), threads, 1 << 20), budget)
         all_runs(small, frames, form=Form.ARROW_NONE)
         assert 0 < small.kept_bytes <= budget

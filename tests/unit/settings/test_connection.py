@@ -100,7 +100,7 @@ def test_what_fits_together(settings: dict[str, Any]) -> None:
         ({"type": "both", "target": {"acks": "-1"}}, "target.acks"),
         ({"type": "both", "target": {"compression": "br"}}, "target.compression"),
         ({"type": "sink"}, "type"),
-        ({"store": "other"}, "store"),
+        ({"store": "no name"}, "store"),
         ({"agent": "a b"}, "agent"),
         ({"model_load_time": "24:00"}, "model_load_time"),
         ({"model_load_time": "2:00"}, "model_load_time"),
