@@ -40,7 +40,7 @@ _COMMANDS: Mapping[str, LazyCommand] = {
         "cachesvc.cli.jobs:jobs_app", "List scheduled jobs; run, pause or resume one; past runs."
     ),
     "store": LazyCommand(
-        "cachesvc.cli.store:store_app", "Verify, back up or rebuild the files of the store."
+        "cachesvc.cli.store:store_app", "List, test, verify, back up or rebuild stores."
     ),
     "models": LazyCommand(
         "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."

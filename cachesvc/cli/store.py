@@ -14,6 +14,7 @@ from cachesvc.cli.options import AsJson
 from cachesvc.cli.render import show_facts, show_json
 from cachesvc.cli.service import Service
 from cachesvc.cli.service_options import ConfigFile, Store
+from cachesvc.cli.stores import list_stores, try_store
 from cachesvc.cli.units import show_count, show_time
 from cachesvc.log.rebuilding import Rebuilt, rebuild
 from cachesvc.settings.layers import Overrides, load_config
@@ -21,13 +22,16 @@ from cachesvc.v1.admin_pb2 import RunJobRequest
 
 store_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
+store_app.command("list")(list_stores)
+store_app.command("test")(try_store)
+
 _SCRUB = "scrub"
 _BACKUP = "backup"
 
 
 @store_app.callback()
 def store() -> None:
-    """Verify, back up or rebuild the files of the store."""
+    """List, test, verify, back up or rebuild stores."""
 
 
 @store_app.command("verify")
