@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
@@ -27,7 +28,7 @@ from tests.support.kafka_preparing import prepare
 from tests.support.kdc import missing_kdc
 from tests.support.left_out import leave_out
 from tests.support.postgres import missing_postgres
-from tests.support.s3_server import S3Server, S3Unavailable
+from tests.support.s3_server import S3Server, S3Unavailable, server_binary
 from tests.support.secured_broker import SecuredBroker
 from tests.support.tcp_proxy import TcpProxy
 
@@ -64,6 +65,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare brokers now: the first download is no part of any test's time."""
     if session.config.option.collectonly:
         return
+    if any("s3_server" in getattr(item, "fixturenames", ()) for item in session.items):
+        with suppress(S3Unavailable):  # the fixture says it again
+            server_binary()
     if not any(item.get_closest_marker("kafka") for item in session.items):
         return
     lacking = missing_requirements()
