@@ -198,8 +198,10 @@ def test_schedules_are_paused_across_restarts_and_unknown_jobs_refused(
     with service, Calls(service.address) as calls:
         jobs = calls.admin.ListJobs(admin.ListJobsRequest(), timeout=30).jobs
         assert {job.name: job.paused for job in jobs} == {
+            "backup": False,
             "compact": True,
             "expire": False,
+            "scrub": False,
             "seal": False,
             "sweep": False,
             "models": False,
