@@ -49,6 +49,7 @@ class Service:
         self._channel = _channel(settings)
         self._admin: Any = admin_pb2_grpc.AdminStub(self._channel)
         self._log_cache: Any = log_cache_pb2_grpc.LogCacheStub(self._channel)
+        self._streams: set[Any] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -85,9 +86,16 @@ class Service:
     def stream(self, request: Message) -> Generator[Any, None, None]:
         """The answers of a streaming call, for as long as it lasts; closing it cancels the call."""
         call = self._method(request)(request)
+        self._streams.add(call)
         try:
             yield from call
         finally:
+            self._streams.discard(call)
+            call.cancel()
+
+    def cancel_streams(self) -> None:
+        """Ends streams under way with an error; a handler of signals may call it."""
+        for call in tuple(self._streams):
             call.cancel()
 
     def _method(self, request: Message) -> Callable[..., Any]:

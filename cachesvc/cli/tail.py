@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
+import grpc
 import msgspec
 import typer
 
 from cachesvc.cli.command import talks_to_service
+from cachesvc.cli.failure import CommandFailed
 from cachesvc.cli.options import Common
 from cachesvc.cli.render import bytes_fields, enum_name
 from cachesvc.cli.service import Service
@@ -42,6 +44,7 @@ from cachesvc.v1.log_cache_pb2 import (
 )
 
 Line = Callable[[Batch, Record], str]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TROUBLED = (
     MiningState.BLOCKED,
     MiningState.SOURCE_UNREACHABLE,
@@ -91,7 +94,8 @@ def tail(
         encoding=Encoding.RECORDS,
     )
     line = json_line if settings.as_json else text_line
-    with _ended_by_sigterm(), Service(settings) as service:
+    with _ended_by_signals() as ending, Service(settings) as service:
+        ending.callback(service.cancel_streams)
         if not follow:
             end = _log_end(service, connection, topic)
             if not end.positions:
@@ -224,18 +228,42 @@ def _events(service: Service, request: SubscribeRequest) -> Iterator[Iterator[Su
             typer.echo(f"subscription {name} is left behind; {advice}", err=True)
 
 
+class _Ending:
+    """A signal on its way to the end of the command."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        self._before: Callable[[], None] = lambda: None
+
+    def callback(self, before: Callable[[], None]) -> None:
+        """Has something done when a signal comes, from within its handler."""
+        self._before = before
+
+    def begin(self, number: int, frame: object) -> NoReturn:
+        """The handler."""
+        self.code = 128 + number
+        self._before()
+        raise SystemExit(self.code)
+
+
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Lets SIGTERM unwind the stack, so that what has to be undone is."""
+def _ended_by_signals() -> Iterator[_Ending]:
+    """Lets SIGINT and SIGTERM unwind the stack, so that what has to be undone is.
 
-    def leave(number: int, frame: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
+    What a handler raises is lost where Python is in a callback or a destructor by then. So streams
+    are cancelled as well, and what comes of that is the signal's doing.
+    """
+    ending = _Ending()
+    before = {number: signal.signal(number, ending.begin) for number in _SIGNALS}
     try:
-        yield
+        yield ending
+    except (CommandFailed, grpc.RpcError) as error:
+        if ending.code:
+            raise SystemExit(ending.code) from error
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _text(content: bytes) -> str:
