@@ -1,7 +1,7 @@
 """Copies of the catalogue beside it, for the day when it is damaged or lost.
 
 The newest two stay, so that one is there while the next is written. A copy is as old as the
-interval at most; where nothing was asked of the catalogue there is nothing to copy.
+interval at most; where nothing was written there is nothing to copy.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class CatalogueCopies:
         self._store = store
         self._catalogue = catalogue
         self._interval_s = interval_s
-        self._copied_at = -1
+        self._copied: list[tuple[int, int]] = []
 
     async def run(self) -> None:
         """Copies, from now on until cancelled."""
@@ -56,13 +56,20 @@ class CatalogueCopies:
             OSError: The disk does not take it; the copies before are as they were.
             StoreUnwritable: Likewise.
         """
-        calls = self._catalogue.calls
-        if calls == self._copied_at:
+        files = await asyncio.to_thread(_state, self._store)
+        if files == self._copied:
             return
         new = self._store / layout.CATALOGUE_COPY_NEW
         await self._catalogue.beside(lambda port: port.copy_to(new))
         await asyncio.to_thread(_publish, self._store)
-        self._copied_at = calls
+        self._copied = files
+
+
+def _state(store: Path) -> list[tuple[int, int]]:
+    """Changes with every commit: when the catalogue's files were written, and how long they are."""
+    files = [store / layout.CATALOGUE, store / f"{layout.CATALOGUE}.wal"]
+    found = [path.stat() for path in files if path.exists()]
+    return [(status.st_mtime_ns, status.st_size) for status in found]
 
 
 def _publish(store: Path) -> None:

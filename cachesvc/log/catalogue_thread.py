@@ -16,8 +16,6 @@ class CatalogueThread:
     def __init__(self, open_catalogue: Callable[[], Catalogue]) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalogue")
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="catalogue-copy")
-        self.calls = 0
-        """How many there were: where it is the same as before, nothing has changed."""
         try:
             self._catalogue = self._thread.submit(open_catalogue).result()
         except BaseException:
@@ -29,7 +27,6 @@ class CatalogueThread:
 
         A caller that is cancelled does not undo the call: it is carried out all the same.
         """
-        self.calls += 1
         future = asyncio.get_running_loop().run_in_executor(self._thread, work, self._catalogue)
         return await asyncio.shield(future)
 

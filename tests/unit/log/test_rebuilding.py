@@ -133,7 +133,7 @@ def test_there_has_to_be_something_to_rebuild(tmp_path: Path) -> None:
         rebuild(tmp_path)
 
 
-def test_a_copy_is_written_where_something_was_asked(tmp_path: Path) -> None:
+def test_a_copy_is_written_where_something_was_written(tmp_path: Path) -> None:
     async def run() -> None:
         async with running(tmp_path) as store:
             await history(store)
@@ -141,6 +141,7 @@ def test_a_copy_is_written_where_something_was_asked(tmp_path: Path) -> None:
             written_ns = newest.stat().st_mtime_ns
             for _ in range(2):
                 await store.copies.write()
+                await store.catalogue.call(lambda port: port.list_positions())
             assert before.stat().st_mtime_ns == written_ns
             assert newest.stat().st_mtime_ns > written_ns
 
