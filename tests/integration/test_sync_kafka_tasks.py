@@ -8,6 +8,7 @@ import pytest
 
 from cachesvc.sync import (
     Task,
+    TooManyRefused,
 )
 from tests.faults.stage import objects
 from tests.integration.kafka_target import Name
@@ -48,6 +49,12 @@ async def run_tasks(*configs: dict[str, Any]) -> None:
             tasks.create_task(one(each))
 
 
+async def run_one(each: dict[str, Any]) -> None:
+    """Runs a task to its end."""
+    async with asyncio.timeout(60), Task(each) as task:
+        await task.wait()
+
+
 @pytest.mark.parametrize("exactly_once", [False, True])
 def test_a_task_carries_a_topic_of_the_cache(
     kafka: KafkaBroker, topic_name: Name, tmp_path: Path, exactly_once: bool
@@ -74,6 +81,35 @@ def test_a_task_carries_a_topic_of_the_cache(
         assert [told(record) for record in copy[number]] == kept
     letters = [file.read_text() for file in (tmp_path / "letters").rglob("*") if file.is_file()]
     assert "RECORD_TOO_LARGE" in "".join(letters)
+
+
+def test_dead_letters_are_records_of_a_topic(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    source, target, letters = (topic_name(each) for each in ("orders", "copy", "letters"))
+    create_topic(kafka.bootstrap, source, 1, {"max.message.bytes": str(4 << 20)})
+    create_topic(kafka.bootstrap, target, 1, {"max.message.bytes": "3000"})
+    value = b'{"x":"' + b"x" * 2_000_000 + b'"}'
+    large = OutRecord(b"large", value, headers=(("h", b"1"),))
+    others = objects(0, 20, 1)
+    produce(kafka.bootstrap, source, [*others[:10], large, *others[10:]])
+    errors = {"policy": "dead-letter", "dead_letter_topic": letters}
+    with ServiceProcess(tmp_path, kafka.bootstrap) as service:
+        task = config(service.address, kafka.bootstrap, source, target, ignore_push_errors=True)
+        asyncio.run(run_tasks({**task, "errors": errors}))
+        again = {**task, "name": topic_name("again"), "errors": {**errors, "refused_max": 0}}
+        with pytest.raises(TooManyRefused, match=f"they are kept in topic {letters}"):
+            asyncio.run(run_one(again))
+    ((kept,),) = read_all(kafka.bootstrap, letters).values()
+    ((*_, sent),) = (each for each in read_all(kafka.bootstrap, target).values())
+    assert sent.value == others[-1].value
+    assert (kept.key, kept.value) == (b"large", value)
+    assert kept.headers[0] == ("h", b"1")
+    told = dict(kept.headers[1:])
+    assert told["cachesvc.topic"] == source.encode()
+    assert (told["cachesvc.partition"], told["cachesvc.offset"]) == (b"0", b"10")
+    assert told["cachesvc.reason"] == b"RECORD_TOO_LARGE"
+    assert b"max.message.bytes" in (told["cachesvc.error"] or b"")
 
 
 def test_sixteen_tasks_have_the_broker_read_once(

@@ -4,6 +4,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from cachesvc.sync.cli.main import app
@@ -70,3 +71,21 @@ def test_an_export_that_cannot_be_written_forgets_nothing(tmp_path: Path) -> Non
     assert box.read() == [letter(3)]
     assert CliRunner().invoke(app, [*export, str(tmp_path / "export")]).exit_code == 0
     assert box.read() == []
+
+
+@pytest.mark.parametrize("command", ["list", "retry", "export"])
+def test_dead_letters_of_a_topic_are_no_files(tmp_path: Path, command: str) -> None:
+    more = '[errors]\npolicy = "dead-letter"\ndead_letter_topic = "letters"\n'
+    file = task_file(tmp_path, "127.0.0.1:1", more)
+    kafka = 'kind = "kafka"\nbootstrap_servers = ["127.0.0.1:1"]'
+    file.write_text(file.read_text().replace('kind = "jsonl"\npath = "out"', kafka))
+    done = CliRunner().invoke(app, ["dead-letters", command, str(file)])
+    assert done.exit_code == 2
+    assert "keeps its dead letters in topic letters" in done.output
+
+
+def test_a_topic_of_dead_letters_takes_a_kafka_sink(tmp_path: Path) -> None:
+    more = '[errors]\npolicy = "dead-letter"\ndead_letter_topic = "letters"\n'
+    done = CliRunner().invoke(app, ["check", str(task_file(tmp_path, "127.0.0.1:1", more))])
+    assert done.exit_code == 2
+    assert 'errors.dead_letter_topic: takes a sink of kind "kafka"' in done.output

@@ -79,6 +79,11 @@ def test_columns_may_be_called_as_settings_are(tmp_path: Path) -> None:
         ({"retry": {"delay_first_s": 60}}, "retry.delay_first_s: is above retry.delay_max_s"),
         ({"errors": {"policy": "dead-letter"}}, "errors.dead_letters: is missing"),
         ({"errors": {"dead_letters": "x"}}, "errors.dead_letters: nothing is kept there"),
+        ({"errors": {"dead_letter_topic": "x"}}, "errors.dead_letter_topic: nothing is kept"),
+        (
+            {"errors": {"policy": "dead-letter", "dead_letters": "x", "dead_letter_topic": "x"}},
+            "errors.dead_letter_topic: contradicts dead_letters",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_path(change: dict[str, object], message: str) -> None:

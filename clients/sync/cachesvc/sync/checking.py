@@ -17,6 +17,7 @@ from cachesvc.client import (
 )
 from cachesvc.sync.config import SourceConfig, TaskConfig
 from cachesvc.sync.models import source_topics
+from cachesvc.sync.runner.letters import CheckedKeeper
 from cachesvc.sync.sink import Check
 from cachesvc.sync.task import TaskParts
 
@@ -37,6 +38,8 @@ async def check_task(parts: TaskParts) -> AsyncIterator[Check]:
         yield await parts.broker.check(config.source.topics)
     if config.errors.dead_letters is not None:
         yield await asyncio.to_thread(_check_writable, Path(config.errors.dead_letters))
+    if isinstance(parts.keeper, CheckedKeeper):
+        yield await parts.keeper.check()
     for found in await _check_sink(parts):
         yield found
 

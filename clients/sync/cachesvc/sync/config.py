@@ -102,9 +102,12 @@ class ErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     # "stop" ends the task at the record; "dead-letter" keeps it apart and goes on.
     policy: Literal["stop", "dead-letter"] = "stop"
-    # The directory that keeps them; needed for "dead-letter".
+    # The directory that keeps them; "dead-letter" needs it or the next.
     dead_letters: str | None = None
-    # The task ends where more lie there than this. 0 to 1,000,000,000.
+    # Instead, for a task with a sink of kind "kafka": a topic of the sink's cluster.
+    dead_letter_topic: Name | None = None
+    # The task ends where more lie there than this; of a topic, where a run refused more. 0 to
+    # 1,000,000,000.
     refused_max: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 1_000
     # And where more than this share of a run's records was refused, from the hundredth record on.
     refused_share_max: Share | None = None

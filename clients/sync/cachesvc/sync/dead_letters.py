@@ -168,6 +168,51 @@ class LetterBox:
                 raise
 
 
+class Limits:
+    """How much may be refused, by the settings.
+
+    Args:
+        config: Of the settings.
+        hint: For messages: where to look.
+
+    Attributes:
+        refused: Records that this run refused.
+        records: Records of the source that it came to.
+    """
+
+    def __init__(self, config: ErrorsConfig, hint: str) -> None:
+        self._config = config
+        self._hint = hint
+        self.refused = 0
+        self.records = 0
+
+    def check(self, letters: Sequence[Letter], standing: int) -> None:
+        """Whether letters may be added, so that so many stand.
+
+        Raises:
+            TooManyRefused: They may not.
+        """
+        config = self._config
+        # None of these may be there yet.
+        first = letters[0]
+        where = f"the last ones from {first.topic}/{first.partition} at offset {first.offset} on: "
+        where += f"{first.reason}: {first.detail}; {self._hint}"
+        if standing > config.refused_max:
+            raise TooManyRefused(
+                f"{standing} records are refused, errors.refused_max allows "
+                f"{config.refused_max}; {where}",
+                metadata={"refused": str(standing)},
+            )
+        total, records = self.refused + len(letters), self.records
+        share = config.refused_share_max
+        if share is not None and records >= _SHARE_FROM_RECORDS and total > share * records:
+            raise TooManyRefused(
+                f"{total} of {records} records are refused, errors.refused_share_max allows "
+                f"{share:.2%}; {where}",
+                metadata={"refused": str(total), "records": str(records)},
+            )
+
+
 class DeadLetters:
     """Keeps what is refused in a letter box, up to the limits of the settings.
 
@@ -178,9 +223,8 @@ class DeadLetters:
 
     def __init__(self, box: LetterBox, limits: ErrorsConfig) -> None:
         self._box = box
-        self._limits = limits
-        self._refused = 0
-        self._records = 0
+        hint = f"`cachesvc-sync dead-letters list` shows what is kept in {box.path}"
+        self._limits = Limits(limits, hint)
 
     async def open(self) -> None:
         """Gets ready; raises as ``LetterBox.open`` does."""
@@ -188,44 +232,17 @@ class DeadLetters:
 
     async def keep(self, letters: Sequence[Letter]) -> None:
         news = self._box.news_among(letters)
-        self._check(letters, len(news))
+        self._limits.check(letters, self._box.count + len(news))
         if news:
             await asyncio.to_thread(self._box.append, news)
-        self._refused += len(letters)
+        self._limits.refused += len(letters)
 
     def count(self, records: int) -> None:
-        self._records += records
+        self._limits.records += records
 
     async def close(self) -> None:
         """Lets others write. Idempotent."""
         await asyncio.to_thread(self._box.close)
-
-    def _check(self, letters: Sequence[Letter], news: int) -> None:
-        """Whether so many may be added to what there is.
-
-        Raises:
-            TooManyRefused: They may not.
-        """
-        limits, standing = self._limits, self._box.count
-        # None of these may be there yet.
-        first = letters[0]
-        where = f"the last ones from {first.topic}/{first.partition} at offset {first.offset} on: "
-        where += f"{first.reason}: {first.detail}; `cachesvc-sync dead-letters list` shows what is "
-        where += f"kept in {self._box.path}"
-        if standing + news > limits.refused_max:
-            raise TooManyRefused(
-                f"{standing + news} records are refused, errors.refused_max allows "
-                f"{limits.refused_max}; {where}",
-                metadata={"refused": str(standing + news)},
-            )
-        total, records = self._refused + len(letters), self._records
-        share = limits.refused_share_max
-        if share is not None and records >= _SHARE_FROM_RECORDS and total > share * records:
-            raise TooManyRefused(
-                f"{total} of {records} records are refused, errors.refused_share_max allows "
-                f"{share:.2%}; {where}",
-                metadata={"refused": str(total), "records": str(records)},
-            )
 
 
 def _replayed(content: bytes, path: Path) -> Iterator[tuple[Identity, Letter]]:

@@ -77,16 +77,29 @@ class TaskParts:
         self.client()
         self.broker = self._brokers()
         self.source: Source = self._source()
-        self.keeper: Keeper = StopAtRefused()
-        if config.errors.dead_letters is not None:
-            box = LetterBox(Path(config.errors.dead_letters), config.name)
-            self.keeper = DeadLetters(box, config.errors)
+        self.keeper: Keeper = self._keeper()
 
     def _source(self) -> Source:
         path = self.config.source.positions_file
         if self.broker is None or path is None:
             return CacheSource(self.config, self.client)
         return AutoSource(self.config, self.client, self.broker.open, KeptPositions(Path(path)))
+
+    def _keeper(self) -> Keeper:
+        """What becomes of records that are refused."""
+        errors = self.config.errors
+        if errors.dead_letters is not None:
+            box = LetterBox(Path(errors.dead_letters), self.config.name)
+            return DeadLetters(box, errors)
+        if errors.dead_letter_topic is None:
+            return StopAtRefused()
+        if self.config.sink.get("kind") != "kafka":
+            problem = 'takes a sink of kind "kafka", whose cluster has the topic; '
+            problem += "give errors.dead_letters, a directory"
+            raise setting_error(self.origin, "errors.dead_letter_topic", problem)
+        letters = importlib.import_module("cachesvc.sync.sinks.kafka.letters")
+        keeper: Keeper = letters.letter_topic(self.config, self.config.sink, self.origin)
+        return keeper
 
     def _brokers(self) -> Brokers | None:
         """How the broker of "auto" is read."""

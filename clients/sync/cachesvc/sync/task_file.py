@@ -83,15 +83,27 @@ def start_ms(start: str | int) -> int:
 
 def _check(config: TaskConfig, origin: str) -> None:
     _check_source(config.source, origin)
-    errors = config.errors
-    if errors.policy == "dead-letter" and errors.dead_letters is None:
-        problem = 'is missing; policy "dead-letter" needs a directory'
-        raise setting_error(origin, "errors.dead_letters", problem)
-    if errors.policy == "stop" and errors.dead_letters is not None:
-        problem = 'nothing is kept there with policy "stop"; set errors.policy = "dead-letter"'
-        raise setting_error(origin, "errors.dead_letters", problem)
+    _check_errors(config, origin)
     if config.retry.delay_first_s > config.retry.delay_max_s:
         raise setting_error(origin, "retry.delay_first_s", "is above retry.delay_max_s")
+
+
+def _check_errors(config: TaskConfig, origin: str) -> None:
+    errors = config.errors
+    places = {
+        name: given
+        for name in ("dead_letters", "dead_letter_topic")
+        if (given := getattr(errors, name)) is not None
+    }
+    if errors.policy == "dead-letter" and not places:
+        problem = 'is missing; policy "dead-letter" needs a directory, or dead_letter_topic'
+        raise setting_error(origin, "errors.dead_letters", problem)
+    if errors.policy == "stop" and places:
+        problem = 'nothing is kept there with policy "stop"; set errors.policy = "dead-letter"'
+        raise setting_error(origin, f"errors.{next(iter(places))}", problem)
+    if len(places) > 1:
+        problem = "contradicts dead_letters; give one of them"
+        raise setting_error(origin, "errors.dead_letter_topic", problem)
 
 
 def _check_source(source: SourceConfig, origin: str) -> None:

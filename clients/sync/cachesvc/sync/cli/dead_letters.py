@@ -25,7 +25,7 @@ _KEY_LENGTH = 40
 dead_letters_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Records that were refused for good: list, retry or export them.",
+    help="Records that were refused for good, kept in files: list, retry or export them.",
 )
 
 OfTopic = Annotated[
@@ -170,6 +170,12 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _box(config: TaskConfig) -> LetterBox:
+    topic = config.errors.dead_letter_topic
+    if topic is not None:
+        problem = f"task {config.name} keeps its dead letters in topic {topic}, and this command "
+        problem += "works on files; read the topic with a consumer of Kafka's"
+        typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(USAGE)
     directory = config.errors.dead_letters
     if directory is None:
         typer.echo(f"error: task {config.name} keeps no dead letters (errors.policy)", err=True)

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow as pa
 from cachesvc.client import TopicPartition
 from cachesvc.sync.errors import SyncError
 from cachesvc.sync.runner.pieces import Piece, row_at
+from cachesvc.sync.sink import Check
 
 
 class LetterHeader(msgspec.Struct, frozen=True):
@@ -90,6 +91,14 @@ class Keeper(Protocol):
 
     def count(self, records: int) -> None:
         """Takes note of records of the source that are about to be written or refused."""
+
+
+@runtime_checkable
+class CheckedKeeper(Protocol):
+    """A keeper whose place is more than a directory, and can be tried."""
+
+    async def check(self) -> Check:
+        """Whether letters can be kept; leaves nothing behind."""
 
 
 class RecordRefused(SyncError):

@@ -153,14 +153,15 @@ def _headers(column: pa.ChunkedArray) -> list[list[tuple[str, bytes | None]]] | 
     return [
         [
             # As bytes once they are; ``Header`` knows the texts that stand for others.
-            (_key(header["key"], header["value"]), header["value"])
+            (header_key(header["key"], header["value"]), header["value"])
             for header in headers or ()
         ]
         for headers in column.to_pylist()
     ]
 
 
-def _key(text: str, value: bytes | None) -> str:
+def header_key(text: str, value: bytes | None) -> str:
+    """A header's key as ``Columns`` has it, of the text that stands for it."""
     if not text.startswith("bytes:"):
         return text
     return Header(text, value).key_bytes.decode(errors="surrogateescape")
