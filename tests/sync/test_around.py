@@ -267,6 +267,30 @@ async def test_who_lost_the_subscription_meanwhile_ends(tmp_path: Path) -> None:
             await task.wait()
 
 
+@pytest.mark.parametrize("offset", [5, 22])
+@in_event_loop
+async def test_a_reset_meanwhile_is_obeyed(tmp_path: Path, offset: int) -> None:
+    stage = Stage(tmp_path)
+    async with stage.up():
+        task = stage.task()
+        task.start()
+        await eventually(reached(stage.sink, ORDERS, 20))
+        await eventually(lambda: stage.stored() == 20)
+    stage.produce(5)
+    await eventually(lambda: stage.kept.read() == at(25))
+    subscribed = stage.service.subscriptions["task"]
+    subscribed.positions[ORDERS] = offset
+    subscribed.epoch += 1
+    subscribed.evicted = None
+    async with stage.up():
+        again = [*range(25), *range(offset, 25)]
+        await eventually(lambda: stage.sink.offsets[ORDERS] == again)
+        await eventually(lambda: stage.stored() == 25)
+        await task.stop()
+    assert stage.kept.read() == Positions()
+    assert task.status().state == "stopped"
+
+
 def test_kept_positions_that_are_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "positions").write_text("{")
     with pytest.raises(InvalidTask, match="holds no positions"):

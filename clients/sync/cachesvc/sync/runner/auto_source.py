@@ -25,6 +25,7 @@ from cachesvc.client import (
     Positions,
     Start,
     Started,
+    SubscriptionReset,
     Unavailable,
 )
 from cachesvc.sync.config import TaskConfig
@@ -39,6 +40,7 @@ from cachesvc.sync.runner.cache_source import (
 from cachesvc.sync.runner.kept_positions import KeptPositions
 from cachesvc.sync.runner.outside import Outside
 from cachesvc.sync.runner.source import Broker
+from cachesvc.sync.runner.told import Told
 
 _log = logging.getLogger("cachesvc.sync")
 
@@ -82,6 +84,7 @@ class AutoSession:
         self._confirmed = Positions()
         self._committing: asyncio.Future[None] | None = None
         self._changing = asyncio.Lock()
+        self._told = Told()
 
     @property
     def started(self) -> Started:
@@ -164,6 +167,7 @@ class AutoSession:
 
     async def _commit_inside(self, inside: CacheSession, positions: Positions) -> bool:
         """Whether the service has them; not where the stream was left meanwhile."""
+        self._told.maybe(positions)
         committing = self._committing = asyncio.ensure_future(inside.commit(positions))
         try:
             await asyncio.wait({committing})
@@ -171,7 +175,10 @@ class AutoSession:
             committing.cancel()
         if self._inside is inside:
             committing.result()
-        return not committing.cancelled() and committing.exception() is None
+        done = not committing.cancelled() and committing.exception() is None
+        if done:
+            self._told.surely(positions)
+        return done
 
     async def close(self) -> None:
         """Lets go of both ways. Idempotent."""
@@ -193,6 +200,7 @@ class AutoSession:
         self._started = stream.started
         self._position = self._confirmed = stream.started.positions
         await stream.commit(stream.started.positions)
+        self._told.surely(stream.started.positions)
         if kept:
             await asyncio.to_thread(self._kept.forget)
 
@@ -225,8 +233,33 @@ class AutoSession:
             # The next commit tries again, for as long as it takes.
             _log.warning("task %s: %s", self._config.name, error)
 
+    async def _obey_reset(self) -> None:
+        """Ends the session where somebody moved the stored positions while the task was outside.
+
+        Raises:
+            SubscriptionReset: They were; what was kept meanwhile does not count any more.
+        """
+        found = self._outside.found
+        if found is None:
+            return
+        has = Positions(each.position for each in found.partitions)
+        strange = self._told.strange(has)
+        if not strange:
+            self._told.surely(has)
+            return
+        async with self._changing:
+            await asyncio.to_thread(self._kept.forget)
+        first = min(strange.values())
+        text = f"the positions of subscription {found.name!r} were reset while the task was around "
+        text += f"the cache: {first.topic}/{first.partition} is at offset {first.offset}"
+        _log.warning("task %s: %s", self._config.name, text)
+        raise SubscriptionReset(text)
+
     async def _come_back(self) -> None:
         """Goes on with a stream from where the broker had got to, if the service lets it."""
+        await self._obey_reset()
+        self._told.maybe(self._position)
+        self._told.maybe(self._confirmed)
         full = Mode[self._config.source.mode] is Mode.FULL
         end = self.started.end or None if full else None
         stream = open_stream(self._client, self._config, self._position, self._settings, end)
@@ -236,9 +269,9 @@ class AutoSession:
             async with self._changing:
                 # Whatever was confirmed until now is in the file, and goes with it.
                 known = stream.started.positions
-                await stream.commit(
-                    Positions(each for key, each in self._confirmed.items() if key in known)
-                )
+                ours = Positions(each for key, each in self._confirmed.items() if key in known)
+                await stream.commit(ours)
+                self._told.surely(ours)
                 await self._outside.end()
                 self._inside = CacheSession(stream)
                 await asyncio.to_thread(self._kept.forget)

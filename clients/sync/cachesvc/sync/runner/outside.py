@@ -11,6 +11,7 @@ from cachesvc.client import (
     Client,
     NotFound,
     Positions,
+    Subscription,
     SubscriptionDeleted,
     SubscriptionTakenOver,
     Unavailable,
@@ -54,6 +55,8 @@ class Outside:
         self._ask_every_s_first = min(after_s, _ASK_EVERY_S_FIRST_MAX)
         self._ask_every_s = self._ask_every_s_first
         self._epoch = 0
+        # The subscription as the service had it last.
+        self.found: Subscription | None = None
         self._since_s: float | None = None
         self._before_s = 0.0
 
@@ -144,6 +147,7 @@ class Outside:
                 raise SubscriptionDeleted(
                     f"subscription {self._subscription!r} is no more"
                 ) from error
+            self.found = found
             if not (self._epoch and found.connected and found.epoch > self._epoch):
                 return
             # An attempt of the task's own that got no answer may hold the place for a moment.
