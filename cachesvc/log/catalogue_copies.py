@@ -36,8 +36,10 @@ class CatalogueCopies:
         self._copied: list[tuple[int, int]] = []
 
     async def run(self) -> None:
-        """Copies, from now on until cancelled."""
+        """Copies until cancelled."""
+        took_s = 0.0
         while True:
+            await asyncio.sleep(max(self._interval_s, took_s * _SHARE))
             began_s = time.monotonic()
             try:
                 await self.write()
@@ -47,7 +49,6 @@ class CatalogueCopies:
                     extra={"event": "catalogue_copy_failed", "error": str(error)},
                 )
             took_s = time.monotonic() - began_s
-            await asyncio.sleep(max(self._interval_s, took_s * _SHARE))
 
     async def write(self) -> None:
         """Writes a copy, unless the newest is as good.

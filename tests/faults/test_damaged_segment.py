@@ -38,15 +38,6 @@ def _flip_in_the_middle(path: Path) -> None:
     flip_bit(path, path.stat().st_size * 4)
 
 
-def _flip_in_the_footer(path: Path) -> None:
-    flip_bit(path, (path.stat().st_size - 100) * 8)
-
-
-def _cut(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size * 2 // 3)
-
-
 def _delete(path: Path) -> None:
     path.unlink()
 
@@ -65,7 +56,7 @@ def _sealed(service: ServiceProcess, kafka: KafkaBroker, topic: str, calls: Call
 
 @pytest.mark.parametrize(
     ("damage", "which"),
-    [(_flip_in_the_middle, 0), (_flip_in_the_footer, -1), (_cut, -1), (_delete, 0)],
+    [(_flip_in_the_middle, -1), (_delete, 0)],
 )
 def test_what_a_damaged_segment_had_is_mined_again(
     kafka: KafkaBroker,

@@ -53,6 +53,8 @@ from tests.unit.log.running import append, ensure, read_all, until
 T = TypeVar("T")
 FIRST_OFFSET = 1_000
 HUGE = 1 << 40
+# Written beside everything else.
+COPIES = shutil.ignore_patterns("catalogue-copy*")
 
 shapes = st.lists(st.text("rrrrth-x", min_size=1, max_size=10), min_size=1, max_size=6)
 """Frames: what each offset holds: record, tombstone, huge record, hole, reject."""
@@ -230,7 +232,7 @@ class LogMachine(RuleBasedStateMachine):
         self._settle()
         self._openings += 1
         copy = self._root / str(self._openings)
-        shutil.copytree(self._store.path, copy)
+        shutil.copytree(self._store.path, copy, ignore=COPIES)
         sealed_end = self._log.sealed_end_offset
         self._gate.set()
         self._close()
