@@ -100,8 +100,8 @@ def retry(
     position; an older record is written after newer ones of its key. What is refused again stays.
     Exit codes: 0 all are written, 1 some were refused again, 5 the task runs.
     """
+    box = _box(load_task(file))
     parts = parts_of(str(file))
-    box = _box(parts.config)
     box.open()
     try:
         letters = _Filter(topic, reason).of(box.read())
