@@ -20,6 +20,9 @@ _MISFIRE_GRACE_S = 3600
 # Between runs of a job with a schedule of its own, however due it is: one that fails is due again.
 _PAUSE_S_MIN = 60.0
 
+# After the start, of a job that never ran.
+_FIRST_MS_MAX = 3_600_000
+
 _Work = Callable[[Progress], Awaitable[Mapping[str, int]]]
 
 
@@ -76,6 +79,7 @@ class JobScheduler:
             )
             if job.name in paused:
                 self._scheduler.pause_job(job.name)
+            await self._schedule_first(job)
             await self._schedule_again(job)
 
     async def stop(self) -> None:
@@ -195,16 +199,35 @@ class JobScheduler:
         work = job.run_due if isinstance(job, OwnSchedule) else job.run
         await self._begin(job, work, lambda done, total, message: None)
 
+    async def _schedule_first(self, job: Job) -> None:
+        """Counts an interval from the last run, whenever the service was started since then.
+
+        What was missed in a downtime is done once, soon; a job that never ran begins within an
+        hour, however rare it is.
+        """
+        now_ms = time.time_ns() // 1_000_000
+        interval_ms = int(job.interval_s * 1000)
+        last = next(iter(await self.history(job.name, 1)), None)
+        if last is None:
+            at_ms = now_ms + min(interval_ms, _FIRST_MS_MAX)
+        else:
+            pause_ms = min(int(_PAUSE_S_MIN * 1000), interval_ms)
+            # A run in the future was before the clock was set back.
+            at_ms = min(max(last.started_ms + interval_ms, now_ms + pause_ms), now_ms + interval_ms)
+        self._move(job, at_ms)
+
+    def _move(self, job: Job, at_ms: int) -> None:
+        scheduled = self._scheduler.get_job(job.name) if self._scheduler.running else None
+        if scheduled is not None and scheduled.next_run_time is not None:  # else it is paused
+            scheduled.modify(next_run_time=datetime.fromtimestamp(at_ms / 1000, UTC))
+
     async def _schedule_again(self, job: Job) -> None:
         """Moves the next run of a job that says by itself when that is."""
         if not isinstance(job, OwnSchedule):
             return
         now_ms = time.time_ns() // 1_000_000
         pause_ms = int(min(_PAUSE_S_MIN, job.interval_s) * 1000)
-        at_ms = max(await job.next_run_ms(now_ms), now_ms + pause_ms)
-        scheduled = self._scheduler.get_job(job.name) if self._scheduler.running else None
-        if scheduled is not None and scheduled.next_run_time is not None:  # else it is paused
-            scheduled.modify(next_run_time=datetime.fromtimestamp(at_ms / 1000, UTC))
+        self._move(job, max(await job.next_run_ms(now_ms), now_ms + pause_ms))
 
     def _begin(self, job: Job, work: _Work, note: Progress) -> "asyncio.Task[JobRunRecord]":
         task = asyncio.ensure_future(self._run(job, work, note))
@@ -217,8 +240,11 @@ class JobScheduler:
         try:
             counts = await work(note)
             error = ""
-        except (CacheError, OSError) as failure:
+        except Exception as failure:
             counts, error = {}, str(failure)
+            if not isinstance(failure, CacheError | OSError):
+                error = f"{type(failure).__name__}: {failure}"
+                _log.debug("nobody foresaw this", exc_info=failure)
             _log.error(
                 "a job failed", extra={"event": "job_failed", "job": job.name, "error": error}
             )

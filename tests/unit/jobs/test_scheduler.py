@@ -13,6 +13,7 @@ from cachesvc.jobs.job import ON_DEMAND, OwnSchedule, Progress
 from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.store.memory_catalogue import MemoryCatalogue
+from cachesvc.store.ports import JobRunRecord
 from tests.unit.log.running import until
 
 
@@ -133,6 +134,74 @@ def test_a_job_without_a_schedule_runs_and_has_nothing_to_pause() -> None:
                 with pytest.raises(PreconditionFailed) as refused:
                     await scheduler.set_paused("asked", paused=paused)
                 assert refused.value.reason == "JOB_ON_DEMAND"
+        finally:
+            await scheduler.stop()
+            catalogue.close()
+
+    asyncio.run(body())
+
+
+class Plain:
+    """Runs at intervals, or fails."""
+
+    name = "plain"
+    description = "simply runs"
+
+    def __init__(self, interval_s: float, failure: Exception | None = None) -> None:
+        self.interval_s = interval_s
+        self._failure = failure
+
+    async def run(self, progress: Progress) -> Mapping[str, int]:
+        if self._failure is not None:
+            raise self._failure
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "last_ago_s", "first_in_s"),
+    [
+        (600, None, 600),
+        (604_800, None, 3_600),  # however often the service is started
+        (600, 100, 500),
+        (604_800, 100_000, 504_800),
+        (600, 86_400, 60),  # missed, and done once
+        (10, 86_400, 10),
+        (600, -86_400, 600),  # the clock was set back
+    ],
+)
+def test_intervals_count_from_the_last_run(
+    interval_s: float, last_ago_s: float | None, first_in_s: float
+) -> None:
+    async def body() -> None:
+        catalogue = CatalogueThread(MemoryCatalogue)
+        now_ms = time.time_ns() // 1_000_000
+        if last_ago_s is not None:
+            began_ms = now_ms - int(last_ago_s * 1000)
+            last = JobRunRecord("plain", began_ms, began_ms + 1, True)
+            await catalogue.call(lambda port: port.add_job_run(last))
+        scheduler = JobScheduler(catalogue, [Plain(interval_s)])
+        await scheduler.start()
+        try:
+            state = await scheduler.state("plain")
+            assert state.next_run_ms is not None
+            assert abs(state.next_run_ms - now_ms - first_in_s * 1000) < 5_000
+        finally:
+            await scheduler.stop()
+            catalogue.close()
+
+    asyncio.run(body())
+
+
+def test_a_failure_that_nobody_foresaw_is_in_the_history() -> None:
+    async def body() -> None:
+        catalogue = CatalogueThread(MemoryCatalogue)
+        scheduler = JobScheduler(catalogue, [Plain(600, ValueError("no such thing"))])
+        await scheduler.start()
+        try:
+            *_, last = [each async for each in scheduler.run_now("plain")]
+            assert last.run is not None
+            (kept,) = await scheduler.history("plain", 1)
+            assert (kept.succeeded, kept.error) == (False, "ValueError: no such thing")
         finally:
             await scheduler.stop()
             catalogue.close()
