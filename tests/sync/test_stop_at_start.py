@@ -15,7 +15,12 @@ from tests.sync.test_commands import task_file
 
 _MOMENTS_S = (0.0, 0.2, 0.8)
 # Before that the interpreter itself has the signal.
-_BEGUN = "import cachesvc.sync.__main__ as m; print('begun', flush=True); m.main()"
+_BEGUN = """
+from cachesvc.sync import __main__, stop_signals
+stop_signals.OF_PROCESS.take()
+print("begun", flush=True)
+__main__.main()
+"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -37,6 +37,7 @@ from cachesvc.sync.task_file import load_task, parse_task
 from cachesvc.sync.transform import Transform
 
 _SILENT_S = 30.0
+_CANCEL_AGAIN_S = 0.5
 _log = logging.getLogger("cachesvc.sync")
 
 TaskLike = TaskConfig | Mapping[str, Any] | str | Path
@@ -309,8 +310,10 @@ class Task:
         try:
             await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and self._pipeline is None:
-                work.cancel()
-                await asyncio.wait({work})
+                # A library may take a cancellation for an answer of its own, and go on.
+                while not work.done():
+                    work.cancel()
+                    await asyncio.wait({work}, timeout=_CANCEL_AGAIN_S)
                 return False
             return await work
         finally:
