@@ -12,8 +12,8 @@ from cachesvc.settings.alarms import AlarmsConfig
 
 def alarm_tasks(
     config: AlarmsConfig, catalogue: CatalogueThread, observed: Observed
-) -> list[Callable[[], Coroutine[None, None, None]]]:
-    """Coroutine functions that run until cancelled: the watch, and the webhook where there is one.
+) -> tuple[AlarmWatch, list[Callable[[], Coroutine[None, None, None]]]]:
+    """The watch, and coroutine functions that run until cancelled: its own and the webhook's.
 
     Raises:
         InvalidConfig: The webhook's token cannot be read.
@@ -27,9 +27,10 @@ def alarm_tasks(
     )
     url, every_s = config.webhook_url, config.interval_s
     if not url:
-        return [AlarmWatch(catalogue, observed.facts, thresholds, every_s, notify=False).run]
+        watch = AlarmWatch(catalogue, observed.facts, thresholds, every_s, notify=False)
+        return watch, [watch.run]
     webhook = Webhook(catalogue, url, read_token(config), config.webhook_timeout_s)
     watch = AlarmWatch(
         catalogue, observed.facts, thresholds, every_s, notify=True, told=webhook.wake
     )
-    return [watch.run, webhook.run]
+    return watch, [watch.run, webhook.run]

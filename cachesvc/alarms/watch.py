@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -55,6 +56,10 @@ class AlarmWatch:
         )
         self._active = {record.key: record for record in active}
         self._standing = {record.key: Standing(record.message, True, None) for record in active}
+
+    def standing(self) -> Counter[str]:
+        """How many alarms of each kind there are now, kinds without any left out."""
+        return Counter(key.kind.name for key in self._active)
 
     async def run(self) -> None:
         """Looks again and again until cancelled."""

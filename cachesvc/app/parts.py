@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cachesvc.alarms.facts import Observed
 from cachesvc.alarms.tasks import alarm_tasks
+from cachesvc.alarms.watch import AlarmWatch
 from cachesvc.app.connections import ConnectionWorks
 from cachesvc.app.queries import make_queries
 from cachesvc.app.stores import open_stores
@@ -30,12 +31,15 @@ from cachesvc.mining.connections import Connections
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.serving.batches import Batches
 from cachesvc.serving.local_socket import socket_path
 from cachesvc.settings.config import BackupConfig, Config
 from cachesvc.settings.stores import check_store_of, default_store, store_of
 from cachesvc.sql.engine import QueryEngine
 from cachesvc.subscriptions.retention import Retention
 from cachesvc.subscriptions.subscriptions import Subscriptions
+from cachesvc.watching.calls import Calls
+from cachesvc.watching.deliveries import Deliveries
 from cachesvc.watching.mining_watch import MiningWatch
 
 _JOURNAL_SHARE = 0.25
@@ -80,9 +84,13 @@ class Parts:
     subscriptions: Subscriptions
     connections: Connections
     watch: MiningWatch
-    alarms: Sequence[Callable[[], Coroutine[None, None, None]]]
+    alarms: AlarmWatch
+    alarm_tasks: Sequence[Callable[[], Coroutine[None, None, None]]]
     jobs: JobScheduler
     queries: QueryEngine
+    batches: Batches
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    calls: Calls = field(default_factory=Calls)
 
 
 async def build(config: Config, store: LogStore) -> Parts:
@@ -126,6 +134,7 @@ async def build(config: Config, store: LogStore) -> Parts:
     queries = make_queries(config.sql, store)
     await asyncio.to_thread(queries.clear)
     observed = Observed(store, sources, subscriptions, mining.tasks, retention)
+    alarms, alarms_running = alarm_tasks(config.alarms, store.catalogue, observed)
     return Parts(
         config,
         store,
@@ -136,9 +145,11 @@ async def build(config: Config, store: LogStore) -> Parts:
         subscriptions,
         connections,
         watch,
-        alarm_tasks(config.alarms, store.catalogue, observed),
+        alarms,
+        alarms_running,
         _jobs(config, store, connections, subscriptions, retention),
         queries,
+        Batches(store.reader, config.store.chunk_cache_bytes_max),
     )
 
 

@@ -16,7 +16,6 @@ from cachesvc.serving.admin.overview import OverviewAdmin
 from cachesvc.serving.admin.sql import SqlAdmin
 from cachesvc.serving.admin.watching import WatchAdmin
 from cachesvc.serving.agents import AgentServer, TokenHolders, read_join_token
-from cachesvc.serving.batches import Batches
 from cachesvc.serving.ingest import MiningServicer
 from cachesvc.serving.local_socket import socket_path
 from cachesvc.serving.log_cache import LogCacheServicer
@@ -37,8 +36,9 @@ def make_server(parts: Parts) -> Server:
             sources,
             subscriptions,
             assignments,
-            Batches(store.reader, config.store.chunk_cache_bytes_max),
+            parts.batches,
             config.server.progress_interval_s,
+            parts.deliveries,
         ),
         [
             OverviewAdmin(
@@ -62,6 +62,7 @@ def make_server(parts: Parts) -> Server:
             SqlAdmin(parts.queries),
         ],
         MiningServicer(store, sources, assignments, connections, _reader_settings(config)),
+        parts.calls,
     )
 
 
@@ -80,7 +81,7 @@ def make_agent_server(parts: Parts) -> AgentServer | None:
         _reader_settings(parts.config),
         TokenHolders(token),
     )
-    return AgentServer(mining.listen, *key_pair, servicer)
+    return AgentServer(mining.listen, *key_pair, servicer, parts.calls)
 
 
 def software_version() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cachesvc.allocator import bound_idle_memory, keep_trimmed
 from cachesvc.app.parts import Parts, build, open_store
 from cachesvc.app.servers import make_agent_server, make_server, software_version
+from cachesvc.app.web import Web
 from cachesvc.descriptors import raise_descriptor_limit
 from cachesvc.errors import ShuttingDown
 from cachesvc.log.log_store import LogStore
@@ -30,23 +31,24 @@ def run_service(config: Config) -> int:
     bound_idle_memory()
     raise_descriptor_limit()
     OF_PROCESS.take()
-    try:
-        store = open_store(config, lambda: OF_PROCESS.asked)
-    except ShuttingDown:
-        _say_stopped(_say_stopping())
-        return 0
-    try:
-        asyncio.run(_run(config, store))
-    finally:
-        store.close()
+    with Web.serving(config.http) as web:
+        try:
+            store = open_store(config, lambda: OF_PROCESS.asked)
+        except ShuttingDown:
+            _say_stopped(_say_stopping())
+            return 0
+        try:
+            asyncio.run(_run(config, store, web))
+        finally:
+            store.close()
     return 0
 
 
-async def _run(config: Config, store: LogStore) -> None:
+async def _run(config: Config, store: LogStore, web: Web) -> None:
     stopping = asyncio.Event()
     with OF_PROCESS.telling(asyncio.get_running_loop(), stopping.set):
         parts = await build(config, store)
-        await _Service(parts, make_server(parts), make_agent_server(parts)).run(stopping)
+        await _Service(parts, make_server(parts), make_agent_server(parts), web).run(stopping)
 
 
 class _Service:
@@ -56,12 +58,14 @@ class _Service:
         parts: What it has.
         server: What tasks, operators and readers of this machine call.
         agents: What readers of other machines join on, if they may.
+        web: What monitoring asks.
     """
 
-    def __init__(self, parts: Parts, server: Server, agents: AgentServer | None) -> None:
+    def __init__(self, parts: Parts, server: Server, agents: AgentServer | None, web: Web) -> None:
         self._parts = parts
         self._server = server
         self._agents = agents
+        self._web = web
         self._grace_s = parts.config.server.shutdown_grace_s
         self._stopping_since_s = 0.0
 
@@ -87,9 +91,10 @@ class _Service:
                     tasks.create_task(parts.connections.run()),
                     tasks.create_task(parts.mining.tasks.run()),
                     tasks.create_task(parts.mining.blocked.run()),
-                    *(tasks.create_task(run()) for run in parts.alarms),
+                    *(tasks.create_task(run()) for run in parts.alarm_tasks),
                 ]
                 await parts.jobs.start()
+                self._web.tell(parts, software_version())
                 await stopping.wait()
                 await self._stop_readers(helpers)
                 await self._stop_serving()
@@ -101,6 +106,8 @@ class _Service:
     def _say_serving(self, port: int, agents_port: int | None) -> None:
         config = self._parts.config
         fields = {"listen": _with_port(config.server.listen, port)}
+        if self._web.port is not None:
+            fields["http"] = _with_port(config.http.listen, self._web.port)
         if config.mining.listen is not None and agents_port is not None:
             fields["agents"] = _with_port(config.mining.listen, agents_port)
         fields |= {"store": str(self._parts.store.path), "version": software_version()}
@@ -109,6 +116,7 @@ class _Service:
     async def _stop_readers(self, helpers: Sequence["asyncio.Task[None]"]) -> None:
         """First of all readers flush, for half of the time; the source has what is left."""
         self._stopping_since_s = _say_stopping()
+        self._web.health.stop()
         await self._server.announce_end()
         await self._parts.jobs.stop()
         for helper in helpers:

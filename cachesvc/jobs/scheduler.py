@@ -14,6 +14,7 @@ from cachesvc.errors import CacheError, NotFound, PreconditionFailed, ShuttingDo
 from cachesvc.jobs.job import ON_DEMAND, Job, OwnSchedule, Progress
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.store.ports import JobRunRecord
+from cachesvc.watching.job_runs import JobTally
 
 _log = logging.getLogger(__name__)
 _MISFIRE_GRACE_S = 3600
@@ -58,6 +59,8 @@ class JobScheduler:
     def __init__(self, catalogue: CatalogueThread, jobs: Sequence[Job]) -> None:
         self._catalogue = catalogue
         self._jobs = {job.name: job for job in jobs}
+        self.tallies = {job.name: JobTally() for job in jobs}
+        """How they went since the service started."""
         self._running: dict[str, asyncio.Task[JobRunRecord]] = {}
         self._scheduler = AsyncIOScheduler(timezone="UTC")
 
@@ -232,8 +235,13 @@ class JobScheduler:
     def _begin(self, job: Job, work: _Work, note: Progress) -> "asyncio.Task[JobRunRecord]":
         task = asyncio.ensure_future(self._run(job, work, note))
         self._running[job.name] = task
-        task.add_done_callback(lambda _: self._running.pop(job.name, None))
+        self.tallies[job.name].running = True
+        task.add_done_callback(lambda _: self._over(job.name))
         return task
+
+    def _over(self, name: str) -> None:
+        self._running.pop(name, None)
+        self.tallies[name].running = False
 
     async def _run(self, job: Job, work: _Work, note: Progress) -> JobRunRecord:
         started_ms = time.time_ns() // 1_000_000
@@ -249,6 +257,7 @@ class JobScheduler:
                 "a job failed", extra={"event": "job_failed", "job": job.name, "error": error}
             )
         ended_ms = time.time_ns() // 1_000_000
+        self.tallies[job.name].ended(started_ms, ended_ms, None if error else counts)
         run = JobRunRecord(job.name, started_ms, ended_ms, not error, error, dict(counts))
         if not error:
             fields = {"event": "job_ended", "job": job.name, "counts": dict(counts)}

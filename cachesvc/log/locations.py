@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from cachesvc.model import Segment
 from cachesvc.store.frames import Frame
@@ -41,6 +42,7 @@ class JournalEntry:
 class InMemory:
     """The frames that begin with the one that covers the offset."""
 
+    place: ClassVar[str] = "memory"
     frames: list[Frame]
 
 
@@ -48,6 +50,7 @@ class InMemory:
 class InJournal:
     """The offset lies in this journal."""
 
+    place: ClassVar[str] = "journal"
     journal: JournalEntry
 
 
@@ -55,6 +58,7 @@ class InJournal:
 class InSegment:
     """The offset lies in this segment."""
 
+    place: ClassVar[str] = "segment"
     segment: Segment
 
 

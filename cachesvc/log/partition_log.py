@@ -157,8 +157,11 @@ class PartitionLog:
         self.log_start_offset = self.log_end_offset = self.accepted_end_offset = offset
         self.mined_from = offset
 
-    def publish(self, frame: Frame) -> None:
-        """Makes a frame that was written to the active journal visible to subscribers."""
+    def publish(self, frame: Frame, mined_s: float = 0.0) -> None:
+        """Makes a frame that was written to the active journal visible to subscribers.
+
+        ``mined_s`` is when it came, on the monotonic clock; 0 where that is not known.
+        """
         active = self.active
         assert active is not None and active.file is not None
         assert frame.base_offset == self.log_end_offset, (frame.base_offset, self.log_end_offset)
@@ -166,7 +169,7 @@ class PartitionLog:
         active.end_offset = frame.end_offset
         active.bytes += frame.encoded_bytes
         self.log_end_offset = frame.end_offset
-        self.recent.add(frame)
+        self.recent.add(frame, mined_s)
         self.notify()
 
     def install(self, removed: list[Segment], added: list[Segment]) -> None:

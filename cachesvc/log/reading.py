@@ -7,7 +7,8 @@ boundaries do not depend on who reads, so chunks are shared through one cache.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from cachesvc.errors import DamagedFile, DataLoss, StoreUnreadable
 from cachesvc.log.estimates import first_candidate
 from cachesvc.log.locations import InJournal, InMemory, JournalEntry
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.log.shared_cache import SharedCache
+from cachesvc.log.shared_cache import CacheCounts, SharedCache
 from cachesvc.log.stores import Stores
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import recoding, segments
@@ -50,6 +51,8 @@ class LogReader:
     def __init__(self, stores: Stores, executor: Executor, cache_bytes_max: int) -> None:
         self._stores = stores
         self._executor = executor
+        self.reads: Counter[str] = Counter()
+        """How often what was asked for lay in memory, in a journal and in a segment."""
         self._prefetches: set[asyncio.Task[None]] = set()
         self._chunks: SharedCache[_ChunkKey, Chunk] = SharedCache(cache_bytes_max, chunk_bytes)
         self._layouts: SharedCache[str, segments.SegmentLayout] = SharedCache(
@@ -58,6 +61,11 @@ class LogReader:
         self._indexes: SharedCache[Path, JournalIndex] = SharedCache(
             _LAYOUTS_BYTES_MAX, lambda index: 256 + 200 * len(index.chunks)
         )
+
+    @property
+    def caches(self) -> Mapping[str, CacheCounts]:
+        """What is kept after use, by name."""
+        return {"chunks": self._chunks, "layouts": self._layouts, "journal_indexes": self._indexes}
 
     async def read(self, log: PartitionLog, offset: int) -> Chunk:
         """The frames from the one that covers ``offset`` on, to the end of its chunk.
@@ -73,6 +81,7 @@ class LogReader:
             location = log.locate(offset)
             if location is None:
                 return ()
+            self.reads[location.place] += 1
             if isinstance(location, InMemory):
                 return location.frames
             if isinstance(location, InJournal):

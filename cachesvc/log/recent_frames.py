@@ -16,12 +16,14 @@ class RecentFrames:
 
     _frames: list[Frame] = field(default_factory=list)
     _bases: list[int] = field(default_factory=list)
+    _mined_s: list[float] = field(default_factory=list)
     _dropped: int = 0
 
-    def add(self, frame: Frame) -> None:
-        """Enters the newest frame."""
+    def add(self, frame: Frame, mined_s: float = 0.0) -> None:
+        """Enters the newest frame, and when it was mined, on the monotonic clock."""
         self._frames.append(frame)
         self._bases.append(frame.base_offset)
+        self._mined_s.append(mined_s)
 
     def drop_oldest(self) -> Frame:
         """Removes the oldest frame; amortised constant time."""
@@ -29,13 +31,20 @@ class RecentFrames:
         self._frames[self._dropped] = _DROPPED
         self._dropped += 1
         if self._dropped > 64 and self._dropped * 2 > len(self._frames):
-            del self._frames[: self._dropped], self._bases[: self._dropped]
+            for each in (self._frames, self._bases, self._mined_s):
+                del each[: self._dropped]
             self._dropped = 0
         return frame
 
     def covers(self, offset: int) -> bool:
         """Whether the frame that covers ``offset`` is here."""
         return self._dropped < len(self._bases) and offset >= self._bases[self._dropped]
+
+    def mined_s(self, offset: int) -> float | None:
+        """When the frame that covers ``offset`` was mined (monotonic), if it is here."""
+        if not self.covers(offset):
+            return None
+        return self._mined_s[bisect_right(self._bases, offset, lo=self._dropped) - 1] or None
 
     def since(self, offset: int, limit: int = 256) -> list[Frame]:
         """At most ``limit`` frames from the one that covers ``offset`` on; empty if it is not."""

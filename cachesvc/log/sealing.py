@@ -60,6 +60,8 @@ class Sealer:
             name: asyncio.Queue() for name in stores.names
         }
         self._take_out = take_out
+        self.sealed = 0
+        """How many became segments since the store was opened."""
         self.failures: dict[str, Exception] = {}
         self._tried = asyncio.Event()
 
@@ -146,6 +148,7 @@ class Sealer:
             await self._take_out(log, entry, error)
             return
         entry.sealed = True
+        self.sealed += 1
         self._warm.add(log, entry)
         _log.info(
             "sealed a journal",

@@ -8,10 +8,26 @@ byte budget (least recently used leaves first).
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+
+class CacheCounts(Protocol):
+    """How a cache is doing."""
+
+    @property
+    def bytes(self) -> int:
+        """Kept now."""
+
+    @property
+    def hits(self) -> int:
+        """Answers of what was kept, or on its way."""
+
+    @property
+    def misses(self) -> int:
+        """Answers that had to be made."""
 
 
 class SharedCache(Generic[K, V]):
@@ -27,6 +43,10 @@ class SharedCache(Generic[K, V]):
         self._bytes_max = bytes_max
         self._size = size
         self._bytes = 0
+        self.hits = 0
+        """How often somebody was given what was kept, or was on its way."""
+        self.misses = 0
+        """How often it had to be made."""
         self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._flights: dict[K, asyncio.Task[V]] = {}
 
@@ -46,9 +66,13 @@ class SharedCache(Generic[K, V]):
         kept = self._kept.get(key)
         if kept is not None:
             self._kept.move_to_end(key)
+            self.hits += 1
             return kept[0]
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is not None:
+            self.hits += 1
+        else:
+            self.misses += 1
             flight = asyncio.ensure_future(self._fly(key, make))
             flight.add_done_callback(_retrieve)
             self._flights[key] = flight

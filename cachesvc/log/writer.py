@@ -83,6 +83,8 @@ class LogWriter:
         self._waiting: list[_Append] = []
         self._wake = asyncio.Event()
         self._closed = False
+        self.refused = ""
+        """Why the disk did not take the last append; empty once it took one."""
         # Logs with a journal that takes appends, those that were looked at longest ago first.
         self._open: OrderedDict[PartitionLog, None] = OrderedDict()
         self.on_published: Callable[[PartitionLog, Frame], None] = lambda log, frame: None
@@ -267,9 +269,11 @@ class LogWriter:
             self._refuse(work, work.error)
             return
         assert journal is not None
+        self.refused = ""
         journal.index.newest_mined_ms = max(journal.index.newest_mined_ms, now_ms)
+        mined_s = time.monotonic()
         for append in work.appends:
-            log.publish(append.frame)
+            log.publish(append.frame, mined_s)
             self.on_published(log, append.frame)
             self._budget.add(log, append.frame)
             if not append.done.done():
@@ -281,7 +285,9 @@ class LogWriter:
         self._waiting = [append for append in self._waiting if append.log is not work.log]
         work.log.accepted_end_offset = work.log.log_end_offset
         work.log.notify()
-        if not isinstance(error, OSError | StoreUnwritable):
+        if isinstance(error, OSError | StoreUnwritable):
+            self.refused = str(error)
+        else:
             _log.error(
                 "a journal failed in a way that nobody foresaw",
                 extra={"event": "append_failed", "log": str(work.log.id)},

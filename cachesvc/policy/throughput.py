@@ -41,6 +41,11 @@ class Tally:
             self.records + other.records, self.bytes + other.bytes, self.rejects + other.rejects
         )
 
+    def __sub__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.records - other.records, self.bytes - other.bytes, self.rejects - other.rejects
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:

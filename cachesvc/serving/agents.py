@@ -14,8 +14,10 @@ from urllib.parse import unquote
 import grpc
 
 from cachesvc.errors import InvalidConfig, PreconditionFailed
+from cachesvc.serving.call_counting import CallCounting
 from cachesvc.serving.server import OPTIONS, bind_address
 from cachesvc.v1 import mining_pb2_grpc
+from cachesvc.watching.calls import Calls
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Admission = Callable[[Context], str]
@@ -64,6 +66,7 @@ class AgentServer:
         certificate: PEM of the server's certificate chain; None for plain text.
         key: PEM of its key.
         mining: Answers them.
+        calls: Counts calls.
     """
 
     def __init__(
@@ -72,10 +75,11 @@ class AgentServer:
         certificate: bytes | None,
         key: bytes | None,
         mining: mining_pb2_grpc.MiningServicer,
+        calls: Calls,
     ) -> None:
         self._address = address
         self._key_pair = certificate, key
-        self._server = grpc.aio.server(options=OPTIONS)
+        self._server = grpc.aio.server(interceptors=[CallCounting(calls)], options=OPTIONS)
         mining_pb2_grpc.add_MiningServicer_to_server(mining, self._server)
 
     def bind(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cachesvc.log.reading import LogReader
-from cachesvc.log.shared_cache import SharedCache
+from cachesvc.log.shared_cache import CacheCounts, SharedCache
 from cachesvc.model import PartitionId
 from cachesvc.serving.forms import KEPT_FORM, Form, Part, body, estimated_bytes, is_kept
 from cachesvc.store.frames import Frame
@@ -31,9 +31,9 @@ class Batches:
         )
 
     @property
-    def kept_bytes(self) -> int:
-        """Bytes of what was made and is kept, never more than the budget."""
-        return self._pieces.bytes
+    def pieces(self) -> CacheCounts:
+        """What was made and is kept, never more than the budget."""
+        return self._pieces
 
     async def next_run(
         self,

@@ -19,6 +19,7 @@ from cachesvc.serving.subscribing import Subscribing
 from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.v1 import log_cache_pb2_grpc
+from cachesvc.watching.deliveries import Deliveries
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -33,6 +34,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         assignments: Is told what has to be mined.
         batches: Cuts and encodes frames for all streams.
         progress_interval_s: Longest silence of a stream.
+        deliveries: Counts what streams send.
     """
 
     def __init__(
@@ -43,13 +45,14 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         assignments: Assignments,
         batches: Batches,
         progress_interval_s: float,
+        deliveries: Deliveries,
     ) -> None:
         self._store = store
         self._sources = sources
         self._subscriptions = subscriptions
         self._assignments = assignments
         self._subscribing = Subscribing(
-            store, sources, subscriptions, assignments, batches, progress_interval_s
+            store, sources, subscriptions, assignments, batches, progress_interval_s, deliveries
         )
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> None:

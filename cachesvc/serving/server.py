@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cachesvc.errors import InvalidConfig, PreconditionFailed
+from cachesvc.serving.call_counting import CallCounting
 from cachesvc.serving.handlers import public_handler
 from cachesvc.v1 import (
     admin_pb2,
@@ -19,6 +20,7 @@ from cachesvc.v1 import (
     mining_pb2,
     mining_pb2_grpc,
 )
+from cachesvc.watching.calls import Calls
 
 _LOG_CACHE = log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"]
 _ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"]
@@ -66,6 +68,7 @@ class Server:
         log_cache: Answers sync tasks.
         admin: Parts that together answer operators.
         mining: Answers readers.
+        calls: Counts calls.
     """
 
     def __init__(
@@ -74,9 +77,10 @@ class Server:
         log_cache: log_cache_pb2_grpc.LogCacheServicer,
         admin: Sequence[object],
         mining: mining_pb2_grpc.MiningServicer,
+        calls: Calls,
     ) -> None:
         self._listen = listen
-        self._server = grpc.aio.server(options=OPTIONS)
+        self._server = grpc.aio.server(interceptors=[CallCounting(calls)], options=OPTIONS)
         self._health = health.aio.HealthServicer()
         self._server.add_generic_rpc_handlers(
             (

@@ -6,6 +6,7 @@ to read waits in a round-robin queue, so that no partition starves another.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from cachesvc.serving.stream_events import (
 )
 from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.v1 import log_cache_pb2 as pb
+from cachesvc.watching.deliveries import Deliveries
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -66,16 +68,23 @@ class Stream:
         batches: Cuts and encodes them, shared by all streams.
         subscriber: Is told what was delivered.
         settings: How to deliver.
+        deliveries: Counts what is sent.
     """
 
     def __init__(
-        self, store: LogStore, batches: Batches, subscriber: Subscriber, settings: StreamSettings
+        self,
+        store: LogStore,
+        batches: Batches,
+        subscriber: Subscriber,
+        settings: StreamSettings,
+        deliveries: Deliveries,
     ) -> None:
         self._store = store
         self._reader = store.reader
         self._batches = batches
         self._subscriber = subscriber
         self._settings = settings
+        self._deliveries = deliveries
         self.ends: Mapping[PartitionId, int] = {}
         """Where the stream ends, per partition; set before partitions are entered."""
         self._cursors: dict[tuple[str, int], Cursor] = {}
@@ -253,6 +262,15 @@ class Stream:
             return
         if response is not None:
             await write(response)
+            self._note_age(cursor)
+
+    def _note_age(self, cursor: Cursor) -> None:
+        """How old the newest record was that has just been sent; of streams that have caught up."""
+        log = cursor.log
+        if log.id.topic in self._at_tail:
+            mined_s = log.recent.mined_s(cursor.position - 1)
+            if mined_s is not None:
+                self._deliveries.ages.add(time.monotonic() - mined_s)
 
     async def _pass(self, cursor: Cursor, lost: LostRange, write: Write) -> None:
         """Tells a gap and goes on behind it, or ends the stream there, as it was asked to.
@@ -311,11 +329,13 @@ class Stream:
         if cursor.readable:
             self._ready[cursor] = None
             self._reader.prefetch(log, cursor.position)
-        if any(part.frame.record_count for part in run):
+        records = sum(part.frame.record_count for part in run)
+        if records:
             response = batch_response(log.id, run, self._settings.form)
             if 0 < self._settings.message_bytes_max < len(response):
                 frames = [part.frame for part in run]
                 raise too_large(log.id, frames, len(response), self._settings.message_bytes_max)
+            self._deliveries.sent(log.id.topic_id, records, len(response))
             return response
         return None
 

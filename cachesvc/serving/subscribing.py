@@ -16,6 +16,7 @@ from cachesvc.serving.stream import Stream, StreamSettings, Write
 from cachesvc.serving.stream_events import started
 from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions, SubscriptionSettings
+from cachesvc.watching.deliveries import Deliveries
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class Subscribing:
         assignments: Makes the logs of topics that are new to the cache.
         batches: Cuts and encodes frames for all streams.
         progress_interval_s: Longest silence of a stream.
+        deliveries: Counts what streams send.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Subscribing:
         assignments: Assignments,
         batches: Batches,
         progress_interval_s: float,
+        deliveries: Deliveries,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -47,6 +50,7 @@ class Subscribing:
         self._assignments = assignments
         self._batches = batches
         self._progress_interval_s = progress_interval_s
+        self._deliveries = deliveries
 
     async def serve(self, call: SubscribeCall, write: Write) -> None:
         """Serves one call until the stream is complete or its subscriber has to end.
@@ -116,7 +120,7 @@ class Subscribing:
             gap_policy=call.gap_policy,
             message_bytes_max=call.message_bytes_max,
         )
-        stream = Stream(self._store, self._batches, subscriber, settings)
+        stream = Stream(self._store, self._batches, subscriber, settings, self._deliveries)
         served = Served(call, source, subscription, subscriber, stream)
         joining = Joining(
             self._store, self._sources, self._assignments, self._subscriptions, served

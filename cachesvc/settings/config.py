@@ -74,6 +74,18 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     progress_interval_s: Annotated[float, Meta(ge=0.05, le=60)] = 2.0
 
 
+class HttpConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[http]``: the listener for metrics and probes."""
+
+    # HOST:PORT, as server.listen; "": there is none.
+    listen: str = "127.0.0.1:7071"
+    # Allows listening beyond loopback: whoever reaches it reads names of topics and subscriptions.
+    insecure: bool = False
+    # Topics with series of their own; all others of a connection are told as one, "(other)". So for
+    # subscriptions. 1 to 100,000.
+    series_max: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
+
+
 class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[mining]``: reader processes and what they may hold."""
 
@@ -221,6 +233,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     store: StoreConfig = StoreConfig()
     server: ServerConfig = ServerConfig()
+    http: HttpConfig = HttpConfig()
     mining: MiningConfig = MiningConfig()
     retention: RetentionConfig = RetentionConfig()
     jobs: JobsConfig = JobsConfig()
@@ -242,6 +255,8 @@ def check_fields(config: Config, source: str) -> None:
         InvalidConfig: A field is wrong; the message names the source, the field and what to do.
     """
     _check_address(config.server.listen, source, "server.listen")
+    if config.http.listen:
+        _check_address(config.http.listen, source, "http.listen")
     check_alarms(config.alarms, source)
     if config.mining.listen is not None:
         _check_address(config.mining.listen, source, "mining.listen")
@@ -275,6 +290,21 @@ def check_listen(server: ServerConfig, source: str = "server") -> None:
         advice = "set server.tls_certificate_file and server.tls_key_file, or listen on 127.0.0.1, "
         advice += "or accept plain text with server.insecure = true (--insecure)"
         raise setting_error(source, "server.listen", problem, advice)
+
+
+def check_http_listen(http: HttpConfig, source: str = "http") -> None:
+    """Refuses to show metrics beyond loopback, unless ``insecure`` says that it is meant.
+
+    Raises:
+        InvalidConfig: As said.
+    """
+    if not http.listen or http.insecure:
+        return
+    host, _ = parse_address(http.listen)
+    if not is_loopback(host):
+        problem = f"{http.listen} is beyond loopback, where everybody could read the metrics"
+        advice = "listen on 127.0.0.1, or accept that with http.insecure = true"
+        raise setting_error(source, "http.listen", problem, advice)
 
 
 def check_mining_listen(config: Config, source: str = "mining") -> None:

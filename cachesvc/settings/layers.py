@@ -15,7 +15,13 @@ import msgspec
 from msgspec import Struct
 
 from cachesvc.errors import InvalidConfig
-from cachesvc.settings.config import Config, check_fields, check_listen, check_mining_listen
+from cachesvc.settings.config import (
+    Config,
+    check_fields,
+    check_http_listen,
+    check_listen,
+    check_mining_listen,
+)
 from cachesvc.settings.connection import (
     connection_advice,
     make_paths_absolute,
@@ -94,6 +100,7 @@ def _check_whole(config: Config, source: str) -> None:
         advice = "set it, or give --store DIR or CACHESVC_STORE__PATH"
         raise setting_error(source, "store.path", "is missing", advice)
     check_listen(config.server, source)
+    check_http_listen(config.http, source)
     check_mining_listen(config, source)
     for field in ("tls_certificate_file", "tls_key_file"):
         value = getattr(config.server, field)

@@ -63,6 +63,7 @@ class MiningWatch:
     def __init__(self, catalogue: CatalogueThread) -> None:
         self._catalogue = catalogue
         self._counts = catalogue.call_blocking(lambda port: port.counts.all())
+        self._at_start = dict(self._counts)
         self._meters: dict[TopicId, Meter] = {}
         self._changed: set[TopicId] = set()
 
@@ -78,6 +79,11 @@ class MiningWatch:
         if meter is None:
             meter = self._meters[topic] = Meter()
         meter.add(frame.record_count, size, time.monotonic())
+
+    def since_start(self, topic: TopicId) -> Tally:
+        """What was mined of a topic since the service started."""
+        total = self._counts.get(topic, Counts()).total
+        return total - self._at_start.get(topic, Counts()).total
 
     def activity(self, topic: TopicId, logs: Sequence[PartitionLog]) -> Activity:
         """What is mined of a topic now; ``logs`` are its partitions'."""

@@ -53,7 +53,9 @@ class ServiceProcess:
         self.store = directory / "store"
         self.log_path = directory / "service.log"
         self._config = directory / "cachesvc.toml"
-        self.address = f"{HOST}:{free_ports(1)[0]}"
+        port, http_port = free_ports(2)
+        self.address = f"{HOST}:{port}"
+        self.web = f"http://{HOST}:{http_port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._ca_file = ca_file
         self._descriptors = descriptors
@@ -68,6 +70,7 @@ class ServiceProcess:
         sections: dict[str, dict[str, Any]] = {
             "store": {"path": str(self.store)},
             "server": {"listen": self.address, "progress_interval_s": 0.5},
+            "http": {"listen": self.web.removeprefix("http://")},
             "mining": {"metadata_interval_s": 0.5},
             "log": {"level": "debug", "format": "json"},
         }

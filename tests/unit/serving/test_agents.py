@@ -16,6 +16,7 @@ from cachesvc.serving.agents import Admission, AgentServer, TokenHolders, read_j
 from cachesvc.serving.status import errors_as_status
 from cachesvc.v1 import mining_pb2 as pb
 from cachesvc.v1 import mining_pb2_grpc
+from cachesvc.watching.calls import Calls
 
 TOKEN = "correct-horse-battery"
 
@@ -47,7 +48,7 @@ def with_greeter(
 ) -> None:
     async def run() -> None:
         greeter = Greeter(TokenHolders(token))
-        server = AgentServer(f"{host}:0", None, None, greeter)
+        server = AgentServer(f"{host}:0", None, None, greeter, Calls())
         address = f"{host}:{server.bind()}"
         await server.start()
         try:
@@ -104,7 +105,7 @@ def test_who_joins_over_tls_has_to_trust_the_certificate(tmp_path: Path) -> None
 
     async def test() -> None:
         greeter = Greeter(TokenHolders(TOKEN))
-        server = AgentServer("127.0.0.1:0", certificate, key, greeter)
+        server = AgentServer("127.0.0.1:0", certificate, key, greeter, Calls())
         address = f"127.0.0.1:{server.bind()}"
         await server.start()
         try:
@@ -135,7 +136,7 @@ def test_nothing_else_is_served_there() -> None:
 def test_an_address_in_use_names_the_setting() -> None:
     async def test(address: str, greeter: Greeter) -> None:
         with pytest.raises(PreconditionFailed, match=r"mining\.listen") as caught:
-            AgentServer(address, None, None, greeter).bind()
+            AgentServer(address, None, None, greeter, Calls()).bind()
         assert caught.value.reason == "ADDRESS_IN_USE"
 
     with_greeter(None, test)

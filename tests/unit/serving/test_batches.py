@@ -220,4 +220,4 @@ def test_what_is_made_stays_within_its_budget(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as threads:
         small = Batches(LogReader(Stores(tmp_path, {}), threads, 1 << 20), budget)
         all_runs(small, frames, form=Form.ARROW_NONE)
-        assert 0 < small.kept_bytes <= budget
+        assert 0 < small.pieces.bytes <= budget

@@ -18,6 +18,7 @@ from cachesvc.serving.batches import Batches
 from cachesvc.serving.convert import subscribe_call
 from cachesvc.serving.subscribing import Subscribing
 from cachesvc.v1 import log_cache_pb2 as pb
+from cachesvc.watching.deliveries import Deliveries
 from tests.support.frames import full_frame
 from tests.unit.assignment.plans import Plan, planning
 from tests.unit.clusters.lookups import FakeLookup
@@ -39,6 +40,7 @@ class Streams:
             plan.assignments,
             Batches(plan.store.reader, 1 << 20),
             0.05,
+            Deliveries(),
         )
 
     @asynccontextmanager

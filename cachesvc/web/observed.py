@@ -1,0 +1,46 @@
+"""What figures are about."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cachesvc.assignment.assignments import Assignments
+from cachesvc.clusters.sources import Sources
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.shared_cache import CacheCounts
+from cachesvc.subscriptions.subscriptions import Subscriptions
+from cachesvc.watching.calls import Calls
+from cachesvc.watching.deliveries import Deliveries
+from cachesvc.watching.job_runs import JobTally
+from cachesvc.watching.mining_watch import MiningWatch
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Whatever there are figures of. Belongs to the service's event loop.
+
+    Attributes:
+        version: Of this software.
+        store: The logs.
+        sources: The connections.
+        assignments: Who mines what.
+        subscriptions: Who has read how far.
+        watch: What is mined.
+        deliveries: What is sent.
+        calls: What is called.
+        pieces: The cache of what is made of frames for other forms than theirs.
+        jobs: How they went, by name.
+        alarms: How many of each kind there are.
+    """
+
+    version: str
+    store: LogStore
+    sources: Sources
+    assignments: Assignments
+    subscriptions: Subscriptions
+    watch: MiningWatch
+    deliveries: Deliveries
+    calls: Calls
+    pieces: CacheCounts
+    jobs: Mapping[str, JobTally]
+    alarms: Callable[[], Counter[str]]
