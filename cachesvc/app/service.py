@@ -107,7 +107,7 @@ class _Service:
         config = self._parts.config
         fields = {"listen": _with_port(config.server.listen, port)}
         if self._web.port is not None:
-            fields["http"] = _with_port(config.http.listen, self._web.port)
+            fields["http"] = _with_port(self._web.address, self._web.port)
         if config.mining.listen is not None and agents_port is not None:
             fields["agents"] = _with_port(config.mining.listen, agents_port)
         fields |= {"store": str(self._parts.store.path), "version": software_version()}

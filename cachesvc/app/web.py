@@ -1,10 +1,12 @@
 """What monitoring asks, from before the store is open until after it is closed."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
 from cachesvc.app.parts import Parts
+from cachesvc.errors import PreconditionFailed
 from cachesvc.log.log_store import LogStore
 from cachesvc.settings.config import HttpConfig
 from cachesvc.web.application import Figures, make_application
@@ -13,17 +15,22 @@ from cachesvc.web.health import Health
 from cachesvc.web.observed import Observed
 from cachesvc.web.server import WebServer
 
+_log = logging.getLogger(__name__)
+_DEFAULT = "127.0.0.1:7071"
+
 
 class Web:
     """The HTTP listener of a service, if it is configured, and what it shows.
 
     Attributes:
         health: What probes are told.
-        port: Where it listens; None where it does not.
+        address: Where it is to listen.
+        port: Where it does; None where it does not.
     """
 
     def __init__(self, config: HttpConfig) -> None:
         self._config = config
+        self.address = _DEFAULT if config.listen is None else config.listen
         self.health = Health()
         self._figures = Figures()
         self.port: int | None = None
@@ -34,14 +41,23 @@ class Web:
         """Listens within.
 
         Raises:
-            PreconditionFailed: The address is in use or cannot be bound.
+            PreconditionFailed: The address that the settings name is in use or cannot be bound.
         """
         web = cls(config)
-        if not config.listen:
+        if config.listen == "":
             yield web
             return
-        server = WebServer(config.listen, make_application(web.health, web._figures))
-        web.port = server.bind()
+        server = WebServer(web.address, make_application(web.health, web._figures))
+        try:
+            web.port = server.bind()
+        except PreconditionFailed as error:
+            if config.listen is not None:
+                raise
+            # Another service of this machine has it, in all likelihood.
+            fields = {"event": "no_http", "error": str(error)}
+            _log.warning("no metrics and no probes", extra=fields)
+            yield web
+            return
         server.start()
         try:
             yield web

@@ -46,6 +46,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
         "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."
     ),
     "sql": LazyCommand("cachesvc.cli.sql:sql", "Answer a SELECT over the log."),
+    "monitoring": LazyCommand(
+        "cachesvc.cli.monitoring:monitoring_app", "Print alert rules and a dashboard for Grafana."
+    ),
     "config": LazyCommand("cachesvc.cli.config:config_app", "Show the effective configuration."),
     "version": LazyCommand("cachesvc.cli.version:version", "Show the version."),
 }

@@ -82,7 +82,7 @@ class _Counting:
     def _status(self, kind: type[BaseException] | None) -> str:
         if kind is not None and issubclass(kind, asyncio.CancelledError | GeneratorExit):
             return "CANCELLED"
-        code = cast(int | None, self._context.code())  # whatever its declared type says
-        if kind is not None and not code:
-            return "UNKNOWN"
-        return _STATUS.get(code or 0, "UNKNOWN")
+        code = cast(Any, self._context.code())  # as it was set: one of gRPC's, or a number
+        if isinstance(code, grpc.StatusCode):
+            return code.name
+        return _STATUS.get(code, "UNKNOWN") if code else "OK" if kind is None else "UNKNOWN"

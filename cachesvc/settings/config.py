@@ -77,8 +77,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class HttpConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[http]``: the listener for metrics and probes."""
 
-    # HOST:PORT, as server.listen; "": there is none.
-    listen: str = "127.0.0.1:7071"
+    # HOST:PORT, as server.listen; "": nowhere. Not set: 127.0.0.1:7071 if it is free, or nowhere.
+    listen: str | None = None
     # Allows listening beyond loopback: whoever reaches it reads names of topics and subscriptions.
     insecure: bool = False
     # Topics with series of their own; all others of a connection are told as one, "(other)". So for

@@ -6,6 +6,7 @@ before the store is open, and however busy the service is.
 
 Figures are *gathered* on the event loop that they belong to, in slices that hold nobody up
 (``gathering``), as plain rows (``families.Family``); the thread makes text of them
-(``exposition``). What there is to tell is in one module for each area: ``mining_metrics``,
-``serving_metrics``, ``store_metrics``, ``operating_metrics``. Begin with ``gathering.gather``.
+(``exposition``). What there is to tell is in one module for each area: ``topic_metrics``,
+``reader_metrics``, ``serving_metrics``, ``store_metrics``, ``operating_metrics``. Begin
+with ``gathering.Gathering``.
 """

@@ -1,5 +1,6 @@
 """Metric families as plain values, and the labels that keep their number within bounds."""
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -100,14 +101,13 @@ class Bounded:
 class Rows:
     """Collects samples by labels; what falls together is added up, or the largest counts."""
 
-    def __init__(self, together: Callable[[float, float], float] = float.__add__) -> None:
+    def __init__(self, together: Callable[[float, float], float] = operator.add) -> None:
         self._together = together
         self._rows: dict[tuple[str, ...], float] = {}
 
     def add(self, labels: tuple[str, ...], value: float) -> None:
         """Enters a sample."""
         before = self._rows.get(labels)
-        value = float(value)
         self._rows[labels] = value if before is None else self._together(before, value)
 
     def family(self, name: str, kind: Kind, text: str, labels: tuple[str, ...]) -> Family:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from itertools import chain
 
 from cachesvc.web.families import Bounded, Family, HistogramFamily
-from cachesvc.web.mining_metrics import mining_metrics
 from cachesvc.web.observed import Observed
 from cachesvc.web.operating_metrics import operating_metrics
+from cachesvc.web.reader_metrics import reader_metrics
 from cachesvc.web.serving_metrics import serving_metrics
 from cachesvc.web.store_metrics import store_metrics
+from cachesvc.web.topic_metrics import topic_metrics
 
 AnyFamily = Family | HistogramFamily
 
@@ -40,7 +41,8 @@ class Gathering:
     def _told(self) -> Iterator[AnyFamily | None]:
         return chain(
             operating_metrics(self._observed),
-            mining_metrics(self._observed, self._topics),
+            topic_metrics(self._observed, self._topics),
+            reader_metrics(self._observed),
             serving_metrics(self._observed, self._topics, self._subscriptions),
-            store_metrics(self._observed, self._topics),
+            store_metrics(self._observed),
         )

@@ -35,18 +35,18 @@ def _jobs(observed: Observed) -> Told:
             last_s.add((name,), tally.last_s)
         if tally.last_success_ms is not None:
             last_success.add((name,), tally.last_success_ms / 1000)
-    job = ("job",)
+    job = ("job_name",)
     yield runs.family(
         "cachesvc_job_runs",
         Kind.COUNTER,
         "Runs of a job since the service started, by how they ended.",
-        ("job", "result"),
+        ("job_name", "result"),
     )
     yield counts.family(
         "cachesvc_job_work",
         Kind.COUNTER,
         "What a job's runs did since then, by what they counted.",
-        ("job", "what"),
+        ("job_name", "what"),
     )
     yield running.family("cachesvc_job_running", Kind.GAUGE, "1 while a job runs.", job)
     yield last_s.family(

@@ -16,6 +16,7 @@ from cachesvc.web.observed import Observed
 _TOPIC = ("connection", "topic")
 _SUBSCRIPTION = ("connection", "subscription")
 _METHOD = ("service", "method")
+_SERIOUS = ("INTERNAL", "UNKNOWN", "DATA_LOSS")
 
 
 def serving_metrics(observed: Observed, topics: Bounded, subscriptions: Bounded) -> Told:
@@ -94,12 +95,17 @@ def _lag(observed: Observed, subscription: Subscription) -> int:
 
 def _calls(observed: Observed) -> Told:
     calls = observed.calls
-    yield Family(
+    ended = Rows()
+    for service, method, code in calls.ended:
+        # Present before the first of them, so that it shows as an increase.
+        for serious in _SERIOUS:
+            ended.add((service, method, serious), 0)
+        ended.add((service, method, code), calls.ended[service, method, code])
+    yield ended.family(
         "cachesvc_grpc_calls",
         Kind.COUNTER,
         "gRPC calls that have ended, by method and status.",
         (*_METHOD, "code"),
-        [(labels, count) for labels, count in sorted(calls.ended.items())],
     )
     yield Family(
         "cachesvc_grpc_open_calls",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cachesvc.client import Client, Mode
@@ -45,6 +46,10 @@ async def _commit(address: str, topic: str) -> None:
             return
 
 
+def _ready(service: ServiceProcess) -> bool:
+    return httpx.get(f"{service.web}/readyz", timeout=30).status_code == 200
+
+
 async def _all(address: str, topic: str, name: str) -> Delivered:
     return await until(address, name, topic, {0: RECORDS}, timeout_s=120)
 
@@ -62,6 +67,9 @@ def test_a_full_disk_is_told_and_mining_goes_on_once_there_is_room(
                 asyncio.run(_commit(service.address, topic))
                 why = eventually(_stuck(calls, topic), "mining to be stuck")
                 assert "STORE_WRITE_FAILED" in why
+                told = httpx.get(f"{service.web}/readyz", timeout=30)
+                assert (told.status_code, "the last append was refused" in told.text) == (503, True)
+                assert httpx.get(f"{service.web}/livez", timeout=30).status_code == 200
                 (offsets,) = calls.offsets(topic).values()
                 assert offsets.log_end_offset < RECORDS
                 # What is cached is served all the same.
@@ -73,6 +81,7 @@ def test_a_full_disk_is_told_and_mining_goes_on_once_there_is_room(
                 remount("size=400m")
                 eventually(_mined(calls, topic, RECORDS), "mining to go on", timeout_s=90)
                 asyncio.run(_commit(service.address, topic))
+                eventually(lambda: _ready(service), "ready again")
                 seen = asyncio.run(_all(service.address, topic, "late"))
             assert not anomalies(read_all(kafka.bootstrap, topic), seen, topic)
         finally:
