@@ -70,6 +70,7 @@ class Segment:
         oldest_mined_ms: When the first part of it was mined; at most ``newest_mined_ms``.
         newest_mined_ms: When the last part of it was mined, which is what retention counts from.
         store: In which its files lie.
+        rejects_bytes: Size of the file with the rejects; 0 without any, or if that is not known.
     """
 
     partition: PartitionId
@@ -88,6 +89,7 @@ class Segment:
     oldest_mined_ms: int = 0
     newest_mined_ms: int = 0
     store: str = LOCAL_STORE
+    rejects_bytes: int = 0
 
 
 class Mode(IntEnum):

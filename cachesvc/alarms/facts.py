@@ -5,25 +5,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
+from cachesvc.alarms.size_shares import SizeShares
 from cachesvc.assignment.mining_tasks import MiningTasks
 from cachesvc.clusters.sources import Sources
 from cachesvc.descriptors import descriptors_in_use
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import MiningState
+from cachesvc.model import MiningState, Segment
 from cachesvc.policy.alarms import (
     DescriptorFacts,
     Facts,
     ForeignFacts,
     MiningFacts,
+    StoreFacts,
     TaskFacts,
     UnreadFacts,
 )
 from cachesvc.policy.mining_task import TaskState
-from cachesvc.policy.retention import RetentionRule
 from cachesvc.store.mining_ports import MiningTaskRecord
 from cachesvc.store.refusals import descriptor_limit
 from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.store_levels import StoreLevels
 from cachesvc.subscriptions.subscriptions import Subscriptions
 from cachesvc.watching.lag import mining_lag_s
 
@@ -49,7 +51,9 @@ class Observed:
         sources: The connections.
         subscriptions: Who has read how far.
         mining_tasks: What is to be mined.
-        retention: How long what is cached stays.
+        retention: How long and how much of what is cached stays.
+        levels: How full the stores are.
+        shares: How near limits of size have come.
     """
 
     store: LogStore
@@ -57,6 +61,8 @@ class Observed:
     subscriptions: Subscriptions
     mining_tasks: MiningTasks
     retention: Retention
+    levels: StoreLevels
+    shares: SizeShares
 
     def facts(self, now_ms: int) -> Facts:
         """What is the case now."""
@@ -70,6 +76,10 @@ class Observed:
                 source.name: ForeignFacts(source.foreign, source.lookup.cluster_id)
                 for source in self.sources.all()
                 if source.foreign
+            },
+            {
+                name: StoreFacts(level.bytes_max, level.kept_bytes, level.full)
+                for name, level in self.levels.all().items()
             },
         )
 
@@ -91,10 +101,20 @@ class Observed:
                 if log is None or offset >= log.log_end_offset:
                     continue
                 rule = self.retention.rule(partition.connection)
-                free_ms = _free_after_ms(log, offset, rule)
-                if free_ms is not None:
-                    kept_s = max(rule.age_ms, rule.unread_ms) / 1000
-                    yield UnreadFacts(name, partition, (free_ms - now_ms) / 1000, kept_s)
+                kept_s = max(rule.age_ms, rule.unread_ms) / 1000
+                if offset < log.log_start_offset:
+                    yield UnreadFacts(name, partition, -now_ms / 1000, kept_s)
+                    continue
+                segment = _segment_of(log, offset)
+                if segment is not None:
+                    left_s = (rule.free_after_ms(segment, unread=True) - now_ms) / 1000
+                    used = self._used(segment, now_ms)
+                    yield UnreadFacts(name, partition, left_s, kept_s, used)
+
+    def _used(self, segment: Segment, now_ms: int) -> float:
+        limits = self.retention.limits(segment.partition.connection)
+        limited = limits.any or bool(self.levels.all())
+        return self.shares.used(segment, limits, now_ms) if limited else 0.0
 
 
 def _is_troubled(log: PartitionLog) -> bool:
@@ -109,11 +129,9 @@ def _task(record: MiningTaskRecord) -> TaskFacts:
     return TaskFacts(record.connection, stopped, failed, record.cause)
 
 
-def _free_after_ms(log: PartitionLog, offset: int, rule: RetentionRule) -> int | None:
-    """When retention may take the record at ``offset``: 0 if it has, None if that is far."""
-    if offset < log.log_start_offset:
-        return 0
+def _segment_of(log: PartitionLog, offset: int) -> Segment | None:
+    """In which the record at ``offset`` lies; None where it is not yet in one."""
     found = bisect_right(log.segments, offset, key=lambda segment: segment.base_offset) - 1
     if found < 0 or offset >= log.segments[found].end_offset:
-        return None  # not yet in a segment
-    return rule.free_after_ms(log.segments[found], unread=True)
+        return None
+    return log.segments[found]

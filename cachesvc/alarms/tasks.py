@@ -22,6 +22,7 @@ def alarm_tasks(
         config.lag_records_max,
         config.lag_s_max,
         config.retention_margin_s,
+        config.retention_margin_percent / 100,
         int(config.raise_after_s * 1000),
         int(config.clear_after_s * 1000),
     )

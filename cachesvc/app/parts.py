@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cachesvc.alarms.facts import Observed
+from cachesvc.alarms.size_shares import SizeShares
 from cachesvc.alarms.tasks import alarm_tasks
 from cachesvc.alarms.watch import AlarmWatch
 from cachesvc.app.connections import ConnectionWorks
@@ -25,6 +26,7 @@ from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.jobs.scrub import Scrub
 from cachesvc.jobs.seal import Seal
+from cachesvc.jobs.shedding import Shedding
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.log_store import LogStore, LogStoreSettings
 from cachesvc.mining.connections import Connections
@@ -34,10 +36,13 @@ from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.local_socket import socket_path
 from cachesvc.settings.config import BackupConfig, Config
-from cachesvc.settings.stores import check_store_of, default_store, store_of
+from cachesvc.settings.stores import budgets, check_store_of, default_store, store_of
 from cachesvc.sql.engine import QueryEngine
-from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.retention import Retention, TopicSize
+from cachesvc.subscriptions.store_levels import StoreLevels
+from cachesvc.subscriptions.store_usages import StoreUsages
 from cachesvc.subscriptions.subscriptions import Subscriptions
+from cachesvc.subscriptions.topic_sizes import gather
 from cachesvc.watching.calls import Calls
 from cachesvc.watching.deliveries import Deliveries
 from cachesvc.watching.mining_watch import MiningWatch
@@ -88,6 +93,8 @@ class Parts:
     alarm_tasks: Sequence[Callable[[], Coroutine[None, None, None]]]
     jobs: JobScheduler
     queries: QueryEngine
+    shedding: Shedding
+    usages: StoreUsages
     batches: Batches
     deliveries: Deliveries = field(default_factory=Deliveries)
     calls: Calls = field(default_factory=Calls)
@@ -128,12 +135,18 @@ async def build(config: Config, store: LogStore) -> Parts:
     watch = MiningWatch(store.catalogue)
     store.writer.on_published = watch.published
     keep = config.retention
+    size = TopicSize(keep.topic_bytes_max, keep.topic_records_max, keep.unread_bytes_max)
     retention = Retention(
-        RetentionClock(keep.clock), keep.age_s, keep.unread_age_s, mining.tasks.retention_s
+        RetentionClock(keep.clock), keep.age_s, keep.unread_age_s, mining.tasks.retention, size
     )
+    retired = RetiredFiles(store, retention, config.jobs.sweep.grace_s)
+    levels, limits = StoreLevels(store), budgets(config.store.bytes_max, config.stores)
+    store.writer.check_room = levels.check_room
     queries = make_queries(config.sql, store)
     await asyncio.to_thread(queries.clear)
-    observed = Observed(store, sources, subscriptions, mining.tasks, retention)
+    observed = Observed(
+        store, sources, subscriptions, mining.tasks, retention, levels, SizeShares(store)
+    )
     alarms, alarms_running = alarm_tasks(config.alarms, store.catalogue, observed)
     return Parts(
         config,
@@ -147,8 +160,16 @@ async def build(config: Config, store: LogStore) -> Parts:
         watch,
         alarms,
         alarms_running,
-        _jobs(config, store, connections, subscriptions, retention),
+        _jobs(config, store, connections, subscriptions, retention, retired),
         queries,
+        Shedding(
+            store,
+            lambda: gather(store, retention, subscriptions.all()),
+            retired,
+            limits,
+            levels,
+        ),
+        StoreUsages(store, retention, subscriptions, limits, levels),
         Batches(store.reader, config.store.chunk_cache_bytes_max),
     )
 
@@ -159,10 +180,10 @@ def _jobs(
     connections: Connections,
     subscriptions: Subscriptions,
     retention: Retention,
+    retired: RetiredFiles,
 ) -> JobScheduler:
     jobs = config.jobs
     models, load_time = jobs.models, _load_time_of(connections)
-    retired = RetiredFiles(store, retention, jobs.sweep.grace_s)
     return JobScheduler(
         store.catalogue,
         [

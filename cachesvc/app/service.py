@@ -92,6 +92,7 @@ class _Service:
                     tasks.create_task(parts.mining.tasks.run()),
                     tasks.create_task(parts.mining.blocked.run()),
                     *(tasks.create_task(run()) for run in parts.alarm_tasks),
+                    tasks.create_task(parts.shedding.run()),
                 ]
                 await parts.jobs.start()
                 self._web.tell(parts, software_version())

@@ -23,7 +23,12 @@ from cachesvc.policy.mining_task import (
     next_task_state,
     next_topic_state,
 )
-from cachesvc.store.mining_ports import MiningTaskRecord, MiningTransition
+from cachesvc.store.mining_ports import (
+    NO_OWN_RETENTION,
+    MiningTaskRecord,
+    MiningTransition,
+    OwnRetention,
+)
 
 
 class MiningCommands:
@@ -61,10 +66,10 @@ class MiningCommands:
         connection: str,
         *,
         name: str | None = None,
-        retention_s: float | None = None,
+        retention: OwnRetention = NO_OWN_RETENTION,
         start: MiningStart | None = None,
     ) -> MiningTask:
-        """Changes a task that is stopped; what is None stays, and 0 s ends its own retention.
+        """Changes a task that is stopped; what is None stays, and 0 ends a retention of its own.
 
         Raises:
             NotFound: There is no such task.
@@ -80,8 +85,8 @@ class MiningCommands:
             return replace(
                 record,
                 name=record.name if name is None else name,
-                retention_s=record.retention_s if retention_s is None else retention_s or None,
                 start=record.start if start is None else start,
+                retention=_edited(record.retention, retention),
             )
 
         return await _to_its_end(self._command(connection, TaskEvent.EDIT, "", changed))
@@ -152,6 +157,15 @@ class MiningCommands:
         """
         self._tasks.get(connection)
         return await self._records.history(connection, topic, limit)
+
+
+def _edited(kept: OwnRetention, wanted: OwnRetention) -> OwnRetention:
+    """What is None stays, and 0 leaves it to the service."""
+    return OwnRetention(
+        kept.age_s if wanted.age_s is None else wanted.age_s or None,
+        kept.bytes_max if wanted.bytes_max is None else wanted.bytes_max or None,
+        kept.records_max if wanted.records_max is None else wanted.records_max or None,
+    )
 
 
 async def _to_its_end(command: Coroutine[Any, Any, MiningTask]) -> MiningTask:

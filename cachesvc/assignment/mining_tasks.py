@@ -25,9 +25,11 @@ from cachesvc.policy.mining_task import (
     use_event,
 )
 from cachesvc.store.mining_ports import (
+    NO_OWN_RETENTION,
     MinedTopicRecord,
     MiningTaskRecord,
     MiningTransition,
+    OwnRetention,
 )
 
 _LOOK_INTERVAL_S_MAX = 60.0
@@ -122,10 +124,10 @@ class MiningTasks:
         task = self._tasks.get(connection)
         return task.record.start if task else FROM_EARLIEST
 
-    def retention_s(self, connection: str) -> float | None:
-        """How long records of a connection stay; None where the service's setting decides."""
+    def retention(self, connection: str) -> OwnRetention:
+        """What the task of a connection says of retention."""
         task = self._tasks.get(connection)
-        return task.record.retention_s if task else None
+        return task.record.retention if task else NO_OWN_RETENTION
 
     # What happens by itself
 

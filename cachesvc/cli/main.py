@@ -40,7 +40,8 @@ _COMMANDS: Mapping[str, LazyCommand] = {
         "cachesvc.cli.jobs:jobs_app", "List scheduled jobs; run, pause or resume one; past runs."
     ),
     "store": LazyCommand(
-        "cachesvc.cli.store:store_app", "List, test, verify, back up or rebuild stores."
+        "cachesvc.cli.store:store_app",
+        "List, test, verify, back up or rebuild stores; what they hold, and what they dropped.",
     ),
     "models": LazyCommand(
         "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."

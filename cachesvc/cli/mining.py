@@ -123,6 +123,18 @@ def edit(
             metavar="DAYS", help="How long records stay; 0 leaves it to the configuration."
         ),
     ] = None,
+    retention_bytes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BYTES", help="Bytes of each topic that stay; 0 leaves it to the configuration."
+        ),
+    ] = None,
+    retention_records: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Records of each topic that stay; 0 leaves it to the configuration."
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -133,13 +145,17 @@ def edit(
     ] = None,
 ) -> Answer:
     """Change a task that is stopped."""
-    if name is None and retention_days is None and start is None:
-        advice = "give --name, --retention-days or --start"
+    if all(
+        each is None for each in (name, retention_days, retention_bytes, retention_records, start)
+    ):
+        advice = "give --name, --retention-days, --retention-bytes, --retention-records or --start"
         raise CommandFailed("nothing is to be changed", advice=advice, code=USAGE)
     request = EditMiningTaskRequest(
         connection=connection,
         name=name,
         retention_days=retention_days,
+        retention_bytes=retention_bytes,
+        retention_records=retention_records,
         start=None if start is None else _parse_start(start),
     )
     return One(service.ask(request).task, show_task)

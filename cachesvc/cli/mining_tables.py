@@ -34,9 +34,6 @@ def show_tasks(tasks: Iterable[MiningTask]) -> None:
 
 def show_task(task: MiningTask) -> None:
     """A task's settings, and a table of its topics."""
-    retention = "as configured"
-    if task.HasField("retention_days"):
-        retention = f"{task.retention_days:g} days"
     show_facts(
         [
             ("task", task.name),
@@ -45,7 +42,7 @@ def show_task(task: MiningTask) -> None:
             ("cause", task.cause or "-"),
             ("since", show_time(task.since_ms)),
             ("created", show_time(task.created_ms)),
-            ("retention", retention),
+            ("retention", _retention(task)),
             ("start", _start(task)),
             ("pinned", ", ".join(map(_pin, task.pins)) or "-"),
         ]
@@ -79,6 +76,19 @@ def _of_topics(topic: Any) -> list[Column]:
         Column("mining lag", cell(lambda t: show_count(t.mining_lag_records)), number=True),
         Column("cause", cell(lambda t: t.error or t.cause or "-")),
     ]
+
+
+def _retention(task: MiningTask) -> str:
+    parts = [
+        text
+        for field, text in (
+            ("retention_days", f"{task.retention_days:g} days"),
+            ("retention_bytes", f"{show_bytes(task.retention_bytes)} of each topic"),
+            ("retention_records", f"{show_count(task.retention_records)} records of each topic"),
+        )
+        if task.HasField(field)
+    ]
+    return ", ".join(parts) or "as configured"
 
 
 def _task_state(task: MiningTask) -> str:

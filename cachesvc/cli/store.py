@@ -14,6 +14,7 @@ from cachesvc.cli.options import AsJson
 from cachesvc.cli.render import show_facts, show_json
 from cachesvc.cli.service import Service
 from cachesvc.cli.service_options import ConfigFile, Store
+from cachesvc.cli.store_usage import drops, usage
 from cachesvc.cli.stores import list_stores, try_store
 from cachesvc.cli.units import show_count, show_time
 from cachesvc.log.rebuilding import Rebuilt, rebuild
@@ -24,6 +25,8 @@ store_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_
 
 store_app.command("list")(list_stores)
 store_app.command("test")(try_store)
+store_app.command("usage")(usage)
+store_app.command("drops")(drops)
 
 _SCRUB = "scrub"
 _BACKUP = "backup"
@@ -31,7 +34,7 @@ _BACKUP = "backup"
 
 @store_app.callback()
 def store() -> None:
-    """List, test, verify, back up or rebuild stores."""
+    """List, test, verify, back up or rebuild stores; what they hold, and what they dropped."""
 
 
 @store_app.command("verify")

@@ -24,7 +24,7 @@ class Compact:
         store: Whose segments.
         interval_s: Between runs.
         segment_bytes_target: Size up to which segments are merged.
-        retention: Says how far apart the minings may be of what is merged.
+        retention: Says how far apart the minings may be of what is merged, and up to what size.
     """
 
     name = "compact"
@@ -106,5 +106,8 @@ class Compact:
         return any([await self._store.repair.mend(log, source) for source in sources])
 
     def _limits(self, log: PartitionLog) -> MergeLimits:
-        span_ms = self._retention.rule(log.id.connection).merged_span_ms
-        return MergeLimits(self._segment_bytes_target, span_ms)
+        connection = log.id.connection
+        span_ms = self._retention.rule(connection).merged_span_ms
+        limits = self._retention.limits(connection)
+        bytes_max = limits.merged_bytes_max(self._segment_bytes_target, log.segments)
+        return MergeLimits(bytes_max, span_ms)

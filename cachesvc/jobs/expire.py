@@ -1,19 +1,23 @@
-"""Retention: advances log starts past segments that have had their time."""
+"""Retention: advances log starts past segments that have had their time, or are too much."""
 
+import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 
+from cachesvc.jobs.dropping import Dropping
 from cachesvc.jobs.job import Progress
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import PartitionId
 from cachesvc.policy.mined_times import ClockReading
 from cachesvc.policy.retention import plan_retention
+from cachesvc.policy.size_limits import Held, SizeLimits, plan_topic_limits, total
+from cachesvc.store.drops_port import DropCause
 from cachesvc.subscriptions.retention import Retention, Unread
 from cachesvc.subscriptions.subscriptions import Subscription
+from cachesvc.subscriptions.topic_sizes import TopicSizes, gather
 
 _log = logging.getLogger(__name__)
 # Goes on while the machine sleeps, where the system has such a clock.
@@ -26,19 +30,19 @@ def read_clocks() -> ClockReading:
 
 
 class Expire:
-    """Retires whole segments from a log's start, as the policy plans.
+    """Retires whole segments from a log's start, as the policies plan: by age, then by size.
 
     Args:
         store: Whose segments.
         subscriptions: Answers all subscriptions.
-        retention: How long what is cached stays.
+        retention: How long and how much of what is cached stays.
         retired: Deletes files of what expired, if the retention is short.
         interval_s: Between runs.
         clocks: The present.
     """
 
     name = "expire"
-    description = "drop what has been cached for as long as the retention says"
+    description = "drop what the retention says has been cached for long enough, or is too much"
 
     def __init__(
         self,
@@ -60,7 +64,6 @@ class Expire:
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``."""
         now = self._clocks()
-        counts: Counter[str] = Counter(segments_expired=0, records_expired=0, bytes_expired=0)
         corrected = await self._store.manifest.put_times_right(
             self._store.every, self._earlier, now
         )
@@ -70,6 +73,16 @@ class Expire:
                 "the clock was set; times of mining have been put right",
                 extra={"event": "mined_times_put_right", "segments": corrected},
             )
+        dropping = Dropping(self._store)
+        try:
+            await self._by_age(dropping, now.wall_ms, progress)
+            await self._by_size(dropping, now.wall_ms)
+        finally:
+            await dropping.note()
+        await self._retired.delete_due()
+        return {f"{name}_expired": count for name, count in dropping.counts.items()}
+
+    async def _by_age(self, dropping: Dropping, now_ms: int, progress: Progress) -> None:
         # Most runs need not know what somebody has still to read.
         unread = cache(lambda: Unread(self._subscriptions()))
         logs = self._store.in_order()
@@ -77,17 +90,34 @@ class Expire:
             progress(done, len(logs), f"{log.id.topic}/{log.id.partition}")
             rule = self._retention.rule(log.id.connection)
             lowest = partial(_lowest, unread, log.id)
-            plan = plan_retention(log.segments, now.wall_ms, rule, lowest)
-            if plan.log_start_offset is None:
-                continue
-            if not await self._store.expire(log, list(plan.dropped), plan.log_start_offset):
-                continue  # merged meanwhile: the next run looks at what came of it
-            counts["segments_expired"] += len(plan.dropped)
-            counts["records_expired"] += sum(segment.record_count for segment in plan.dropped)
-            counts["bytes_expired"] += sum(segment.bytes for segment in plan.dropped)
-        await self._retired.delete_due()
+            plan = plan_retention(log.segments, now_ms, rule, lowest)
+            if plan.dropped:
+                await dropping.drop(log, plan.dropped, DropCause.AGE)
         progress(len(logs), len(logs), "")
-        return counts
+
+    async def _by_size(self, dropping: Dropping, now_ms: int) -> None:
+        topics = gather(self._store, self._retention, self._subscriptions())
+        for topic in topics:
+            if topic.limits.any:
+                await self._limit(dropping, topic, now_ms)
+
+    async def _limit(self, dropping: Dropping, topic: TopicSizes, now_ms: int) -> None:
+        logs, limits = topic.segments.logs, topic.limits
+        plan = await asyncio.to_thread(plan_topic_limits, logs, limits, now_ms)
+        if not any(plan):
+            return
+        cause, detail = _why(await asyncio.to_thread(total, logs), limits)
+        for log, planned, count in zip(topic.logs, logs, plan, strict=True):
+            if count:
+                await dropping.drop(log, planned.segments[:count], cause, detail)
+
+
+def _why(held: Held, limits: SizeLimits) -> tuple[DropCause, str]:
+    if limits.bytes_max is not None and held.bytes > limits.bytes_max:
+        text = f"it held {held.bytes:,} bytes, {limits.bytes_max:,} stay"
+        return DropCause.TOPIC_BYTES, text
+    text = f"it held {held.records:,} records, {limits.records_max:,} stay"
+    return DropCause.TOPIC_RECORDS, text
 
 
 def _lowest(unread: Callable[[], Unread], partition: PartitionId) -> int | None:

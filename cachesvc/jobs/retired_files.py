@@ -48,9 +48,20 @@ class RetiredFiles:
         }
         if not due:
             return 0, 0, set(retired)
+        gone, removed, freed = await self._delete(due)
+        return removed, freed, set(retired) - gone
+
+    async def delete_now(self, store: str) -> None:
+        """Deletes those of a store that has no room for their grace time. Cancel-safe."""
+        retired = await self._store.catalogue.call(lambda port: port.list_retired())
+        due = {path: file.store for path, file in retired.items() if file.store == store}
+        if due:
+            await self._delete(due)
+
+    async def _delete(self, due: Mapping[str, str]) -> tuple[set[str], int, int]:
         gone, removed, freed = await asyncio.to_thread(_delete, self._store.stores, due)
         await self._store.catalogue.call(lambda port: port.forget_retired(gone))
-        return removed, freed, set(retired) - gone
+        return gone, removed, freed
 
     def _grace(self, path: str) -> int:
         _, connection, *_ = PurePosixPath(path).parts

@@ -54,6 +54,7 @@ class Sealer:
         self._manifest = manifest
         self._builds = builds
         self._executor = executor
+        self._warm_bytes_max = warm_bytes_max
         self._warm = WarmJournals(warm_bytes_max)
         self._added: asyncio.Queue[tuple[PartitionLog, JournalEntry]] = asyncio.Queue()
         self._queues: dict[str, asyncio.Queue[tuple[PartitionLog, JournalEntry]]] = {
@@ -173,6 +174,17 @@ class Sealer:
             except PreconditionFailed as error:
                 self._failed(entry, store, error)
             await asyncio.sleep(_RETRY_S)
+
+    @property
+    def warm_bytes(self) -> int:
+        """Of the sealed journals that stay."""
+        return self._warm.bytes
+
+    async def leave_to_warm(self, bytes_left: int | None) -> None:
+        """Lets sealed journals have what is left on a disk, as far as they may; None: enough."""
+        limit = self._warm_bytes_max
+        self._warm.bytes_max = limit if bytes_left is None else max(0, min(limit, bytes_left))
+        await self._delete(self._warm.take_excess())
 
     async def drop_before_start(self, log: PartitionLog) -> None:
         """Deletes the warm journals that lie before a log's start."""

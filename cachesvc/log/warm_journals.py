@@ -16,13 +16,14 @@ class WarmJournals:
 
     One that its log has lost by other means (it was damaged) counts until its turn comes.
 
-    Args:
-        bytes_max: Of all together.
+    Attributes:
+        bytes: Of all together.
+        bytes_max: How many these may be.
     """
 
     def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._bytes = 0
+        self.bytes_max = bytes_max
+        self.bytes = 0
         self._counted: dict[Path, tuple[PartitionLog, JournalEntry]] = {}
         self._oldest: list[tuple[int, int, Path]] = []
         self._numbers = itertools.count()
@@ -30,13 +31,13 @@ class WarmJournals:
     def add(self, log: PartitionLog, entry: JournalEntry) -> None:
         """Enters a journal whose segment is live."""
         self._counted[entry.path] = log, entry
-        self._bytes += entry.bytes
+        self.bytes += entry.bytes
         heapq.heappush(self._oldest, (entry.created_ms, next(self._numbers), entry.path))
 
     def take_excess(self) -> list[Path]:
         """Takes those beyond the budget out of their logs; returns their files."""
         taken = []
-        while self._bytes > self._bytes_max:
+        while self.bytes > self.bytes_max:
             _, _, path = heapq.heappop(self._oldest)
             if path in self._counted:
                 log, entry = self._take(path)
@@ -60,5 +61,5 @@ class WarmJournals:
 
     def _take(self, path: Path) -> tuple[PartitionLog, JournalEntry]:
         log, entry = self._counted.pop(path)
-        self._bytes -= entry.bytes
+        self.bytes -= entry.bytes
         return log.current, entry

@@ -89,6 +89,8 @@ class LogWriter:
         self._open: OrderedDict[PartitionLog, None] = OrderedDict()
         self.on_published: Callable[[PartitionLog, Frame], None] = lambda log, frame: None
         """Called with every frame that was published; must not wait."""
+        self.check_room: Callable[[PartitionLog], None] = lambda log: None
+        """Called before a frame is accepted; raises ``StoreUnwritable`` where there is no room."""
 
     def accept(
         self, log: PartitionLog, frame: Frame, leader_epoch: int = UNKNOWN_EPOCH
@@ -100,10 +102,12 @@ class LogWriter:
 
         Raises:
             PreconditionFailed: The frame does not begin there (``NOT_CONTIGUOUS``).
+            StoreUnwritable: A store is full (``STORE_FULL``).
             ShuttingDown: The service is about to end.
         """
         if self._closed:
             raise ShuttingDown("the service is about to end")
+        self.check_room(log)
         if frame.base_offset != log.accepted_end_offset:
             raise PreconditionFailed(
                 f"{log.id}: the append begins at offset {frame.base_offset}, the log ends at "

@@ -36,6 +36,7 @@ _NOT_THE_RECORDS = frozenset(
         "NOT_WANTED",
         "SOURCE_TRUNCATED",
         "STORE_WRITE_FAILED",
+        "STORE_FULL",
         "OUT_OF_DESCRIPTORS",
         "UNKNOWN_PARTITION",
     }

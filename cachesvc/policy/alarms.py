@@ -32,6 +32,8 @@ class AlarmKind(IntEnum):
     RETENTION_NEAR = 7
     SOURCE_CHANGED = 8
     OUT_OF_DESCRIPTORS = 9
+    STORE_NEARLY_FULL = 10
+    STORE_FULL = 11
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,6 +64,7 @@ class Thresholds:
         lag_s_max: Seconds that it may be behind.
         retention_margin_s: Seconds before retention takes an unread record; at most a quarter of
             the retention.
+        retention_margin_share: Of a limit of size, before its end; and of a store's budget.
         raise_after_ms: How long something has to be wrong.
         clear_after_ms: How long it has to be right again.
     """
@@ -69,6 +72,7 @@ class Thresholds:
     lag_records_max: int
     lag_s_max: float
     retention_margin_s: float
+    retention_margin_share: float
     raise_after_ms: int
     clear_after_ms: int
 
@@ -111,12 +115,30 @@ class UnreadFacts:
         partition: Where.
         left_s: Seconds until retention may take the record there; 0 and below: it may be gone.
         retention_s: How long records stay.
+        used_share: Of a limit of bytes or records of the topic, how much is as new as the record
+            there or newer; above 1 it may be gone.
     """
 
     subscription: str
     partition: PartitionId
     left_s: float
     retention_s: float
+    used_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """How full a store is that has a budget.
+
+    Attributes:
+        bytes_max: Its budget.
+        kept_bytes: What of it may not go.
+        full: Why nothing is mined into it; empty while that is not so.
+    """
+
+    bytes_max: int
+    kept_bytes: int
+    full: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +173,7 @@ class Facts:
         unread: Positions with unread records.
         descriptors: File descriptors of the service; None where the system does not tell.
         foreign: Addresses that lead to other clusters, by connection.
+        stores: Those that have a budget, by name.
     """
 
     tasks: Iterable[TaskFacts] = ()
@@ -159,6 +182,7 @@ class Facts:
     unread: Iterable[UnreadFacts] = ()
     descriptors: DescriptorFacts | None = None
     foreign: Mapping[str, ForeignFacts] = field(default_factory=dict)
+    stores: Mapping[str, StoreFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +253,8 @@ def conditions(facts: Facts, thresholds: Thresholds) -> dict[AlarmKey, Condition
     if facts.descriptors is not None:
         _about_descriptors(facts.descriptors, found)
     for unread in facts.unread:
-        _about_retention(unread, thresholds.retention_margin_s, found)
+        _about_retention(unread, thresholds, found)
+    _about_stores(facts.stores, thresholds.retention_margin_share, found)
     return found
 
 
@@ -268,10 +293,12 @@ def _about_descriptors(descriptors: DescriptorFacts, found: dict[AlarmKey, Condi
 
 
 def _about_retention(
-    unread: UnreadFacts, margin_s: float, found: dict[AlarmKey, Condition]
+    unread: UnreadFacts, thresholds: Thresholds, found: dict[AlarmKey, Condition]
 ) -> None:
-    margin_s = min(margin_s, unread.retention_s / 4)
-    if not margin_s or unread.left_s >= margin_s / CLEAR_SHARE:
+    margin_s = min(thresholds.retention_margin_s, unread.retention_s / 4)
+    soon = bool(margin_s) and unread.left_s < margin_s / CLEAR_SHARE
+    level = _used_level(unread.used_share, thresholds.retention_margin_share)
+    if not soon and level < CLEAR_SHARE:
         return
     partition = unread.partition
     key = AlarmKey(
@@ -281,9 +308,39 @@ def _about_retention(
         partition.partition,
         unread.subscription,
     )
-    left = f"takes in {unread.left_s:,.0f} s" if unread.left_s > 0 else "may have taken already"
+    if unread.left_s <= 0 or unread.used_share > 1:
+        left = "may have taken already"
+    elif soon:
+        left = f"takes in {unread.left_s:,.0f} s"
+    else:
+        left = f"takes soon: of what stays of the topic {unread.used_share:.0%} is newer"
     message = f"subscription {unread.subscription} has not read records that retention {left}"
-    found[key] = Condition(message, unread.left_s < margin_s)
+    found[key] = Condition(message, (soon and unread.left_s < margin_s) or level > 1)
+
+
+def _about_stores(
+    stores: Mapping[str, StoreFacts], margin_share: float, found: dict[AlarmKey, Condition]
+) -> None:
+    advice = "raise bytes_max, let subscriptions catch up, or lower the limits of what is unread"
+    full = [f"{name}: {store.full}" for name, store in sorted(stores.items()) if store.full]
+    if full:
+        message = f"nothing is mined into store {'; '.join(full)}; {advice}"
+        found[AlarmKey(AlarmKind.STORE_FULL, "")] = Condition(message)
+    shares = {name: store.kept_bytes / store.bytes_max for name, store in sorted(stores.items())}
+    levels = {name: _used_level(share, margin_share) for name, share in shares.items()}
+    near = [name for name, level in levels.items() if level >= CLEAR_SHARE]
+    if near:
+        message = ", ".join(f"{shares[name]:.0%} of the budget of store {name}" for name in near)
+        message += (
+            f" may not go: subscriptions have still to read it; at 100% mining waits; {advice}"
+        )
+        raises = any(levels[name] > 1 for name in near)
+        found[AlarmKey(AlarmKind.STORE_NEARLY_FULL, "")] = Condition(message, raises)
+
+
+def _used_level(share: float, margin_share: float) -> float:
+    """How much of what may be used without an alarm is."""
+    return share / (1 - margin_share) if margin_share else 0.0
 
 
 def _level(value: float, threshold: float) -> float:

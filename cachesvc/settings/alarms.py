@@ -21,6 +21,10 @@ class AlarmsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # Seconds before retention takes what a subscription has not read; at most a quarter of the
     # retention counts. 0: no alarm. Up to a hundred years.
     retention_margin_s: Annotated[float, Meta(ge=0, le=3_153_600_000)] = 21_600.0
+    # Of a limit of bytes or records, the percent before its end at which a subscription that has
+    # not read so far is named; and of a store's budget, before protected subscriptions fill it. 0:
+    # no alarm. Up to 90.
+    retention_margin_percent: Annotated[float, Meta(ge=0, le=90)] = 25.0
     # Seconds that something has to be wrong, and right again. 0 to 86,400.
     raise_after_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
     clear_after_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0

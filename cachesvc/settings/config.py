@@ -31,6 +31,8 @@ SECRET_WORDS = frozenset({"password", "secret", "token", "passphrase"})
 
 CacheBytes = Annotated[int, Meta(ge=64 * KIB, le=1024 * GIB)]
 Interval = Annotated[float, Meta(ge=0.1, le=86_400)]
+TopicBytes = Annotated[int, Meta(ge=KIB, le=1024 * 1024 * GIB)]
+Budget = Annotated[int, Meta(ge=MIB, le=1024 * 1024 * GIB)]
 Age = Annotated[float, Meta(ge=1, le=3_153_600_000)]
 
 
@@ -56,6 +58,10 @@ class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     # files.
     segment_bytes_min: Annotated[int, Meta(ge=KIB, le=4 * GIB)] = MIB
     segment_age_s_min: Interval = 300.0
+    # Bytes that the service keeps in its directory: segments, journals, files that wait for the
+    # sweep. What is more is shed: the largest topic loses its oldest segment, again and again. Not
+    # set: no budget. 1 MiB to 1 PiB.
+    bytes_max: Budget | None = None
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,7 +129,7 @@ class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RetentionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[retention]``: how long records stay."""
+    """``[retention]``: how long and how many records stay."""
 
     # What an age is counted from: "mined", when it was mined, whatever its timestamp says, or
     # "record", the record's timestamp.
@@ -132,8 +138,16 @@ class RetentionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     # years).
     age_s: Age = 259_200.0
     # Seconds from mining that what a subscription has still to read stays, however old it is by the
-    # clock; not set: as age_s.
+    # clock and however much its topic holds; not set: as age_s.
     unread_age_s: Age | None = None
+    # Bytes of each topic that stay, over all partitions: the newest. Not set: any. 1 KiB to 1 PiB.
+    topic_bytes_max: TopicBytes | None = None
+    # Records of each topic that stay, likewise. Not set: any. 1 to 2^53.
+    topic_records_max: Annotated[int, Meta(ge=1, le=1 << 53)] | None = None
+    # Bytes of a topic up to which what a subscription has still to read stays, whatever
+    # topic_bytes_max, topic_records_max and the budget of a store say. Not set: with unread_age_s
+    # any, else none. 1 KiB to 1 PiB.
+    unread_bytes_max: TopicBytes | None = None
 
 
 class CompactConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

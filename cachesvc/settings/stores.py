@@ -1,7 +1,7 @@
 """``[[stores]]``: places for sealed files beside the service's own directory."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,6 +60,8 @@ class StoreEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry_s: Annotated[float, Meta(ge=0, le=280)] = 20.0
     # Bytes of what was read that stay on the disk of this machine. Up to 1 PiB; 0: none.
     cache_bytes_max: Annotated[int, Meta(ge=0, le=1 << 50)] = 8 * GIB
+    # Bytes that the service keeps there; see store.bytes_max. Not set: no budget. 1 MiB to 1 PiB.
+    bytes_max: Annotated[int, Meta(ge=1 << 20, le=1 << 50)] | None = None
 
     @property
     def location(self) -> str:
@@ -118,6 +120,12 @@ def default_store(stores: Collection[StoreEntry]) -> str:
 def store_of(connection: ConnectionConfig, stores: Collection[StoreEntry]) -> str:
     """The name of the store that takes what is mined of a connection."""
     return default_store(stores) if connection.store == DEFAULT_STORE else connection.store
+
+
+def budgets(local_bytes_max: int | None, stores: Collection[StoreEntry]) -> Mapping[str, int]:
+    """Bytes that each store may hold, by name; those without a budget are left out."""
+    found = {LOCAL_STORE: local_bytes_max, **{store.name: store.bytes_max for store in stores}}
+    return {name: bytes_max for name, bytes_max in found.items() if bytes_max is not None}
 
 
 def make_store_absolute(tree: dict[str, Any], directory: Path) -> None:

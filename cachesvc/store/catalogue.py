@@ -23,6 +23,7 @@ from cachesvc.model import (
     Mode,
     PartitionId,
 )
+from cachesvc.store.drop_tables import DropTables
 from cachesvc.store.entry_tables import EntryTables
 from cachesvc.store.epoch_tables import EpochTables
 from cachesvc.store.incarnation_tables import ClusterTables, IncarnationTables
@@ -42,7 +43,7 @@ from cachesvc.store.trouble_tables import TroubleTables
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
 _ROWS_AT_ONCE = 10_000
-_QUERIES = load_statements("queries.sql", "models.sql", "watching.sql")
+_QUERIES = load_statements("queries.sql", "models.sql", "watching.sql", "drops.sql")
 
 
 class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTables):
@@ -80,6 +81,7 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
         self.models = ModelTables(self._run, self._transaction, self._with_table)
         self.counts = CountTables(self._run, self._transaction, self._with_table)
         self.alarms = AlarmTables(self._run, self._transaction)
+        self.drops = DropTables(self._run, self._transaction)
 
     def _prepare(self, path: Path) -> None:
         execute = self._connection.execute

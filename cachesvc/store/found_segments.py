@@ -69,6 +69,7 @@ def _read(store: Path, path: Path, rejects: Path | None) -> Segment | None:
                 else "",
                 oldest_mined_ms=int(_text(told, "oldest_mined_ms")),
                 newest_mined_ms=int(_text(told, "newest_mined_ms")),
+                rejects_bytes=rejects.stat().st_size if rejects and reject_count else 0,
             )
     except (DamagedFile, FileNotFoundError, KeyError):
         return None

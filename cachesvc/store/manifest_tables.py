@@ -118,6 +118,7 @@ class ManifestTables:
                 segment.oldest_mined_ms,
                 segment.newest_mined_ms,
                 segment.store,
+                segment.rejects_bytes,
             )
 
     def _put_starts(self, log_starts: Mapping[PartitionId, int]) -> None:
@@ -127,8 +128,9 @@ class ManifestTables:
     def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
         for segment in segments:
             self._run("delete_segment", segment.path)
-            for path in data_paths(segment):
-                self._run("insert_retired", path.as_posix(), now_ms, segment.store)
+            sizes = segment.bytes, segment.rejects_bytes
+            for path, size in zip(data_paths(segment), sizes, strict=False):
+                self._run("insert_retired", path.as_posix(), now_ms, segment.store, size)
 
     def list_retired(self) -> dict[str, RetiredFile]:
         return {path: RetiredFile(*rest) for path, *rest in self._run("list_retired")}

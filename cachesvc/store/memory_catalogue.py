@@ -9,6 +9,7 @@ from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicIncarn
 from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.leader_epochs import EpochHistory
+from cachesvc.store.memory_drops import MemoryDrops
 from cachesvc.store.memory_mining import MemoryMiningTables
 from cachesvc.store.memory_models import MemoryModels
 from cachesvc.store.memory_watching import MemoryAlarms, MemoryCounts
@@ -50,6 +51,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self.models = MemoryModels()
         self.counts = MemoryCounts()
         self.alarms = MemoryAlarms()
+        self.drops = MemoryDrops()
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return dict(sorted(self._partitions.items()))
@@ -146,8 +148,9 @@ class MemoryCatalogue(MemoryMiningTables):
     def _retire(self, segments: Sequence[Segment], now_ms: int) -> None:
         for segment in segments:
             self._segments.pop(segment.path, None)
-            retired = RetiredFile(now_ms, segment.store)
-            self._retired.update({path.as_posix(): retired for path in data_paths(segment)})
+            sizes = segment.bytes, segment.rejects_bytes
+            for path, size in zip(data_paths(segment), sizes, strict=False):
+                self._retired[path.as_posix()] = RetiredFile(now_ms, segment.store, size)
 
     def list_retired(self) -> dict[str, RetiredFile]:
         return dict(self._retired)

@@ -12,6 +12,24 @@ TRANSITIONS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class OwnRetention:
+    """What a mining task says of retention; None where the service's setting decides.
+
+    Attributes:
+        age_s: How long records stay, in seconds.
+        bytes_max: Bytes of each topic that stay.
+        records_max: Records of each topic that stay.
+    """
+
+    age_s: float | None = None
+    bytes_max: int | None = None
+    records_max: int | None = None
+
+
+NO_OWN_RETENTION = OwnRetention()
+
+
+@dataclass(frozen=True, slots=True)
 class MiningTaskRecord:
     """A mining task; there is one for each connection.
 
@@ -22,8 +40,8 @@ class MiningTaskRecord:
         cause: Why it is in this state.
         since_ms: Since when.
         created_ms: When it appeared.
-        retention_s: How long records stay, in seconds; None where the service's setting decides.
         start: Where mining begins of topics that are not cached yet.
+        retention: How much and how long records stay.
     """
 
     connection: str
@@ -32,8 +50,8 @@ class MiningTaskRecord:
     cause: str
     since_ms: int
     created_ms: int
-    retention_s: float | None = None
     start: MiningStart = FROM_EARLIEST
+    retention: OwnRetention = NO_OWN_RETENTION
 
 
 @dataclass(frozen=True, slots=True)

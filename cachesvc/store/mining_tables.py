@@ -14,6 +14,7 @@ from cachesvc.store.mining_ports import (
     MinedTopicRecord,
     MiningTaskRecord,
     MiningTransition,
+    OwnRetention,
     TopicPin,
 )
 
@@ -43,19 +44,21 @@ class MiningTables:
     def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]: ...
 
     def list_mining_tasks(self) -> list[MiningTaskRecord]:
-        found = []
-        for *identity, state, cause, since_ms, created_ms, retention_s, kind, start_ms in self._run(
-            "list_mining_tasks"
-        ):
-            connection, name = identity
-            start = MiningStart(StartKind(kind), start_ms)
-            times = since_ms, created_ms
-            found.append(
-                MiningTaskRecord(
-                    connection, name, TaskState(state), cause, *times, retention_s or None, start
-                )
+        return [
+            MiningTaskRecord(
+                connection,
+                name,
+                TaskState(state),
+                cause,
+                since_ms,
+                created_ms,
+                start=MiningStart(StartKind(kind), start_ms),
+                retention=OwnRetention(*(value or None for value in kept)),
             )
-        return found
+            for connection, name, state, cause, since_ms, created_ms, kind, start_ms, *kept in (
+                self._run("list_mining_tasks")
+            )
+        ]
 
     def list_mined_topics(self) -> list[MinedTopicRecord]:
         return [
@@ -79,9 +82,11 @@ class MiningTables:
                     task.cause,
                     task.since_ms,
                     task.created_ms,
-                    task.retention_s or 0.0,
+                    task.retention.age_s or 0.0,
                     task.start.kind.value,
                     task.start.timestamp_ms,
+                    task.retention.bytes_max or 0,
+                    task.retention.records_max or 0,
                 )
             self._put_topics(topics)
             self._add_transitions(transitions)

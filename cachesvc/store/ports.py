@@ -25,6 +25,7 @@ from cachesvc.model import (
 from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.leader_epochs import EpochHistory
+from cachesvc.store.drops_port import Drops
 from cachesvc.store.mining_ports import MiningCatalogue
 from cachesvc.store.model_port import Models
 from cachesvc.store.watching_port import Alarms, MiningCountsKept
@@ -115,10 +116,12 @@ class RetiredFile:
     Attributes:
         retired_ms: When it stopped.
         store: Where the file lies.
+        bytes: Its size; 0 if that is not known.
     """
 
     retired_ms: int
     store: str = LOCAL_STORE
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,10 @@ class Catalogue(MiningCatalogue, Protocol):
     @property
     def alarms(self) -> Alarms:
         """Alarms, and what the webhook has not taken yet."""
+
+    @property
+    def drops(self) -> Drops:
+        """What retention has dropped."""
 
     def list_partitions(self) -> dict[PartitionId, int]:
         """Every known partition with its log start offset."""

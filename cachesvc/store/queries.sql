@@ -30,7 +30,9 @@ create table if not exists segments (
     -- When the first and the last part of it were mined.
     oldest_mined_ms bigint not null, newest_mined_ms bigint not null,
     -- In which its files lie.
-    store varchar not null default 'local'
+    store varchar not null default 'local',
+    -- Of the file with its rejects; 0 where that is not known.
+    rejects_bytes bigint not null default 0
 );
 -- For catalogues from before they were there.
 alter table segments add column if not exists backfilled_ms bigint default 0;
@@ -41,6 +43,7 @@ update segments set
     newest_mined_ms = greatest(created_ms, backfilled_ms)
 where newest_mined_ms is null;
 alter table segments add column if not exists store varchar default 'local';
+alter table segments add column if not exists rejects_bytes bigint default 0;
 -- Where mining of a partition began; what lies before was never cached.
 create table if not exists mined_from (
     connection varchar not null, topic varchar not null, incarnation integer not null,
@@ -50,9 +53,12 @@ create table if not exists mined_from (
 -- Files that the manifest named once; the sweep deletes them after a grace time.
 create table if not exists retired_files (
     path varchar not null, retired_ms bigint not null,
-    store varchar not null default 'local'
+    store varchar not null default 'local',
+    -- 0 where that is not known.
+    bytes bigint not null default 0
 );
 alter table retired_files add column if not exists store varchar default 'local';
+alter table retired_files add column if not exists bytes bigint default 0;
 create table if not exists subscriptions (
     name varchar primary key, connection varchar not null,
     topics varchar[] not null, topic_expression varchar not null,
@@ -89,8 +95,12 @@ create table if not exists mining_tasks (
     -- 0: the service's setting decides.
     retention_s double not null,
     -- earliest, now or timestamp; start_ms counts for the last.
-    start varchar not null, start_ms bigint not null
+    start varchar not null, start_ms bigint not null,
+    -- 0: the service's setting decides.
+    retention_bytes bigint not null default 0, retention_records bigint not null default 0
 );
+alter table mining_tasks add column if not exists retention_bytes bigint default 0;
+alter table mining_tasks add column if not exists retention_records bigint default 0;
 create table if not exists mined_topics (
     connection varchar not null, topic varchar not null,
     state varchar not null, cause varchar not null, since_ms bigint not null,
@@ -141,6 +151,16 @@ create table if not exists alarms (
 -- What the webhook has not taken yet, in order.
 create table if not exists alarm_notices (
     number bigint not null, alarm_id bigint not null, cleared boolean not null
+);
+-- What retention has dropped, of a topic at a time.
+create table if not exists drops (
+    -- Grows; tells their order.
+    number bigint not null,
+    at_ms bigint not null, connection varchar not null, topic varchar not null,
+    -- The word of drops_port.DropCause; the store that was over its budget, or empty.
+    cause varchar not null, store varchar not null,
+    segments bigint not null, records bigint not null, bytes bigint not null,
+    detail varchar not null
 );
 create table if not exists model_refreshes (
     connection varchar primary key, refreshed_ms bigint not null
@@ -334,7 +354,7 @@ returning connection, topic, incarnation, epoch;
 -- name: list_segments
 select connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,
     min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path,
-    backfilled_ms, oldest_mined_ms, newest_mined_ms, store
+    backfilled_ms, oldest_mined_ms, newest_mined_ms, store, rejects_bytes
 from segments
 order by connection, topic, incarnation, "partition", base_offset;
 
@@ -342,8 +362,8 @@ order by connection, topic, incarnation, "partition", base_offset;
 insert into segments (
     connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,
     min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path,
-    backfilled_ms, oldest_mined_ms, newest_mined_ms, store
-) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    backfilled_ms, oldest_mined_ms, newest_mined_ms, store, rejects_bytes
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: put_mined_times
 -- Changes the times of mining of the segments of the registered Arrow table `new_mined_times`.
@@ -355,10 +375,10 @@ from new_mined_times where segments.path = new_mined_times.path;
 delete from segments where path = ?;
 
 -- name: insert_retired
-insert into retired_files (path, retired_ms, store) values (?, ?, ?);
+insert into retired_files (path, retired_ms, store, bytes) values (?, ?, ?, ?);
 
 -- name: list_retired
-select path, retired_ms, store from retired_files order by retired_ms, path;
+select path, retired_ms, store, bytes from retired_files order by retired_ms, path;
 
 -- name: delete_retired
 delete from retired_files where path = ?;
@@ -450,15 +470,17 @@ on conflict do update set
 delete from connections where name = ?;
 
 -- name: list_mining_tasks
-select connection, name, state, cause, since_ms, created_ms, retention_s, start, start_ms
+select connection, name, state, cause, since_ms, created_ms, start, start_ms,
+    retention_s, retention_bytes, retention_records
 from mining_tasks order by connection;
 
 -- name: put_mining_task
-insert into mining_tasks values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into mining_tasks values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict do update set
     name = excluded.name, state = excluded.state, cause = excluded.cause,
     since_ms = excluded.since_ms, retention_s = excluded.retention_s,
-    start = excluded.start, start_ms = excluded.start_ms;
+    start = excluded.start, start_ms = excluded.start_ms,
+    retention_bytes = excluded.retention_bytes, retention_records = excluded.retention_records;
 
 -- name: list_mined_topics
 select connection, topic, state, cause, since_ms, joined_ms, used_ms

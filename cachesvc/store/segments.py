@@ -326,6 +326,7 @@ def write_segment(
         backfilled_ms=backfilled_ms,
         oldest_mined_ms=oldest_ms,
         newest_mined_ms=newest_ms,
+        rejects_bytes=rejected.bytes if rejected.rows else 0,
     )
 
 

@@ -8,7 +8,9 @@ older one still commits is refused.
   many into one transaction,
 * ``subscriber`` is one stream: what it was given, so that nothing else is committed, and the error
   with which it has to end,
-* ``retention`` says how long what is cached stays, and what of it somebody has still to read.
+* ``retention`` says how long and how much of what is cached stays, and what of it somebody has
+  still to read; ``topic_sizes`` and ``store_usages`` say what topics and stores hold,
+  ``store_levels`` which stores are full.
 
 Begin with ``subscriptions.Subscriptions.open``. What is sent on a stream is the business of
 ``serving``; what is mined because of a subscription, of ``assignment``.

@@ -55,6 +55,7 @@ def segment(base: int, end: int, partition: PartitionId = ORDERS, rejects: int =
         rejects_path=f"rejects/{name}" if rejects else "",
         oldest_mined_ms=3,
         newest_mined_ms=4,
+        rejects_bytes=7 if rejects else 0,
     )
 
 
@@ -192,9 +193,9 @@ class TestManifest:
         catalogue.replace_segments(parts[:2], [merged], 77)
         assert catalogue.list_segments() == [merged, parts[2]]
         assert catalogue.list_retired() == {
-            parts[0].path: RetiredFile(77),
-            parts[0].rejects_path: RetiredFile(77),
-            parts[1].path: RetiredFile(77),
+            parts[0].path: RetiredFile(77, bytes=1_000),
+            parts[0].rejects_path: RetiredFile(77, bytes=7),
+            parts[1].path: RetiredFile(77, bytes=1_010),
         }
 
     def test_expires_and_moves_log_starts_at_once(self, catalogue: Catalogue) -> None:
@@ -206,7 +207,7 @@ class TestManifest:
         assert catalogue.list_segments() == [parts[1]]
         assert catalogue.list_partitions() == {ORDERS: 10, SECOND: 5}
         assert catalogue.list_retired() == dict.fromkeys(
-            (parts[0].path, parts[2].path), RetiredFile(88)
+            (parts[0].path, parts[2].path), RetiredFile(88, bytes=1_000)
         )
 
     def test_changes_when_segments_were_mined(self, catalogue: Catalogue) -> None:
@@ -221,7 +222,7 @@ class TestManifest:
         catalogue.replace_segments([], parts, 1)
         catalogue.expire_segments(parts, {}, 88)
         catalogue.forget_retired([parts[0].path, parts[1].path, "log/never-heard-of.parquet"])
-        assert catalogue.list_retired() == {parts[0].rejects_path: RetiredFile(88)}
+        assert catalogue.list_retired() == {parts[0].rejects_path: RetiredFile(88, bytes=7)}
         catalogue.forget_retired([])
 
     def test_says_in_which_store_files_lie(self, catalogue: Catalogue) -> None:
@@ -230,8 +231,8 @@ class TestManifest:
         assert [each.store for each in catalogue.list_segments()] == ["cold", "local"]
         catalogue.expire_segments([there], {}, 88)
         assert catalogue.list_retired() == {
-            there.path: RetiredFile(88, "cold"),
-            there.rejects_path: RetiredFile(88, "cold"),
+            there.path: RetiredFile(88, "cold", 1_000),
+            there.rejects_path: RetiredFile(88, "cold", 7),
         }
 
     def test_retiring_twice_counts_once(self, catalogue: Catalogue) -> None:

@@ -41,7 +41,7 @@ class TestDamaged:
         catalogue.replace_segments([], [damaged], 1)
         catalogue.put_damaged(ORDERS, [OffsetRange(10, 30)], [whole], {ORDERS: 30}, 7, [damaged])
         assert catalogue.list_segments() == [whole]
-        assert catalogue.list_retired() == {damaged.path: RetiredFile(7)}
+        assert catalogue.list_retired() == {damaged.path: RetiredFile(7, bytes=damaged.bytes)}
 
     def test_keeps_what_was_scrubbed_until_the_pass_is_over(self, catalogue: Catalogue) -> None:
         assert catalogue.list_scrubbed() == set()

@@ -12,6 +12,7 @@ from cachesvc.store.mining_ports import (
     MinedTopicRecord,
     MiningTaskRecord,
     MiningTransition,
+    OwnRetention,
     TopicPin,
 )
 from cachesvc.store.ports import Catalogue
@@ -24,8 +25,8 @@ SPARE = MiningTaskRecord(
     "an operator stopped it",
     20,
     15,
-    retention_s=86_400.5,
     start=MiningStart(StartKind.TIMESTAMP, 2**62),
+    retention=OwnRetention(86_400.5, 2**60, 2**59),
 )
 ORDERS = MinedTopicRecord("main", "orders", TopicState.MINING, "", 11, 6, 2**62)
 ITEMS = MinedTopicRecord("main", "items", TopicState.STOPPED, "by an operator", 12, 7, 8)
@@ -51,7 +52,8 @@ def test_tasks_and_topics_are_listed_in_order(catalogue: Catalogue) -> None:
 
 def test_they_change_again_and_again(catalogue: Catalogue) -> None:
     for number in range(4):
-        task = replace(MAIN, name=f"n{number}", since_ms=number, retention_s=float(number) or None)
+        own = OwnRetention(float(number) or None, number or None, 2 * number or None)
+        task = replace(MAIN, name=f"n{number}", since_ms=number, retention=own)
         topic = replace(ORDERS, state=TopicState.FAILED, cause=f"c{number}", used_ms=number)
         for _ in range(2):
             catalogue.put_mining([task], [topic, ITEMS], [])

@@ -11,6 +11,7 @@ import pytest
 
 from cachesvc.client import Client, Mode
 from cachesvc.v1 import log_cache_pb2 as pb
+from cachesvc.v1 import retention_pb2
 from tests.faults.stage import Calls, error_info, eventually, objects, refusal
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -175,6 +176,49 @@ def test_a_log_of_which_nothing_is_left_goes_on_where_it_ended(
         seen = asyncio.run(full(service.address, "new", topic)).of(topic)[0]
         truth = read_all(kafka.bootstrap, topic)[0]
         assert seen == [(row.offset, row.value) for row in truth]
+
+
+def test_a_full_store_sheds_and_says_so(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    topic = topic_name("budget")
+    budget = 1 << 20
+    store = {**SETTINGS["store"], "bytes_max": budget}
+    service = ServiceProcess(
+        tmp_path, kafka.bootstrap, {**SETTINGS, "store": store, "retention": {}}
+    )
+    with service, Calls(service.address) as calls:
+        create_topic(kafka.bootstrap, topic)
+        rows = objects(0, 800, size=4_000)
+        produce(kafka.bootstrap, topic, rows)
+        asyncio.run(_commit_first_batch(service.address, topic))
+        eventually(lambda: calls.offsets(topic)[0].log_end_offset == len(rows), "mining")
+        delete_records_before(kafka.bootstrap, topic, {0: len(rows)})
+
+        def usage() -> retention_pb2.StoreUsage:
+            request = retention_pb2.ListStoreUsageRequest()
+            found: retention_pb2.StoreUsage
+            (found,) = calls.admin.ListStoreUsage(request, timeout=60).stores
+            return found
+
+        def settled() -> bool:
+            found = usage()
+            return not found.journal_bytes and found.bytes <= budget
+
+        eventually(settled, "a store within its budget")
+        found = usage()
+        assert (found.bytes_max, found.full) == (budget, "")
+        assert found.topics[0].unread_by == "absent"
+        drops = calls.admin.ListDrops(retention_pb2.ListDropsRequest(topic=topic), timeout=60).drops
+        assert {drop.cause for drop in drops} == {retention_pb2.DROP_CAUSE_STORE_BYTES}
+        log_start = calls.offsets(topic)[0].log_start_offset
+        assert sum(drop.records for drop in drops) == log_start > 0
+        request = pb.SubscribeRequest(
+            subscription="absent", topics=[topic], mode=pb.FULL_AND_INCREMENTAL
+        )
+        refused = refusal(lambda: list(calls.log_cache.Subscribe(request, timeout=60)))
+        assert refused[:2] == (grpc.StatusCode.DATA_LOSS, "CACHE_RETENTION")
+        assert refused[2]["end_offset"] == str(log_start)
 
 
 def _range(topic: str, begin: int, end: int) -> dict[str, str]:

@@ -87,7 +87,7 @@ def nothing(done: int, total: int, message: str) -> None:
 
 
 def retention() -> Retention:
-    return Retention(RetentionClock.MINED, 1e6, None, lambda _: None)
+    return Retention(RetentionClock.MINED, 1e6)
 
 
 def sweep(store: LogStore) -> Sweep:

@@ -15,7 +15,7 @@ from cachesvc.policy.alarms import (
 )
 
 KEYS = [AlarmKey(AlarmKind.MINING_LAG, "main", topic) for topic in ("a", "b")]
-LIMITS = Thresholds(0, 0.0, 0.0, raise_after_ms=5, clear_after_ms=7)
+LIMITS = Thresholds(0, 0.0, 0.0, 0.0, raise_after_ms=5, clear_after_ms=7)
 BAD, NEARLY, GOOD = "bad", "nearly", "good"
 STATES = st.fixed_dictionaries({key: st.sampled_from([BAD, NEARLY, GOOD]) for key in KEYS})
 STEPS = st.lists(st.tuples(st.integers(0, 6), STATES), max_size=40)

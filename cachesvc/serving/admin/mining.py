@@ -18,6 +18,7 @@ from cachesvc.serving.admin.limits import checked_limit
 from cachesvc.serving.admin.topics import check_known
 from cachesvc.serving.convert import timestamp
 from cachesvc.serving.status import errors_as_status
+from cachesvc.store.mining_ports import OwnRetention
 from cachesvc.v1 import mining_tasks_pb2 as pb
 from cachesvc.watching.mining_watch import MiningWatch
 
@@ -26,6 +27,7 @@ _HISTORY_DEFAULT = 100
 _NAME_LENGTH_MAX = 128
 _DAYS_MAX = 36_500
 _DAY_S = 86_400
+_SIZE_MAX = 1 << 60
 
 
 class MiningAdmin:
@@ -93,7 +95,11 @@ class MiningAdmin:
             task = await self._commands.edit(
                 connection,
                 name=name,
-                retention_s=None if days is None else _days(days) * _DAY_S,
+                retention=OwnRetention(
+                    None if days is None else _days(days) * _DAY_S,
+                    _size(request, "retention_bytes"),
+                    _size(request, "retention_records"),
+                ),
                 start=_start(request.start) if request.HasField("start") else None,
             )
             return pb.EditMiningTaskResponse(task=self._view(task))
@@ -216,6 +222,17 @@ def _days(value: float) -> float:
     if not math.isfinite(value) or not 0 <= value <= _DAYS_MAX:
         raise InvalidRequest(
             f"retention_days: {value} is outside 0 to {_DAYS_MAX}; 0 leaves it to the service"
+        )
+    return value
+
+
+def _size(request: pb.EditMiningTaskRequest, field: str) -> int | None:
+    if not request.HasField(field):
+        return None
+    value: int = getattr(request, field)
+    if not 0 <= value <= _SIZE_MAX:
+        raise InvalidRequest(
+            f"{field}: {value} is outside 0 to {_SIZE_MAX}; 0 leaves it to the service"
         )
     return value
 

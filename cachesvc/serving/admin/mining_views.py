@@ -47,6 +47,7 @@ def blocked(found: tuple[PartitionId, Trouble]) -> pb.BlockedPartition:
 
 def task(record: MiningTaskRecord, pins: Mapping[str, Pin]) -> pb.MiningTask:
     """A mining task, without its topics."""
+    kept = record.retention
     return pb.MiningTask(
         name=record.name,
         connection=record.connection,
@@ -54,7 +55,9 @@ def task(record: MiningTaskRecord, pins: Mapping[str, Pin]) -> pb.MiningTask:
         cause=record.cause,
         since_ms=record.since_ms,
         created_ms=record.created_ms,
-        retention_days=None if record.retention_s is None else record.retention_s / _DAY_S,
+        retention_days=None if kept.age_s is None else kept.age_s / _DAY_S,
+        retention_bytes=kept.bytes_max,
+        retention_records=kept.records_max,
         start=_start(record.start),
         pins=[
             pb.TopicPin(topic=topic, reader=pin.reader, strict=pin.strict)

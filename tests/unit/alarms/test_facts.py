@@ -4,15 +4,24 @@ import asyncio
 from pathlib import Path
 
 from cachesvc.alarms.facts import Observed
+from cachesvc.alarms.size_shares import SizeShares
 from cachesvc.assignment.mining import Mining
 from cachesvc.clusters.sources import Sources
 from cachesvc.model import MiningState, Mode
-from cachesvc.policy.alarms import Facts, ForeignFacts, MiningFacts, TaskFacts, UnreadFacts
+from cachesvc.policy.alarms import (
+    Facts,
+    ForeignFacts,
+    MiningFacts,
+    StoreFacts,
+    TaskFacts,
+    UnreadFacts,
+)
 from cachesvc.policy.cluster_identity import ForeignAddress
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
-from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.retention import Retention, TopicSize
+from cachesvc.subscriptions.store_levels import StoreLevel, StoreLevels
 from cachesvc.subscriptions.subscriptions import Subscriptions
 from tests.support.frames import NOW_MS, ORDERS, full_frames
 from tests.unit.clusters.lookups import FakeLookup, source
@@ -38,6 +47,7 @@ def test_what_is_the_case(tmp_path: Path) -> None:
                 await store.catalogue.call(lambda port, r=record: port.put_subscription(r))  # type: ignore[misc]
                 await store.catalogue.call(lambda port, c=commit: port.commit_positions([c]))  # type: ignore[misc]
             here = source(FakeLookup(orders=1))
+            size, levels = TopicSize(records_max=50), StoreLevels(store)
             mining = Mining.open(store.catalogue, 1e6, 1e6)
             mining.tasks.enter("main", NOW_MS)
             await mining.commands.stop("main")
@@ -48,18 +58,23 @@ def test_what_is_the_case(tmp_path: Path) -> None:
                 Sources([here]),
                 Subscriptions(store.catalogue, lambda: None),
                 mining.tasks,
-                Retention(RetentionClock.MINED, 100.0),
+                Retention(RetentionClock.MINED, 100.0, None, size=size),
+                levels,
+                SizeShares(store),
             )
             now_ms = NOW_MS + 60_034
             # Retention judges a record by when its segment was mined, which has [10, 20).
             left_s = (log.segments[1].newest_mined_ms + 100_000 - now_ms) / 1000
-            unread = [UnreadFacts("behind", ORDERS, left_s, 100.0)]
+            # Of the 50 records that stay, 20 are as new as the one at 12 or newer.
+            unread = [UnreadFacts("behind", ORDERS, left_s, 100.0, 20 / 50)]
             found = observed.facts(now_ms)
             descriptors = found.descriptors
             assert descriptors is not None
             assert 0 < descriptors.in_use < descriptors.limit
             assert found == Facts([stopped], {}, [], unread, descriptors)
 
+            levels.note("local", StoreLevel(9, 10, 8, "full"))
+            assert observed.facts(now_ms).stores == {"local": StoreFacts(10, 8, "full")}
             log.source.state, log.source.error = MiningState.BLOCKED, "why"
             here.error = "no route"
             mined = MiningFacts(ORDERS, MiningState.BLOCKED, "why", 10, 60.0)

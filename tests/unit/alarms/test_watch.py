@@ -12,7 +12,7 @@ from cachesvc.policy.alarms import AlarmKind, Facts, TaskFacts, Thresholds
 from cachesvc.store.memory_catalogue import MemoryCatalogue
 from cachesvc.store.watching_port import AlarmRecord
 
-LIMITS = Thresholds(0, 0.0, 0.0, raise_after_ms=10, clear_after_ms=10)
+LIMITS = Thresholds(0, 0.0, 0.0, 0.0, raise_after_ms=10, clear_after_ms=10)
 STOPPED = Facts(tasks=[TaskFacts("main", stopped=True, failed=False, cause="by hand")])
 
 

@@ -11,6 +11,7 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import MiningStart, MiningState, Mode, StartKind
 from cachesvc.policy.mining_task import TaskState, TopicState
 from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.mining_ports import OwnRetention
 from cachesvc.subscriptions.subscriptions import SubscriptionSettings
 from tests.support.frames import ORDERS, full_frame
 from tests.unit.assignment.plans import Plan, epoch_of, in_plan
@@ -176,11 +177,12 @@ def test_when_a_topic_was_used_is_known_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_task_is_edited_while_it_is_stopped(tmp_path: Path) -> None:
-    start = MiningStart(StartKind.TIMESTAMP, 5)
+    start, kept = MiningStart(StartKind.TIMESTAMP, 5), OwnRetention(60.0, bytes_max=9)
 
     async def edit(plan: Plan) -> None:
         await plan.commands.stop("main")
-        await plan.commands.edit("main", name="shop", retention_s=60.0, start=start)
+        await plan.commands.edit("main", name="shop", retention=kept, start=start)
+        await plan.commands.edit("main", retention=OwnRetention(records_max=7))
         await plan.commands.edit("main")
         await plan.commands.start("main")
         for refused in ({"name": "more"}, {}):
@@ -190,15 +192,15 @@ def test_a_task_is_edited_while_it_is_stopped(tmp_path: Path) -> None:
 
     async def look(plan: Plan) -> None:
         record = plan.tasks.get("main").record
-        assert (record.name, record.retention_s, record.start) == ("shop", 60.0, start)
-        assert plan.tasks.retention_s("main") == 60.0
-        assert plan.tasks.retention_s("other") is None
+        assert (record.name, record.start) == ("shop", start)
+        assert plan.tasks.retention("main") == OwnRetention(60.0, 9, 7)
+        assert plan.tasks.retention("other") == OwnRetention()
         await plan.commands.stop("main")
         await plan.commands.stop("other")
         with pytest.raises(InvalidRequest):
             await plan.commands.edit("other", name="shop")
-        await plan.commands.edit("main", retention_s=0)
-        assert plan.tasks.retention_s("main") is None
+        await plan.commands.edit("main", retention=OwnRetention(0, 0))
+        assert plan.tasks.retention("main") == OwnRetention(records_max=7)
 
     in_plan(tmp_path, FakeLookup(), edit)
     in_plan(tmp_path, FakeLookup(), look)

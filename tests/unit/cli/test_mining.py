@@ -57,6 +57,11 @@ TASK = pb.MiningTask(
             pb.EditMiningTaskResponse,
         ),
         (
+            ("edit", "shop", "--retention-bytes", "0", "--retention-records", "7"),
+            pb.EditMiningTaskRequest(connection="shop", retention_bytes=0, retention_records=7),
+            pb.EditMiningTaskResponse,
+        ),
+        (
             ("edit", "shop", "--start", "1970-01-01T00:00:01Z"),
             pb.EditMiningTaskRequest(connection="shop", start=pb.MiningStart(timestamp_ms=1000)),
             pb.EditMiningTaskResponse,
@@ -90,7 +95,8 @@ def test_shows_a_task(run: Run, service: FakeService) -> None:
 def test_an_edit_that_changes_nothing(run: Run, service: FakeService) -> None:
     result = run("mining", "edit", "shop")
     assert result.exit_code == 2
-    assert "give --name, --retention-days or --start" in result.stderr
+    advice = "give --name, --retention-days, --retention-bytes, --retention-records or --start"
+    assert advice in result.stderr
     assert service.requests == []
 
 

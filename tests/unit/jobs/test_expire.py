@@ -13,8 +13,10 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Mode, PartitionId, TopicId
 from cachesvc.policy.mined_times import ClockReading
 from cachesvc.policy.retention import RetentionClock
+from cachesvc.store.drops_port import DropCause
+from cachesvc.store.mining_ports import OwnRetention
 from cachesvc.store.ports import SubscriptionRecord
-from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.retention import NO_LIMIT, Retention, TopicSize
 from cachesvc.subscriptions.subscriptions import Subscription
 from tests.support.frames import ORDERS, frame, record
 from tests.unit.log.running import append, ensure, roll, running
@@ -59,8 +61,12 @@ def job(
     clock: RetentionClock = RetentionClock.MINED,
     subscriptions: list[Subscription] | None = None,
     own: Mapping[str, float] | None = None,
+    size: TopicSize | None = None,
 ) -> Expire:
-    retention = Retention(clock, AGE_S, None, (own or {}).get)
+    ages = own or {}
+    retention = Retention(
+        clock, AGE_S, None, lambda name: OwnRetention(ages.get(name)), size or NO_LIMIT
+    )
     retired = RetiredFiles(store, retention, grace_s=600.0)
     return Expire(store, lambda: subscriptions or [], retention, retired, 600.0, clocks)
 
@@ -209,3 +215,62 @@ def test_the_clocks_of_this_machine_go_on() -> None:
     other = read_clocks()
     assert other.steady_ms >= one.steady_ms
     assert abs((other.wall_ms - one.wall_ms) - (other.steady_ms - one.steady_ms)) < 60_000
+
+
+def test_what_is_too_much_of_a_topic_goes_and_the_history_says_why(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            clocks = Clocks()
+            logs = [await ensure(store, ORDERS.topic_id.partition(n), 0) for n in range(2)]
+            for hours in range(3):
+                for number, log in enumerate(logs):
+                    await mine(store, log, BEGIN.wall_ms + hours * HOUR + number, 0)
+            clocks.go_on(4 * HOUR)
+            assert (await run_once(job(store, clocks, size=TopicSize(records_max=60)))) == {
+                "segments_expired": 0,
+                "records_expired": 0,
+                "bytes_expired": 0,
+            }
+            counts = await run_once(job(store, clocks, size=TopicSize(records_max=31)))
+            assert counts["records_expired"] == 30
+            assert [log.log_start_offset for log in logs] == [20, 10]
+            newest = sum(log.segments[-1].bytes for log in logs)
+            held = newest + logs[1].segments[0].bytes
+            await run_once(job(store, clocks, size=TopicSize(newest, 31)))
+            assert [log.log_start_offset for log in logs] == [20, 20]
+            clocks.go_on(20 * HOUR)
+            await run_once(job(store, clocks))
+            found = await store.catalogue.call(lambda port: port.drops.list("", "", 10))
+            assert [(drop.cause, drop.topic, drop.records) for drop in found] == [
+                (DropCause.AGE, "orders", 20),
+                (DropCause.TOPIC_BYTES, "orders", 10),
+                (DropCause.TOPIC_RECORDS, "orders", 30),
+            ]
+            assert found[1].detail == f"it held {held:,} bytes, {newest:,} stay"
+            assert found[2].detail == "it held 60 records, 31 stay"
+
+    asyncio.run(run())
+
+
+def test_a_protected_subscription_keeps_what_it_has_still_to_read(tmp_path: Path) -> None:
+    record_of = SubscriptionRecord("s", "main", ("orders",), "", Mode.FULL, 1, False, 1)
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            clocks = Clocks()
+            log = await ensure(store, ORDERS, 0)
+            for _ in range(4):
+                await mine(store, log, BEGIN.wall_ms, 0)
+            sizes = [segment.bytes for segment in log.segments]
+            task = Subscription(record_of, {ORDERS: 15})
+            kept = TopicSize(records_max=10, unread_bytes_max=sum(sizes[1:]))
+            await run_once(job(store, clocks, subscriptions=[task], size=kept))
+            assert log.log_start_offset == 10, "what it has read is too much"
+            kept = TopicSize(records_max=10, unread_bytes_max=sum(sizes[1:]) - 1)
+            await run_once(job(store, clocks, subscriptions=[task], size=kept))
+            assert log.log_start_offset == 20, "and what is beyond its limit"
+            task.positions[ORDERS] = 40
+            await run_once(job(store, clocks, subscriptions=[task], size=kept))
+            assert log.log_start_offset == 30
+
+    asyncio.run(run())

@@ -12,6 +12,7 @@ from cachesvc.policy.alarms import (
     ForeignFacts,
     MiningFacts,
     Standing,
+    StoreFacts,
     TaskFacts,
     Thresholds,
     UnreadFacts,
@@ -22,7 +23,7 @@ from cachesvc.policy.cluster_identity import ForeignAddress
 
 ORDERS = PartitionId("main", "orders", 1, 0)
 SECOND = ORDERS.topic_id.partition(1)
-LIMITS = Thresholds(1_000, 60.0, 100.0, raise_after_ms=10, clear_after_ms=30)
+LIMITS = Thresholds(1_000, 60.0, 100.0, 0.25, raise_after_ms=10, clear_after_ms=30)
 LAG = AlarmKey(AlarmKind.MINING_LAG, "main", "orders")
 BAD = Condition("bad")
 NEARLY = Condition("nearly bad", raises=False)
@@ -105,7 +106,7 @@ def test_lag(lags: list[tuple[int | None, float | None]], expected: Condition | 
     )
     found = conditions(facts, LIMITS).get(LAG)
     assert (found and found.raises) == (expected and expected.raises)
-    none = Thresholds(0, 0.0, 0.0, 0, 0)
+    none = Thresholds(0, 0.0, 0.0, 0.0, 0, 0)
     assert conditions(facts, none) == {}
 
 
@@ -127,6 +128,40 @@ def test_retention(left_s: float, retention_s: float, expected: Condition | None
     key = AlarmKey(AlarmKind.RETENTION_NEAR, "main", "orders", 0, "copies")
     found = conditions(facts, LIMITS).get(key)
     assert (found and found.raises) == (expected and expected.raises)
+
+
+@pytest.mark.parametrize(
+    ("used_share", "expected"),
+    [(0.5, None), (0.61, NEARLY), (0.74, NEARLY), (0.76, BAD), (1.2, BAD)],
+)
+def test_limits_of_size(used_share: float, expected: Condition | None) -> None:
+    facts = Facts(unread=[UnreadFacts("copies", ORDERS, 1e6, 1e7, used_share)])
+    key = AlarmKey(AlarmKind.RETENTION_NEAR, "main", "orders", 0, "copies")
+    found = conditions(facts, LIMITS).get(key)
+    assert (found and found.raises) == (expected and expected.raises)
+    none = Thresholds(0, 0.0, 0.0, 0.0, 0, 0)
+    assert conditions(facts, none) == {}
+
+
+@pytest.mark.parametrize(
+    ("kept_bytes", "expected"), [(500, None), (650, NEARLY), (760, BAD), (1_000, BAD)]
+)
+def test_what_may_not_go_of_a_store(kept_bytes: int, expected: Condition | None) -> None:
+    stores = {"b": StoreFacts(1_000, kept_bytes, ""), "a": StoreFacts(1_000, 0, "")}
+    found = conditions(Facts(stores=stores), LIMITS)
+    near = found.pop(AlarmKey(AlarmKind.STORE_NEARLY_FULL, ""), None)
+    assert (near and near.raises) == (expected and expected.raises)
+    assert near is None or f"{kept_bytes / 1_000:.0%} of the budget of store b" in near.message
+    assert found == {}
+
+
+def test_a_full_store() -> None:
+    facts = Facts(
+        stores={"b": StoreFacts(1_000, 0, "it holds too much"), "a": StoreFacts(9, 0, "")}
+    )
+    found = conditions(facts, LIMITS)[AlarmKey(AlarmKind.STORE_FULL, "")]
+    assert found.raises
+    assert "nothing is mined into store b: it holds too much" in found.message
 
 
 def history(*steps: tuple[int, Condition | None]) -> list[str]:

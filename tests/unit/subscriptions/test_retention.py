@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from cachesvc.model import Mode, PartitionId, TopicId
 from cachesvc.policy.retention import RetentionClock, RetentionRule
+from cachesvc.policy.size_limits import Protection, SizeLimits
+from cachesvc.store.mining_ports import NO_OWN_RETENTION, OwnRetention
 from cachesvc.store.ports import SubscriptionRecord
-from cachesvc.subscriptions.retention import Retention, Unread
+from cachesvc.subscriptions.retention import Retention, TopicSize, Unread
 from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.subscriptions.subscriptions import Subscription
 from tests.support.frames import ORDERS
@@ -22,17 +24,50 @@ ELSEWHERE = PartitionId("spare", "orders", 1, 0)
 
 
 def test_a_mining_task_may_have_an_age_of_its_own() -> None:
-    own = {"shop": 7.0}
-    retention = Retention(RetentionClock.MINED, 100.0, None, own.get)
+    own = {"shop": OwnRetention(7.0)}
+    retention = Retention(RetentionClock.MINED, 100.0, None, defaulting(own))
     assert retention.rule("shop") == RetentionRule(RetentionClock.MINED, 7_000, 7_000)
     assert retention.rule("main") == RetentionRule(RetentionClock.MINED, 100_000, 100_000)
-    own["shop"] = 8.5
+    own["shop"] = OwnRetention(8.5)
     assert retention.rule("shop").age_ms == 8_500, "as it is now"
 
 
 def test_what_is_unread_may_stay_for_a_time_of_its_own() -> None:
-    retention = Retention(RetentionClock.RECORD, 100.0, 500.0, {"shop": 7.0}.get)
+    own = {"shop": OwnRetention(7.0)}
+    retention = Retention(RetentionClock.RECORD, 100.0, 500.0, defaulting(own))
     assert retention.rule("shop") == RetentionRule(RetentionClock.RECORD, 7_000, 500_000)
+
+
+def test_limits_of_size_are_the_tasks_or_the_services() -> None:
+    own = {"shop": OwnRetention(7.0, records_max=5)}
+    retention = Retention(
+        RetentionClock.MINED, 100.0, None, defaulting(own), TopicSize(1_000, 2_000)
+    )
+    assert retention.limits("shop") == SizeLimits(1_000, 5)
+    assert retention.limits("main") == SizeLimits(1_000, 2_000)
+    own["shop"] = OwnRetention(bytes_max=9)
+    assert retention.limits("shop") == SizeLimits(9, 2_000)
+
+
+@pytest.mark.parametrize(
+    ("unread_s", "unread_bytes_max", "expected"),
+    [
+        (None, None, None),
+        (500.0, None, Protection(500_000, None)),
+        (None, 70, Protection(100_000, 70)),
+        (500.0, 70, Protection(500_000, 70)),
+    ],
+)
+def test_one_limit_of_its_own_protects_what_is_unread(
+    unread_s: float | None, unread_bytes_max: int | None, expected: Protection | None
+) -> None:
+    size = TopicSize(unread_bytes_max=unread_bytes_max)
+    retention = Retention(RetentionClock.MINED, 100.0, unread_s, size=size)
+    assert retention.limits("main") == SizeLimits(None, None, expected)
+
+
+def defaulting(own: Mapping[str, OwnRetention]) -> Callable[[str], OwnRetention]:
+    return lambda connection: own.get(connection, NO_OWN_RETENTION)
 
 
 def subscription(

@@ -4,6 +4,7 @@ from cachesvc.v1 import connections_pb2 as _connections_pb2
 from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
 from cachesvc.v1 import mining_tasks_pb2 as _mining_tasks_pb2
 from cachesvc.v1 import models_pb2 as _models_pb2
+from cachesvc.v1 import retention_pb2 as _retention_pb2
 from cachesvc.v1 import sql_pb2 as _sql_pb2
 from cachesvc.v1 import watching_pb2 as _watching_pb2
 from google.protobuf.internal import containers as _containers

@@ -9,6 +9,7 @@ from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__t
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 from cachesvc.v1 import mining_tasks_pb2 as cachesvc_dot_v1_dot_mining__tasks__pb2
 from cachesvc.v1 import models_pb2 as cachesvc_dot_v1_dot_models__pb2
+from cachesvc.v1 import retention_pb2 as cachesvc_dot_v1_dot_retention__pb2
 from cachesvc.v1 import sql_pb2 as cachesvc_dot_v1_dot_sql__pb2
 from cachesvc.v1 import watching_pb2 as cachesvc_dot_v1_dot_watching__pb2
 
@@ -207,6 +208,16 @@ class AdminStub(object):
                 '/cachesvc.v1.Admin/ListAlarms',
                 request_serializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.FromString,
+                _registered_method=True)
+        self.ListStoreUsage = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListStoreUsage',
+                request_serializer=cachesvc_dot_v1_dot_retention__pb2.ListStoreUsageRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_retention__pb2.ListStoreUsageResponse.FromString,
+                _registered_method=True)
+        self.ListDrops = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListDrops',
+                request_serializer=cachesvc_dot_v1_dot_retention__pb2.ListDropsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_retention__pb2.ListDropsResponse.FromString,
                 _registered_method=True)
         self.RunSql = channel.unary_stream(
                 '/cachesvc.v1.Admin/RunSql',
@@ -469,6 +480,20 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStoreUsage(self, request, context):
+        """What each store holds, of which topics, and what keeps it there. NOT_FOUND and UNKNOWN_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDrops(self, request, context):
+        """What retention has dropped, and why, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RunSql(self, request, context):
         """Answers one SELECT statement over the log as it is now: segments and journals, one consistent
         view. It runs in a process of its own, which ends when the caller goes. INVALID_ARGUMENT:
@@ -646,6 +671,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListAlarms,
                     request_deserializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.SerializeToString,
+            ),
+            'ListStoreUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStoreUsage,
+                    request_deserializer=cachesvc_dot_v1_dot_retention__pb2.ListStoreUsageRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_retention__pb2.ListStoreUsageResponse.SerializeToString,
+            ),
+            'ListDrops': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDrops,
+                    request_deserializer=cachesvc_dot_v1_dot_retention__pb2.ListDropsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_retention__pb2.ListDropsResponse.SerializeToString,
             ),
             'RunSql': grpc.unary_stream_rpc_method_handler(
                     servicer.RunSql,
@@ -1546,6 +1581,60 @@ class Admin(object):
             '/cachesvc.v1.Admin/ListAlarms',
             cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsRequest.SerializeToString,
             cachesvc_dot_v1_dot_alarms__pb2.ListAlarmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStoreUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListStoreUsage',
+            cachesvc_dot_v1_dot_retention__pb2.ListStoreUsageRequest.SerializeToString,
+            cachesvc_dot_v1_dot_retention__pb2.ListStoreUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDrops(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListDrops',
+            cachesvc_dot_v1_dot_retention__pb2.ListDropsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_retention__pb2.ListDropsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,6 +18,8 @@ class AlarmKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALARM_RETENTION_NEAR: _ClassVar[AlarmKind]
     ALARM_SOURCE_CHANGED: _ClassVar[AlarmKind]
     ALARM_OUT_OF_DESCRIPTORS: _ClassVar[AlarmKind]
+    ALARM_STORE_NEARLY_FULL: _ClassVar[AlarmKind]
+    ALARM_STORE_FULL: _ClassVar[AlarmKind]
 ALARM_KIND_UNSPECIFIED: AlarmKind
 ALARM_TASK_STOPPED: AlarmKind
 ALARM_TASK_FAILED: AlarmKind
@@ -28,6 +30,8 @@ ALARM_MINING_LAG: AlarmKind
 ALARM_RETENTION_NEAR: AlarmKind
 ALARM_SOURCE_CHANGED: AlarmKind
 ALARM_OUT_OF_DESCRIPTORS: AlarmKind
+ALARM_STORE_NEARLY_FULL: AlarmKind
+ALARM_STORE_FULL: AlarmKind
 
 class ListAlarmsRequest(_message.Message):
     __slots__ = ("connection", "past", "limit")

@@ -53,7 +53,7 @@ class ListMiningTasksResponse(_message.Message):
     def __init__(self, tasks: _Optional[_Iterable[_Union[MiningTask, _Mapping]]] = ...) -> None: ...
 
 class MiningTask(_message.Message):
-    __slots__ = ("name", "connection", "topics", "state", "cause", "since_ms", "created_ms", "retention_days", "start", "pins")
+    __slots__ = ("name", "connection", "topics", "state", "cause", "since_ms", "created_ms", "retention_days", "start", "pins", "retention_bytes", "retention_records")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,8 @@ class MiningTask(_message.Message):
     RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     PINS_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_RECORDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     connection: str
     topics: _containers.RepeatedCompositeFieldContainer[MinedTopic]
@@ -74,7 +76,9 @@ class MiningTask(_message.Message):
     retention_days: float
     start: MiningStart
     pins: _containers.RepeatedCompositeFieldContainer[TopicPin]
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[MinedTopic, _Mapping]]] = ..., state: _Optional[_Union[MiningTaskState, str]] = ..., cause: _Optional[str] = ..., since_ms: _Optional[int] = ..., created_ms: _Optional[int] = ..., retention_days: _Optional[float] = ..., start: _Optional[_Union[MiningStart, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[TopicPin, _Mapping]]] = ...) -> None: ...
+    retention_bytes: int
+    retention_records: int
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[MinedTopic, _Mapping]]] = ..., state: _Optional[_Union[MiningTaskState, str]] = ..., cause: _Optional[str] = ..., since_ms: _Optional[int] = ..., created_ms: _Optional[int] = ..., retention_days: _Optional[float] = ..., start: _Optional[_Union[MiningStart, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[TopicPin, _Mapping]]] = ..., retention_bytes: _Optional[int] = ..., retention_records: _Optional[int] = ...) -> None: ...
 
 class TopicPin(_message.Message):
     __slots__ = ("topic", "reader", "strict")
@@ -157,16 +161,20 @@ class StopMiningTaskResponse(_message.Message):
     def __init__(self, task: _Optional[_Union[MiningTask, _Mapping]] = ...) -> None: ...
 
 class EditMiningTaskRequest(_message.Message):
-    __slots__ = ("connection", "name", "retention_days", "start")
+    __slots__ = ("connection", "name", "retention_days", "start", "retention_bytes", "retention_records")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_RECORDS_FIELD_NUMBER: _ClassVar[int]
     connection: str
     name: str
     retention_days: float
     start: MiningStart
-    def __init__(self, connection: _Optional[str] = ..., name: _Optional[str] = ..., retention_days: _Optional[float] = ..., start: _Optional[_Union[MiningStart, _Mapping]] = ...) -> None: ...
+    retention_bytes: int
+    retention_records: int
+    def __init__(self, connection: _Optional[str] = ..., name: _Optional[str] = ..., retention_days: _Optional[float] = ..., start: _Optional[_Union[MiningStart, _Mapping]] = ..., retention_bytes: _Optional[int] = ..., retention_records: _Optional[int] = ...) -> None: ...
 
 class EditMiningTaskResponse(_message.Message):
     __slots__ = ("task",)
