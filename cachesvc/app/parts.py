@@ -188,7 +188,7 @@ def _jobs(
         store.catalogue,
         [
             _backup(jobs.backup, store),
-            Compact(store, jobs.compact.interval_s, jobs.compact.segment_bytes_target, retention),
+            Compact(store, jobs.compact, retention),
             Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
             Scrub(store, jobs.scrub.interval_s, jobs.scrub.bytes_per_s_max),
             Seal(store),

@@ -1,4 +1,7 @@
-"""Compaction: merges small adjacent segments of a partition into larger ones, losing nothing."""
+"""Compaction: merges small adjacent segments of a partition into larger ones, losing nothing.
+
+A segment that stays lone is rewritten by itself, as what is merged is compressed more thoroughly.
+"""
 
 import asyncio
 import threading
@@ -8,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cachesvc.errors import DamagedFile, StoreUnreadable, StoreUnwritable
+from cachesvc.jobs.giving_way import give_way
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Segment
 from cachesvc.policy.compaction import CompactionPlan, MergeLimits, plan_compaction
+from cachesvc.settings.config import CompactConfig
 from cachesvc.store.segments import merge_segments
 from cachesvc.subscriptions.retention import Retention
 
@@ -22,34 +27,32 @@ class Compact:
 
     Args:
         store: Whose segments.
-        interval_s: Between runs.
-        segment_bytes_target: Size up to which segments are merged.
+        config: When, and up to which size.
         retention: Says how far apart the minings may be of what is merged, and up to what size.
     """
 
     name = "compact"
     description = "merge small adjacent segments into larger ones"
 
-    def __init__(
-        self, store: LogStore, interval_s: float, segment_bytes_target: int, retention: Retention
-    ) -> None:
-        self.interval_s = interval_s
+    def __init__(self, store: LogStore, config: CompactConfig, retention: Retention) -> None:
+        self.interval_s = config.interval_s
         self._store = store
-        self._segment_bytes_target = segment_bytes_target
+        self._config = config
         self._retention = retention
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``."""
+        now_ms = time.time_ns() // 1_000_000
         plans = [
             (log, plan)
             for log in self._store.in_order()
-            for plan in plan_compaction(log.segments, self._limits(log))
+            for plan in plan_compaction(log.segments, self._limits(log, now_ms))
         ]
         counts: Counter[str] = Counter(
             segments_merged=0, segments_made=0, bytes_before=0, bytes_after=0
         )
         failure: Exception | None = None
-        thread = ThreadPoolExecutor(1, thread_name_prefix="compact")
+        thread = ThreadPoolExecutor(1, "compact", initializer=give_way)
         given_up = threading.Event()
         try:
             for done, (log, plan) in enumerate(plans):
@@ -105,9 +108,9 @@ class Compact:
         """Whether something was wrong with one of them, and it is repaired or gone now."""
         return any([await self._store.repair.mend(log, source) for source in sources])
 
-    def _limits(self, log: PartitionLog) -> MergeLimits:
+    def _limits(self, log: PartitionLog, now_ms: int) -> MergeLimits:
         connection = log.id.connection
         span_ms = self._retention.rule(connection).merged_span_ms
         limits = self._retention.limits(connection)
-        bytes_max = limits.merged_bytes_max(self._segment_bytes_target, log.segments)
-        return MergeLimits(bytes_max, span_ms)
+        bytes_max = limits.merged_bytes_max(self._config.segment_bytes_target, log.segments)
+        return MergeLimits(bytes_max, span_ms, now_ms - int(self._config.lone_age_s * 1000))

@@ -4,14 +4,17 @@ Invariants of a plan, and of applying plans again and again:
 
 * A group is two or more small segments of one partition, adjacent, nothing missing between them,
   of at most the target in sum. Merging it changes neither the offsets covered nor their order.
-* A segment of half the target or more is full and is never touched again.
+* A segment of half the target or more is full and is merged with nothing.
+* A segment that is as sealing left it, quickly compressed, and has been *lone* for long enough (no
+  group has it) is rewritten by itself, once, for its final encoding.
 * What a group holds was mined within the span, so that retention, which drops whole segments, does
   not get coarse. Of each span of a partition few segments stay, however many were sealed in it.
 * Merging pays: the result is at least one and a half times as large as the largest segment of its
   group. So the segment that a byte lies in grows by that factor every time the byte is rewritten,
   and a byte that was sealed into a segment of size s is rewritten at most
   log(target / s) / log(1.5) + 1 times, however many segments follow.
-* Every merge leaves fewer segments, so planning ends at a fixed point, where no plan is made.
+* Every plan leaves fewer segments, or fewer as sealing left them, so planning ends at a fixed
+  point, where no plan is made.
 
 With equal segments this is a binary counter: few segments of each size, the larger the older. It
 is size-tiered compaction as LSM trees have it, restricted to neighbours to keep offset order.
@@ -31,15 +34,15 @@ class CompactionPlan:
     """Segments to merge into one.
 
     Attributes:
-        segments: Two or more of one partition, in offset order, each beginning where the one
-            before it ends.
+        segments: Of one partition, in offset order, each beginning where the one before it ends; a
+            single one as sealing left it.
     """
 
     segments: tuple[Segment, ...]
 
     def __post_init__(self) -> None:
-        if len(self.segments) < 2:
-            raise ValueError("a plan merges at least two segments")
+        if not self.segments or (len(self.segments) == 1 and self.segments[0].level > 0):
+            raise ValueError("a plan merges two segments or more, or rewrites one that was sealed")
 
     @property
     def partition(self) -> PartitionId:
@@ -74,27 +77,38 @@ class MergeLimits:
     Attributes:
         bytes: Its size.
         span_ms: Between the minings of the first and the last part of it.
+        lone_before_ms: A lone segment is rewritten if all of it was mined before; None for none.
     """
 
     bytes: int
     span_ms: int
+    lone_before_ms: int | None = None
 
 
 def plan_compaction(segments: Sequence[Segment], limits: MergeLimits) -> list[CompactionPlan]:
-    """Groups that are worth merging now, in order of partition and offset.
+    """Groups that are worth merging now, and lone segments, in order of partition and offset.
 
-    The groups are disjoint, so that each can be carried out by itself, in any order.
+    The plans are disjoint, so that each can be carried out by itself, in any order.
 
     Args:
         segments: Live segments, of any number of partitions, in any order.
         limits: What a merged segment has at most.
     """
     in_order = sorted(segments, key=lambda segment: (segment.partition, segment.base_offset))
-    return [
-        CompactionPlan(tuple(group))
+    groups = [
+        tuple(group)
         for run in _small_runs(in_order, limits.bytes)
         for group in _groups(run, limits)
     ]
+    taken = {segment for group in groups for segment in group}
+    lone = [(each,) for each in in_order if _is_lone(each, limits) and each not in taken]
+    plans = [CompactionPlan(group) for group in (*groups, *lone)]
+    return sorted(plans, key=lambda plan: (plan.partition, plan.base_offset))
+
+
+def _is_lone(segment: Segment, limits: MergeLimits) -> bool:
+    before_ms = limits.lone_before_ms
+    return before_ms is not None and segment.level == 0 and segment.newest_mined_ms < before_ms
 
 
 def _small_runs(segments: Iterable[Segment], target_bytes: int) -> Iterator[list[Segment]]:

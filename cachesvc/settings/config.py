@@ -157,6 +157,9 @@ class CompactConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     interval_s: Interval = 600.0
     # Bytes up to which segments are merged. 1 KiB to 16 GiB.
     segment_bytes_target: Annotated[int, Meta(ge=KIB, le=16 * GIB)] = 256 * MIB
+    # Seconds since its newest record was mined after which a segment that can be merged with
+    # nothing is rewritten by itself, once, to be as small as merged ones. 0 to 31,536,000.
+    lone_age_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 10_800.0
 
 
 class ExpireConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ import pyarrow as pa
 from cachesvc.errors import DamagedFile, ShuttingDown, StoreFormatUnsupported
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import layout
+from cachesvc.store.digest import RowDigest
 from cachesvc.store.file_store import ReadableFile
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, read_frames
@@ -99,23 +100,30 @@ def merge_segments(
 ) -> Segment:
     """Writes one segment with the records of adjacent ones. Blocking; memory bounded by row groups.
 
+    What was written is read again, and has to have every row of the sources as it was.
+
     Args:
         store: The store's directory.
-        segments: In offset order, each beginning where the one before it ends.
+        segments: In offset order, each beginning where the one before it ends. A single one is
+            brought to the encoding of its new level.
         level: Of the result.
         now_ms: The present.
         given_up: Asked between row groups whether to stop, from the thread that merges.
 
     Raises:
-        DamagedFile: A source does not hold the records that the manifest says.
+        DamagedFile: A source does not hold the records that the manifest says, or what was written
+            is not what was read.
         ShuttingDown: It was given up; nothing is left behind.
     """
+    records, rejects = RowDigest(), RowDigest()
     merged = write_segment(
         store,
         segments[0].partition,
         (segments[0].base_offset, segments[-1].end_offset),
-        _all_tables([store / segment.path for segment in segments], given_up),
-        _all_tables([store / s.rejects_path for s in segments if s.rejects_path], given_up),
+        records.through(_all_tables([store / segment.path for segment in segments], given_up)),
+        rejects.through(
+            _all_tables([store / s.rejects_path for s in segments if s.rejects_path], given_up)
+        ),
         now_ms=now_ms,
         level=level,
         backfilled_ms=max(segment.backfilled_ms for segment in segments),
@@ -130,7 +138,22 @@ def merge_segments(
         sum(segment.record_count for segment in segments),
         sum(segment.reject_count for segment in segments),
     )
+    try:
+        _check_same(store / merged.path, records, given_up)
+        if merged.rejects_path:
+            _check_same(store / merged.rejects_path, rejects, given_up)
+    except BaseException:
+        delete_files(store, merged)
+        raise
     return merged
+
+
+def _check_same(path: Path, rows: RowDigest, given_up: Callable[[], bool]) -> None:
+    found = RowDigest()
+    for table in _all_tables([path], given_up):
+        found.add(table)
+    if found != rows:
+        raise DamagedFile(f"{path} does not hold the rows that were written to it")
 
 
 def _check_complete(store: Path, segment: Segment, records: int, rejects: int) -> None:

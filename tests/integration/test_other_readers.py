@@ -22,6 +22,7 @@ from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.log_store import LogStore
 from cachesvc.policy.retention import RetentionClock
+from cachesvc.settings.config import CompactConfig
 from cachesvc.subscriptions.retention import Retention
 from tests.support.frames import full_frames
 from tests.unit.log.running import append, filled, roll, running
@@ -68,7 +69,7 @@ async def reads_meanwhile(
 ) -> tuple[Sequence[Rows], int]:
     """What is read again and again while jobs run and once behind them, and how many files are."""
     retention = Retention(RetentionClock.MINED, 259_200)
-    compact = Compact(store, 600, 1 << 20, retention)
+    compact = Compact(store, CompactConfig(segment_bytes_target=1 << 20), retention)
     sweep = Sweep(store, RetiredFiles(store, retention, 600), 600)
     pattern = f"{store.path}/log/*/orders/*/*/*.parquet"
 

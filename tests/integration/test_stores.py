@@ -19,6 +19,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.retention import RetentionClock
+from cachesvc.settings.config import CompactConfig
 from cachesvc.store.block_cache import BlockCache
 from cachesvc.store.file_store import FileStore
 from cachesvc.store.local_files import LocalFiles
@@ -127,13 +128,17 @@ def test_a_topic_may_lie_in_two_stores_and_merging_moves_it(place: Place, tmp_pa
             log = await sealed(store, 10, 20)
             assert [segment.store for segment in log.segments] == ["local", "cold"]
             assert records_of(await read_all(store.reader, log, 0)) == records(0, 20)
-            await Compact(store, 600, 1 << 30, retention()).run(nothing)
+            await Compact(store, CompactConfig(segment_bytes_target=1 << 30), retention()).run(
+                nothing
+            )
             (merged,) = log.segments
             assert merged.store == "cold"
             assert records_of(await read_all(store.reader, log, 0)) == records(0, 20)
             store.stores.choose = lambda _: "local"
             await sealed(store, 20, 30)
-            await Compact(store, 600, 1 << 30, retention()).run(nothing)
+            await Compact(store, CompactConfig(segment_bytes_target=1 << 30), retention()).run(
+                nothing
+            )
             assert [segment.store for segment in log.segments] == ["local"]
             assert records_of(await read_all(store.reader, log, 0)) == records(0, 30)
             await asyncio.sleep(1.1)  # what a file's time may lag behind

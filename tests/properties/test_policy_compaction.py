@@ -57,14 +57,19 @@ def applied(segments: list[Segment], plans: list[CompactionPlan]) -> list[Segmen
     return [part for part in segments if part not in gone] + [merged(plan) for plan in plans]
 
 
-def settled(segments: list[Segment]) -> tuple[list[Segment], int]:
+def settled(segments: list[Segment], limits: MergeLimits = LIMITS) -> tuple[list[Segment], int]:
     """Segments at the fixed point, and the bytes written on the way."""
     written = 0
-    while plans := plan_compaction(segments, LIMITS):
+    while plans := plan_compaction(segments, limits):
         after = applied(segments, plans)
-        assert len(after) < len(segments)
+        assert (len(after), _sealed(after)) < (len(segments), _sealed(segments))
         segments, written = after, written + sum(plan.bytes for plan in plans)
     return segments, written
+
+
+def _sealed(segments: list[Segment]) -> int:
+    """How many are as sealing left them."""
+    return sum(part.level == 0 for part in segments)
 
 
 def covered(segments: list[Segment], partition: PartitionId) -> Coverage:
@@ -104,6 +109,27 @@ def test_it_settles_and_keeps_every_offset_in_order(segments: list[Segment]) -> 
         )
         assert all(a.end_offset <= b.base_offset for a, b in pairwise(mine)), "no overlap"
     assert sum(part.bytes for part in after) == sum(part.bytes for part in segments)
+
+
+@given(stores(), st.integers(0, 100))
+def test_lone_segments_are_rewritten_once_when_nothing_joins_them(
+    segments: list[Segment], before_ms: int
+) -> None:
+    limits = replace(LIMITS, lone_before_ms=before_ms)
+    plans = plan_compaction(segments, limits)
+    groups = [plan for plan in plans if len(plan.segments) > 1]
+    assert groups == plan_compaction(segments, LIMITS), "merging comes first"
+    for plan in plans:
+        if len(plan.segments) == 1:
+            (lone,) = plan.segments
+            assert lone.level == 0
+            assert lone.newest_mined_ms < before_ms
+    after, written = settled(segments, limits)
+    assert all(part.level > 0 or part.newest_mined_ms >= before_ms for part in after)
+    for partition in PARTITIONS:
+        assert covered(after, partition) == covered(segments, partition)
+    _, without = settled(segments)
+    assert written <= without + sum(part.bytes for part in segments)
 
 
 @given(

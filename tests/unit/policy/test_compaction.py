@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from cachesvc.model import PartitionId
+from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.compaction import CompactionPlan, MergeLimits, plan_compaction
 from tests.unit.policy.notation import ORDERS, segment, sized
 
@@ -47,6 +49,24 @@ def planned(sizes: list[int]) -> list[list[int]]:
 )
 def test_groups(sizes: list[int], groups: list[list[int]]) -> None:
     assert planned(sizes) == groups
+
+
+def test_a_lone_segment_waits_and_is_rewritten_once() -> None:
+    full, lone, young = (
+        segment(0, 10, 70, mined_ms=(0, 10)),
+        segment(11, 20, 5, mined_ms=(0, 20)),
+        segment(21, 30, 5, mined_ms=(0, 30)),
+    )
+    merged = segment(31, 40, 5, mined_ms=(0, 1), level=1)
+
+    def planned_before(before_ms: int | None) -> list[tuple[Segment, ...]]:
+        limits = replace(LIMITS, lone_before_ms=before_ms)
+        return [plan.segments for plan in plan_compaction([young, merged, lone, full], limits)]
+
+    assert planned_before(None) == planned_before(10) == []
+    assert planned_before(11) == [(full,)]
+    assert planned_before(30) == [(full,), (lone,)]
+    assert planned_before(31) == [(full,), (lone,), (young,)]
 
 
 def test_a_hole_separates() -> None:
@@ -100,6 +120,7 @@ def test_what_a_plan_says_of_its_result() -> None:
     assert (plan.bytes, plan.level) == (12, 3)
 
 
-def test_one_segment_is_no_plan() -> None:
-    with pytest.raises(ValueError, match="at least two"):
-        CompactionPlan(tuple(sized(1)))
+@pytest.mark.parametrize("segments", [(), (segment(0, 10, 1, level=1),)], ids=["none", "merged"])
+def test_what_is_no_plan(segments: tuple[Segment, ...]) -> None:
+    with pytest.raises(ValueError, match="merges two segments or more"):
+        CompactionPlan(segments)

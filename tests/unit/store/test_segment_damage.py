@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from cachesvc.errors import DamagedFile, StoreFormatUnsupported
 from cachesvc.model import Segment
 from cachesvc.store import parquet_file, recoding
+from cachesvc.store import segments as segments_module
 from cachesvc.store.segments import merge_segments, read_layout, read_row_group, read_table
 from tests.support.frames import (
     Record,
@@ -124,6 +126,31 @@ def test_a_merge_does_not_carry_damage_on(tmp_path: Path) -> None:
     with pytest.raises(DamagedFile):
         merge_segments(tmp_path, segments, 1, 0)
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_merge_that_wrote_something_else_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [seal(tmp_path, [full_frame(0, 500)]), seal(tmp_path, [full_frame(500, 510)])]
+    before = set(tmp_path.rglob("*"))
+    real = segments_module.write_segment
+
+    def write_wrongly(store: Path, *arguments: Any, **named: Any) -> Segment:
+        partition, covered, tables, *others = arguments
+        return real(store, partition, covered, map(_with_another_key, tables), *others, **named)
+
+    monkeypatch.setattr(segments_module, "write_segment", write_wrongly)
+    with pytest.raises(DamagedFile, match="does not hold the rows that were written"):
+        merge_segments(tmp_path, sources, 1, 0)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def _with_another_key(table: pa.Table) -> pa.Table:
+    """The same rows but for one byte of the last one's key."""
+    keys = table.column("key").to_pylist()
+    keys[-1] = bytes([keys[-1][0] ^ 1]) + keys[-1][1:]
+    at = table.schema.get_field_index("key")
+    return table.set_column(at, table.schema.field(at), pa.array(keys, pa.binary()))
 
 
 @pytest.mark.parametrize(
