@@ -6,7 +6,7 @@ from tests.bench.report import Figure, Side, Target, ratio
 from tests.bench.service import Settings
 from tests.bench.stage import Loaded, Stage, in_turn, require_broker
 
-_TARGET = Target("at most", 0.7, 0.4)
+_TARGET = Target("at most", 0.6, 0.4)
 _SEALED_SOON: Settings = {
     "store": {"warm_bytes_max": 0, "segment_age_s_max": 2.0},
     "jobs.compact": {"lone_age_s": 0.0},
