@@ -4,9 +4,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import psutil
 import pytest
 
@@ -35,6 +35,9 @@ LIST_S_MAX = 10
 DESCRIBE_S_MAX = 1
 START_S_MAX = 60
 GROWTH_MIB_MAX = 400
+
+
+PATHS = ", replace(each.path, each.topic, other.topic) as path"
 
 
 def test_ten_thousand_models(tmp_path: Path) -> None:
@@ -84,17 +87,23 @@ def _fill(store: Path) -> None:
         for n in range(RECORDS)
     ]
     first = seal(store, [frame(0, RECORDS, rows)], template)
-    segments = [first]
-    for number in range(1, TOPICS):
-        partition = TopicId("default", f"topic-{number:05}").partition(0)
-        path = layout.segment_directory(partition) / Path(first.path).name
+    topics = [TopicId("default", f"topic-{number:05}") for number in range(TOPICS)]
+    for topic in topics[1:]:
+        path = layout.segment_directory(topic.partition(0)) / Path(first.path).name
         (store / path).parent.mkdir(parents=True)
         os.link(store / first.path, store / path)
-        segments.append(replace(first, partition=partition, path=path.as_posix()))
     with closing(DuckDBCatalogue(store / layout.CATALOGUE)) as catalogue:
-        catalogue.expire_segments([], {segment.partition: 0 for segment in segments}, NOW_MS)
-        catalogue.replace_segments([], segments, NOW_MS)
-        catalogue.models.put([_model(segment.partition.topic_id) for segment in segments[NEW:]], [])
+        catalogue.expire_segments([], {template: 0}, NOW_MS)
+        catalogue.replace_segments([], [first], NOW_MS)
+        catalogue.models.put([_model(topic) for topic in topics[NEW:]], [])
+    # All others at once: they are the rows of the first with another name.
+    with closing(duckdb.connect(store / layout.CATALOGUE)) as connection:
+        for table, paths in (("partitions", ""), ("segments", PATHS)):
+            connection.execute(
+                f"insert into {table} by name select each.* replace (other.topic as topic {paths})"
+                f" from {table} each, (select unnest(?) as topic) other",
+                [[topic.topic for topic in topics[1:]]],
+            )
 
 
 def _model(topic: TopicId) -> ModelRecord:
