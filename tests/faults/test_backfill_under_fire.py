@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.ma
 DAY_MS = 86_400_000
 PARTITIONS = 2
 RECORDS = 60_000
-ROUNDS = int(os.environ.get("CACHESVC_KILL_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("CACHESVC_KILL_ROUNDS", "5"))
 # Small journals, so that kills meet every stage: append, roll, seal, manifest, joining.
 SETTINGS: dict[str, dict[str, object]] = {
     "store": {

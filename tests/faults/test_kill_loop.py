@@ -29,7 +29,7 @@ from tests.support.topics import OutRecord, RecordWriter, create_topic, read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROUNDS = int(os.environ.get("CACHESVC_KILL_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("CACHESVC_KILL_ROUNDS", "8"))
 PARTITIONS = 3
 TASKS = 3
 

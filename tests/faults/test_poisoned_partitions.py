@@ -40,7 +40,7 @@ PARTITIONS = 12
 POISONED = 7
 GOOD_BEFORE = 5
 PACE_S = 0.4
-ROUNDS = int(os.environ.get("CACHESVC_POISON_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("CACHESVC_POISON_ROUNDS", "30"))
 # A death costs the start of a process, and a record takes four readers along: many seconds on a
 # busy machine. A partition that waits for a poisoned one waits for ever.
 LATER_S_MAX = 60.0
