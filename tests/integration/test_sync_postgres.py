@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-import msgspec
-import pyarrow as pa
 import pytest
 
 from cachesvc.client import Positions
 from cachesvc.sync import (
     BatchRefused,
-    Changes,
-    Check,
     Delivery,
-    InvalidTask,
-    Sink,
-    TargetFailed,
     TargetUnavailable,
-    TaskContext,
 )
 from cachesvc.sync.sinks.postgres import POSTGRES
-from cachesvc.sync.testing import Found, SinkSuite, SinkTarget, changes, delete, delivery, put
+from cachesvc.sync.testing import Found, SinkSuite, SinkTarget, changes, delivery, put
+from tests.integration.postgres_target import (
+    PLAIN,
+    numbers,
+    settings_of,
+    sink_of,
+    values,
+    write,
+)
 from tests.support.postgres import PASSWORD, PostgresServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
-PLAIN = {"id": "bigint", "partition": "int", "number": "int", "note": "text"}
 WITH_JSON = {**PLAIN, "extra": "jsonb"}
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +37,12 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def table(server: PostgresServer) -> str:
-    return f"rows_{next(_numbers)}"
+    return f"rows_{next(numbers)}"
 
 
 @pytest.fixture(autouse=True)
 def password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_PASSWORD", PASSWORD)
-
-
-def settings_of(server: PostgresServer, table: str, **more: Any) -> dict[str, Any]:
-    place = {"conninfo": server.dsn, "password_env": "WAREHOUSE_PASSWORD", "table": table}
-    return {**place, "positions_table": f"positions_{table}", **more}
-
-
-def sink_of(settings: Mapping[str, Any], task: str = "task") -> Sink:
-    return POSTGRES.make(msgspec.convert(settings, POSTGRES.settings), TaskContext(task))
 
 
 class TestConformance(SinkSuite):
@@ -75,40 +62,6 @@ class TestConformance(SinkSuite):
 
         refused = {"id": 6, "partition": 0, "number": "no number", "note": ""}
         return SinkTarget(POSTGRES, settings, read, "rows", refused)
-
-
-def write(settings: Mapping[str, Any], *pieces: Changes) -> Positions | None:
-    """What open says, after a sink of its own has written a delivery."""
-
-    async def live() -> Positions | None:
-        sink = sink_of(settings)
-        try:
-            await sink.open()
-            await sink.write(delivery(*pieces))
-            return await sink.open()
-        finally:
-            await sink.close()
-
-    return asyncio.run(live())
-
-
-def checked(settings: Mapping[str, Any]) -> Sequence[Check]:
-    async def live() -> Sequence[Check]:
-        return await sink_of(settings).check()
-
-    return asyncio.run(live())
-
-
-def values(*texts: str | None, key: bytes | None = None) -> Changes:
-    """Changes with these texts as values; those without are tombstones."""
-    piece = changes([put(n) if text else delete(n, of=n) for n, text in enumerate(texts)])
-    columns = dict(zip(piece.rows.schema.names, piece.rows.columns, strict=True))
-    columns["value"] = pa.array(texts, pa.string())
-    if key is not None:
-        columns["key"] = pa.array([key] * len(texts), pa.binary())
-    return piece.with_rows(
-        pa.RecordBatch.from_arrays([*columns.values()], schema=piece.rows.schema)
-    )
 
 
 TYPES = {
@@ -303,105 +256,6 @@ def test_a_second_process_of_a_task_cannot_write_into_what_the_first_wrote(
 
     asyncio.run(story())
     assert server.run(f"select * from {table}") == [(0, 2)]
-
-
-def _locked(server: PostgresServer, table: str) -> dict[str, Any]:
-    server.run(f"create table {table} (id int primary key)")
-    server.run("create role reader login password 'secret' in role pg_read_all_data")
-    dsn = server.dsn.replace("user=cachesvc", "user=reader")
-    return {**settings_of(server, table, conninfo=dsn), "password_env": "READERS_PASSWORD"}
-
-
-WRONG: list[tuple[str, Callable[[PostgresServer, str], dict[str, Any]], str, str]] = [
-    ("no table", settings_of, "table", "TABLE_MISSING"),
-    (
-        "no key",
-        lambda server, table: (
-            server.run(f"create table {table} (id int)"),
-            settings_of(server, table),
-        )[1],
-        "table",
-        "KEY_MISSING",
-    ),
-    (
-        "no index",
-        lambda server, table: (
-            server.run(f"create table {table} (id int primary key, b int)"),
-            settings_of(server, table, key=["b"]),
-        )[1],
-        "table",
-        "KEY_MISSING",
-    ),
-    (
-        "no column",
-        lambda server, table: (
-            server.run(f"create table {table} (id int primary key)"),
-            settings_of(server, table, columns={"id": "id", "colour": "colour"}),
-        )[1],
-        "table",
-        "COLUMN_MISSING",
-    ),
-    ("no rights", _locked, "rights", "TARGET_FAILED"),
-]
-
-
-@pytest.mark.parametrize(("name", "make", "step", "reason"), WRONG, ids=[each[0] for each in WRONG])
-def test_what_somebody_has_to_change_ends_the_task_and_a_check_says_it(
-    server: PostgresServer,
-    table: str,
-    name: str,
-    make: Callable[[PostgresServer, str], dict[str, Any]],
-    step: str,
-    reason: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("READERS_PASSWORD", "secret")
-    settings = make(server, table)
-    with pytest.raises(TargetFailed) as caught:
-        write(settings, values('{"id":1}'))
-    assert caught.value.reason == reason
-    *passed, failed = checked(settings)
-    assert (failed.name, failed.passed) == (step, False)
-    assert failed.hint and all(check.passed for check in passed)
-
-
-def test_whoever_is_not_there_or_lets_nobody_in(
-    server: PostgresServer, table: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away = settings_of(server, table, conninfo="host=127.0.0.1 port=9 user=a dbname=b")
-    with pytest.raises(TargetUnavailable):
-        write(away, values('{"id":1}'))
-    without = {
-        key: value for key, value in settings_of(server, table).items() if key != "password_env"
-    }
-    with pytest.raises(TargetFailed) as caught:
-        write(without, values('{"id":1}'))
-    assert caught.value.reason == "PASSWORD_MISSING"
-    monkeypatch.setenv("WAREHOUSE_PASSWORD", "wrong-but-secret")
-    (failed,) = checked(settings_of(server, table))
-    assert not failed.passed and "password authentication failed" in failed.detail
-    assert "wrong-but-secret" not in repr(failed)
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"conninfo": "host=x password=geheim"}, "sink.conninfo"),
-        ({"conninfo": "hots=x"}, "sink.conninfo"),
-        ({"password_env": "NOT_THERE_AT_ALL"}, "sink.password_env"),
-        ({"password_env": None, "password_file": "/not/there"}, "sink.password_file"),
-        ({"create": {"id": "int"}}, "sink.key"),
-        ({"columns": {"id": "id"}, "leave": ["a"]}, "sink.leave"),
-        ({"create": {"id": "int"}, "key": ["a"]}, "sink.create"),
-        ({"create": {"id": "int); drop table x; --"}, "key": ["id"]}, "is no type"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(
-    server: PostgresServer, more: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(InvalidTask, match=words) as caught:
-        sink_of(settings_of(server, "t", **more))
-    assert "geheim" not in str(caught.value)
 
 
 def test_positions_never_move_back(server: PostgresServer, table: str) -> None:

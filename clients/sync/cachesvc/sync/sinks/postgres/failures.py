@@ -16,10 +16,15 @@ _PASSING = ("08", "40", "53", "57", "58", "25006", "55P03", "55006")
 _DATA = ("21", "22", "23", "44", "54", "P0")
 
 
+def passes(state: str) -> bool:
+    """Whether what a SQLSTATE stands for may pass by itself."""
+    return state.startswith(_PASSING)
+
+
 def sync_error(error: psycopg.Error) -> SyncError:
     """The error of a task that stands for one of the database."""
     state = error.sqlstate
-    if state is None or state.startswith(_PASSING):
+    if state is None or passes(state):
         # Without a code it is the connection that failed.
         return TargetUnavailable(f"PostgreSQL: {_words(error)}", metadata=_metadata(error))
     if state.startswith(_DATA):

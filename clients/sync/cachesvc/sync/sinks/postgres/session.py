@@ -1,19 +1,24 @@
 """One connection to the database, made when it is needed."""
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 
-from cachesvc.sync.errors import InvalidTask, TargetFailed, TargetUnavailable
-from cachesvc.sync.sinks.postgres.failures import telling
+from cachesvc.sync.errors import InvalidTask, SyncError, TargetFailed, TargetUnavailable
+from cachesvc.sync.sinks.postgres.failures import passes, sync_error
+from cachesvc.sync.sinks.postgres.refusals import refusal
 from cachesvc.sync.sinks.postgres.settings import PostgresSettings
 from cachesvc.sync.sinks.secrets import secret
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _CONNECT_TIMEOUT_S = 15
+# The SQLSTATE class of a wrong password, an unknown role, or no line in pg_hba.conf.
+_NOT_LET_IN = "28"
 # A server that vanished is noticed after about a minute, whatever the system's own limits are.
 _KEEPALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 4}
 
@@ -35,25 +40,17 @@ class Session:
         """A new connection, in place of the one before.
 
         Raises:
-            TargetUnavailable: No server answers, or it does not let us in.
-            TargetFailed: It wants a password, and none is given.
+            TargetUnavailable: No server answers, or it has no room.
+            TargetFailed: It does not let us in.
         """
         await self.close()
         parameters = {**self._defaults(), **connection_parameters(self._settings)}
         try:
-            with telling():
-                self._connection = await psycopg.AsyncConnection.connect(
-                    "", autocommit=True, **parameters
-                )
-        except TargetUnavailable as error:
-            cause = error.__cause__
-            pgconn = cause.pgconn if isinstance(cause, psycopg.OperationalError) else None
-            if pgconn is not None and pgconn.needs_password:
-                raise TargetFailed(
-                    "PostgreSQL wants a password; give sink.password_env or sink.password_file",
-                    reason="PASSWORD_MISSING",
-                ) from error
-            raise
+            self._connection = await psycopg.AsyncConnection.connect(
+                "", autocommit=True, **parameters
+            )
+        except psycopg.Error as error:
+            raise await _not_connected(error, parameters) from error
         return self._connection
 
     @property
@@ -84,6 +81,24 @@ class Session:
             "options": f"-c statement_timeout={milliseconds}",
             **_KEEPALIVE,
         }
+
+
+async def _not_connected(error: psycopg.Error, parameters: Mapping[str, Any]) -> SyncError:
+    """What it means for a task that there is no connection."""
+    told = sync_error(error)
+    pgconn = error.pgconn if isinstance(error, psycopg.OperationalError) else None
+    if pgconn is not None and pgconn.needs_password:
+        return TargetFailed(
+            "PostgreSQL wants a password; give sink.password_env or sink.password_file",
+            reason="PASSWORD_MISSING",
+        )
+    if error.sqlstate is not None or isinstance(error, psycopg.errors.ConnectionTimeout):
+        return told
+    state = await asyncio.to_thread(refusal, parameters, _CONNECT_TIMEOUT_S)
+    if state is None or passes(state):
+        return told
+    reason = "ACCESS_REFUSED" if state.startswith(_NOT_LET_IN) else None
+    return TargetFailed(str(told), reason=reason, metadata={"sqlstate": state})
 
 
 def connection_parameters(settings: PostgresSettings) -> dict[str, Any]:
