@@ -106,7 +106,7 @@ class SyncProcess:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of the task; those that reach it look into its state."""
-        with_state = arguments[0] in ("status", "pause", "resume", "stop")
+        with_state = arguments[0] in ("status", "pause", "resume", "stop", "reset")
         state = ["--state", str(self._state)] if with_state else []
         return subprocess.run(
             [*_COMMAND, *arguments, *state],

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
         TooManyRefused,
     )
     from cachesvc.sync.runner.progress import TaskStatus, Trouble
-    from cachesvc.sync.sink import Check, Delivery, Sink, SinkKind, TaskContext
+    from cachesvc.sync.sink import (
+        Check,
+        Delivery,
+        ForgettingSink,
+        Sink,
+        SinkKind,
+        TaskContext,
+    )
     from cachesvc.sync.task import Task, run_task
     from cachesvc.sync.task_file import load_task, parse_task
     from cachesvc.sync.transform import RefusedRow, Transform, Transformed, TransformKind
@@ -33,6 +40,7 @@ _HOMES = {
     "ChangesRefused": "errors",
     "Check": "sink",
     "Delivery": "sink",
+    "ForgettingSink": "sink",
     "InvalidTask": "errors",
     "Refusal": "errors",
     "RefusedRow": "transform",
@@ -63,6 +71,7 @@ __all__ = [
     "ChangesRefused",
     "Check",
     "Delivery",
+    "ForgettingSink",
     "InvalidTask",
     "Refusal",
     "RefusedRow",

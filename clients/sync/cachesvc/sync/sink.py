@@ -12,7 +12,7 @@ to a thread of the sink's own.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cachesvc.client import Positions, TopicModel
 from cachesvc.sync.changes import Changes
@@ -109,6 +109,17 @@ class Sink(Protocol):
 
     async def close(self) -> None:
         """Lets go of everything. Idempotent; also of a sink that was never open."""
+
+
+@runtime_checkable
+class ForgettingSink(Sink, Protocol):
+    """A sink whose target may keep the task's positions, and can be made to forget them."""
+
+    async def forget(self) -> None:
+        """Has the target keep no position of this task any more; what was written stays.
+
+        Of an open sink. When this returns, ``open`` finds none.
+        """
 
 
 @dataclass(frozen=True, slots=True)

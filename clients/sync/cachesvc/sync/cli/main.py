@@ -7,6 +7,7 @@ import typer
 from cachesvc.sync.cli.check import check
 from cachesvc.sync.cli.control import pause, resume, status, stop
 from cachesvc.sync.cli.dead_letters import dead_letters_app
+from cachesvc.sync.cli.reset import reset
 from cachesvc.sync.cli.run import run
 
 app = typer.Typer(
@@ -43,4 +44,5 @@ app.command("status")(status)
 app.command("pause")(pause)
 app.command("resume")(resume)
 app.command("stop")(stop)
+app.command("reset")(reset)
 app.add_typer(dead_letters_app, name="dead-letters")

@@ -21,6 +21,7 @@ TaskFile = Annotated[Path, typer.Argument(metavar="TASK.toml", help="The task's 
 TaskFiles = Annotated[
     list[Path], typer.Argument(metavar="TASK.toml...", help="Files of one or more tasks.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")]
 TaskName = Annotated[str, typer.Argument(metavar="NAME", help="The task's name, or its file.")]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -26,7 +26,7 @@ from cachesvc.client import (
     Unavailable,
 )
 from cachesvc.client.backoff import Backoff
-from cachesvc.sync.config import RetryConfig, SourceConfig, TaskConfig
+from cachesvc.sync.config import RetryConfig, SourceConfig, StartPosition, TaskConfig
 from cachesvc.sync.task_file import secret, start_ms
 
 
@@ -137,7 +137,12 @@ def open_stream(
 
 def configured_start(source: SourceConfig) -> Start | None:
     """What ``source.start`` means."""
-    match source.start:
+    return start_at(source.start)
+
+
+def start_at(start: str | int | Sequence[StartPosition] | None) -> Start | None:
+    """What a start means that is written like ``source.start``."""
+    match start:
         case None:
             return None
         case "earliest":

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cachesvc.client import Positions
 from cachesvc.sync.errors import BatchRefused, ChangesRefused
-from cachesvc.sync.sink import Sink
+from cachesvc.sync.sink import ForgettingSink, Sink
 from cachesvc.sync.testing.target import (
     SinkTarget,
     expect,
@@ -92,6 +92,35 @@ class SinkSuite:
             assert not await sink.open(), "another task of the same target has positions of its own"
 
         _run(target, other, task="another")
+
+    def test_a_target_that_forgot_its_positions_begins_anew(self, target: SinkTarget) -> None:
+        """What was written stays, and what is earlier is written again."""
+        writes = [put(0), put(1), put(2)]
+
+        async def story(sink: Sink) -> None:
+            await sink.open()
+            await sink.write(delivery(changes(writes), changes([put(4, 1)], 1, 9)))
+            if await sink.open() and isinstance(sink, ForgettingSink):
+                await sink.forget()
+                expect(target, writes, [put(4, 1)])
+                assert not await sink.open(), "a position is still there"
+                await sink.write(delivery(changes(writes[1:])))
+                expect_positions(await sink.open(), {0: 3})
+
+        async def other(sink: Sink) -> None:
+            await sink.open()
+            await sink.write(delivery(changes([put(7, 2)], 2)))
+
+        async def other_again(sink: Sink) -> None:
+            expect_positions(await sink.open(), {2: 8})
+
+        _run(target, other, task="another")
+        _run(target, story)
+        _run(target, other_again, task="another")
+        if target.holds == "rows":
+            expect(target, writes, [put(4, 1)])
+        else:
+            expect_at_least_once(target, writes)
 
     def test_a_delivery_may_come_again(self, target: SinkTarget) -> None:
         """Whose confirmation was lost: nothing is missing, nothing in another order."""

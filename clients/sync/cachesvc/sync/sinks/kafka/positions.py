@@ -34,6 +34,16 @@ def position_columns(
     )
 
 
+def no_position_columns(task: str, positions: Iterable[Position], timestamp_ms: int) -> Columns:
+    """Tombstones of positions."""
+    listed = list(positions)
+    return Columns(
+        [msgspec.json.encode(_Key(task, each.topic, each.partition)) for each in listed],
+        [None] * len(listed),
+        [timestamp_ms] * len(listed),
+    )
+
+
 def positions_of(task: str, connection: str, records: Mapping[bytes, bytes | None]) -> Positions:
     """Those of a task among the records; of what is none, nothing is made.
 

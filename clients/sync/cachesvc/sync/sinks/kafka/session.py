@@ -24,7 +24,11 @@ from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.acknowledgement import acks_problem, most_of
 from cachesvc.sync.errors import TargetFailed
 from cachesvc.sync.sink import TaskContext
-from cachesvc.sync.sinks.kafka.positions import position_columns, positions_of
+from cachesvc.sync.sinks.kafka.positions import (
+    no_position_columns,
+    position_columns,
+    positions_of,
+)
 from cachesvc.sync.sinks.kafka.settings import KafkaSettings
 from cachesvc.sync.sinks.kafka.target import Target
 
@@ -130,7 +134,18 @@ class Session:
     async def write_with_positions(self, parts: list[Part], positions: Positions) -> None:
         """Writes parts and positions in one transaction; raises as ``Producer`` does."""
         moved = [each for key, each in positions.items() if self._stored.get(key) != each]
-        every = [*parts, *self._position_parts(moved)]
+        await self._write_at_once([*parts, *self._position_parts(moved)])
+        self._stored = self._stored.moved(*moved)
+
+    async def forget(self) -> None:
+        """Drops all positions of the task; raises as ``Producer`` does."""
+        now_ms = time.time_ns() // 1_000_000
+        columns = no_position_columns(self._context.task, self._stored.values(), now_ms)
+        await self._write_at_once([Part(self._positions, columns)] if len(columns) else [])
+        self._stored = Positions()
+
+    async def _write_at_once(self, every: list[Part]) -> None:
+        """Writes parts in one transaction."""
         if not every:
             return
         producer = self.producer
@@ -143,7 +158,6 @@ class Session:
             raise
         await producer.commit()
         self._in_transaction = False
-        self._stored = self._stored.moved(*moved)
 
     def _position_parts(self, positions: Iterable[Position]) -> list[Part]:
         context = self._context

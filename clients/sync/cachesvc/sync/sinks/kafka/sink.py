@@ -70,6 +70,15 @@ class KafkaSink:
         except RecordsRefused as error:
             raise self._refusal(delivery, planned, error) from error
 
+    async def forget(self) -> None:
+        """Without ``exactly_once`` there is nothing to forget."""
+        session = self._session
+        if session is None:
+            raise TargetUnavailable("the target is not open")
+        if self._settings.exactly_once:
+            with as_target_errors():
+                await session.forget()
+
     async def check(self) -> Sequence[Check]:
         return await check_target(
             await self._resolved(), self._settings, self._names, self._context

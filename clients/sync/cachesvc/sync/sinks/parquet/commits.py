@@ -73,8 +73,7 @@ class Commits:
 
     def commit(self, files: Mapping[str, bytes], positions: Positions) -> None:
         """Writes files, by names relative to the place, and then the positions behind them."""
-        if self._lock is None:
-            raise TargetUnavailable(f"{self._place} is not open", reason="NOT_OPEN")
+        self._require_open()
         reached = self._reached(positions)
         if files:
             self._write(self._positions, files)
@@ -88,11 +87,21 @@ class Commits:
         self._write(reached, ())
         self._positions = reached
 
+    def forget(self) -> None:
+        """Drops all positions; the files stay."""
+        self._require_open()
+        self._write(Positions(), ())
+        self._positions = Positions()
+
     def close(self) -> None:
         """Lets the next process in. Idempotent."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _require_open(self) -> None:
+        if self._lock is None:
+            raise TargetUnavailable(f"{self._place} is not open", reason="NOT_OPEN")
 
     def _reached(self, positions: Positions) -> Positions:
         known = self._positions

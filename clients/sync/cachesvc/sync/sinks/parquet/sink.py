@@ -48,6 +48,9 @@ class ParquetSink:
     async def write(self, delivery: Delivery) -> None:
         await self._thread.run(self._write, delivery)
 
+    async def forget(self) -> None:
+        await self._thread.run(self._forget)
+
     async def check(self) -> Sequence[Check]:
         return await self._thread.run(check_directory, self._place)
 
@@ -58,6 +61,10 @@ class ParquetSink:
     def _open(self) -> Positions:
         with telling(self._place):
             return self._commits.open()
+
+    def _forget(self) -> None:
+        with telling(self._place):
+            self._commits.forget()
 
     def _write(self, delivery: Delivery) -> None:
         files = dict(self._files(delivery.changes))

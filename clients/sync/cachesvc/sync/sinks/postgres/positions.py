@@ -20,6 +20,7 @@ on conflict (task, topic, partition) do update
 set incarnation = excluded.incarnation, next_offset = excluded.next_offset, written_at = now()
 where (kept.incarnation, kept.next_offset) < (excluded.incarnation, excluded.next_offset)
 """
+_FORGET = "delete from {} where task = %s"
 # Held to the transaction's end, so that two processes of one task write one after the other.
 _LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 7600))"
 
@@ -36,6 +37,7 @@ class KeptPositions:
         self._table = table
         self._task = task
         self._read = sql.SQL(_READ).format(table)
+        self._forget = sql.SQL(_FORGET).format(table)
         self._move = sql.SQL(_MOVE).format(table=table)
 
     async def create(self, connection: Connection) -> None:
@@ -49,6 +51,12 @@ class KeptPositions:
         """How far the table has the task's changes."""
         found = await (await connection.execute(self._read, [self._task])).fetchall()
         return Positions(Position(*row) for row in found)
+
+    async def forget(self, connection: Connection) -> None:
+        """Drops all of the task's, after whoever is writing for it."""
+        async with connection.transaction():
+            await connection.execute(_LOCK, [self._task])
+            await connection.execute(self._forget, [self._task])
 
     async def claim(self, connection: Connection, known: Positions, wanted: Positions) -> None:
         """Begins a transaction's writing: nobody else may write for this task before its end.

@@ -70,6 +70,11 @@ class PostgresSink:
                 await self._kept.move(connection, delivery.positions)
             self._known = _latest(self._known, delivery.positions)
 
+    async def forget(self) -> None:
+        with telling():
+            await self._kept.forget(self._session.connection)
+        self._known = Positions()
+
     async def check(self) -> Sequence[Check]:
         return await check_target(self._settings, self._models)
 
