@@ -94,6 +94,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
             for topic_id in self._store.waiting.topics(source.name):
                 if request.topic in ("", topic_id.topic):
                     response.partitions.extend(views.waiting_partitions(topic_id, self._store))
+            response.cluster_id = self._store.incarnations.cluster_of(source.name)
         return response
 
     async def _logs(self, source: Source, topic: str) -> list[PartitionLog]:

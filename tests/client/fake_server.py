@@ -70,6 +70,7 @@ class FakeLogCache(LogCacheServicer):
         requests: Every Subscribe request.
         commits: Every accepted commit: epoch and offsets.
         commits_pass: While not set, Commit calls wait.
+        cluster_id: What the source's cluster calls itself.
         metadata: What came along with the last call.
     """
 
@@ -83,6 +84,7 @@ class FakeLogCache(LogCacheServicer):
         self.commits: list[tuple[int, Offsets]] = []
         self.commits_pass = asyncio.Event()
         self.commits_pass.set()
+        self.cluster_id = ""
         self.metadata: dict[str, str | bytes] = {}
         self.subscriptions: dict[str, Subscribed] = {}
 
@@ -145,6 +147,7 @@ class FakeLogCache(LogCacheServicer):
         self.metadata = dict(context.invocation_metadata() or ())
         at = request.timestamp_ms if request.HasField("timestamp_ms") else None
         return pb.ListOffsetsResponse(
+            cluster_id=self.cluster_id,
             partitions=[
                 pb.PartitionOffsets(
                     topic=topic,

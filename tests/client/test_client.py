@@ -53,6 +53,15 @@ async def test_offsets_of_a_topic() -> None:
 
 
 @in_event_loop
+async def test_which_cluster_the_source_is() -> None:
+    cache = made_cache()
+    async with connected(cache) as client:
+        assert await client.cluster_id("orders") == ""
+        cache.cluster_id = "Sn9dWZ1hQxm0z5oFEXxT9g"
+        assert await client.cluster_id() == cache.cluster_id
+
+
+@in_event_loop
 async def test_the_durable_side_of_a_subscription() -> None:
     async with connected(made_cache()) as client:
         async with client.subscribe("billing", topics="orders", mode=Mode.FULL) as stream:

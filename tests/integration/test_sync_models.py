@@ -12,7 +12,7 @@ import pytest
 from cachesvc.client import Client, JsonType, Mode
 from cachesvc.sync import Check, TargetFailed, run_task
 from cachesvc.sync.checking import check_task
-from cachesvc.sync.task import parts_of
+from cachesvc.sync.parts import parts_of
 from tests.faults.stage import Calls
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.postgres import PASSWORD, PostgresServer

@@ -19,9 +19,9 @@ from cachesvc.client import (
     Unavailable,
 )
 from cachesvc.sync import InvalidTask, Task, TaskConfig
+from cachesvc.sync.parts import TaskParts
 from cachesvc.sync.runner.auto_source import AutoSource
 from cachesvc.sync.runner.kept_positions import KeptPositions
-from cachesvc.sync.task import TaskParts
 from tests.client.fake_log import Logs
 from tests.client.fake_server import FakeLogCache, Fault, serving
 from tests.client.running import eventually, in_event_loop

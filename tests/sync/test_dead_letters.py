@@ -13,9 +13,9 @@ from cachesvc.sync import (
     run_task,
 )
 from cachesvc.sync.dead_letters import LetterBox, LettersDamaged, LettersInUse
+from cachesvc.sync.parts import TaskParts
 from cachesvc.sync.retrying import retry_letters
 from cachesvc.sync.runner.letters import Letter, LetterHeader
-from cachesvc.sync.task import TaskParts
 from tests.client.fake_log import Logs
 from tests.client.fake_server import FakeLogCache, serving
 from tests.client.running import in_event_loop

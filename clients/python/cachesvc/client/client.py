@@ -154,6 +154,17 @@ class Client:
         response = await self._call(self._service.list_offsets, request)
         return [wire.partition_offsets(message) for message in response.partitions]
 
+    async def cluster_id(self, topic: str = "", *, connection: str = "") -> str:
+        """What the source's cluster calls itself; empty as long as the service does not know.
+
+        Args:
+            topic: Of the source; without one the service goes over all of them.
+            connection: May be left out where the service has just one.
+        """
+        request = pb.ListOffsetsRequest(connection=connection, topic=topic)
+        response = await self._call(self._service.list_offsets, request)
+        return str(response.cluster_id)
+
     async def describe_model(self, topic: str, *, connection: str = "") -> TopicModel:
         """Which fields the JSON objects of a topic have, as the service has seen until now.
 

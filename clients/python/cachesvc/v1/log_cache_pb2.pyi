@@ -358,10 +358,12 @@ class ListOffsetsRequest(_message.Message):
     def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
 
 class ListOffsetsResponse(_message.Message):
-    __slots__ = ("partitions",)
+    __slots__ = ("partitions", "cluster_id")
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     partitions: _containers.RepeatedCompositeFieldContainer[PartitionOffsets]
-    def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionOffsets, _Mapping]]] = ...) -> None: ...
+    cluster_id: str
+    def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionOffsets, _Mapping]]] = ..., cluster_id: _Optional[str] = ...) -> None: ...
 
 class PartitionOffsets(_message.Message):
     __slots__ = ("topic", "partition", "incarnation", "log_start_offset", "log_end_offset", "source_high_watermark", "offset_at_timestamp", "mining_state", "mining_error", "older", "backfill", "backfill_error", "blocked")

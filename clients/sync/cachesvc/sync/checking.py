@@ -17,9 +17,9 @@ from cachesvc.client import (
 )
 from cachesvc.sync.config import SourceConfig, TaskConfig
 from cachesvc.sync.models import source_topics
+from cachesvc.sync.parts import TaskParts
 from cachesvc.sync.runner.letters import CheckedKeeper
 from cachesvc.sync.sink import Check
-from cachesvc.sync.task import TaskParts
 
 _SINK_TIMEOUT_S = 60.0
 

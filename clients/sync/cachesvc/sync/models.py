@@ -1,4 +1,4 @@
-"""Models of a task's topics, for sinks that ask what the fields of its records are."""
+"""What sinks may ask of a task's source: the models of its topics, and which cluster it is."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -38,6 +38,26 @@ class SourceModels:
             words = f"{self._source.service} does not tell the model of the topic: {error}"
             failure = TargetUnavailable if error.retriable else TargetFailed
             raise failure(words, reason=error.reason) from error
+
+
+class SourceCluster:
+    """Asks the service which cluster a source is.
+
+    Args:
+        source: Of the task.
+        client: Makes a client that is not open yet.
+    """
+
+    def __init__(self, source: SourceConfig, client: Callable[[], Client]) -> None:
+        self._source = source
+        self._client = client
+
+    async def __call__(self) -> str:
+        """See ``SourceView.cluster_id``."""
+        source = self._source
+        async with self._client() as client:
+            first = source.topics[0] if source.topics else ""
+            return await client.cluster_id(first, connection=source.connection)
 
 
 async def source_topics(client: Client, source: SourceConfig) -> dict[str, list[PartitionOffsets]]:

@@ -7,11 +7,11 @@ import msgspec
 
 from cachesvc.client import Client, NotFound, Position, Positions, Start, Subscription
 from cachesvc.sync.errors import TargetFailed
+from cachesvc.sync.parts import TaskParts
 from cachesvc.sync.runner.cache_source import open_stream, stream_settings
 from cachesvc.sync.runner.kept_positions import KeptPositions
 from cachesvc.sync.sink import ForgettingSink, Sink
 from cachesvc.sync.state import AlreadyRuns
-from cachesvc.sync.task import TaskParts
 
 
 class Reset(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from cachesvc.client import TopicPartition
 from cachesvc.sync.changes import CHANGE_SCHEMA, Changes
+from cachesvc.sync.parts import TaskParts
 from cachesvc.sync.runner.delivering import Delivering
 from cachesvc.sync.runner.letters import Letter
 from cachesvc.sync.runner.preparing import Preparing
 from cachesvc.sync.runner.progress import Meter
-from cachesvc.sync.task import TaskParts
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,22 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceView:
+    """What a sink may know of what its task reads.
+
+    Attributes:
+        topics: Their names; empty where an expression selects them.
+        topic_expression: RE2, of whole names.
+        cluster_id: Asks the service what the source's cluster calls itself; empty as long as nobody
+            knows. Raises `ClientError` where the service does not answer.
+    """
+
+    topics: Sequence[str]
+    topic_expression: str
+    cluster_id: Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskContext:
     """What a sink knows of its task.
 
@@ -69,11 +85,13 @@ class TaskContext:
             transform; the models of all of them. None where there is nobody to ask. Raises
             `TargetFailed` while there is no model of one (``MODEL_MISSING``), `TargetUnavailable`
             while the service does not answer.
+        source: What it reads.
     """
 
     task: str
     connection: str = ""
     models: Callable[[], Awaitable[Sequence[TopicModel]]] | None = None
+    source: SourceView | None = None
 
 
 class Sink(Protocol):

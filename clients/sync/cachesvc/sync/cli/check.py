@@ -11,8 +11,8 @@ from cachesvc.sync.cli.failure import FAILED, USAGE
 from cachesvc.sync.cli.options import AsJson, TaskFiles
 from cachesvc.sync.cli.output import Column, show_json, show_table
 from cachesvc.sync.errors import InvalidTask
+from cachesvc.sync.parts import parts_of
 from cachesvc.sync.sink import Check
-from cachesvc.sync.task import parts_of
 
 
 class Found(msgspec.Struct, frozen=True):

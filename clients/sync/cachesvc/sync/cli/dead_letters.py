@@ -15,9 +15,9 @@ from cachesvc.sync.cli.options import AsJson, TaskFile
 from cachesvc.sync.cli.output import Column, show_json, show_table, show_time
 from cachesvc.sync.config import TaskConfig
 from cachesvc.sync.dead_letters import LetterBox
+from cachesvc.sync.parts import parts_of
 from cachesvc.sync.retrying import retry_letters
 from cachesvc.sync.runner.letters import Letter
-from cachesvc.sync.task import parts_of
 from cachesvc.sync.task_file import load_task
 
 _KEY_LENGTH = 40

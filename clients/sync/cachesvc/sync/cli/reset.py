@@ -13,9 +13,9 @@ from cachesvc.sync.cli.failure import USAGE, fails_in_words
 from cachesvc.sync.cli.options import AsJson, State, TaskFile, Yes, state_directory
 from cachesvc.sync.cli.output import Column, show_json, show_table
 from cachesvc.sync.config import StartPosition
+from cachesvc.sync.parts import parts_of
 from cachesvc.sync.resetting import Reset, reset_task
 from cachesvc.sync.runner.cache_source import start_at
-from cachesvc.sync.task import parts_of
 
 _POSITION = re.compile(
     r"(?P<topic>[a-zA-Z0-9._-]{1,249}):(?P<partition>\d{1,9})=(?P<offset>\d{1,18})"

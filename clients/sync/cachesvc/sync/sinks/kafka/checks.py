@@ -13,13 +13,16 @@ from cachesvc.mining.kafka.producing.transactions import Coordinator
 from cachesvc.policy.connection_checks import Check as Examined
 from cachesvc.policy.connection_checks import CheckResult, CheckStatus
 from cachesvc.settings.connection import TargetConfig
+from cachesvc.sync.errors import TargetFailed
 from cachesvc.sync.sink import Check, TaskContext
 from cachesvc.sync.sinks.kafka.naming import TopicNames
+from cachesvc.sync.sinks.kafka.own_source import OwnSource
 from cachesvc.sync.sinks.kafka.session import cluster_of, new_topic, transactional_id
 from cachesvc.sync.sinks.kafka.settings import KafkaSettings
 from cachesvc.sync.sinks.kafka.target import Target
 
 _LIMIT_S = 20.0
+_WHOSE = {True: "this one", False: "another one", None: "not known"}
 _MISSING = "NO_TOPIC_MATCHES"
 # Without these there is nobody to ask more.
 _REACHING = frozenset({Examined.NAME, Examined.PORT, Examined.TLS, Examined.AUTHENTICATION})
@@ -70,7 +73,7 @@ async def _of_the_task(
     missing: bool,
 ) -> list[Check]:
     """What a task needs besides a cluster that takes records."""
-    checks = []
+    checks = [await _own_source(cluster, settings, names, context)]
     topics = TargetTopics(cluster, _LIMIT_S)
     new = new_topic(settings, target)
     if missing and names.only is not None:
@@ -91,6 +94,23 @@ async def _of_the_task(
         name = settings.positions_topic
         checks.append(await _tried("positions", lambda: _creation(topics, name, NewTopic())))
     return checks
+
+
+async def _own_source(
+    cluster: Cluster, settings: KafkaSettings, names: TopicNames, context: TaskContext
+) -> Check:
+    """Whether the task would read what it writes."""
+    own = OwnSource(context.source, settings.allow_source_topics, cluster)
+    try:
+        for name in names.known(context):
+            await own.refuse(name)
+        same = await own.is_same_cluster()
+    except TargetFailed as error:
+        return Check("own source", False, str(error), "Name another topic in sink.topic.")
+    except CacheError as error:
+        return Check("own source", False, str(error), "see the broker's log")
+    detail = f"the source's cluster is {_WHOSE[same]}; no topic that is written to is read"
+    return Check("own source", True, detail)
 
 
 async def _creation(topics: TargetTopics, name: str, new: NewTopic) -> str:

@@ -3,6 +3,7 @@
 import re
 
 from cachesvc.sync.errors import TargetFailed
+from cachesvc.sync.sink import TaskContext
 
 _NAME = re.compile(r"\A[A-Za-z0-9._-]{1,249}\Z")
 _NOT_NAMES = (".", "..")
@@ -38,6 +39,12 @@ class TopicNames:
                 reason="INVALID_TOPIC_NAME",
             )
         return name
+
+    def known(self, context: TaskContext) -> list[str]:
+        """What is known of the names before the first record comes."""
+        if self.only is not None:
+            return [self.only]
+        return [] if context.source is None else [self.of(each) for each in context.source.topics]
 
     def expression(self) -> str:
         """An expression that matches what it makes, and perhaps more."""

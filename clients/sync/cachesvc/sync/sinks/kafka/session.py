@@ -24,6 +24,7 @@ from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.acknowledgement import acks_problem, most_of
 from cachesvc.sync.errors import TargetFailed
 from cachesvc.sync.sink import TaskContext
+from cachesvc.sync.sinks.kafka.own_source import OwnSource
 from cachesvc.sync.sinks.kafka.positions import (
     no_position_columns,
     position_columns,
@@ -55,6 +56,7 @@ class Session:
         self._settings = settings
         self._context = context
         self.cluster = cluster_of(target, context.task)
+        self._own_source = OwnSource(context.source, settings.allow_source_topics, self.cluster)
         self._topics = TargetTopics(self.cluster, _TOPIC_S)
         self._known: dict[str, TargetTopic] = {}
         self._looked_s: dict[str, float] = {}
@@ -92,18 +94,29 @@ class Session:
         """A topic that is written to: made if it is missing, checked if it is there.
 
         Raises:
-            TargetFailed: It does not give what the acknowledgement promises.
+            TargetFailed: It does not give what the acknowledgement promises, or the task reads it.
             CacheError: As for ``TargetTopics.ensure``.
         """
         known = self._known.get(name)
         now_s = time.monotonic()
         if known is None or now_s - self._looked_s[name] > _LOOK_S:
             known = await self._topics.ensure(name, new_topic(self._settings, self._target))
+            await self._own_source.refuse(name)
             problem = acks_problem(self._target.acks, known.replicas, known.min_in_sync)
             if problem:
                 raise TargetFailed(f"topic {name}: {problem}", reason="ACKS_NOT_MET")
             self._known[name], self._looked_s[name] = known, now_s
         return known
+
+    async def refuse_own_source(self, names: Iterable[str]) -> None:
+        """Looks at names of the target before anything is written.
+
+        Raises:
+            TargetFailed: The task reads one of them.
+            CacheError: No broker answers.
+        """
+        for name in names:
+            await self._own_source.refuse(name)
 
     async def take_over(self) -> Positions:
         """Fences every other producer of this task; how far the target has its changes.

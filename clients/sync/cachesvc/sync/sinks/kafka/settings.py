@@ -51,6 +51,8 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     # The topic that is written to. The default has the name of the source's, so it is for another
     # cluster: in the same one a task would read what it writes.
     topic: Template = "{topic}"
+    # Topics that the task reads from the same cluster, and may write to all the same.
+    allow_source_topics: tuple[TopicName, ...] = ()
     # "key": by the record's key, as Kafka's own producer does; without one, the source's partition
     # modulo the target's. "keep": the number of the source's partition.
     partitioner: Literal["key", "keep"] = "key"

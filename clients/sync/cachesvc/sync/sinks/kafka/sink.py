@@ -47,6 +47,7 @@ class KafkaSink:
         session = Session(self._target, self._settings, self._context)
         self._session = session
         with as_target_errors():
+            await session.refuse_own_source(self._names.known(self._context))
             if self._names.only is not None:
                 await session.topic(self._names.only)
             if self._settings.exactly_once:
