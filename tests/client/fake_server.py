@@ -159,7 +159,7 @@ class FakeLogCache(LogCacheServicer):
                     mining_state=pb.MINING,
                 )
                 for topic, partition in self.logs.keys_of([request.topic])
-            ]
+            ],
         )
 
     async def GetSubscription(  # noqa: N802
