@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
+from cachesvc.alarms.damage_facts import damage_facts, lost_facts
 from cachesvc.alarms.size_shares import SizeShares
 from cachesvc.assignment.mining_tasks import MiningTasks
 from cachesvc.clusters.sources import Sources
@@ -81,6 +82,8 @@ class Observed:
                 name: StoreFacts(level.bytes_max, level.kept_bytes, level.full)
                 for name, level in self.levels.all().items()
             },
+            tuple(damage_facts(self.store, now_ms)),
+            tuple(lost_facts(self.store, self.subscriptions, now_ms)),
         )
 
     def _mining(self, now_ms: int) -> Iterator[MiningFacts]:

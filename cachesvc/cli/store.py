@@ -40,19 +40,20 @@ def store() -> None:
 @store_app.command("verify")
 @calls
 def verify(service: Service) -> Answer:
-    """Read all segments now, and repair those that are damaged.
+    """Read all segments and journals now, and repair those that are damaged.
 
-    What a damaged segment had is mined again while streams that need it wait; the service's log
-    names it (segment_damaged). It reads at most jobs.scrub.bytes_per_s_max bytes a second, goes on
-    in the service if this command is stopped, and after a restart where it was. Exit code 1 if
-    something was damaged.
+    What a damaged one had is mined again while streams that need it wait; the service's log names
+    it (segment_damaged, journal_damaged), and so does an alarm. It reads at most
+    jobs.scrub.bytes_per_s_max bytes a second, goes on in the service if this command is stopped,
+    and after a restart where it was. Exit code 1 if something was damaged.
     """
     run = follow(_SCRUB, service.stream(RunJobRequest(name=_SCRUB)))
     failed = None
     if not run.succeeded:
-        failed = CommandFailed(f"the segments could not all be read: {run.error}")
-    elif run.counts["segments_damaged"]:
-        failed = CommandFailed(f"{run.counts['segments_damaged']} segments were damaged")
+        failed = CommandFailed(f"the files could not all be read: {run.error}")
+    elif run.counts["segments_damaged"] or run.counts["journals_damaged"]:
+        segments, journals = run.counts["segments_damaged"], run.counts["journals_damaged"]
+        failed = CommandFailed(f"{segments} segments and {journals} journals were damaged")
     return One(run, show_run, failed)
 
 

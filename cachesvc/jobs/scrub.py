@@ -1,4 +1,4 @@
-"""Scrub: reads every segment to see whether it is whole, a little at a time."""
+"""Scrub: reads every segment and journal to see whether it is whole, a little at a time."""
 
 import asyncio
 import time
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from cachesvc.jobs.job import Progress
+from cachesvc.jobs.journal_scrub import JournalScrub
+from cachesvc.jobs.pace import Pace
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Segment
@@ -18,17 +20,18 @@ _NOTE_S = 5.0
 class Scrub:
     """Finds damage before somebody needs what is damaged, and has it repaired.
 
-    A run goes over all segments, slowly enough to leave the disk to others. One that is ended goes
-    on where it was the next time; segments that are made meanwhile wait for the next run.
+    A run goes over all journals and then over all segments, slowly enough to leave the disk to
+    others. One that is ended goes on at the segment where it was the next time; segments that are
+    made meanwhile wait for the next run.
 
     Args:
-        store: Whose segments.
+        store: Whose files.
         interval_s: Between runs.
         bytes_per_s_max: Read in a second, on average.
     """
 
     name = "scrub"
-    description = "read all segments, and repair those that are damaged"
+    description = "read all segments and journals, and repair those that are damaged"
 
     def __init__(self, store: LogStore, interval_s: float, bytes_per_s_max: int) -> None:
         self.interval_s = interval_s
@@ -38,29 +41,37 @@ class Scrub:
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="scrub")
+        pace = Pace(self._bytes_per_s_max)
+        try:
+            counts = Counter(await JournalScrub(self._store, thread, pace).run(progress))
+            counts.update(await self._segments(thread, pace, progress))
+        finally:
+            thread.shutdown(wait=False)
+        return counts
+
+    async def _segments(
+        self, thread: ThreadPoolExecutor, pace: Pace, progress: Progress
+    ) -> Mapping[str, int]:
         done = await self._store.catalogue.call(lambda port: port.list_scrubbed())
         every = [(log, segment) for log in self._store.in_order() for segment in log.segments]
         left = [(log, segment) for log, segment in every if segment.path not in done]
         counts: Counter[str] = Counter(segments_checked=0, bytes_checked=0, segments_damaged=0)
-        thread = ThreadPoolExecutor(1, thread_name_prefix="scrub")
         noted_s = time.monotonic()
         try:
             for number, (log, segment) in enumerate(left, len(every) - len(left)):
                 progress(number, len(every), f"{log.id.topic}/{log.id.partition}")
-                began_s = time.monotonic()
+                pace.begin()
                 counts["segments_damaged"] += await self._check(thread, log, segment)
                 counts["segments_checked"] += 1
                 counts["bytes_checked"] += segment.bytes
                 if time.monotonic() - noted_s > _NOTE_S:
                     await self._note()
                     noted_s = time.monotonic()
-                lasts_s = segment.bytes / self._bytes_per_s_max
-                await asyncio.sleep(max(0.0, lasts_s - (time.monotonic() - began_s)))
+                await pace.end(segment.bytes)
         except BaseException:
             await self._note()
             raise
-        finally:
-            thread.shutdown(wait=False)
         self._found_whole.clear()
         await self._store.catalogue.call(lambda port: port.forget_scrubbed())
         progress(len(every), len(every), "")

@@ -19,6 +19,7 @@ from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_copies import CatalogueCopies
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.coverage_ranges import CoverageRanges
+from cachesvc.log.damages import Damages
 from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.incarnations import TopicIncarnations
 from cachesvc.log.locations import InJournal, InSegment, JournalEntry
@@ -94,6 +95,7 @@ class LogStore:
         ranges: What is cached of partitions, with missing ranges between.
         backfill: What of that is missing and wanted.
         repair: Takes damaged segments out.
+        damages: Damage that was found of late.
         path: The directory.
         stores: That directory and the other stores.
     """
@@ -117,9 +119,17 @@ class LogStore:
         self.source_ends_told = 0
         self.epochs = MinedEpochs(self.catalogue)
         self.reader = LogReader(self.stores, self._threads, settings.chunk_cache_bytes_max)
+        self.damages = Damages()
+        self.reader.on_damage = self.damages.note
         self.builds = Builds()
         self.mending = Mending(
-            self.path, self.catalogue, self.builds, self._seal_thread, self.ranges, self.backfill
+            self.path,
+            self.catalogue,
+            self.builds,
+            self._seal_thread,
+            self.ranges,
+            self.backfill,
+            self.damages,
         )
         self.repair = SegmentRepair(
             self.stores,
@@ -322,19 +332,20 @@ class LogStore:
             return await self.repair.mend(log, location.segment)
         if not isinstance(location, InJournal) or location.journal.sealed:
             return False
-        location.journal.damaged = True
-        self.writer.roll_if_due(log, time.time_ns() // 1_000_000)
-        changed = asyncio.Event()
-        log.subscribe(changed.set)
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_MEND_WAIT_S):
-                    while location.journal in log.current.journals:
-                        changed.clear()
-                        await changed.wait()
-        finally:
-            log.unsubscribe(changed.set)
+        await self.mend_journal(log, location.journal)
         return True
+
+    async def mend_journal(self, log: PartitionLog, entry: JournalEntry) -> None:
+        """Has a damaged journal that is not sealed taken out; returns once it is, or soon.
+
+        Raises:
+            StoreUnwritable: The disk does not take what is whole of it.
+        """
+        entry.damaged = True
+        self.writer.roll_if_due(log, time.time_ns() // 1_000_000)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MEND_WAIT_S):
+                await self.sealer.settled(log, entry)
 
     async def begin_at(self, log: PartitionLog, offset: int) -> None:
         """Moves the start of an empty log to where the source turned out to begin."""

@@ -18,6 +18,7 @@ from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.log.coverage_ranges import CoverageRanges
+from cachesvc.log.damages import Damages
 from cachesvc.log.locations import JournalEntry
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import PartitionId
@@ -39,6 +40,7 @@ class Mending:
         executor: Runs file I/O, decoding and encoding.
         ranges: All logs.
         backfill: Has what is missing mined.
+        damages: Is told what was found.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Mending:
         executor: Executor,
         ranges: CoverageRanges,
         backfill: Backfill,
+        damages: Damages,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -56,6 +59,7 @@ class Mending:
         self._executor = executor
         self._ranges = ranges
         self._backfill = backfill
+        self.damages = damages
         self._damaged: dict[PartitionId, list[OffsetRange]] = {}
 
     def load(self) -> None:
@@ -73,6 +77,11 @@ class Mending:
         self._catalogue.call_blocking(
             lambda port: port.put_damaged(top.id, missing_ranges, [], starts, now_ms)
         )
+        self.damages.note(top.id, "a journal", "it was damaged at the start", missing_ranges)
+
+    def all_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
+        """What was damaged and is not mended, of every partition."""
+        return {partition: list(ranges) for partition, ranges in self._damaged.items()}
 
     def damaged(self, partition: PartitionId) -> list[OffsetRange]:
         """What of a partition was damaged and is not mended."""
@@ -105,6 +114,7 @@ class Mending:
         self._ranges.cut(log, OffsetRange(entry.base_offset, entry.end_offset), whole)
         for missing in missing_ranges:
             self.note(log.id, missing)
+        self.damages.note(log.id, str(entry.path), error, missing_ranges)
         _log.error(
             "a journal is damaged; what it had is mined again",
             extra={

@@ -54,6 +54,8 @@ class LogReader:
         self.reads: Counter[str] = Counter()
         """How often what was asked for lay in memory, in a journal and in a segment."""
         self._prefetches: set[asyncio.Task[None]] = set()
+        self.on_damage: Callable[[PartitionId, str, Exception], None] = lambda *_: None
+        """Called with a sealed journal that is damaged; must not wait."""
         self._chunks: SharedCache[_ChunkKey, Chunk] = SharedCache(cache_bytes_max, chunk_bytes)
         self._layouts: SharedCache[str, segments.SegmentLayout] = SharedCache(
             _LAYOUTS_BYTES_MAX, lambda layout: 256 + 80 * len(layout.first_offsets)
@@ -90,7 +92,7 @@ class LogReader:
                 except (FileNotFoundError, DamagedFile) as error:
                     if not location.journal.sealed:
                         raise DamagedFile(f"{location.journal.path}: {error}") from error
-                    await self._leave_to_segment(log, location.journal, error)
+                    await self.leave_to_segment(log, location.journal, error)
                     continue
             else:
                 try:
@@ -181,13 +183,15 @@ class LogReader:
             key, lambda: self.run_at(segment.store, read, file, segment, layout, number)
         )
 
-    async def _leave_to_segment(
+    async def leave_to_segment(
         self, log: PartitionLog, entry: JournalEntry, error: Exception
     ) -> None:
         """Takes a sealed journal that is gone or damaged out; its segment has the same records."""
         if entry not in log.journals:
             return  # it was one too many for the budget
         log.journals.remove(entry)
+        if isinstance(error, DamagedFile):
+            self.on_damage(log.id, str(entry.path), error)
         _log.warning(
             "a sealed journal cannot be read and goes; its segment has the same records",
             extra={

@@ -18,7 +18,8 @@ from pathlib import Path
 from cachesvc.errors import DamagedFile, PreconditionFailed
 from cachesvc.log.store_lock import lock_directory
 from cachesvc.model import LOCAL_STORE, PartitionId, Segment
-from cachesvc.policy.rebuilding import live_segments
+from cachesvc.policy.coverage import OffsetRange
+from cachesvc.policy.rebuilding import damaged_ranges, live_segments
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
 from cachesvc.store.found_segments import find_segments
@@ -108,15 +109,21 @@ def _is_readable(path: Path) -> bool:
 def _enter_segments(path: Path, port: Catalogue) -> tuple[int, int]:
     """Makes the manifest what the files say; how many segments came, and how many went."""
     found: defaultdict[PartitionId, list[Segment]] = defaultdict(list)
-    for segment in find_segments(path):
+    files = find_segments(path)
+    for segment in files.segments:
         found[segment.partition].append(segment)
+    broken: defaultdict[PartitionId, list[OffsetRange]] = defaultdict(list)
     known: defaultdict[PartitionId, list[Segment]] = defaultdict(list)
     for segment in port.list_segments():
         known[segment.partition].append(segment)
     retired = port.list_retired()
+    for file, (partition, covered) in files.damaged.items():
+        if file not in retired:
+            broken[partition].append(covered)
     added: list[Segment] = []
     removed: list[Segment] = []
-    for partition in sorted({*found, *known}):
+    damaged: dict[PartitionId, list[OffsetRange]] = {}
+    for partition in sorted({*found, *known, *broken}):
         before = known[partition]
         # Of what lies in other stores the copy alone tells.
         found[partition] += [each for each in before if each.store != LOCAL_STORE]
@@ -124,10 +131,16 @@ def _enter_segments(path: Path, port: Catalogue) -> tuple[int, int]:
         present = [segment for segment in before if segment.path in there]
         live = live_segments(present, found[partition], retired)
         added += _without(live, before)
-        removed += _without(before, live)
+        gone = _without(before, live)
+        removed += gone
+        lost = [*broken[partition], *(OffsetRange(s.base_offset, s.end_offset) for s in gone)]
+        damaged[partition] = damaged_ranges(live, broken[partition], lost)
     now_ms = time.time_ns() // 1_000_000
     port.replace_segments(removed, added, now_ms)
     port.forget_retired([segment.path for segment in added])
+    for partition, ranges in damaged.items():
+        if ranges:
+            port.put_damaged(partition, ranges, [], {partition: ranges[-1].end}, now_ms)
     return len(added), len(removed)
 
 

@@ -132,6 +132,7 @@ class SegmentRepair:
         self._ranges.cut(cut, gone, whole)
         for each in missing:
             self._mending.note(segment.partition, each)
+        self._mending.damages.note(segment.partition, segment.path, found.damage, missing)
         self._tell(segment, found, missing)
         store = self._stores.path
         await loop.run_in_executor(self._executor, _set_aside, store, directory, segment)

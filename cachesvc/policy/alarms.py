@@ -34,6 +34,8 @@ class AlarmKind(IntEnum):
     OUT_OF_DESCRIPTORS = 9
     STORE_NEARLY_FULL = 10
     STORE_FULL = 11
+    STORE_DAMAGED = 12
+    RECORDS_LOST = 13
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -163,6 +165,36 @@ class ForeignFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DamageFacts:
+    """A partition of which files were damaged.
+
+    Attributes:
+        partition: Which.
+        files: What was found of late, each with what is wrong.
+        mined_again: What has not yet been mined again, as ranges of offsets.
+    """
+
+    partition: PartitionId
+    files: tuple[str, ...]
+    mined_again: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LostFacts:
+    """Records that were in a damaged file, and that the source has no more.
+
+    Attributes:
+        partition: Where.
+        ranges: Their offsets.
+        subscriptions: Who will come to them.
+    """
+
+    partition: PartitionId
+    ranges: tuple[str, ...]
+    subscriptions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that alarms are made of.
 
@@ -174,6 +206,8 @@ class Facts:
         descriptors: File descriptors of the service; None where the system does not tell.
         foreign: Addresses that lead to other clusters, by connection.
         stores: Those that have a budget, by name.
+        damage: Partitions with damaged files.
+        lost: What became a gap of that.
     """
 
     tasks: Iterable[TaskFacts] = ()
@@ -183,14 +217,20 @@ class Facts:
     descriptors: DescriptorFacts | None = None
     foreign: Mapping[str, ForeignFacts] = field(default_factory=dict)
     stores: Mapping[str, StoreFacts] = field(default_factory=dict)
+    damage: Iterable[DamageFacts] = ()
+    lost: Iterable[LostFacts] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that is wrong, or with ``raises`` false nearly wrong: that keeps an alarm only."""
+    """Something that is wrong, or with ``raises`` false nearly wrong: that keeps an alarm only.
+
+    With ``at_once`` it need not hold for a while: it may be over soon, and was wrong all the same.
+    """
 
     message: str
     raises: bool = True
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +295,10 @@ def conditions(facts: Facts, thresholds: Thresholds) -> dict[AlarmKey, Condition
     for unread in facts.unread:
         _about_retention(unread, thresholds, found)
     _about_stores(facts.stores, thresholds.retention_margin_share, found)
+    for damage in facts.damage:
+        _about_damage(damage, found)
+    for lost in facts.lost:
+        _about_lost(lost, found)
     return found
 
 
@@ -338,6 +382,30 @@ def _about_stores(
         found[AlarmKey(AlarmKind.STORE_NEARLY_FULL, "")] = Condition(message, raises)
 
 
+def _about_damage(damage: DamageFacts, found: dict[AlarmKey, Condition]) -> None:
+    key = _of_partition(AlarmKind.STORE_DAMAGED, damage.partition)
+    files = "; ".join(damage.files) or "a file of the store was damaged"
+    after = "its records are whole elsewhere, or were mined again"
+    if damage.mined_again:
+        after = f"offsets {', '.join(damage.mined_again)} are being mined again"
+    found[key] = Condition(f"{files}; {after}; look after the disk", at_once=True)
+
+
+def _about_lost(lost: LostFacts, found: dict[AlarmKey, Condition]) -> None:
+    key = _of_partition(AlarmKind.RECORDS_LOST, lost.partition)
+    message = (
+        f"offsets {', '.join(lost.ranges)} were in a damaged file, and the source has them no "
+    )
+    message += "more: a gap STORE_DAMAGED"
+    if lost.subscriptions:
+        message += f", to which these subscriptions will come: {', '.join(lost.subscriptions)}"
+    found[key] = Condition(message, at_once=True)
+
+
+def _of_partition(kind: AlarmKind, partition: PartitionId) -> AlarmKey:
+    return AlarmKey(kind, partition.connection, partition.topic, partition.partition)
+
+
 def _used_level(share: float, margin_share: float) -> float:
     """How much of what may be used without an alarm is."""
     return share / (1 - margin_share) if margin_share else 0.0
@@ -373,7 +441,7 @@ def judge(
                 after[key] = kept
         elif condition is not None and condition.raises:
             since_ms = before.since_ms if before and before.since_ms is not None else now_ms
-            if now_ms - since_ms >= thresholds.raise_after_ms:
+            if condition.at_once or now_ms - since_ms >= thresholds.raise_after_ms:
                 after[key] = Standing(condition.message, True, None)
                 raised.append(key)
             else:

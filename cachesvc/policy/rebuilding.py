@@ -40,6 +40,31 @@ def live_segments(
     return sorted([*live, *_widest(again)], key=lambda segment: segment.base_offset)
 
 
+def damaged_ranges(
+    live: Sequence[Segment], broken: Sequence[OffsetRange], lost: Iterable[OffsetRange]
+) -> list[OffsetRange]:
+    """What no segment of one partition has, and a file that is damaged or gone had.
+
+    What lies before all that is there, damaged or not, has expired since the older manifest.
+
+    Args:
+        live: What ``live_segments`` answered.
+        broken: Ranges of files that are there and cannot be read.
+        lost: These, and ranges of the older manifest whose files are gone.
+    """
+    there = [*map(_range, live), *broken]
+    if not there:
+        return []
+    begin, end = min(each.begin for each in there), max(each.end for each in there)
+    covered = Coverage.of(_range(segment) for segment in live)
+    had = Coverage.of(lost)
+    return [
+        part
+        for missing in covered.gaps(OffsetRange(begin, end))
+        for part in Coverage.of(had.gaps(missing)).gaps(missing)
+    ]
+
+
 def _widest(segments: Iterable[Segment]) -> list[Segment]:
     """In offset order; what overlaps one that begins earlier, or as early and ends later, is out.
 

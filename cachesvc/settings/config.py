@@ -179,7 +179,7 @@ class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ScrubConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[jobs.scrub]``: reads all segments, and repairs those that are damaged."""
+    """``[jobs.scrub]``: reads all segments and journals, and repairs those that are damaged."""
 
     # Seconds between runs. 60 to 31,536,000.
     interval_s: Annotated[float, Meta(ge=60, le=31_536_000)] = 604_800.0

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from cachesvc.errors import DamagedFile
 from cachesvc.model import PartitionId, Segment
+from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store import layout
 from cachesvc.store.parquet_file import open_parquet
 
@@ -14,16 +16,32 @@ _THREADS = 8
 _STEM = re.compile(r"(?P<stem>\d{20}-\d{20}-[0-9a-f]{8})-[0-9a-f]{8}")
 
 
-def find_segments(store: Path) -> list[Segment]:
-    """Every file below ``log/`` that is a segment. Blocking; reads footers alone.
+@dataclass(frozen=True, slots=True)
+class FoundSegments:
+    """The files below ``log/`` by what they say.
 
-    Those whose footer is damaged are left out. Levels are not told: each counts as sealed.
+    Attributes:
+        segments: Of those whose footer is whole. Levels are not told: each counts as sealed.
+        damaged: Of the others the path with partition and range, as their names tell.
     """
+
+    segments: list[Segment]
+    damaged: dict[str, tuple[PartitionId, OffsetRange]]
+
+
+def find_segments(store: Path) -> FoundSegments:
+    """Every file below ``log/`` that is a segment, or was one. Blocking; reads footers alone."""
     rejects = {stem: path for path in _data_files(store / layout.REJECTS) if (stem := _stem(path))}
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="find") as threads:
         paths = list(_data_files(store / layout.LOG))
-        found = threads.map(lambda path: _read(store, path, rejects.get(_stem(path))), paths)
-        return [segment for segment in found if segment is not None]
+        found = list(threads.map(lambda path: _read(store, path, rejects.get(_stem(path))), paths))
+    damaged = {}
+    for path, segment in zip(paths, found, strict=True):
+        partition = layout.partition_of(path.parent.relative_to(store / layout.LOG).as_posix())
+        if segment is None and partition is not None:
+            covered = OffsetRange(*map(int, path.stem.split("-")[:2]))
+            damaged[path.relative_to(store).as_posix()] = partition, covered
+    return FoundSegments([segment for segment in found if segment is not None], damaged)
 
 
 def _data_files(root: Path) -> Iterator[Path]:

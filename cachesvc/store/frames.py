@@ -106,6 +106,14 @@ def decode_frame(buffer: memoryview, position: int) -> Frame:
     return Frame(base, end, first, low, high, records, rejects, *payloads)
 
 
+def frame_bytes(buffer: memoryview) -> int:
+    """How long the frame at the begin of ``buffer`` says that it is, right or wrong."""
+    if len(buffer) < HEADER_BYTES:
+        return HEADER_BYTES
+    _, _, payload_bytes, rejects_bytes, *_ = _HEADER.unpack_from(buffer)
+    return HEADER_BYTES + int(payload_bytes) + int(rejects_bytes)
+
+
 def iterate_frames(buffer: memoryview, position: int = 0) -> Iterator[tuple[int, Frame]]:
     """All frames of ``buffer`` from ``position`` to its end, each with the byte where it begins.
 

@@ -18,7 +18,7 @@ from crc32c import crc32c
 
 from cachesvc.errors import DamagedFile, StoreFormatUnsupported
 from cachesvc.model import PartitionId
-from cachesvc.store.frames import Frame, encode_frame, iterate_frames
+from cachesvc.store.frames import Frame, encode_frame, frame_bytes, iterate_frames
 from cachesvc.store.open_files import OpenFiles
 from cachesvc.store.record_schema import FORMAT_VERSION
 
@@ -248,6 +248,46 @@ def read_frames(path: Path, begin: int, end: int) -> list[Frame]:
         return [frame for _, frame in iterate_frames(data)]
     except DamagedFile as error:
         raise DamagedFile(f"{path}: from byte {begin}: {error}") from error
+
+
+def check_frames(path: Path, partition: PartitionId, begin: int, end: int) -> int:
+    """Checks frames from byte ``begin`` of a journal on, some megabytes of them. Blocking.
+
+    Args:
+        path: The journal.
+        partition: Whose it is.
+        begin: Where a frame begins; 0 for the file's header.
+        end: Where the last frame ends.
+
+    Returns:
+        Where the next frame begins that was not looked at; ``end`` behind the last one.
+
+    Raises:
+        DamagedFile: The header or a frame is damaged, or the file ends before.
+        FileNotFoundError: It is gone.
+    """
+    with path.open("rb", buffering=0) as file:
+        descriptor = file.fileno()
+        if begin == 0:
+            *_, begin = _read_header(descriptor, path, partition)
+        piece = _SCAN_BYTES
+        while begin < end:
+            wanted = min(piece, end - begin)
+            data = memoryview(os.pread(descriptor, wanted, begin))
+            if len(data) < wanted:
+                raise DamagedFile(f"{path} ends at byte {begin + len(data)}, not at {end}")
+            checked = 0
+            try:
+                for position, frame in iterate_frames(data):
+                    checked = position + frame.encoded_bytes
+            except DamagedFile as error:
+                if not checked:
+                    piece = frame_bytes(data)
+                    if not wanted < piece <= end - begin:  # else it is larger than what was read
+                        raise DamagedFile(f"{path}: from byte {begin}: {error}") from error
+            if checked:
+                return begin + checked
+    return end
 
 
 def write_all(descriptor: int, buffers: list[bytes | memoryview]) -> None:

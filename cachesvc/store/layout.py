@@ -64,6 +64,14 @@ def partition_directory(partition: PartitionId) -> PurePosixPath:
     )
 
 
+def partition_of(directory: str) -> PartitionId | None:
+    """The partition that a part of a path names; None if it is not such a part."""
+    match = _PARTITION_PATH.fullmatch(directory)
+    if match is None:
+        return None
+    return PartitionId(match["c"], match["t"], int(match["i"]), int(match["p"]))
+
+
 def journal_path(partition: PartitionId, base_offset: int) -> PurePosixPath:
     """Of the journal that begins at ``base_offset``, relative to the store."""
     return JOURNAL / partition_directory(partition) / f"{base_offset:020d}{JOURNAL_SUFFIX}"
@@ -136,8 +144,8 @@ def find_journals(store: Path) -> dict[PartitionId, FoundJournals]:
     root = (store / JOURNAL).as_posix()
     found: dict[PartitionId, FoundJournals] = {}
     for directory, _, names in os.walk(root):
-        match = _PARTITION_PATH.fullmatch(directory[len(root) + 1 :]) if names else None
-        if match is None:
+        partition = partition_of(directory[len(root) + 1 :]) if names else None
+        if partition is None:
             continue
         of = FoundJournals()
         for name in sorted(names):
@@ -146,5 +154,5 @@ def find_journals(store: Path) -> dict[PartitionId, FoundJournals]:
             if kept is not None and stem.partition("-")[0].isdigit():
                 kept.append(Path(directory, name))
         if of.top or of.backfills:
-            found[PartitionId(match["c"], match["t"], int(match["i"]), int(match["p"]))] = of
+            found[partition] = of
     return found

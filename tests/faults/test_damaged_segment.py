@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.client import GapCause
+from cachesvc.v1 import alarms_pb2
 from tests.faults.stage import Calls, anomalies, check_manifest, eventually, objects
 from tests.faults.streams import beyond_gaps
 from tests.support.frames import flip_bit
@@ -31,7 +32,12 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
     # Segments stay as they are.
     "jobs": {"compact": {"interval_s": 86_400.0}},
+    "alarms": {"interval_s": 0.2},
 }
+
+
+def _alarms(calls: Calls) -> list[alarms_pb2.Alarm]:
+    return list(calls.admin.ListAlarms(alarms_pb2.ListAlarmsRequest(), timeout=60).alarms)
 
 
 def _flip_in_the_middle(path: Path) -> None:
@@ -107,6 +113,8 @@ def test_what_was_damaged_and_the_source_has_no_more_is_told(
         lost = range(gap.begin_offset, gap.end_offset)
         assert 0 < len(lost) <= 16_384, "one row group; what is whole of the segment is kept"
         assert seen == [(r.offset, r.value) for r in truth if r.offset not in lost]
+        kinds = {alarms_pb2.ALARM_STORE_DAMAGED, alarms_pb2.ALARM_RECORDS_LOST}
+        eventually(lambda: kinds <= {alarm.kind for alarm in _alarms(calls)}, "alarms")
         service.stop()
         service.start()
         assert asyncio.run(beyond_gaps(service.address, topic)) == (seen, [gap])

@@ -20,6 +20,7 @@ from cachesvc.v1 import (
     mining_pb2,
     mining_tasks_pb2,
     models_pb2,
+    retention_pb2,
     sql_pb2,
     watching_pb2,
 )
@@ -35,6 +36,7 @@ FILES = [
     mining_pb2,
     mining_tasks_pb2,
     models_pb2,
+    retention_pb2,
     sql_pb2,
     watching_pb2,
 ]

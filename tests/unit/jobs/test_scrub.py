@@ -39,7 +39,8 @@ def test_what_is_damaged_is_wanted_again_and_nothing_else(tmp_path: Path) -> Non
         async with running(tmp_path, warm_bytes_max=0) as store:
             log = await three_segments(store)
             size = sum(segment.bytes for segment in log.segments)
-            whole = {"segments_checked": 3, "bytes_checked": size, "segments_damaged": 0}
+            none = {"journals_checked": 0, "journals_damaged": 0}
+            whole = none | {"segments_checked": 3, "bytes_checked": size, "segments_damaged": 0}
             assert await scrub(store) == whole
             path = tmp_path / log.segments[1].path
             flip_bit(path, path.stat().st_size * 4)
@@ -55,7 +56,7 @@ def test_what_is_damaged_is_wanted_again_and_nothing_else(tmp_path: Path) -> Non
 
 def test_one_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
     async def run() -> None:
-        async with running(tmp_path) as store:
+        async with running(tmp_path, warm_bytes_max=0) as store:
             await three_segments(store)
             # It has read the first, and waits for the time that this may take.
             job = Scrub(store, 1.0, 1)
@@ -79,5 +80,72 @@ def test_the_journal_of_a_damaged_segment_makes_it_whole(tmp_path: Path) -> None
             assert store.backfill.wanted(ORDERS) is None
             assert (log.log_start_offset, len(log.segments)) == (0, 3)
             assert (await scrub(store))["segments_damaged"] == 0
+
+    asyncio.run(run())
+
+
+def test_what_an_unsealed_journal_had_is_wanted_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await filled(store, full_frames(0, 100, 5))
+            (entry,) = log.journals
+            counts = await scrub(store)
+            assert (counts["journals_checked"], counts["journals_damaged"]) == (1, 0)
+            assert counts["bytes_checked"] == entry.bytes
+            flip_bit(entry.path, entry.path.stat().st_size * 4)
+            assert (await scrub(store))["journals_damaged"] == 1
+            await until(lambda: entry not in log.current.journals)
+            assert kept(tmp_path, entry.path.name)
+            wanted = store.backfill.wanted(ORDERS)
+            assert wanted == OffsetRange(0, 100), "one chunk"
+            (found,) = store.damages.since(0)
+            assert (found.partition, found.file) == (ORDERS, str(entry.path))
+            assert found.missing == (wanted,)
+            assert store.mending.all_damaged() == {ORDERS: [wanted]}
+            counts = await scrub(store)
+            assert (counts["journals_damaged"], counts["segments_damaged"]) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_a_damaged_header_costs_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path, warm_bytes_max=0) as store:
+            log = await filled(store, full_frames(0, 100, 5))
+            flip_bit(log.journals[0].path, 8 * 9)
+            assert (await scrub(store))["journals_damaged"] == 1
+            await until(lambda: log.sealed_end_offset == 100)
+            assert store.backfill.wanted(ORDERS) is None
+
+    asyncio.run(run())
+
+
+def test_a_sealed_journal_that_is_damaged_goes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await three_segments(store)
+            entry = log.journals[1]
+            flip_bit(entry.path, entry.path.stat().st_size * 4)
+            counts = await scrub(store)
+            assert (counts["journals_checked"], counts["journals_damaged"]) == (3, 1)
+            assert entry not in log.journals
+            assert not entry.path.exists()
+            assert store.backfill.wanted(ORDERS) is None
+            assert [each.file for each in store.damages.since(0)] == [str(entry.path)]
+            assert (await scrub(store))["journals_damaged"] == 0
+
+    asyncio.run(run())
+
+
+def test_journals_take_appends_while_they_are_read(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await filled(store, full_frames(0, 1_000, 5))
+            async with asyncio.TaskGroup() as tasks:
+                checking = [tasks.create_task(scrub(store)) for _ in range(3)]
+                for begin in range(1_000, 3_000, 100):
+                    await append(store, log, full_frames(begin, begin + 100, 5))
+            assert [task.result()["journals_damaged"] for task in checking] == [0, 0, 0]
+            assert store.damages.since(0) == []
 
     asyncio.run(run())

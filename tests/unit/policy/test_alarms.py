@@ -7,9 +7,11 @@ from cachesvc.policy.alarms import (
     AlarmKey,
     AlarmKind,
     Condition,
+    DamageFacts,
     DescriptorFacts,
     Facts,
     ForeignFacts,
+    LostFacts,
     MiningFacts,
     Standing,
     StoreFacts,
@@ -162,6 +164,34 @@ def test_a_full_store() -> None:
     found = conditions(facts, LIMITS)[AlarmKey(AlarmKind.STORE_FULL, "")]
     assert found.raises
     assert "nothing is mined into store b: it holds too much" in found.message
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (DamageFacts(ORDERS, ("f: torn",), ()), "f: torn; its records are whole elsewhere, or"),
+        (DamageFacts(ORDERS, ("f: torn",), ("[3, 7)",)), "f: torn; offsets [3, 7) are being mined"),
+        (DamageFacts(ORDERS, (), ("[3, 7)",)), "a file of the store was damaged; offsets [3, 7)"),
+    ],
+)
+def test_damage_is_told_at_once_however_soon_it_is_repaired(
+    damage: DamageFacts, expected: str
+) -> None:
+    key = AlarmKey(AlarmKind.STORE_DAMAGED, "main", "orders", 0)
+    found = conditions(Facts(damage=[damage]), LIMITS)
+    assert found[key].message.startswith(expected)
+    verdict = judge(found, {}, 5, LIMITS)
+    assert verdict.raised == (key,)
+    verdict = judge({}, verdict.standing, 6, LIMITS)
+    assert judge({}, verdict.standing, 6 + LIMITS.clear_after_ms, LIMITS).cleared == (key,)
+
+
+def test_what_became_a_gap_names_who_comes_to_it() -> None:
+    facts = Facts(lost=[LostFacts(ORDERS, ("[3, 7)",), ("a", "b"))])
+    found = conditions(facts, LIMITS)[AlarmKey(AlarmKind.RECORDS_LOST, "main", "orders", 0)]
+    assert found.at_once
+    assert "offsets [3, 7) were in a damaged file" in found.message
+    assert found.message.endswith("come: a, b")
 
 
 def history(*steps: tuple[int, Condition | None]) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cachesvc.model import Segment
-from cachesvc.policy.rebuilding import live_segments
+from cachesvc.policy.coverage import Coverage
+from cachesvc.policy.rebuilding import damaged_ranges, live_segments
 from tests.support.frames import ORDERS
+from tests.unit.policy.notation import ranges
 
 Range = tuple[int, int]
 
@@ -50,3 +52,29 @@ def test_of_the_same_range_the_newest() -> None:
     old, new = of("a", 0, 5, 1), of("b", 0, 5, 2)
     assert live_segments([], [old, new], ()) == [new]
     assert live_segments([old], [new], ()) == [new]
+
+
+@pytest.mark.parametrize(
+    ("live", "broken", "gone", "expected"),
+    [
+        ("0-5 5-9", "", "", ""),
+        # A footer that cannot be read, in the middle and at either end.
+        ("0-5 7-9", "5-7", "", "5-7"),
+        ("5-9", "0-5", "", "0-5"),
+        ("0-5", "5-9", "", "5-9"),
+        ("", "0-5 7-9", "", "0-5 7-9"),
+        # One that was merged meanwhile.
+        ("0-9", "0-5", "", ""),
+        # One that is gone: expired, if all that is there lies behind it.
+        ("0-5 7-9", "", "5-7", "5-7"),
+        ("5-9", "", "0-5", ""),
+        ("5-9", "0-3", "3-5", "0-3 3-5"),
+        ("0-5", "", "5-9", ""),
+        # What was never there is not damaged.
+        ("0-5 8-9", "6-7", "", "6-7"),
+    ],
+)
+def test_what_was_damaged(live: str, broken: str, gone: str, expected: str) -> None:
+    segments = [of(str(part), part.begin, part.end) for part in ranges(live)]
+    found = damaged_ranges(segments, ranges(broken), [*ranges(broken), *ranges(gone)])
+    assert Coverage.of(found) == Coverage.of(ranges(expected))

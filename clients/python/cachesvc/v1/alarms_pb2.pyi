@@ -20,6 +20,8 @@ class AlarmKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALARM_OUT_OF_DESCRIPTORS: _ClassVar[AlarmKind]
     ALARM_STORE_NEARLY_FULL: _ClassVar[AlarmKind]
     ALARM_STORE_FULL: _ClassVar[AlarmKind]
+    ALARM_STORE_DAMAGED: _ClassVar[AlarmKind]
+    ALARM_RECORDS_LOST: _ClassVar[AlarmKind]
 ALARM_KIND_UNSPECIFIED: AlarmKind
 ALARM_TASK_STOPPED: AlarmKind
 ALARM_TASK_FAILED: AlarmKind
@@ -32,6 +34,8 @@ ALARM_SOURCE_CHANGED: AlarmKind
 ALARM_OUT_OF_DESCRIPTORS: AlarmKind
 ALARM_STORE_NEARLY_FULL: AlarmKind
 ALARM_STORE_FULL: AlarmKind
+ALARM_STORE_DAMAGED: AlarmKind
+ALARM_RECORDS_LOST: AlarmKind
 
 class ListAlarmsRequest(_message.Message):
     __slots__ = ("connection", "past", "limit")
