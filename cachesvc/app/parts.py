@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from cachesvc.alarms.facts import Observed
@@ -20,7 +21,9 @@ from cachesvc.descriptors import journal_descriptors
 from cachesvc.errors import NotFound
 from cachesvc.jobs.backup import Backup
 from cachesvc.jobs.compact import Compact
+from cachesvc.jobs.daily import Daily, TimeOfDay
 from cachesvc.jobs.expire import Expire
+from cachesvc.jobs.job import Job
 from cachesvc.jobs.models import LOAD_TIME, RefreshModels
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scheduler import JobScheduler
@@ -35,7 +38,7 @@ from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.local_socket import socket_path
-from cachesvc.settings.config import BackupConfig, Config
+from cachesvc.settings.config import BackupConfig, Config, zone_of
 from cachesvc.settings.stores import budgets, check_store_of, default_store, store_of
 from cachesvc.sql.engine import QueryEngine
 from cachesvc.subscriptions.retention import Retention, TopicSize
@@ -184,18 +187,31 @@ def _jobs(
 ) -> JobScheduler:
     jobs = config.jobs
     models, load_time = jobs.models, _load_time_of(connections)
+    scrub, daily = jobs.scrub, partial(_daily, config, store)
     return JobScheduler(
         store.catalogue,
         [
-            _backup(jobs.backup, store),
-            Compact(store, jobs.compact, retention),
+            daily(_backup(jobs.backup, store), jobs.backup.daily_at),
+            daily(Compact(store, jobs.compact, retention), jobs.compact.daily_at),
             Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
-            Scrub(store, jobs.scrub.interval_s, jobs.scrub.bytes_per_s_max),
+            daily(Scrub(store, scrub.interval_s, scrub.bytes_per_s_max), scrub.daily_at),
             Seal(store),
             Sweep(store, retired, jobs.sweep.interval_s),
-            RefreshModels(store, models.interval_s, models.records_max, load_time),
+            RefreshModels(store, models.interval_s, models.records_max, load_time, zone_of(jobs)),
         ],
     )
+
+
+def _daily(config: Config, store: LogStore, job: Job, at: str | None) -> Job:
+    """The job once a day, if it has a time of day."""
+    if at is None:
+        return job
+
+    async def last_run_ms(name: str) -> int | None:
+        runs = await store.catalogue.call(lambda port: port.list_job_runs(name, 1))
+        return runs[0].started_ms if runs else None
+
+    return Daily(job, TimeOfDay(at, zone_of(config.jobs)), last_run_ms)
 
 
 def _backup(config: BackupConfig, store: LogStore) -> Backup:

@@ -131,6 +131,8 @@ def _state(job: Job) -> str:
 
 
 def _interval(job: Job) -> str:
+    if job.daily_at:
+        return f"day at {job.daily_at}"
     return show_duration(job.interval_s) if job.interval_s else "on demand"
 
 

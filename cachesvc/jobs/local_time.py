@@ -4,6 +4,9 @@ from datetime import datetime, time, timedelta, tzinfo
 
 from cachesvc.policy.model_refresh import LoadTimes
 
+_DAYS_AROUND = range(-2, 3)
+"""A zone may leave out a date, as those did that changed sides of the date line."""
+
 
 def load_times(now_ms: int, time_of_day: str, zone: tzinfo | None = None) -> LoadTimes:
     """The moments around the present at which a clock on the wall shows a time of day.
@@ -20,7 +23,7 @@ def load_times(now_ms: int, time_of_day: str, zone: tzinfo | None = None) -> Loa
     today = datetime.fromtimestamp(now_ms / 1000, zone).date()
     moments = [
         round(datetime.combine(today + timedelta(days), at, zone).timestamp() * 1000)
-        for days in (-1, 0, 1)
+        for days in _DAYS_AROUND
     ]
     return LoadTimes(
         max(moment for moment in moments if moment <= now_ms),

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 
 from cachesvc.errors import CacheError
 from cachesvc.jobs.job import Progress
@@ -46,6 +47,7 @@ class RefreshModels:
         interval_s: Between refreshes of a connection with few models.
         records_max: Per topic and refresh.
         load_time: HH:MM of a connection, at which it is refreshed once it has many models.
+        zone: Whose clock that is; None is this machine's.
     """
 
     name = "models"
@@ -57,11 +59,13 @@ class RefreshModels:
         interval_s: float,
         records_max: int,
         load_time: Callable[[str], str],
+        zone: tzinfo | None = None,
     ) -> None:
         self.interval_s = interval_s
         self._store = store
         self._records_max = records_max
         self._load_time = load_time
+        self._zone = zone
 
     async def next_run_ms(self, now_ms: int) -> int:
         """See ``OwnSchedule``."""
@@ -91,7 +95,7 @@ class RefreshModels:
                 counts.get(name, 0),
                 refreshes.get(name),
                 now_ms,
-                load_times(now_ms, self._load_time(name)),
+                load_times(now_ms, self._load_time(name), self._zone),
                 int(self.interval_s * 1000),
             )
             for name in self._connections()

@@ -11,6 +11,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from cachesvc.errors import CacheError, NotFound, PreconditionFailed, ShuttingDown
+from cachesvc.jobs.daily import Daily
 from cachesvc.jobs.job import ON_DEMAND, Job, OwnSchedule, Progress
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.store.ports import JobRunRecord
@@ -39,13 +40,17 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job as it is now; ``next_run_ms`` is None while it is paused or has no schedule."""
+    """A job as it is now; ``next_run_ms`` is None while it is paused or has no schedule.
+
+    ``daily_at`` is when it runs each day; empty where it runs at intervals.
+    """
 
     job: Job
     paused: bool
     running: bool
     next_run_ms: int | None
     last_run: JobRunRecord | None
+    daily_at: str = ""
 
 
 class JobScheduler:
@@ -104,7 +109,12 @@ class JobScheduler:
             next_ms = int(at.timestamp() * 1000) if at and name not in paused else None
             found.append(
                 JobState(
-                    job, name in paused, name in self._running, next_ms, next(iter(runs), None)
+                    job,
+                    name in paused,
+                    name in self._running,
+                    next_ms,
+                    next(iter(runs), None),
+                    str(job.when) if isinstance(job, Daily) else "",
                 )
             )
         return found

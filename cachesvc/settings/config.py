@@ -10,6 +10,7 @@ fine). docs/configuration.md is the reference.
 """
 
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,7 +18,7 @@ from msgspec import Meta, Struct
 from cachesvc.errors import InvalidConfig
 from cachesvc.policy.addresses import is_loopback, parse_address
 from cachesvc.settings.alarms import AlarmsConfig, check_alarms
-from cachesvc.settings.connection import ConnectionConfig, check_connection
+from cachesvc.settings.connection import ConnectionConfig, TimeOfDay, check_connection
 from cachesvc.settings.stores import StoreEntry, check_stores
 from cachesvc.settings.validation import setting_error
 
@@ -155,6 +156,8 @@ class CompactConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     # Seconds between runs. 0.1 to 86,400.
     interval_s: Interval = 600.0
+    # HH:MM in jobs.time_zone: once a day then, instead of at intervals.
+    daily_at: TimeOfDay | None = None
     # Bytes up to which segments are merged. 1 KiB to 16 GiB.
     segment_bytes_target: Annotated[int, Meta(ge=KIB, le=16 * GIB)] = 256 * MIB
     # Seconds since its newest record was mined after which a segment that can be merged with
@@ -183,6 +186,8 @@ class ScrubConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     # Seconds between runs. 60 to 31,536,000.
     interval_s: Annotated[float, Meta(ge=60, le=31_536_000)] = 604_800.0
+    # HH:MM in jobs.time_zone: once a day then, instead of at intervals.
+    daily_at: TimeOfDay | None = None
     # Bytes that are read in a second, on average. 64 KiB to 16 GiB.
     bytes_per_s_max: Annotated[int, Meta(ge=64 * KIB, le=16 * GIB)] = 16 * MIB
 
@@ -194,6 +199,8 @@ class BackupConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     directory: str | None = None
     # Seconds between them; 0: on demand alone. Up to 31,536,000.
     interval_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
+    # HH:MM in jobs.time_zone: once a day then, instead of at intervals. Needs a directory.
+    daily_at: TimeOfDay | None = None
     # How many stay, the newest. 1 to 1,000.
     kept: Annotated[int, Meta(ge=1, le=1_000)] = 3
 
@@ -210,6 +217,9 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[jobs]``: one table for each scheduled job."""
 
+    # Where the clock on the wall is that times of day mean: an IANA name such as "Europe/Berlin".
+    # Not set: this machine's local time.
+    time_zone: str | None = None
     compact: CompactConfig = CompactConfig()
     expire: ExpireConfig = ExpireConfig()
     sweep: SweepConfig = SweepConfig()
@@ -275,6 +285,7 @@ def check_fields(config: Config, source: str) -> None:
     if config.http.listen:
         _check_address(config.http.listen, source, "http.listen")
     check_alarms(config.alarms, source)
+    _check_jobs(config.jobs, source)
     if config.mining.listen is not None:
         _check_address(config.mining.listen, source, "mining.listen")
     names: set[str] = set()
@@ -286,6 +297,32 @@ def check_fields(config: Config, source: str) -> None:
         names.add(connection.name)
         check_connection(connection, source, field)
     check_stores(config.stores, config.connections, source)
+
+
+def zone_of(jobs: JobsConfig) -> ZoneInfo | None:
+    """The time zone of times of day; None is this machine's.
+
+    Raises:
+        ZoneInfoNotFoundError: There is none of that name, or no time zone database.
+        ValueError: It is no such name.
+        OSError: Likewise.
+    """
+    return None if jobs.time_zone is None else ZoneInfo(jobs.time_zone)
+
+
+def _check_jobs(jobs: JobsConfig, source: str) -> None:
+    try:
+        zone_of(jobs)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        problem = f"this machine knows no time zone {jobs.time_zone!r}"
+        advice = (
+            "give an IANA name such as Europe/Berlin, or UTC; the names come from the system's "
+        )
+        advice += "package tzdata"
+        raise setting_error(source, "jobs.time_zone", problem, advice) from error
+    if jobs.backup.daily_at is not None and jobs.backup.directory is None:
+        advice = "say where backups are to be"
+        raise setting_error(source, "jobs.backup.directory", "is missing", advice)
 
 
 def check_listen(server: ServerConfig, source: str = "server") -> None:

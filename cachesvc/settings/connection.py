@@ -141,7 +141,7 @@ class ConnectionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: Name = DEFAULT_STORE
     # The reader that mines the topics; empty: the service spreads them.
     agent: Agent = ""
-    # When models are loaded anew each day, from 10,000 of them on: HH:MM, the service's local time.
+    # When models are loaded anew each day, from 10,000 of them on: HH:MM in jobs.time_zone.
     model_load_time: TimeOfDay = "02:00"
     tls: TlsConfig | None = None
     sasl: SaslConfig | None = None

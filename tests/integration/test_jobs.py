@@ -6,8 +6,10 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import grpc
@@ -189,7 +191,8 @@ def test_sealing_on_demand_lets_a_query_see_what_was_mined(
 def test_schedules_are_paused_across_restarts_and_unknown_jobs_refused(
     kafka: KafkaBroker, tmp_path: Path
 ) -> None:
-    service = ServiceProcess(tmp_path, kafka.bootstrap)
+    daily = {"jobs": {"time_zone": "Europe/Berlin", "scrub": {"daily_at": "03:00"}}}
+    service = ServiceProcess(tmp_path, kafka.bootstrap, daily)
     with service, Calls(service.address) as calls:
         calls.admin.PauseJob(admin.PauseJobRequest(name="compact"), timeout=30)
         calls.run_job("compact")
@@ -206,6 +209,10 @@ def test_schedules_are_paused_across_restarts_and_unknown_jobs_refused(
             "sweep": False,
             "models": False,
         }
+        scrub = next(job for job in jobs if job.name == "scrub")
+        assert scrub.daily_at == "03:00 Europe/Berlin"
+        at = datetime.fromtimestamp(scrub.next_run_ms / 1000, ZoneInfo("Europe/Berlin"))
+        assert f"{at:%H:%M:%S}" == "03:00:00"
         compact = next(job for job in jobs if job.name == "compact")
         assert not compact.HasField("next_run_ms")
         assert compact.last_run.succeeded

@@ -156,6 +156,7 @@ def job(state: JobState) -> pb.Job:
         running=state.running,
         next_run_ms=state.next_run_ms,
         last_run=job_run(state.last_run) if state.last_run else None,
+        daily_at=state.daily_at,
     )
 
 

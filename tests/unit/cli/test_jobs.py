@@ -25,6 +25,13 @@ def test_list(run: Run, service: FakeService) -> None:
     assert as_json[1]["next_run_ms"] is None
 
 
+def test_a_job_once_a_day(run: Run, service: FakeService) -> None:
+    daily = admin.Job(name="scrub", interval_s=86_400, daily_at="03:00 Europe/Berlin")
+    service.answer("ListJobs", admin.ListJobsResponse(jobs=[daily]))
+    (row,) = run("jobs").stdout.splitlines()[1:]
+    assert " ".join(row.split()) == "scrub waiting day at 03:00 Europe/Berlin - - -"
+
+
 def test_run(run: Run, service: FakeService) -> None:
     service.answer(
         "RunJob",

@@ -9,7 +9,9 @@ from cachesvc.errors import InvalidConfig
 from cachesvc.model import NonJsonPolicy
 from cachesvc.policy.addresses import parse_address
 from cachesvc.settings.config import (
+    BackupConfig,
     Config,
+    JobsConfig,
     LogConfig,
     MiningConfig,
     ServerConfig,
@@ -19,6 +21,7 @@ from cachesvc.settings.config import (
     check_mining_listen,
     effective_config,
     is_secret,
+    zone_of,
 )
 from cachesvc.settings.connection import ConnectionConfig
 
@@ -220,3 +223,24 @@ def test_where_readers_may_not_join(mining: MiningConfig, server: ServerConfig, 
     with pytest.raises(InvalidConfig) as caught:
         check_mining_listen(Config(mining=mining, server=server))
     assert caught.value.metadata["field"] == field
+
+
+def test_time_zones() -> None:
+    check_fields(Config(jobs=JobsConfig(time_zone="Europe/Berlin")), "f")
+    assert zone_of(JobsConfig()) is None
+    assert str(zone_of(JobsConfig(time_zone="Pacific/Apia"))) == "Pacific/Apia"
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Olympus", "Europe", "../etc/passwd", "/etc/localtime"])
+def test_what_is_no_time_zone(name: str) -> None:
+    with pytest.raises(InvalidConfig, match="IANA name") as caught:
+        check_fields(Config(jobs=JobsConfig(time_zone=name)), "f")
+    assert caught.value.metadata["field"] == "jobs.time_zone"
+
+
+def test_a_daily_backup_needs_a_directory() -> None:
+    backup = BackupConfig(directory="/b", daily_at="03:00")
+    check_fields(Config(jobs=JobsConfig(backup=backup)), "f")
+    without = JobsConfig(backup=BackupConfig(daily_at="03:00"))
+    with pytest.raises(InvalidConfig, match="say where backups are to be"):
+        check_fields(Config(jobs=without), "f")

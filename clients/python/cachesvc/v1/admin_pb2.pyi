@@ -251,7 +251,7 @@ class ListJobsResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("name", "description", "interval_s", "paused", "running", "next_run_ms", "last_run")
+    __slots__ = ("name", "description", "interval_s", "paused", "running", "next_run_ms", "last_run", "daily_at")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
@@ -259,6 +259,7 @@ class Job(_message.Message):
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     NEXT_RUN_MS_FIELD_NUMBER: _ClassVar[int]
     LAST_RUN_FIELD_NUMBER: _ClassVar[int]
+    DAILY_AT_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     interval_s: float
@@ -266,7 +267,8 @@ class Job(_message.Message):
     running: bool
     next_run_ms: int
     last_run: JobRun
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., interval_s: _Optional[float] = ..., paused: bool = ..., running: bool = ..., next_run_ms: _Optional[int] = ..., last_run: _Optional[_Union[JobRun, _Mapping]] = ...) -> None: ...
+    daily_at: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., interval_s: _Optional[float] = ..., paused: bool = ..., running: bool = ..., next_run_ms: _Optional[int] = ..., last_run: _Optional[_Union[JobRun, _Mapping]] = ..., daily_at: _Optional[str] = ...) -> None: ...
 
 class RunJobRequest(_message.Message):
     __slots__ = ("name",)
