@@ -92,6 +92,40 @@ class Segment:
     rejects_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The latest record per key of a partition up to a position.
+
+    Attributes:
+        file: Its Parquet file. Its records are those of ``[base_offset, end_offset)`` that are the
+            latest of their keys, with the offsets that they have, in order; ``end_offset`` is the
+            position that it stands for. It is never part of a log.
+        complete_from_offset: Every record from here on counts; ``base_offset``, unless the source
+            had deleted what lies between before it was mined.
+        read_count: Records of the log that are in it or were superseded or deleted; of snapshots
+            that were continued too.
+    """
+
+    file: Segment
+    complete_from_offset: int
+    read_count: int
+
+    @property
+    def partition(self) -> PartitionId:
+        """Whose it is."""
+        return self.file.partition
+
+    @property
+    def base_offset(self) -> int:
+        """Where what it covers begins."""
+        return self.file.base_offset
+
+    @property
+    def end_offset(self) -> int:
+        """The position that it stands for."""
+        return self.file.end_offset
+
+
 class Mode(IntEnum):
     """What a subscription is for; numbers as in ``cachesvc.v1.Mode``."""
 

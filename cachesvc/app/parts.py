@@ -12,6 +12,7 @@ from cachesvc.alarms.tasks import alarm_tasks
 from cachesvc.alarms.watch import AlarmWatch
 from cachesvc.app.connections import ConnectionWorks
 from cachesvc.app.queries import make_queries
+from cachesvc.app.snapshots import Snapshotting, snapshot_rule
 from cachesvc.app.stores import open_stores
 from cachesvc.assignment.assignments import Assignments
 from cachesvc.assignment.mining import Mining
@@ -40,6 +41,7 @@ from cachesvc.serving.batches import Batches
 from cachesvc.serving.local_socket import socket_path
 from cachesvc.settings.config import BackupConfig, Config, zone_of
 from cachesvc.settings.stores import budgets, check_store_of, default_store, store_of
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.sql.engine import QueryEngine
 from cachesvc.subscriptions.retention import Retention, TopicSize
 from cachesvc.subscriptions.store_levels import StoreLevels
@@ -90,6 +92,7 @@ class Parts:
     mining: Mining
     assignments: Assignments
     subscriptions: Subscriptions
+    shelf: Shelf
     connections: Connections
     watch: MiningWatch
     alarms: AlarmWatch
@@ -147,6 +150,7 @@ async def build(config: Config, store: LogStore) -> Parts:
     store.writer.check_room = levels.check_room
     queries = make_queries(config.sql, store)
     await asyncio.to_thread(queries.clear)
+    shelf = Shelf(store, subscriptions.all, config.jobs.snapshot.kept)
     observed = Observed(
         store, sources, subscriptions, mining.tasks, retention, levels, SizeShares(store)
     )
@@ -159,11 +163,12 @@ async def build(config: Config, store: LogStore) -> Parts:
         mining,
         assignments,
         subscriptions,
+        shelf,
         connections,
         watch,
         alarms,
         alarms_running,
-        _jobs(config, store, connections, subscriptions, retention, retired),
+        _jobs(config, store, connections, subscriptions, retention, retired, shelf),
         queries,
         Shedding(
             store,
@@ -184,8 +189,10 @@ def _jobs(
     subscriptions: Subscriptions,
     retention: Retention,
     retired: RetiredFiles,
+    shelf: Shelf,
 ) -> JobScheduler:
     jobs = config.jobs
+    snapshots = Snapshotting(jobs.snapshot, store, shelf, snapshot_rule(connections))
     models, load_time = jobs.models, _load_time_of(connections)
     scrub, daily = jobs.scrub, partial(_daily, config, store)
     return JobScheduler(
@@ -194,9 +201,13 @@ def _jobs(
             daily(_backup(jobs.backup, store), jobs.backup.daily_at),
             daily(Compact(store, jobs.compact, retention), jobs.compact.daily_at),
             Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
-            daily(Scrub(store, scrub.interval_s, scrub.bytes_per_s_max), scrub.daily_at),
+            daily(
+                Scrub(store, scrub.interval_s, scrub.bytes_per_s_max, snapshots.scrub),
+                scrub.daily_at,
+            ),
             Seal(store),
             Sweep(store, retired, jobs.sweep.interval_s),
+            daily(snapshots.job, jobs.snapshot.daily_at),
             RefreshModels(store, models.interval_s, models.records_max, load_time, zone_of(jobs)),
         ],
     )

@@ -1,9 +1,9 @@
 """The engine of operators' queries, as the settings want it."""
 
+from cachesvc.bounds import Bounds
 from cachesvc.log.log_store import LogStore
 from cachesvc.settings.config import SqlConfig
 from cachesvc.sql.engine import QueryEngine, QuerySettings
-from cachesvc.sql.messages import Bounds
 from cachesvc.sql.views import LogViews
 from cachesvc.store import layout
 

@@ -92,6 +92,9 @@ class Backup:
             # What lies in other stores stays there, and the backup names it.
             own = [segment for segment in segments if segment.store == LOCAL_STORE]
             paths = [path for segment in own for path in data_paths(segment)]
+            snapshots = await store.catalogue.call(lambda port: port.snapshots.list())
+            files = [snapshot.file for snapshot in snapshots]
+            paths += [PurePosixPath(each.path) for each in files if each.store == LOCAL_STORE]
             if (store.path / layout.STORE_ID).exists():
                 paths.append(PurePosixPath(layout.STORE_ID))
             journals = {

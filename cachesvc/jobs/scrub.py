@@ -1,4 +1,4 @@
-"""Scrub: reads every segment and journal to see whether it is whole, a little at a time."""
+"""Scrub: reads every segment, snapshot and journal to see whether it is whole, a little at a time."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cachesvc.jobs.job import Progress
 from cachesvc.jobs.journal_scrub import JournalScrub
 from cachesvc.jobs.pace import Pace
+from cachesvc.jobs.snapshot_scrub import SnapshotScrub
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Segment
@@ -20,7 +21,7 @@ _NOTE_S = 5.0
 class Scrub:
     """Finds damage before somebody needs what is damaged, and has it repaired.
 
-    A run goes over all journals and then over all segments, slowly enough to leave the disk to
+    A run goes over all journals, snapshots and then all segments, slowly enough to leave the disk to
     others. One that is ended goes on at the segment where it was the next time; segments that are
     made meanwhile wait for the next run.
 
@@ -28,15 +29,23 @@ class Scrub:
         store: Whose files.
         interval_s: Between runs.
         bytes_per_s_max: Read in a second, on average.
+        snapshots: Checks those as well; None where there are none.
     """
 
     name = "scrub"
-    description = "read all segments and journals, and repair those that are damaged"
+    description = "read all segments, snapshots and journals, and repair those that are damaged"
 
-    def __init__(self, store: LogStore, interval_s: float, bytes_per_s_max: int) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        interval_s: float,
+        bytes_per_s_max: int,
+        snapshots: SnapshotScrub | None = None,
+    ) -> None:
         self.interval_s = interval_s
         self._store = store
         self._bytes_per_s_max = bytes_per_s_max
+        self._snapshots = snapshots
         self._found_whole: list[str] = []
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
@@ -45,6 +54,8 @@ class Scrub:
         pace = Pace(self._bytes_per_s_max)
         try:
             counts = Counter(await JournalScrub(self._store, thread, pace).run(progress))
+            if self._snapshots is not None:
+                counts.update(await self._snapshots.run(pace, progress))
             counts.update(await self._segments(thread, pace, progress))
         finally:
             thread.shutdown(wait=False)

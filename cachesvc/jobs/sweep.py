@@ -41,8 +41,10 @@ class Sweep:
         progress(0, 0, "looking for files")
         # In this order, so that what is retired meanwhile is in one of the lists, or in both.
         segments = await self._store.catalogue.call(lambda port: port.list_segments())
+        snapshots = await self._store.catalogue.call(lambda port: port.snapshots.list())
         removed, freed, named = await self._retired.delete_due()
         named.update(path.as_posix() for segment in segments for path in data_paths(segment))
+        named.update(snapshot.file.path for snapshot in snapshots)
         stores = self._store.stores
         failure: Exception | None = None
         for number, name in enumerate(stores.names):
@@ -70,7 +72,7 @@ def _sweep(stores: Stores, name: str, named: set[str], before_ms: int) -> tuple[
         before_ms -= CLOCK_SKEW_MS
     files = stores.files(name)
     removed = freed = 0
-    for root in (layout.LOG, layout.REJECTS):
+    for root in (layout.LOG, layout.REJECTS, layout.SNAPSHOTS):
         for found in files.list(root):
             if found.path not in named and found.written_ms < before_ms:
                 freed += files.delete(found.path)

@@ -25,6 +25,7 @@ from cachesvc.store.catalogue import DuckDBCatalogue
 from cachesvc.store.found_segments import find_segments
 from cachesvc.store.journal import sync_directory
 from cachesvc.store.ports import Catalogue
+from cachesvc.store.snapshot_file import find_snapshots
 
 # More than can have been given out between two copies.
 _EPOCHS_SKIPPED = 1_000
@@ -72,6 +73,7 @@ def rebuild(path: Path) -> Rebuilt:
         copied_ms = _begin(path, new)
         with closing(DuckDBCatalogue(new)) as port:
             added, removed = _enter_segments(path, port)
+            _enter_snapshots(path, port)
             subscriptions = _skip_epochs(port)
             segments = len(port.list_segments())
         kept_as = _set_aside(path, catalogue)
@@ -142,6 +144,19 @@ def _enter_segments(path: Path, port: Catalogue) -> tuple[int, int]:
         if ranges:
             port.put_damaged(partition, ranges, [], {partition: ranges[-1].end}, now_ms)
     return len(added), len(removed)
+
+
+def _enter_snapshots(path: Path, port: Catalogue) -> None:
+    """Makes the list of snapshots what the files say, but for those that were retired."""
+    known, retired = port.snapshots.list(), port.list_retired()
+    found = {each.file.path: each for each in find_snapshots(path)}
+    # Of what lies in other stores the copy alone tells.
+    gone = [
+        each for each in known if each.file.store == LOCAL_STORE and each.file.path not in found
+    ]
+    there = {each.file.path for each in known} | retired.keys()
+    new = [each for name, each in found.items() if name not in there]
+    port.snapshots.replace(gone, new, time.time_ns() // 1_000_000)
 
 
 def _without(segments: Iterable[Segment], others: Iterable[Segment]) -> list[Segment]:

@@ -214,6 +214,27 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     records_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
 
+class SnapshotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.snapshot]``: makes snapshots of the topics that connections name for it."""
+
+    # Seconds between runs. 1 to 31,536,000.
+    interval_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 86_400.0
+    # Once a day then, instead of at intervals: HH:MM.
+    daily_at: TimeOfDay | None = None
+    # How many stay of each partition, the newest. 1 to 100.
+    kept: Annotated[int, Meta(ge=1, le=100)] = 2
+    # Bytes of DuckDB's memory, for the keys; the process may take 768 MiB beside that. 64 MiB to
+    # 1 TiB.
+    memory_bytes_max: Annotated[int, Meta(ge=64 * MIB, le=1024 * GIB)] = 512 * MIB
+    # Bytes of temporary files in the store's directory, for keys that do not fit in memory; 0:
+    # none. Up to 1 TiB.
+    spill_bytes_max: Annotated[int, Meta(ge=0, le=1024 * GIB)] = 16 * GIB
+    # Seconds that the snapshot of one partition may take. 1 to 604,800.
+    time_s_max: Annotated[float, Meta(ge=1, le=604_800)] = 14_400.0
+    # Threads that make one. 1 to 256.
+    threads: Annotated[int, Meta(ge=1, le=256)] = 2
+
+
 class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[jobs]``: one table for each scheduled job."""
 
@@ -226,6 +247,7 @@ class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scrub: ScrubConfig = ScrubConfig()
     backup: BackupConfig = BackupConfig()
     models: ModelsConfig = ModelsConfig()
+    snapshot: SnapshotConfig = SnapshotConfig()
 
 
 class SqlConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -143,6 +143,11 @@ class ConnectionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     agent: Agent = ""
     # When models are loaded anew each day, from 10,000 of them on: HH:MM in jobs.time_zone.
     model_load_time: TimeOfDay = "02:00"
+    # Topics of which snapshots are made, the latest record per key: an RE2 expression that has to
+    # match the whole name; empty: of none.
+    snapshot_topics: str = ""
+    # Topics whose values are Debezium's, so that "op": "d" deletes a key in snapshots: likewise.
+    debezium_topics: str = ""
     tls: TlsConfig | None = None
     sasl: SaslConfig | None = None
     kerberos: KerberosConfig | None = None
@@ -206,15 +211,22 @@ def check_connection(connection: ConnectionConfig, source: str, field: str) -> N
             parse_address(server, port_min=1)
         except InvalidConfig as error:
             raise InvalidConfig(f"{source}: {name}: {error}", metadata={"field": name}) from error
+    for name in ("topic_expression", "snapshot_topics", "debezium_topics"):
+        expression = getattr(connection, name)
+        if expression or name == "topic_expression":
+            _check_expression(expression, source, inside(field, name))
+    for name, problem, advice in _contradictions(connection):
+        raise setting_error(source, inside(field, name), problem, advice)
+
+
+def _check_expression(expression: str, source: str, place: str) -> None:
     try:
-        check_expression(connection.topic_expression)
+        check_expression(expression)
     except InvalidRequest as error:
-        place, advice = inside(field, "topic_expression"), "give an RE2 expression"
+        advice = "give an RE2 expression"
         if "position" in error.metadata:
             advice += ", which has neither look-arounds nor back-references"
         raise setting_error(source, place, str(error), advice) from error
-    for name, problem, advice in _contradictions(connection):
-        raise setting_error(source, inside(field, name), problem, advice)
 
 
 def _contradictions(connection: ConnectionConfig) -> Iterator[tuple[str, str, str]]:

@@ -15,5 +15,5 @@ is merged, expired or sealed meanwhile, the query reads on, and nothing else has
 What fences a query in: only SELECT statements and table functions that touch nothing
 (``statement``); DuckDB without access to any file, its configuration locked (``relations``); a
 process that has bounds for memory and files, no secrets in its environment, and gives way to all
-others (``fence``).
+others (``cachesvc.bounds``).
 """

@@ -1,7 +1,6 @@
 """Queries as the service runs them: each in a process of its own, killed when it is over."""
 
 import asyncio
-import os
 import secrets
 import shutil
 import signal
@@ -14,16 +13,13 @@ from pathlib import Path
 
 import msgspec
 
+from cachesvc.bounds import Bounds, environment
 from cachesvc.errors import CacheError, DamagedFile, InvalidRequest, PreconditionFailed
 from cachesvc.sql import messages
-from cachesvc.sql.messages import Bounds, Column, Done, Failure, NamedLog, Query
+from cachesvc.sql.messages import Column, Done, Failure, NamedLog, Query
 from cachesvc.sql.views import LogViews
 
 SQL_BYTES_MAX = 64 * 1024
-_ENVIRONMENT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "VIRTUAL_ENV")
-"""What a query's process is given of the service's environment; secrets are in the rest."""
-_MEMORY_POOL = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""Arrow's others reserve a gigabyte at once, which counts against the bound of the process."""
 _READ_AHEAD_BYTES = 1 << 20
 
 
@@ -214,7 +210,7 @@ async def _start() -> asyncio.subprocess.Process:
         "cachesvc.sql.process",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env=_MEMORY_POOL | {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        env=environment(),
         limit=_READ_AHEAD_BYTES,
         start_new_session=True,
     )

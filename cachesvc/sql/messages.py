@@ -11,6 +11,8 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
+from cachesvc.bounds import Bounds
+
 HEADER = struct.Struct("<cI")
 BODY_BYTES_MAX = 256 << 20
 
@@ -21,22 +23,6 @@ COLUMNS = b"C"
 ROWS = b"R"
 DONE = b"D"
 FAILED = b"F"
-
-
-class Bounds(Struct, frozen=True):
-    """What a query may take.
-
-    Attributes:
-        memory_bytes_max: Of DuckDB's memory.
-        spill_bytes_max: Of temporary files, for what does not fit in memory; 0: none.
-        threads: That work on it.
-        time_s_max: Until its last row is taken.
-    """
-
-    memory_bytes_max: int
-    spill_bytes_max: int
-    threads: int
-    time_s_max: float
 
 
 class Query(Struct, frozen=True):

@@ -15,12 +15,12 @@ import msgspec
 import pyarrow as pa
 from pyarrow import ipc
 
+from cachesvc.bounds import bound_process, open_duckdb
 from cachesvc.errors import CacheError, DamagedFile
 from cachesvc.sql import messages
-from cachesvc.sql.fence import bound_process
 from cachesvc.sql.journals import JournalRecords
 from cachesvc.sql.messages import Column, Done, Failure, LogView, Query
-from cachesvc.sql.relations import define_logs, fence, open_duckdb
+from cachesvc.sql.relations import define_logs, fence
 from cachesvc.sql.statement import logs_named
 
 _ROWS_PER_BATCH = 10_000

@@ -6,36 +6,13 @@ from collections.abc import Sequence
 import duckdb
 
 from cachesvc.sql.journals import JournalRecords
-from cachesvc.sql.messages import Bounds, Cut, LogView
+from cachesvc.sql.messages import Cut, LogView
 from cachesvc.sql.segments import open_segments
 from cachesvc.sql.statement import LOG, LOG_TABLE
 from cachesvc.sql.typed_columns import column_names
 
 _KAFKA = ("offset", "timestamp", "timestamp_type", "key", "value", "headers")
 COLUMNS = ("connection", "topic", "incarnation", "partition", *_KAFKA)
-
-
-def open_duckdb(bounds: Bounds, spill: str) -> "duckdb.DuckDBPyConnection":
-    """A DuckDB in memory, bounded, that loads nothing from anywhere.
-
-    Args:
-        bounds: Its own.
-        spill: The directory of its temporary files.
-    """
-    return duckdb.connect(
-        ":memory:",
-        config={
-            "threads": bounds.threads,
-            "memory_limit": f"{bounds.memory_bytes_max}B",
-            "temp_directory": spill if bounds.spill_bytes_max else "",
-            "max_temp_directory_size": f"{bounds.spill_bytes_max}B",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "allow_unsigned_extensions": False,
-            "python_enable_replacements": False,
-        },
-    )
 
 
 def fence(connection: "duckdb.DuckDBPyConnection") -> None:

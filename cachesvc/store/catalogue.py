@@ -38,12 +38,15 @@ from cachesvc.store.ports import (
     SubscriptionRecord,
 )
 from cachesvc.store.record_schema import FORMAT_VERSION
+from cachesvc.store.snapshot_tables import SnapshotTables
 from cachesvc.store.statements import load_statements
 from cachesvc.store.trouble_tables import TroubleTables
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
 _ROWS_AT_ONCE = 10_000
-_QUERIES = load_statements("queries.sql", "models.sql", "watching.sql", "drops.sql")
+_QUERIES = load_statements(
+    "queries.sql", "models.sql", "snapshots.sql", "watching.sql", "drops.sql"
+)
 
 
 class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTables):
@@ -79,6 +82,7 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
         self.leader_epochs = EpochTables(self._run, self._with_table)
         self.troubles = TroubleTables(self._run, self._transaction)
         self.models = ModelTables(self._run, self._transaction, self._with_table)
+        self.snapshots = SnapshotTables(self._run, self._transaction)
         self.counts = CountTables(self._run, self._transaction, self._with_table)
         self.alarms = AlarmTables(self._run, self._transaction)
         self.drops = DropTables(self._run, self._transaction)

@@ -5,6 +5,7 @@
     <store>/catalogue-copy.duckdb                      what was in it a while ago; -before: earlier
     <store>/log/<connection>/<topic>/i<incarnation>/partition=<n>/<base>-<end>-<token>-<crc>.parquet
     <store>/rejects/…                                  same tree: records turned away
+    <store>/snapshots/…                                same tree: the latest record per key
     <store>/journal/<connection>/<topic>/i<incarnation>/partition=<n>/<base>.journal
     <store>/journal/…/<base>-<token>.backfill          of older ranges, which are mined afterwards
     <store>/readers/<name>.box                         what a local reader is working on
@@ -15,7 +16,8 @@
     <store>/cache/<name>/…                             blocks of files in the store of that name
     <store>/ID                                         says to other stores whose they are
 
-A store elsewhere has log/ and rejects/ alike, and a file OWNER with the ID of its service.
+A store elsewhere has log/, rejects/ and snapshots/ alike, and a file OWNER with the ID of its
+service.
 
 Offsets in file names have 20 digits, so that names sort as offsets do. A token makes every file
 name new: a file that exists is never written again, and a merge never meets its own sources. The
@@ -37,6 +39,7 @@ CATALOGUE_COPY_NEW = "catalogue-copy-new.duckdb"
 LOCK = "LOCK"
 LOG = "log"
 REJECTS = "rejects"
+SNAPSHOTS = "snapshots"
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
 BACKUP = "backup"
@@ -101,6 +104,11 @@ def segment_directory(partition: PartitionId) -> PurePosixPath:
 def rejects_directory(partition: PartitionId) -> PurePosixPath:
     """Of a partition's files of rejects, relative to the store."""
     return REJECTS / partition_directory(partition)
+
+
+def snapshots_directory(partition: PartitionId) -> PurePosixPath:
+    """Of a partition's snapshots, relative to the store."""
+    return SNAPSHOTS / partition_directory(partition)
 
 
 def new_file_stem(base_offset: int, end_offset: int) -> str:

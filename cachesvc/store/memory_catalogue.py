@@ -12,6 +12,7 @@ from cachesvc.policy.leader_epochs import EpochHistory
 from cachesvc.store.memory_drops import MemoryDrops
 from cachesvc.store.memory_mining import MemoryMiningTables
 from cachesvc.store.memory_models import MemoryModels
+from cachesvc.store.memory_snapshots import MemorySnapshots
 from cachesvc.store.memory_watching import MemoryAlarms, MemoryCounts
 from cachesvc.store.ports import (
     JOB_RUNS_MAX,
@@ -49,6 +50,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self.leader_epochs = MemoryEpochs()
         self.troubles = MemoryTroubles()
         self.models = MemoryModels()
+        self.snapshots = MemorySnapshots(self._retired)
         self.counts = MemoryCounts()
         self.alarms = MemoryAlarms()
         self.drops = MemoryDrops()

@@ -28,6 +28,7 @@ from cachesvc.policy.leader_epochs import EpochHistory
 from cachesvc.store.drops_port import Drops
 from cachesvc.store.mining_ports import MiningCatalogue
 from cachesvc.store.model_port import Models
+from cachesvc.store.snapshot_port import Snapshots
 from cachesvc.store.watching_port import Alarms, MiningCountsKept
 
 JOB_RUNS_MAX = 1_000
@@ -173,7 +174,7 @@ class Troubles(Protocol):
 
 
 class Catalogue(MiningCatalogue, Protocol):
-    """Manifest, epochs, subscriptions, positions, connections, jobs, mining, models and alarms."""
+    """Manifest, snapshots, subscriptions, connections, jobs, mining, models, alarms and so on."""
 
     @property
     def clusters(self) -> Clusters:
@@ -190,6 +191,10 @@ class Catalogue(MiningCatalogue, Protocol):
     @property
     def models(self) -> Models:
         """What is kept of the models of topics."""
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """What is kept of snapshots."""
 
     @property
     def counts(self) -> MiningCountsKept:

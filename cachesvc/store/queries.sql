@@ -234,6 +234,28 @@ create table if not exists damaged_ranges (
 -- Segments that were read and found whole since the present pass over all of them began.
 create table if not exists scrubbed_segments (path varchar primary key);
 
+-- Live snapshots.
+create table if not exists snapshots (
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null,
+    -- What it covers; the end is the position that it stands for.
+    base_offset bigint not null, end_offset bigint not null,
+    -- From where on every record counts.
+    complete_from_offset bigint not null,
+    -- Records that are in it, and those of the log that are in it or were superseded or deleted.
+    record_count bigint not null, read_count bigint not null,
+    bytes bigint not null,
+    min_timestamp_ms bigint not null, max_timestamp_ms bigint not null,
+    created_ms bigint not null, path varchar primary key, store varchar not null
+);
+-- Which snapshots subscriptions began to read. One counts while the subscription's position is in it.
+create table if not exists snapshot_reads (
+    subscription varchar not null,
+    connection varchar not null, topic varchar not null, incarnation integer not null,
+    "partition" integer not null, path varchar not null,
+    primary key (subscription, connection, topic, incarnation, "partition")
+);
+
 -- name: insert_meta
 insert into meta values (?, ?);
 

@@ -19,12 +19,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc
 
+from cachesvc.bounds import Bounds
 from cachesvc.errors import CacheError, DamagedFile
 from cachesvc.jobs.models import LOAD_TIME, RefreshModels
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import PartitionId
 from cachesvc.sql.engine import QueryEngine, QuerySettings
-from cachesvc.sql.messages import Bounds
 from cachesvc.sql.views import LogViews
 from tests.support.frames import ORDERS, Record, frame, full_frames
 from tests.unit.log.running import append, ensure, filled, roll, running, until

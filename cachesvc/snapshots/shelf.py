@@ -1,0 +1,133 @@
+"""Which snapshots there are, and which of them subscriptions are in the middle of.
+
+A subscription that has begun to read a snapshot has to end with the same one: a newer one lacks
+keys that were deleted since, which it would never hear of. So what it reads is durable, and stays
+as long as the subscription's position lies within.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from cachesvc.log.log_store import LogStore
+from cachesvc.model import PartitionId, Snapshot, TopicId
+from cachesvc.policy.snapshots import superseded
+from cachesvc.subscriptions.subscriptions import Subscription
+
+
+class Shelf:
+    """All snapshots of a store. Belongs to one event loop.
+
+    Args:
+        store: Whose; they are durable in its catalogue.
+        subscriptions: Answers all subscriptions.
+        kept: How many stay of each partition.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        subscriptions: Callable[[], Iterable[Subscription]],
+        kept: int,
+    ) -> None:
+        self._catalogue = store.catalogue
+        self._manifest = store.manifest
+        self._subscriptions = subscriptions
+        self._kept = kept
+        self._snapshots: dict[PartitionId, list[Snapshot]] = {}
+        for snapshot in store.catalogue.call_blocking(lambda port: port.snapshots.list()):
+            self._snapshots.setdefault(snapshot.partition, []).append(snapshot)
+        self._reads = store.catalogue.call_blocking(lambda port: port.snapshots.list_reads())
+
+    def all(self) -> list[Snapshot]:
+        """Every snapshot, ordered by partition and end."""
+        return [each for partition in sorted(self._snapshots) for each in self.of(partition)]
+
+    def of(self, partition: PartitionId) -> list[Snapshot]:
+        """Those of a partition, in the order of their ends."""
+        return sorted(self._snapshots.get(partition, ()), key=lambda each: each.end_offset)
+
+    def newest(self, partition: PartitionId) -> Snapshot | None:
+        """The one with the highest end."""
+        return next(reversed(self.of(partition)), None)
+
+    def has(self, topic: TopicId) -> bool:
+        """Whether there is any of a topic's incarnation."""
+        return any(found and each.topic_id == topic for each, found in self._snapshots.items())
+
+    def read_by(self, subscription: Subscription, partition: PartitionId) -> Snapshot | None:
+        """The snapshot of a partition that a subscription is in the middle of."""
+        path = self._reads.get(subscription.record.name, {}).get(partition)
+        position = subscription.positions.get(partition)
+        for snapshot in self._snapshots.get(partition, ()) if position is not None else ():
+            if snapshot.file.path == path and _lies_in(position, snapshot):
+                return snapshot
+        return None
+
+    async def publish(self, snapshot: Snapshot) -> None:
+        """Makes a snapshot live, and retires those that it supersedes; durable on return."""
+        partition = snapshot.partition
+        known = [*self._snapshots.get(partition, ()), snapshot]
+        gone = superseded(known, self._kept, self._read_paths(partition))
+        await self._replace(partition, gone, [snapshot])
+        await self._forget_read(partition)
+
+    async def take_out(self, snapshot: Snapshot) -> None:
+        """Retires a damaged one."""
+        await self._replace(snapshot.partition, [snapshot], [])
+
+    async def keep_only(self, wanted: Collection[PartitionId]) -> int:
+        """Retires the snapshots of all other partitions that nobody reads; how many."""
+        count = 0
+        for partition in [each for each in self._snapshots if each not in wanted]:
+            read = self._read_paths(partition)
+            gone = [each for each in self.of(partition) if each.file.path not in read]
+            if gone:
+                await self._replace(partition, gone, [])
+            count += len(gone)
+        return count
+
+    async def _replace(
+        self, partition: PartitionId, removed: Iterable[Snapshot], added: Iterable[Snapshot]
+    ) -> None:
+        gone, new = list(removed), list(added)
+        now_ms = time.time_ns() // 1_000_000
+        async with self._manifest.unchanged():
+            await self._catalogue.call(lambda port: port.snapshots.replace(gone, new, now_ms))
+        paths = {each.file.path for each in gone}
+        stay = [each for each in self._snapshots.get(partition, ()) if each.file.path not in paths]
+        self._snapshots[partition] = [*stay, *new]
+
+    async def begin(self, subscription: str, snapshots: Mapping[PartitionId, Snapshot]) -> None:
+        """Notes what a subscription begins to read; durable on return."""
+        paths = {partition: each.file.path for partition, each in snapshots.items()}
+        if paths:
+            await self._catalogue.call(lambda port: port.snapshots.put_reads(subscription, paths))
+            self._reads.setdefault(subscription, {}).update(paths)
+
+    async def forget(self, subscription: str) -> None:
+        """Forgets all that a subscription reads; nothing happens if that is nothing."""
+        reads = self._reads.pop(subscription, {})
+        if reads:
+            await self._forget(subscription, list(reads))
+
+    async def _forget(self, name: str, partitions: Sequence[PartitionId]) -> None:
+        await self._catalogue.call(lambda port: port.snapshots.forget_reads(name, partitions))
+
+    def _read_paths(self, partition: PartitionId) -> set[str]:
+        found = (self.read_by(each, partition) for each in self._subscriptions())
+        return {snapshot.file.path for snapshot in found if snapshot is not None}
+
+    async def _forget_read(self, partition: PartitionId) -> None:
+        """Forgets what subscriptions are through with of a partition, or that are gone."""
+        there = {each.record.name: each for each in self._subscriptions()}
+        for name, reads in list(self._reads.items()):
+            subscription = there.get(name)
+            if partition not in reads:
+                continue
+            if subscription is None or self.read_by(subscription, partition) is None:
+                del reads[partition]
+                await self._forget(name, [partition])
+
+
+def _lies_in(position: int | None, snapshot: Snapshot) -> bool:
+    return position is not None and snapshot.base_offset <= position < snapshot.end_offset
