@@ -223,6 +223,14 @@ class GapPolicy(IntEnum):
 
     STOP_AT_GAP = 1
     GO_ON_BEHIND_GAP = 2
+    RECOVER_FROM_SNAPSHOT = 3
+
+
+class Bootstrap(IntEnum):
+    """How a stream begins that has no stored position; numbers as in ``cachesvc.v1.Bootstrap``."""
+
+    NONE = 1
+    SNAPSHOT = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -38,6 +38,7 @@ def make_server(parts: Parts) -> Server:
             subscriptions,
             assignments,
             parts.batches,
+            parts.shelf,
             config.server.progress_interval_s,
             parts.deliveries,
         ),

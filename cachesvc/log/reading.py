@@ -96,12 +96,25 @@ class LogReader:
                     continue
             else:
                 try:
-                    chunk = await self._segment_chunk(log, location.segment, offset)
+                    chunk = await self._segment_chunk(location.segment, offset)
                 except FileNotFoundError as error:
                     if log.locate(offset) == location:
                         raise DamagedFile(f"{location.segment.path} is missing") from error
                     continue  # merged or expired meanwhile
             return [frame for frame in chunk if frame.end_offset > offset]
+
+    async def read_file(self, segment: Segment, offset: int) -> Chunk:
+        """The same for a file that is no part of a log; ``offset`` lies in its range.
+
+        Raises:
+            DamagedFile: What lies there fails its checksum, or the file is gone.
+            StoreUnreadable: The system does not let it be read.
+        """
+        try:
+            chunk = await self._segment_chunk(segment, offset)
+        except FileNotFoundError as error:
+            raise DamagedFile(f"{segment.path} is missing") from error
+        return [frame for frame in chunk if frame.end_offset > offset]
 
     def prefetch(self, log: PartitionLog, offset: int) -> None:
         """Begins to read the chunk at ``offset`` if that needs the disk, to make waiting short."""
@@ -171,13 +184,13 @@ class LogReader:
         key = (log.id, entry.path.name, number)
         return await self._chunks.get(key, lambda: self.run(read_frames, entry.path, begin, end))
 
-    async def _segment_chunk(self, log: PartitionLog, segment: Segment, offset: int) -> Chunk:
+    async def _segment_chunk(self, segment: Segment, offset: int) -> Chunk:
         file = self._stores.file(segment)
         layout = await self._layouts.get(
             segment.path, lambda: self.run_at(segment.store, segments.read_layout, file, segment)
         )
         number = layout.locate(offset)
-        key = (log.id, file.name, number)
+        key = (segment.partition, file.name, number)
         read = segments.read_row_group
         return await self._chunks.get(
             key, lambda: self.run_at(segment.store, read, file, segment, layout, number)

@@ -9,7 +9,7 @@ from cachesvc.serving.forms import KEPT_FORM, Form, Part, body, estimated_bytes,
 from cachesvc.store.frames import Frame
 from cachesvc.store.recoding import split_frame
 
-_PieceKey = tuple[PartitionId, int, int, Form, int]
+_PieceKey = tuple[PartitionId, str, int, int, Form, int]
 # Frames are joined up to here. Above it, messages cost the receiving process a page fault for every
 # 4 KiB, for its allocator returns such blocks to the system; docs/findings.md has the figures.
 _JOINED_BYTES_MAX = 512 * 1024
@@ -43,6 +43,7 @@ class Batches:
         end: int | None,
         form: Form,
         bytes_max: int,
+        origin: str = "",
     ) -> list[Part]:
         """What goes into the next batch: covers ``[position, …)`` and nothing behind ``end``.
 
@@ -53,14 +54,16 @@ class Batches:
             end: Where the stream ends, greater than ``position``; None if it does not.
             form: How the batch carries records.
             bytes_max: What it may carry; a single record that is larger comes alone.
+            origin: Of the frames, where that is not the log: others may cover the same offsets.
         """
+        whose = partition, origin
         piece_bytes_max = bytes_max if form is KEPT_FORM else _shared_bound(bytes_max)
-        pieces = await self._pieces_of(partition, frames[0], form, piece_bytes_max)
+        pieces = await self._pieces_of(whose, frames[0], form, piece_bytes_max)
         first = next(piece for piece in pieces if piece.frame.end_offset > position)
         stop = first.frame.end_offset if end is None else min(first.frame.end_offset, end)
         cut = await self._reader.slice(first.frame, position, stop)
         if cut is not first.frame:
-            first = (await self._pieces_of(partition, cut, form, piece_bytes_max))[0]
+            first = (await self._pieces_of(whose, cut, form, piece_bytes_max))[0]
         run, size = [first], len(first.body)
         if len(pieces) > 1:
             return run  # a piece is about a batch
@@ -71,7 +74,7 @@ class Batches:
             if form is KEPT_FORM:
                 part = Part(frame, frame.payload)
             else:
-                pieces = await self._pieces_of(partition, frame, form, piece_bytes_max)
+                pieces = await self._pieces_of(whose, frame, form, piece_bytes_max)
                 part = pieces[0]
             size += len(part.body)
             if size > joined_bytes_max or len(pieces) > 1:
@@ -80,12 +83,12 @@ class Batches:
         return run
 
     async def _pieces_of(
-        self, partition: PartitionId, frame: Frame, form: Form, bytes_max: int
+        self, whose: tuple[PartitionId, str], frame: Frame, form: Form, bytes_max: int
     ) -> Sequence[Part]:
         """A frame in pieces that fit; the same ones for every stream and every position."""
         if is_kept(frame, form) and (len(frame.payload) <= bytes_max or frame.record_count <= 1):
             return (Part(frame, frame.payload),)
-        key = (partition, frame.base_offset, frame.end_offset, form, bytes_max)
+        key = (*whose, frame.base_offset, frame.end_offset, form, bytes_max)
         return await self._pieces.get(
             key, lambda: self._reader.run(_pieces, frame, form, bytes_max)
         )

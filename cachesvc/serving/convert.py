@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cachesvc.errors import InvalidRequest
-from cachesvc.model import ArrowCompression, Encoding, GapPolicy, Mode, PartitionId
+from cachesvc.model import ArrowCompression, Bootstrap, Encoding, GapPolicy, Mode, PartitionId
 from cachesvc.policy.topics import check_expression, check_subscription_name, check_topic_name
 from cachesvc.serving.forms import Form
 from cachesvc.v1 import log_cache_pb2 as pb
@@ -76,6 +76,7 @@ class SubscribeCall:
     end: Mapping[PartitionName, NamedOffset]
     gap_policy: GapPolicy
     message_bytes_max: int = 0
+    bootstrap: Bootstrap = Bootstrap.NONE
 
 
 def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
@@ -107,7 +108,8 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         )
     if int(request.gap_policy) not in (0, *GapPolicy.__members__.values()):
         raise InvalidRequest(
-            f"gap_policy: {request.gap_policy} is not known; give STOP_AT_GAP or GO_ON_BEHIND_GAP",
+            f"gap_policy: {request.gap_policy} is not known; give STOP_AT_GAP, GO_ON_BEHIND_GAP or "
+            "RECOVER_FROM_SNAPSHOT",
             reason="UNKNOWN_GAP_POLICY",
         )
     if int(request.arrow_compression) not in (0, *ArrowCompression.__members__.values()):
@@ -137,7 +139,38 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         positions("end", request.end.positions),
         GapPolicy(request.gap_policy or GapPolicy.STOP_AT_GAP),
         request.message_bytes_max,
+        _bootstrap(request),
     )
+
+
+def _bootstrap(request: pb.SubscribeRequest) -> Bootstrap:
+    """Checks how a stream is to begin.
+
+    Raises:
+        InvalidRequest: It is not known, or contradicts the mode or the start.
+    """
+    number = int(request.bootstrap) or Bootstrap.NONE
+    if number not in Bootstrap.__members__.values():
+        raise InvalidRequest(
+            f"bootstrap: {request.bootstrap} is not known; give NONE or SNAPSHOT",
+            reason="UNKNOWN_BOOTSTRAP",
+        )
+    bootstrap = Bootstrap(number)
+    if bootstrap is Bootstrap.NONE:
+        if int(request.gap_policy) == GapPolicy.RECOVER_FROM_SNAPSHOT:
+            raise InvalidRequest(
+                "gap_policy: RECOVER_FROM_SNAPSHOT is for streams with bootstrap SNAPSHOT",
+                reason="BOOTSTRAP_CONTRADICTED",
+            )
+        return bootstrap
+    choice = request.start.WhichOneof("start")
+    if int(request.mode) == Mode.INCREMENTAL or choice not in (None, "positions"):
+        raise InvalidRequest(
+            "bootstrap: SNAPSHOT begins where all records are wanted: give mode FULL or "
+            "FULL_AND_INCREMENTAL, and no start but positions",
+            reason="BOOTSTRAP_CONTRADICTED",
+        )
+    return bootstrap
 
 
 def start_request(start: pb.Start | None) -> StartRequest:

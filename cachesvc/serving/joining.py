@@ -20,6 +20,7 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.waiting import why_it_waits
 from cachesvc.model import Mode, PartitionId
 from cachesvc.policy.start_position import ExplicitStart
+from cachesvc.serving.bootstrap import Start, choose_starts
 from cachesvc.serving.convert import (
     NamedOffset,
     PartitionName,
@@ -30,6 +31,7 @@ from cachesvc.serving.convert import (
 from cachesvc.serving.selection import logs_of, topics_of, waiting_of
 from cachesvc.serving.starts import Starts, start_in_absence
 from cachesvc.serving.stream import Stream
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions
 
@@ -65,6 +67,10 @@ class Joining:
         assignments: Makes the logs of topics that are new to the cache.
         subscriptions: Stores starts.
         served: Whose partitions.
+        shelf: Has the snapshots that they may begin with.
+
+    Attributes:
+        snapshots: What begins with one, once started.
     """
 
     def __init__(
@@ -74,11 +80,14 @@ class Joining:
         assignments: Assignments,
         subscriptions: Subscriptions,
         served: Served,
+        shelf: Shelf,
     ) -> None:
         self._store = store
         self._sources = sources
         self._assignments = assignments
         self._subscriptions = subscriptions
+        self._shelf = shelf
+        self.snapshots: list[Start] = []
         self._call = served.call
         self._source = served.source
         self._subscription = served.subscription
@@ -129,9 +138,28 @@ class Joining:
                 self._store.waiting.why(partition),
                 start_in_absence(partition, call.mode, call.start, self._subscription),
             )
-        for log, position in await self._resolve(logs.values(), call.start):
-            self._stream.add(log, position)
+        # What had a position before it was resolved, or a start that waited for the source.
+        positioned = {*map(_name, self._subscription.positions), *self._subscription.awaited}
+        resolved = await self._resolve(logs.values(), call.start)
+        for start in await self._bootstrapped(resolved, positioned):
+            self._stream.add(start.log, start.position, start.snapshot)
         self._follow()
+
+    async def _bootstrapped(
+        self, resolved: list[tuple[PartitionLog, int]], positioned: Collection[PartitionName]
+    ) -> list[Start]:
+        """Where partitions begin; snapshots that are begun are durable, with their begin."""
+        starts = choose_starts(self._call, resolved, positioned, self._subscription, self._shelf)
+        self.snapshots = [start for start in starts if start.snapshot is not None]
+        begun = {
+            each.log.id: each.snapshot for each in starts if each.snapshot and not each.resumed
+        }
+        await self._shelf.begin(self._subscription.record.name, begun)
+        begins = {partition: snapshot.base_offset for partition, snapshot in begun.items()}
+        await self._store_start(begins)
+        if self._full:
+            self._subscriber.full_start.update(begins)
+        return starts
 
     async def run(self) -> None:
         """Enters what comes later: new partitions and topics, and those that were awaited.

@@ -16,6 +16,7 @@ from cachesvc.serving.selection import find_topics, logs_of
 from cachesvc.serving.starts import Starts
 from cachesvc.serving.status import errors_as_status
 from cachesvc.serving.subscribing import Subscribing
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.v1 import log_cache_pb2_grpc
@@ -33,6 +34,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         subscriptions: The durable side.
         assignments: Is told what has to be mined.
         batches: Cuts and encodes frames for all streams.
+        shelf: Has the snapshots that streams may begin with.
         progress_interval_s: Longest silence of a stream.
         deliveries: Counts what streams send.
     """
@@ -44,6 +46,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         subscriptions: Subscriptions,
         assignments: Assignments,
         batches: Batches,
+        shelf: Shelf,
         progress_interval_s: float,
         deliveries: Deliveries,
     ) -> None:
@@ -51,8 +54,16 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         self._sources = sources
         self._subscriptions = subscriptions
         self._assignments = assignments
+        self._shelf = shelf
         self._subscribing = Subscribing(
-            store, sources, subscriptions, assignments, batches, progress_interval_s, deliveries
+            store,
+            sources,
+            subscriptions,
+            assignments,
+            batches,
+            shelf,
+            progress_interval_s,
+            deliveries,
         )
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> None:
@@ -152,6 +163,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
             subscription = await self._subscriptions.reset(
                 request.subscription, positions, forget_full_sync=request.forget_full_sync
             )
+            await self._shelf.forget(request.subscription)
             return pb.ResetSubscriptionResponse(subscription=self._view(subscription))
 
     async def DeleteSubscription(
@@ -160,6 +172,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         async with errors_as_status(context):
             check_subscription_name(request.subscription)
             await self._subscriptions.delete(request.subscription)
+            await self._shelf.forget(request.subscription)
         return pb.DeleteSubscriptionResponse()
 
     def _view(self, subscription: Subscription) -> pb.Subscription:

@@ -16,9 +16,11 @@ _BATCH = tag(pb.SubscribeResponse.DESCRIPTOR.fields_by_name["batch"].number)
 _ARROW_IPC = tag(pb.Batch.DESCRIPTOR.fields_by_name["arrow_ipc"].number)
 
 
-def batch_response(partition: PartitionId, parts: Sequence[Part], form: Form) -> bytes:
+def batch_response(
+    partition: PartitionId, parts: Sequence[Part], form: Form, *, snapshot: bool = False
+) -> bytes:
     """A ``batch`` event with the records of contiguous parts, at least one of which has some."""
-    head = _batch_head(partition, parts)
+    head = _batch_head(partition, parts, snapshot)
     bodies = [part.body for part in parts if part.frame.record_count]
     if form is not Form.RECORDS:
         bodies = [RECORD_SCHEMA_MESSAGE, *bodies, END_OF_STREAM]
@@ -27,7 +29,7 @@ def batch_response(partition: PartitionId, parts: Sequence[Part], form: Form) ->
     return b"".join((_BATCH, varint(size), head, *bodies))
 
 
-def _batch_head(partition: PartitionId, parts: Sequence[Part]) -> bytes:
+def _batch_head(partition: PartitionId, parts: Sequence[Part], snapshot: bool) -> bytes:
     first = next(part.frame.first_offset for part in parts if part.frame.record_count)
     return pb.Batch(
         topic=partition.topic,
@@ -36,4 +38,5 @@ def _batch_head(partition: PartitionId, parts: Sequence[Part]) -> bytes:
         base_offset=first,
         next_position=parts[-1].frame.end_offset,
         record_count=sum(part.frame.record_count for part in parts),
+        snapshot=snapshot,
     ).SerializeToString()

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from cachesvc.errors import DamagedFile, DataLoss
 from cachesvc.log.log_store import LogStore
@@ -19,10 +18,11 @@ from cachesvc.model import (
     GapPolicy,
     LostRange,
     PartitionId,
+    Snapshot,
 )
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.cursor import STUCK, Cursor
-from cachesvc.serving.forms import Form
+from cachesvc.serving.recovery import StreamSnapshots
 from cachesvc.serving.responses import batch_response
 from cachesvc.serving.stream_events import (
     data_loss,
@@ -32,32 +32,12 @@ from cachesvc.serving.stream_events import (
     progress,
     too_large,
 )
+from cachesvc.serving.stream_settings import StreamSettings
 from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.watching.deliveries import Deliveries
 
 Write = Callable[[bytes], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """How a stream delivers.
-
-    Attributes:
-        form: How batches carry records.
-        batch_bytes_max: Bound for what a batch carries.
-        progress_interval_s: Longest silence.
-        bounded: Whether the stream is complete once all its partitions are.
-        gap_policy: What to do at a gap, once it is told.
-        message_bytes_max: The largest message that the client takes; 0 where it does not say.
-    """
-
-    form: Form
-    batch_bytes_max: int
-    progress_interval_s: float
-    bounded: bool
-    gap_policy: GapPolicy = GapPolicy.STOP_AT_GAP
-    message_bytes_max: int = 0
 
 
 class Stream:
@@ -66,6 +46,7 @@ class Stream:
     Args:
         store: The logs.
         batches: Cuts and encodes them, shared by all streams.
+        snapshots: Knows what becomes of damaged snapshots, and of gaps that one reaches beyond.
         subscriber: Is told what was delivered.
         settings: How to deliver.
         deliveries: Counts what is sent.
@@ -75,6 +56,7 @@ class Stream:
         self,
         store: LogStore,
         batches: Batches,
+        snapshots: StreamSnapshots,
         subscriber: Subscriber,
         settings: StreamSettings,
         deliveries: Deliveries,
@@ -82,6 +64,7 @@ class Stream:
         self._store = store
         self._reader = store.reader
         self._batches = batches
+        self._snapshots = snapshots
         self._subscriber = subscriber
         self._settings = settings
         self._deliveries = deliveries
@@ -100,27 +83,38 @@ class Stream:
         self._told_of = 0
         self._added: dict[Cursor, None] = {}
 
-    def add(self, log: PartitionLog, position: int) -> Cursor:
-        """Enters a partition; before ``run``, or else use ``add_later``."""
+    def add(self, log: PartitionLog, position: int, snapshot: Snapshot | None = None) -> Cursor:
+        """Enters a partition; before ``run``, or else use ``add_later``.
+
+        With a snapshot it reads that from the position on, and the log behind its end.
+        """
         cursor = Cursor(log, position, None)
         cursor.listener = lambda: self._changed(cursor)
         self._cursors[log.id.topic, log.id.partition] = cursor
         self._topics.setdefault(log.id.topic, []).append(cursor)
-        self._place(cursor, log.id, position)
+        self._place(cursor, log.id, position, snapshot)
         return cursor
 
-    def _place(self, cursor: Cursor, partition: PartitionId, position: int) -> None:
+    def _place(
+        self,
+        cursor: Cursor,
+        partition: PartitionId,
+        position: int,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         """Has a cursor read a partition from ``position`` on, from the log that has it.
 
         What no log has from there on is wanted from now on, and mined if the source has it.
         """
         self._leave(cursor)
-        log = self._store.ranges.reach(partition, position)
+        in_log = position if snapshot is None else snapshot.end_offset
+        log = self._store.ranges.reach(partition, in_log)
+        cursor.snapshot = snapshot
         cursor.log, cursor.position, cursor.end = log, position, self.ends.get(partition)
         self._subscriber.delivered[partition] = position
         self._unfinished[cursor] = None
         log.subscribe(cursor.listener)
-        self._store.backfill.want(cursor, partition, position, cursor.end)
+        self._store.backfill.want(cursor, partition, in_log, cursor.end)
         self._changed(cursor)
 
     def _leave(self, cursor: Cursor) -> None:
@@ -235,6 +229,9 @@ class Stream:
     async def _deliver(self, cursor: Cursor, write: Write) -> None:
         """Delivers one batch of a partition and queues it again if there is more."""
         log = cursor.log
+        if cursor.snapshot is not None:
+            await self._deliver_snapshot(cursor, cursor.snapshot, write)
+            return
         if not log.reaches(cursor.position) and log.lost_at(cursor.position) is None:
             log = self._store.ranges.reach(log.id, cursor.position)
             if log is not cursor.log and log.reaches(cursor.position):
@@ -272,6 +269,27 @@ class Stream:
             if mined_s is not None:
                 self._deliveries.ages.add(time.monotonic() - mined_s)
 
+    async def _deliver_snapshot(self, cursor: Cursor, snapshot: Snapshot, write: Write) -> None:
+        """Delivers one batch of a snapshot; one that is damaged is left for the log."""
+        partition = cursor.log.id
+        await self._tell_fell_behind(partition.topic, write)
+        lost = cursor.gap_in_snapshot
+        if lost is not None:
+            await write(gap(cursor, lost))
+            if self._settings.gap_policy is GapPolicy.STOP_AT_GAP:
+                raise data_loss(partition, lost)
+            cursor.told = lost.end
+        try:
+            response = await self._next_response(cursor)
+        except DamagedFile:
+            await self._snapshots.damaged(snapshot)
+            self._place(cursor, partition, cursor.position)
+            return
+        if cursor.position >= snapshot.end_offset:
+            self._place(cursor, partition, cursor.position)
+        if response is not None:
+            await write(response)
+
     async def _pass(self, cursor: Cursor, lost: LostRange, write: Write) -> None:
         """Tells a gap and goes on behind it, or ends the stream there, as it was asked to.
 
@@ -289,6 +307,9 @@ class Stream:
             await self._move(cursor, following, cursor.position, write)
             return
         await write(gap(cursor, lost))
+        if self._settings.gap_policy is GapPolicy.RECOVER_FROM_SNAPSHOT:
+            recovers = await self._snapshots.recover(log.id, lost)
+            raise data_loss(log.id, lost, recovers=recovers)
         if self._settings.gap_policy is GapPolicy.STOP_AT_GAP:
             raise data_loss(log.id, lost)
         if following is not None:
@@ -309,7 +330,11 @@ class Stream:
         Whoever waits for a slow client afterwards holds the batch and not the chunk it is from.
         """
         log = cursor.log
-        frames = await self._reader.read(log, cursor.position)
+        snapshot = cursor.snapshot
+        if snapshot is None:
+            frames = await self._reader.read(log, cursor.position)
+        else:
+            frames = await self._reader.read_file(snapshot.file, cursor.position)
         if not frames:
             if cursor.readable:
                 self._ready[cursor] = None
@@ -318,9 +343,10 @@ class Stream:
             log.id,
             frames,
             cursor.position,
-            _earlier(cursor.end, log.next_gap(cursor.position)),
+            _earlier(cursor.end, cursor.next_gap),
             self._settings.form,
             self._settings.batch_bytes_max,
+            "" if snapshot is None else snapshot.file.path,
         )
         cursor.position = run[-1].frame.end_offset
         self._told = None
@@ -328,10 +354,13 @@ class Stream:
         self._changed_topics.add(log.id.topic)
         if cursor.readable:
             self._ready[cursor] = None
-            self._reader.prefetch(log, cursor.position)
+            if snapshot is None:
+                self._reader.prefetch(log, cursor.position)
         records = sum(part.frame.record_count for part in run)
         if records:
-            response = batch_response(log.id, run, self._settings.form)
+            response = batch_response(
+                log.id, run, self._settings.form, snapshot=snapshot is not None
+            )
             if 0 < self._settings.message_bytes_max < len(response):
                 frames = [part.frame for part in run]
                 raise too_large(log.id, frames, len(response), self._settings.message_bytes_max)

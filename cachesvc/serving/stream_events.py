@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from cachesvc.errors import DataLoss, PreconditionFailed
-from cachesvc.model import GapCause, LostRange, MiningState, PartitionId
+from cachesvc.model import GapCause, LostRange, MiningState, PartitionId, Snapshot
+from cachesvc.serving.bootstrap import Start
 from cachesvc.serving.cursor import Cursor
 from cachesvc.serving.views import blocked
 from cachesvc.store.frames import Frame
@@ -25,7 +26,11 @@ def _position(partition: PartitionId, offset: int) -> pb.Position:
 
 
 def started(
-    epoch: int, connection: str, cursors: Iterable[Cursor], ends: Mapping[PartitionId, int]
+    epoch: int,
+    connection: str,
+    cursors: Iterable[Cursor],
+    ends: Mapping[PartitionId, int],
+    snapshots: Iterable[Start] = (),
 ) -> bytes:
     """The first event of a stream."""
     event = pb.Started(
@@ -33,8 +38,29 @@ def started(
         connection=connection,
         positions=map(position_message, cursors),
         end=[_position(partition, end) for partition, end in ends.items()],
+        snapshots=[
+            snapshot_start(start.snapshot, resumed=start.resumed)
+            for start in snapshots
+            if start.snapshot is not None
+        ],
     )
     return pb.SubscribeResponse(started=event).SerializeToString()
+
+
+def snapshot_start(snapshot: Snapshot, *, resumed: bool) -> pb.SnapshotStart:
+    """A snapshot that a partition begins with."""
+    partition = snapshot.partition
+    return pb.SnapshotStart(
+        topic=partition.topic,
+        partition=partition.partition,
+        incarnation=partition.incarnation,
+        base_offset=snapshot.base_offset,
+        end_offset=snapshot.end_offset,
+        complete_from_offset=snapshot.complete_from_offset,
+        record_count=snapshot.file.record_count,
+        created_ms=snapshot.file.created_ms,
+        resumed=resumed,
+    )
 
 
 def partition_added(cursor: Cursor) -> bytes:
@@ -99,11 +125,22 @@ _CAUSES = {
 }
 
 
-def data_loss(partition: PartitionId, lost: LostRange) -> DataLoss:
-    """The error with which a stream ends at a gap."""
+def data_loss(partition: PartitionId, lost: LostRange, *, recovers: bool = False) -> DataLoss:
+    """The error with which a stream ends at a gap.
+
+    Args:
+        partition: Of which.
+        lost: The gap.
+        recovers: Whether the next stream loads the partition anew from a snapshot.
+    """
+    advice = (
+        "the next stream of the subscription loads the partition anew, from a snapshot"
+        if recovers
+        else "subscribe with gap_policy GO_ON_BEHIND_GAP to go on, or reset the subscription"
+    )
     return DataLoss(
         f"{partition}: offsets [{lost.begin}, {lost.end}) cannot be given: {_CAUSES[lost.cause]}; "
-        "subscribe with gap_policy GO_ON_BEHIND_GAP to go on, or reset the subscription",
+        f"{advice}",
         reason=lost.cause.name,
         metadata={
             "topic": partition.topic,
@@ -111,6 +148,7 @@ def data_loss(partition: PartitionId, lost: LostRange) -> DataLoss:
             "incarnation": partition.incarnation,
             "begin_offset": lost.begin,
             "end_offset": lost.end,
+            "recovers_from_snapshot": str(recovers).lower(),
         },
     )
 

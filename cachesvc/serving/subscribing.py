@@ -11,9 +11,12 @@ from cachesvc.model import Mode
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.convert import SubscribeCall
 from cachesvc.serving.joining import Joining, Served
+from cachesvc.serving.recovery import StreamSnapshots
 from cachesvc.serving.selection import find_topics
-from cachesvc.serving.stream import Stream, StreamSettings, Write
+from cachesvc.serving.stream import Stream, Write
 from cachesvc.serving.stream_events import started
+from cachesvc.serving.stream_settings import StreamSettings
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions, SubscriptionSettings
 from cachesvc.watching.deliveries import Deliveries
@@ -30,6 +33,7 @@ class Subscribing:
         subscriptions: The durable side.
         assignments: Makes the logs of topics that are new to the cache.
         batches: Cuts and encodes frames for all streams.
+        shelf: Has the snapshots that streams may begin with.
         progress_interval_s: Longest silence of a stream.
         deliveries: Counts what streams send.
     """
@@ -41,6 +45,7 @@ class Subscribing:
         subscriptions: Subscriptions,
         assignments: Assignments,
         batches: Batches,
+        shelf: Shelf,
         progress_interval_s: float,
         deliveries: Deliveries,
     ) -> None:
@@ -49,6 +54,7 @@ class Subscribing:
         self._subscriptions = subscriptions
         self._assignments = assignments
         self._batches = batches
+        self._shelf = shelf
         self._progress_interval_s = progress_interval_s
         self._deliveries = deliveries
 
@@ -120,15 +126,27 @@ class Subscribing:
             gap_policy=call.gap_policy,
             message_bytes_max=call.message_bytes_max,
         )
-        stream = Stream(self._store, self._batches, subscriber, settings, self._deliveries)
+        snapshots = StreamSnapshots(self._shelf, self._subscriptions, subscription, subscriber)
+        stream = Stream(
+            self._store, self._batches, snapshots, subscriber, settings, self._deliveries
+        )
         served = Served(call, source, subscription, subscriber, stream)
         joining = Joining(
-            self._store, self._sources, self._assignments, self._subscriptions, served
+            self._store,
+            self._sources,
+            self._assignments,
+            self._subscriptions,
+            served,
+            self._shelf,
         )
         later = None
         try:
             await joining.start()
-            await write(started(subscriber.epoch, source.name, stream.cursors, joining.ends))
+            await write(
+                started(
+                    subscriber.epoch, source.name, stream.cursors, joining.ends, joining.snapshots
+                )
+            )
             if not joining.done:
                 later = asyncio.ensure_future(joining.run())
             await stream.run(write)

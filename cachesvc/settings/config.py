@@ -219,7 +219,7 @@ class SnapshotConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     # Seconds between runs. 1 to 31,536,000.
     interval_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 86_400.0
-    # Once a day then, instead of at intervals: HH:MM.
+    # HH:MM in jobs.time_zone: once a day then, instead of at intervals.
     daily_at: TimeOfDay | None = None
     # How many stay of each partition, the newest. 1 to 100.
     kept: Annotated[int, Meta(ge=1, le=100)] = 2

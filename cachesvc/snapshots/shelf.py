@@ -56,12 +56,17 @@ class Shelf:
 
     def read_by(self, subscription: Subscription, partition: PartitionId) -> Snapshot | None:
         """The snapshot of a partition that a subscription is in the middle of."""
-        path = self._reads.get(subscription.record.name, {}).get(partition)
+        snapshot = self.reads(subscription, partition)
         position = subscription.positions.get(partition)
-        for snapshot in self._snapshots.get(partition, ()) if position is not None else ():
-            if snapshot.file.path == path and _lies_in(position, snapshot):
-                return snapshot
-        return None
+        if snapshot is None or position is None:
+            return None
+        return snapshot if snapshot.base_offset <= position < snapshot.end_offset else None
+
+    def reads(self, subscription: Subscription, partition: PartitionId) -> Snapshot | None:
+        """The snapshot of a partition that a subscription began with last, if it is still there."""
+        path = self._reads.get(subscription.record.name, {}).get(partition)
+        found = (each for each in self._snapshots.get(partition, ()) if each.file.path == path)
+        return next(found, None)
 
     async def publish(self, snapshot: Snapshot) -> None:
         """Makes a snapshot live, and retires those that it supersedes; durable on return."""
@@ -127,7 +132,3 @@ class Shelf:
             if subscription is None or self.read_by(subscription, partition) is None:
                 del reads[partition]
                 await self._forget(name, [partition])
-
-
-def _lies_in(position: int | None, snapshot: Snapshot) -> bool:
-    return position is not None and snapshot.base_offset <= position < snapshot.end_offset

@@ -12,6 +12,7 @@ from cachesvc.client import (
     ArrowCompression,
     AtTimestamp,
     Batch,
+    Bootstrap,
     CaughtUp,
     Client,
     DamagedBatch,
@@ -156,6 +157,7 @@ async def test_everything_asked_for_is_in_the_request() -> None:
             arrow_compression=ArrowCompression.ZSTD,
             batch_bytes_max=65_536,
             gap_policy=GapPolicy.GO_ON,
+            bootstrap=Bootstrap.SNAPSHOT,
         ),
     ):
         pass
@@ -169,6 +171,7 @@ async def test_everything_asked_for_is_in_the_request() -> None:
             arrow_compression=pb.ARROW_COMPRESSION_ZSTD,
             batch_bytes_max=65_536,
             gap_policy=pb.GO_ON_BEHIND_GAP,
+            bootstrap=pb.SNAPSHOT,
         )
     ]
 

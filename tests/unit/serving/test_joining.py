@@ -17,6 +17,7 @@ from cachesvc.serving import joining
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.convert import subscribe_call
 from cachesvc.serving.subscribing import Subscribing
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.watching.deliveries import Deliveries
 from tests.support.frames import full_frame
@@ -39,6 +40,7 @@ class Streams:
             plan.subscriptions,
             plan.assignments,
             Batches(plan.store.reader, 1 << 20),
+            Shelf(plan.store, plan.subscriptions.all, 2),
             0.05,
             Deliveries(),
         )

@@ -49,6 +49,7 @@ from cachesvc.client.events import (
     PartitionAdded,
     PartitionProgress,
     Progress,
+    SnapshotStart,
     Started,
 )
 from cachesvc.client.fields import FieldType, parse_path
@@ -60,6 +61,7 @@ from cachesvc.client.record import Header, Record, TimestampType
 from cachesvc.client.settings import (
     ArrowCompression,
     AtTimestamp,
+    Bootstrap,
     Earliest,
     Encoding,
     GapPolicy,
@@ -83,6 +85,7 @@ __all__ = [
     "ArrowCompression",
     "AtTimestamp",
     "Batch",
+    "Bootstrap",
     "CaughtUp",
     "Client",
     "ClientError",
@@ -120,6 +123,7 @@ __all__ = [
     "Record",
     "ServiceFault",
     "ShuttingDown",
+    "SnapshotStart",
     "SourceUnreachable",
     "Start",
     "Started",

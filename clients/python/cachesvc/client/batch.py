@@ -35,6 +35,8 @@ class Batch:
             more than one where the source has a hole.
         record_count: Number of records.
         payload: The records as they came.
+        snapshot: Whether they are of a snapshot: the latest of their keys, where the log has others
+            between. Positions are the log's.
     """
 
     topic_partition: TopicPartition
@@ -42,6 +44,7 @@ class Batch:
     next_position: int
     record_count: int
     payload: Payload = field(repr=False)
+    snapshot: bool = False
 
     @property
     def topic(self) -> str:
@@ -189,7 +192,7 @@ class Batch:
                 base = base if count else left[0]
                 count += len(left)
         payload = self.payload.starting_at(offset)
-        return Batch(self.topic_partition, base, self.next_position, count, payload)
+        return Batch(self.topic_partition, base, self.next_position, count, payload, self.snapshot)
 
     def _runs(self) -> Iterator[Iterator[Record]]:
         count = 0

@@ -12,6 +12,7 @@ from cachesvc.client.positions import PositionsLike
 from cachesvc.client.settings import (
     ArrowCompression,
     AtTimestamp,
+    Bootstrap,
     Encoding,
     GapPolicy,
     Mode,
@@ -89,6 +90,7 @@ class Client:
         arrow_compression: ArrowCompression = ArrowCompression.LZ4,
         batch_bytes_max: int = 0,
         gap_policy: GapPolicy = GapPolicy.STOP,
+        bootstrap: Bootstrap = Bootstrap.NONE,
         settings: StreamSettings | None = None,
     ) -> Stream:
         """A stream, to be entered with ``async with``; that subscribes.
@@ -112,6 +114,8 @@ class Client:
                 1 MiB. A single record that is larger travels alone.
             gap_policy: What to do at a range that neither the cache nor the source can give any
                 more: end with ``DataLoss``, or go on behind it. ``stream.events()`` tells the gap.
+            bootstrap: SNAPSHOT begins each partition that has no stored position with its snapshot:
+                batches say ``snapshot``, and ``Started.snapshots`` what has to be there afterwards.
             settings: Times and bounds.
 
         Raises:
@@ -131,6 +135,7 @@ class Client:
                 arrow_compression=arrow_compression,
                 batch_bytes_max=batch_bytes_max,
                 gap_policy=gap_policy,
+                bootstrap=bootstrap,
                 settings=settings or StreamSettings(),
             ),
         )

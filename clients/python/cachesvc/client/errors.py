@@ -123,6 +123,11 @@ class DataLoss(ClientError):
     default_reason = "DATA_LOSS"
     gaps: "tuple[Gap, ...]" = ()
 
+    @property
+    def recovers_from_snapshot(self) -> bool:
+        """Whether the next stream loads the partition anew; ``GapPolicy.RECOVER_FROM_SNAPSHOT``."""
+        return self.metadata.get("recovers_from_snapshot") == "true"
+
 
 class Unavailable(ClientError):
     """The service gives no answer for now; try again later."""

@@ -58,6 +58,35 @@ class GapCause(IntEnum):
         return cls(0)
 
 
+class SnapshotStart(msgspec.Struct, frozen=True):
+    """A snapshot that a partition of a stream begins with.
+
+    Unless it is resumed, what the task has of the partition from before is to go: keys that the
+    snapshot lacks are deleted.
+
+    Attributes:
+        topic: The topic.
+        partition: The number of the partition.
+        incarnation: Which incarnation of a topic of that name.
+        base_offset: Where what it covers begins.
+        end_offset: The position that it stands for; everything from here on follows from the log.
+        complete_from_offset: Every record from here on counts in it.
+        record_count: Its records.
+        created_ms: When it was made.
+        resumed: Whether the stream goes on in the middle of it.
+    """
+
+    topic: str
+    partition: int
+    incarnation: int
+    base_offset: int
+    end_offset: int
+    complete_from_offset: int
+    record_count: int
+    created_ms: int
+    resumed: bool
+
+
 class Started(msgspec.Struct, frozen=True):
     """The stream is connected. The first event, and again after every new connection.
 
@@ -67,6 +96,7 @@ class Started(msgspec.Struct, frozen=True):
         end: Where the stream will end; empty for a stream that never ends.
         connection: The connection that was meant, also when the caller left it out.
         resumed: Whether this goes on where an earlier connection of this stream was lost.
+        snapshots: The partitions that begin with a snapshot, or are in the middle of one.
     """
 
     epoch: int
@@ -74,6 +104,7 @@ class Started(msgspec.Struct, frozen=True):
     end: Positions
     connection: str
     resumed: bool = False
+    snapshots: tuple[SnapshotStart, ...] = ()
 
 
 class CaughtUp(msgspec.Struct, frozen=True):

@@ -100,6 +100,21 @@ def _started(message: pb.Started) -> events.Started:
         positions(message.positions),
         positions(message.end),
         message.connection,
+        snapshots=tuple(map(_snapshot_start, message.snapshots)),
+    )
+
+
+def _snapshot_start(message: pb.SnapshotStart) -> events.SnapshotStart:
+    return events.SnapshotStart(
+        message.topic,
+        message.partition,
+        message.incarnation,
+        message.base_offset,
+        message.end_offset,
+        message.complete_from_offset,
+        message.record_count,
+        message.created_ms,
+        message.resumed,
     )
 
 
@@ -117,6 +132,7 @@ def _batch(message: pb.Batch, payload: Payload) -> Batch:
         message.next_position,
         message.record_count,
         payload,
+        message.snapshot,
     )
 
 

@@ -49,6 +49,19 @@ class GapPolicy(IntEnum):
     """End with ``DataLoss``."""
     GO_ON = 2
     """Go on behind it."""
+    RECOVER_FROM_SNAPSHOT = 3
+    """End with ``DataLoss``; the next stream loads the partition anew, if a snapshot reaches beyond
+    the gap: then ``DataLoss.recovers_from_snapshot`` is true. For streams with
+    ``Bootstrap.SNAPSHOT``."""
+
+
+class Bootstrap(IntEnum):
+    """How a stream begins that has no stored position, where all records are wanted."""
+
+    NONE = 1
+    """With the earliest record."""
+    SNAPSHOT = 2
+    """With the latest record per key up to a position, then everything from there on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +165,5 @@ class Subscribe:
     arrow_compression: ArrowCompression = ArrowCompression.LZ4
     batch_bytes_max: int = 0
     gap_policy: GapPolicy = GapPolicy.STOP
+    bootstrap: Bootstrap = Bootstrap.NONE
     settings: StreamSettings = field(default_factory=StreamSettings)

@@ -37,6 +37,7 @@ def subscribe_request(
         arrow_compression=int(request.arrow_compression),  # type: ignore[arg-type]
         batch_bytes_max=request.batch_bytes_max,
         gap_policy=int(request.gap_policy),  # type: ignore[arg-type]
+        bootstrap=int(request.bootstrap),  # type: ignore[arg-type]
         start=None if start is None else start_message(start),
         end=None if ends is None else pb.Positions(positions=ends),
     )

@@ -26,11 +26,18 @@ class ArrowCompression(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ARROW_COMPRESSION_ZSTD: _ClassVar[ArrowCompression]
     ARROW_COMPRESSION_NONE: _ClassVar[ArrowCompression]
 
+class Bootstrap(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BOOTSTRAP_UNSPECIFIED: _ClassVar[Bootstrap]
+    NONE: _ClassVar[Bootstrap]
+    SNAPSHOT: _ClassVar[Bootstrap]
+
 class GapPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     GAP_POLICY_UNSPECIFIED: _ClassVar[GapPolicy]
     STOP_AT_GAP: _ClassVar[GapPolicy]
     GO_ON_BEHIND_GAP: _ClassVar[GapPolicy]
+    RECOVER_FROM_SNAPSHOT: _ClassVar[GapPolicy]
 
 class TimestampType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -71,9 +78,13 @@ ARROW_COMPRESSION_UNSPECIFIED: ArrowCompression
 ARROW_COMPRESSION_LZ4: ArrowCompression
 ARROW_COMPRESSION_ZSTD: ArrowCompression
 ARROW_COMPRESSION_NONE: ArrowCompression
+BOOTSTRAP_UNSPECIFIED: Bootstrap
+NONE: Bootstrap
+SNAPSHOT: Bootstrap
 GAP_POLICY_UNSPECIFIED: GapPolicy
 STOP_AT_GAP: GapPolicy
 GO_ON_BEHIND_GAP: GapPolicy
+RECOVER_FROM_SNAPSHOT: GapPolicy
 CREATE_TIME: TimestampType
 LOG_APPEND_TIME: TimestampType
 NO_TIMESTAMP_TYPE: TimestampType
@@ -144,7 +155,7 @@ class Start(_message.Message):
     def __init__(self, earliest: _Optional[_Union[Earliest, _Mapping]] = ..., latest: _Optional[_Union[Latest, _Mapping]] = ..., timestamp_ms: _Optional[int] = ..., positions: _Optional[_Union[Positions, _Mapping]] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "arrow_compression", "message_bytes_max")
+    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "arrow_compression", "message_bytes_max", "bootstrap")
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +168,7 @@ class SubscribeRequest(_message.Message):
     GAP_POLICY_FIELD_NUMBER: _ClassVar[int]
     ARROW_COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    BOOTSTRAP_FIELD_NUMBER: _ClassVar[int]
     subscription: str
     connection: str
     topics: _containers.RepeatedScalarFieldContainer[str]
@@ -169,7 +181,8 @@ class SubscribeRequest(_message.Message):
     gap_policy: GapPolicy
     arrow_compression: ArrowCompression
     message_bytes_max: int
-    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., arrow_compression: _Optional[_Union[ArrowCompression, str]] = ..., message_bytes_max: _Optional[int] = ...) -> None: ...
+    bootstrap: Bootstrap
+    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., arrow_compression: _Optional[_Union[ArrowCompression, str]] = ..., message_bytes_max: _Optional[int] = ..., bootstrap: _Optional[_Union[Bootstrap, str]] = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
     __slots__ = ("started", "batch", "caught_up", "fell_behind", "progress", "gap", "partition_added", "ended")
@@ -192,19 +205,43 @@ class SubscribeResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., fell_behind: _Optional[_Union[FellBehind, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., partition_added: _Optional[_Union[PartitionAdded, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("epoch", "positions", "end", "connection")
+    __slots__ = ("epoch", "positions", "end", "connection", "snapshots")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     positions: _containers.RepeatedCompositeFieldContainer[Position]
     end: _containers.RepeatedCompositeFieldContainer[Position]
     connection: str
-    def __init__(self, epoch: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., end: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., connection: _Optional[str] = ...) -> None: ...
+    snapshots: _containers.RepeatedCompositeFieldContainer[SnapshotStart]
+    def __init__(self, epoch: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., end: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., connection: _Optional[str] = ..., snapshots: _Optional[_Iterable[_Union[SnapshotStart, _Mapping]]] = ...) -> None: ...
+
+class SnapshotStart(_message.Message):
+    __slots__ = ("topic", "partition", "incarnation", "base_offset", "end_offset", "complete_from_offset", "record_count", "created_ms", "resumed")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    BASE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RECORD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_MS_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    incarnation: int
+    base_offset: int
+    end_offset: int
+    complete_from_offset: int
+    record_count: int
+    created_ms: int
+    resumed: bool
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., complete_from_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., created_ms: _Optional[int] = ..., resumed: bool = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("topic", "partition", "incarnation", "base_offset", "next_position", "record_count", "records", "arrow_ipc")
+    __slots__ = ("topic", "partition", "incarnation", "base_offset", "next_position", "record_count", "records", "arrow_ipc", "snapshot")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +250,7 @@ class Batch(_message.Message):
     RECORD_COUNT_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     ARROW_IPC_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     incarnation: int
@@ -221,7 +259,8 @@ class Batch(_message.Message):
     record_count: int
     records: _containers.RepeatedCompositeFieldContainer[Record]
     arrow_ipc: bytes
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., next_position: _Optional[int] = ..., record_count: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., arrow_ipc: _Optional[bytes] = ...) -> None: ...
+    snapshot: bool
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., next_position: _Optional[int] = ..., record_count: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., arrow_ipc: _Optional[bytes] = ..., snapshot: bool = ...) -> None: ...
 
 class Record(_message.Message):
     __slots__ = ("offset", "timestamp_ms", "key", "value", "headers", "timestamp_type")

@@ -1,0 +1,76 @@
+"""What becomes of a stream's snapshots: of a damaged one, and of one that reaches beyond a gap."""
+
+import logging
+
+from cachesvc.model import GapCause, LostRange, PartitionId, Snapshot
+from cachesvc.snapshots.shelf import Shelf
+from cachesvc.subscriptions.subscriber import Subscriber
+from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions
+
+_log = logging.getLogger(__name__)
+
+_RECOVERABLE = (GapCause.SOURCE_RETENTION, GapCause.CACHE_RETENTION, GapCause.STORE_DAMAGED)
+"""Gaps behind which the same incarnation of the topic goes on."""
+
+
+class StreamSnapshots:
+    """The snapshots of one stream. Belongs to one event loop and one call.
+
+    Args:
+        shelf: Has them.
+        subscriptions: Stores positions.
+        subscription: Whose stream it is.
+        subscriber: Who reads it.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        subscriptions: Subscriptions,
+        subscription: Subscription,
+        subscriber: Subscriber,
+    ) -> None:
+        self._shelf = shelf
+        self._subscriptions = subscriptions
+        self._subscription = subscription
+        self._subscriber = subscriber
+
+    async def damaged(self, snapshot: Snapshot) -> None:
+        """Takes a snapshot out; the next run of the job makes another one.
+
+        Whoever was in the middle of it goes on in the log at the same offset: that has what the
+        snapshot left out as well, or there is a gap.
+        """
+        _log.error(
+            "a snapshot is damaged; its readers go on in the log",
+            extra={"event": "snapshot_damaged", "snapshot": snapshot.file.path},
+        )
+        await self._shelf.take_out(snapshot)
+
+    async def recover(self, partition: PartitionId, lost: LostRange) -> bool:
+        """Has the next stream of the subscription load a partition anew; durable on return.
+
+        Returns:
+            False where no snapshot reaches beyond the gap, which leaves all as it was.
+        """
+        snapshot = self._shelf.newest(partition)
+        if lost.cause not in _RECOVERABLE or snapshot is None or snapshot.end_offset < lost.end:
+            return False
+        name = self._subscription.record.name
+        await self._shelf.begin(name, {partition: snapshot})
+        begin = {partition: snapshot.base_offset}
+        await self._subscriptions.store_start(self._subscription, self._subscriber.epoch, begin)
+        _log.warning(
+            "a subscription has lost records and loads a partition anew from a snapshot",
+            extra={
+                "event": "recovers_from_snapshot",
+                "subscription": name,
+                "topic": partition.topic,
+                "partition": partition.partition,
+                "begin_offset": lost.begin,
+                "end_offset": lost.end,
+                "cause": lost.cause.name,
+                "snapshot": snapshot.file.path,
+            },
+        )
+        return True

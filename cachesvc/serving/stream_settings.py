@@ -1,0 +1,27 @@
+"""How a stream delivers, as its client asked for it."""
+
+from dataclasses import dataclass
+
+from cachesvc.model import GapPolicy
+from cachesvc.serving.forms import Form
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """How a stream delivers.
+
+    Attributes:
+        form: How batches carry records.
+        batch_bytes_max: Bound for what a batch carries.
+        progress_interval_s: Longest silence.
+        bounded: Whether the stream is complete once all its partitions are.
+        gap_policy: What to do at a gap, once it is told.
+        message_bytes_max: The largest message that the client takes; 0 where it does not say.
+    """
+
+    form: Form
+    batch_bytes_max: int
+    progress_interval_s: float
+    bounded: bool
+    gap_policy: GapPolicy = GapPolicy.STOP_AT_GAP
+    message_bytes_max: int = 0
