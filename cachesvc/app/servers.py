@@ -14,6 +14,7 @@ from cachesvc.serving.admin.mining import MiningAdmin
 from cachesvc.serving.admin.models import ModelAdmin
 from cachesvc.serving.admin.overview import OverviewAdmin
 from cachesvc.serving.admin.retention import RetentionAdmin
+from cachesvc.serving.admin.snapshots import SnapshotAdmin
 from cachesvc.serving.admin.sql import SqlAdmin
 from cachesvc.serving.admin.watching import WatchAdmin
 from cachesvc.serving.agents import AgentServer, TokenHolders, read_join_token
@@ -62,6 +63,7 @@ def make_server(parts: Parts) -> Server:
             WatchAdmin(store, sources, assignments, subscriptions, watch, parts.matching),
             AlarmAdmin(store.catalogue, sources),
             RetentionAdmin(store.catalogue, sources, parts.usages),
+            SnapshotAdmin(parts.shelf, sources),
             SqlAdmin(parts.queries),
         ],
         MiningServicer(store, sources, assignments, connections, _reader_settings(config)),

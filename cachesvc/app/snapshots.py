@@ -49,9 +49,9 @@ def snapshot_rule(connections: Connections) -> Wanted:
             config = connections.get(topic.connection).config
         except NotFound:
             return None
-        if not _selects(config.snapshot_topics, topic.topic):
+        if not _selects(config.snapshot_expression, topic.topic):
             return None
-        return _selects(config.debezium_topics, topic.topic)
+        return _selects(config.debezium_expression, topic.topic)
 
     return of
 

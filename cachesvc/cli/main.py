@@ -36,6 +36,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "rejects": LazyCommand(
         "cachesvc.cli.storage:rejects", "List records that the JSON rule turned away."
     ),
+    "snapshots": LazyCommand(
+        "cachesvc.cli.storage:snapshots", "List snapshots: the latest record per key."
+    ),
     "jobs": LazyCommand(
         "cachesvc.cli.jobs:jobs_app", "List scheduled jobs; run, pause or resume one; past runs."
     ),

@@ -1,4 +1,4 @@
-"""``cachesvc segments``, ``journals`` and ``rejects``: what lies in the store."""
+"""``cachesvc segments``, ``journals``, ``snapshots`` and ``rejects``: what lies in the store."""
 
 from typing import Annotated
 
@@ -16,6 +16,8 @@ from cachesvc.v1.admin_pb2 import (
     ListJournalsResponse,
     ListRejectsRequest,
     ListSegmentsRequest,
+    ListSnapshotsRequest,
+    ListSnapshotsResponse,
 )
 
 _VALUE_CHARACTERS_MAX = 60
@@ -51,6 +53,25 @@ def journals(
         ListJournalsRequest(connection=connection, topic=topic)
     )
     return Rows(response.journals, _JOURNAL_COLUMNS, "no journals")
+
+
+@calls
+def snapshots(
+    service: Service,
+    name: TopicName = "",
+    connection: InConnection = "",
+    topic: OfTopic = "",
+) -> Answer:
+    """List snapshots: the latest record per key of a partition, up to the offset `end`.
+
+    Topics have them that a connection's snapshot_expression names. `cachesvc jobs run snapshot`
+    continues them now, with what is sealed.
+    """
+    topic = the_same(name, topic, "--topic")
+    response: ListSnapshotsResponse = service.ask(
+        ListSnapshotsRequest(connection=connection, topic=topic)
+    )
+    return Rows(response.snapshots, _SNAPSHOT_COLUMNS, "no snapshots")
 
 
 @calls
@@ -104,6 +125,15 @@ _JOURNAL_COLUMNS = (
     *_RANGE_COLUMNS,
     Column("state", lambda j: enum_name(JournalState, j.state)),
     Column("path", lambda j: j.path),
+)
+_SNAPSHOT_COLUMNS = (
+    *_WHERE_COLUMNS,
+    *_RANGE_COLUMNS,
+    Column("of", lambda s: show_count(s.read_count), number=True),
+    Column("complete from", lambda s: str(s.complete_from_offset), number=True),
+    Column("made", lambda s: show_time(s.created_ms)),
+    Column("read by", lambda s: ", ".join(s.read_by) or "-"),
+    Column("path", lambda s: s.path),
 )
 _REJECT_COLUMNS = (
     *_WHERE_COLUMNS,

@@ -40,10 +40,11 @@ def store() -> None:
 @store_app.command("verify")
 @calls
 def verify(service: Service) -> Answer:
-    """Read all segments and journals now, and repair those that are damaged.
+    """Read all segments, snapshots and journals now, and repair those that are damaged.
 
-    What a damaged one had is mined again while streams that need it wait; the service's log names
-    it (segment_damaged, journal_damaged), and so does an alarm. It reads at most
+    What a damaged one had is mined again while streams that need it wait, and a damaged snapshot is
+    made again; the service's log names it (segment_damaged, journal_damaged, snapshot_damaged), and
+    so does an alarm of segments and journals. It reads at most
     jobs.scrub.bytes_per_s_max bytes a second, goes on in the service if this command is stopped,
     and after a restart where it was. Exit code 1 if something was damaged.
     """
@@ -51,9 +52,12 @@ def verify(service: Service) -> Answer:
     failed = None
     if not run.succeeded:
         failed = CommandFailed(f"the files could not all be read: {run.error}")
-    elif run.counts["segments_damaged"] or run.counts["journals_damaged"]:
-        segments, journals = run.counts["segments_damaged"], run.counts["journals_damaged"]
-        failed = CommandFailed(f"{segments} segments and {journals} journals were damaged")
+    else:
+        kinds = ("segments", "snapshots", "journals")
+        found = {kind: run.counts[f"{kind}_damaged"] for kind in kinds}
+        if any(found.values()):
+            told = ", ".join(f"{count} {kind}" for kind, count in found.items())
+            failed = CommandFailed(f"damaged: {told}")
     return One(run, show_run, failed)
 
 

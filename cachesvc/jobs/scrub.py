@@ -1,4 +1,4 @@
-"""Scrub: reads every segment, snapshot and journal to see whether it is whole, a little at a time."""
+"""Scrub: reads every segment, snapshot and journal to see if it is whole, a little at a time."""
 
 import asyncio
 import time
@@ -21,9 +21,9 @@ _NOTE_S = 5.0
 class Scrub:
     """Finds damage before somebody needs what is damaged, and has it repaired.
 
-    A run goes over all journals, snapshots and then all segments, slowly enough to leave the disk to
-    others. One that is ended goes on at the segment where it was the next time; segments that are
-    made meanwhile wait for the next run.
+    A run goes over all journals and snapshots and then over all segments, slowly enough to leave
+    the disk to others. One that is ended goes on at the segment where it was the next time;
+    segments that are made meanwhile wait for the next run.
 
     Args:
         store: Whose files.

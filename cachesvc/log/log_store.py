@@ -193,7 +193,8 @@ class LogStore:
         mined_from = self.catalogue.call_blocking(lambda port: port.list_mined_from())
         manifest: dict[PartitionId, list[Segment]] = {}
         live = self.catalogue.call_blocking(lambda port: port.list_segments())
-        self.stores.prepare(live)
+        snapshots = self.catalogue.call_blocking(lambda port: port.snapshots.list())
+        self.stores.prepare([*live, *(snapshot.file for snapshot in snapshots)])
         for segment in live:
             manifest.setdefault(segment.partition, []).append(segment)
         lost = self.catalogue.call_blocking(lambda port: port.list_lost())

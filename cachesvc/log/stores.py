@@ -50,7 +50,7 @@ class Stores:
         """Throws away what was under way when the service ended. Blocking.
 
         Raises:
-            PreconditionFailed: A segment lies in a store that is not there (``UNKNOWN_STORE``).
+            PreconditionFailed: One lies in a store that is not there (``UNKNOWN_STORE``).
         """
         shutil.rmtree(self.path / layout.STAGING, ignore_errors=True)
         unknown = {segment.store for segment in segments} - set(self.names)

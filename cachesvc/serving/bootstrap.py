@@ -84,7 +84,7 @@ def _begin(call: SubscribeCall, log: PartitionLog, position: int, shelf: Shelf) 
         raise _unavailable(
             log.id,
             "there is none of the topic; `cachesvc jobs run snapshot` makes one of what is sealed, "
-            "if the connection's snapshot_topics names the topic",
+            "if the connection's snapshot_expression names the topic",
         )
     if snapshot.base_offset > position:
         raise _unavailable(

@@ -145,9 +145,9 @@ class ConnectionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model_load_time: TimeOfDay = "02:00"
     # Topics of which snapshots are made, the latest record per key: an RE2 expression that has to
     # match the whole name; empty: of none.
-    snapshot_topics: str = ""
+    snapshot_expression: str = ""
     # Topics whose values are Debezium's, so that "op": "d" deletes a key in snapshots: likewise.
-    debezium_topics: str = ""
+    debezium_expression: str = ""
     tls: TlsConfig | None = None
     sasl: SaslConfig | None = None
     kerberos: KerberosConfig | None = None
@@ -211,7 +211,7 @@ def check_connection(connection: ConnectionConfig, source: str, field: str) -> N
             parse_address(server, port_min=1)
         except InvalidConfig as error:
             raise InvalidConfig(f"{source}: {name}: {error}", metadata={"field": name}) from error
-    for name in ("topic_expression", "snapshot_topics", "debezium_topics"):
+    for name in ("topic_expression", "snapshot_expression", "debezium_expression"):
         expression = getattr(connection, name)
         if expression or name == "topic_expression":
             _check_expression(expression, source, inside(field, name))

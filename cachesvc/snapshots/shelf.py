@@ -68,6 +68,15 @@ class Shelf:
         found = (each for each in self._snapshots.get(partition, ()) if each.file.path == path)
         return next(found, None)
 
+    def readers(self, snapshot: Snapshot) -> list[str]:
+        """The names of the subscriptions that are in the middle of a snapshot, in order."""
+        partition = snapshot.partition
+        return sorted(
+            each.record.name
+            for each in self._subscriptions()
+            if self.read_by(each, partition) == snapshot
+        )
+
     async def publish(self, snapshot: Snapshot) -> None:
         """Makes a snapshot live, and retires those that it supersedes; durable on return."""
         partition = snapshot.partition

@@ -8,6 +8,7 @@ import pytest
 
 from cachesvc.client import Batch as ClientBatch
 from cachesvc.client import Bootstrap, Client, Mode, SnapshotStart, Started
+from cachesvc.v1.admin_pb2 import ListSnapshotsRequest
 from tests.faults.stage import Calls, eventually
 from tests.support.flights import flights
 from tests.support.kafka_broker import KafkaBroker
@@ -110,7 +111,7 @@ def test_a_table_from_a_snapshot_is_that_of_a_replay(
 ) -> None:
     topic = topic_name("snapshot")
     rows = history(0, RECORDS)
-    connection = {"snapshot_topics": ".*", "debezium_topics": topic}
+    connection = {"snapshot_expression": ".*", "debezium_expression": topic}
     create_topic(kafka.bootstrap, topic, PARTITIONS)
     with ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS, connection) as service:
         # Mined by another task, and made in two steps, of which the second continues the first.
@@ -144,5 +145,13 @@ def test_a_table_from_a_snapshot_is_that_of_a_replay(
         assert task.table == replayed([*rows, *later])
         with Calls(service.address) as calls:
             calls.run_job("seal")
-            assert calls.run_job("snapshot")["snapshots_made"] <= PARTITIONS
+            calls.run_job("snapshot")
+            listed = calls.admin.ListSnapshots(ListSnapshotsRequest(topic=topic), timeout=30)
+            newest = {each.partition: each for each in listed.snapshots}
+            assert sum(each.record_count for each in newest.values()) == len(task.table)
+            assert {each.base_offset for each in listed.snapshots} == {0}
+            assert all((service.store / each.path).exists() for each in listed.snapshots)
+            scrubbed = calls.run_job("scrub")
+            checked = scrubbed["snapshots_checked"], scrubbed["snapshots_damaged"]
+            assert checked == (len(listed.snapshots), 0)
     assert not service.events("snapshot_damaged")

@@ -49,6 +49,8 @@ BASE = table(
     log_caching=st.booleans(),
     agent=NAMES,
     model_load_time=st.times().map(lambda time: time.strftime("%H:%M")),
+    snapshot_expression=st.sampled_from(["", ".*", "é+"]),
+    debezium_expression=st.sampled_from(["", "a|b"]),
     tls=TLS,
 )
 CONNECTIONS = st.builds(

@@ -57,6 +57,8 @@ def test_show(run: Run, answering: FakeService) -> None:
         "store": "default",
         "agent": "-",
         "model_load_time": "02:00",
+        "snapshot_expression": "-",
+        "debezium_expression": "-",
         "tls.ca_file": "/etc/ca.pem",
         "tls.check_hostname": "yes",
         "sasl.mechanism": "SCRAM-SHA-512",

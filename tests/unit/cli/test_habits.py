@@ -109,7 +109,7 @@ def test_options_of_a_group_hold_for_its_subcommand(run: Run, service: FakeServi
         assert asked(service) == wanted, spelling
 
 
-@pytest.mark.parametrize("command", ["segments", "journals", "rejects"])
+@pytest.mark.parametrize("command", ["segments", "journals", "rejects", "snapshots"])
 def test_a_topic_alone_is_the_same_as_the_option(
     run: Run, service: FakeService, command: str
 ) -> None:

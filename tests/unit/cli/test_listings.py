@@ -116,6 +116,31 @@ def test_segments_of_a_stream_are_one_list(run: Run, service: FakeService) -> No
     assert [segment["partition"] for segment in found] == [0, 1]
 
 
+def test_snapshots(run: Run, service: FakeService) -> None:
+    snapshot = admin.Snapshot(
+        connection="main",
+        topic="orders",
+        base_offset=5,
+        end_offset=500,
+        complete_from_offset=7,
+        record_count=40,
+        read_count=490,
+        bytes=2048,
+        created_ms=TIME_MS,
+        path="snapshots/x",
+        read_by=["billing", "copies"],
+    )
+    service.answer("ListSnapshots", admin.ListSnapshotsResponse(snapshots=[snapshot]))
+    result = run("snapshots", "orders")
+    (head, row) = result.stdout.splitlines()
+    assert head.split()[3:9] == ["BEGIN", "END", "RECORDS", "SIZE", "OF", "COMPLETE"]
+    assert " ".join(row.split()) == (
+        f"main orders 0 5 500 40 2.0 KiB 490 7 {TIME} billing, copies snapshots/x"
+    )
+    assert service.requests == [admin.ListSnapshotsRequest(topic="orders")]
+    assert json.loads(run("snapshots", "--json").stdout)[0]["read_by"] == ["billing", "copies"]
+
+
 def test_journals(run: Run, service: FakeService) -> None:
     journal = admin.Journal(connection="main", topic="orders", state=admin.WARM, path="journal/x")
     service.answer("ListJournals", admin.ListJournalsResponse(journals=[journal]))
@@ -276,6 +301,7 @@ def test_lag_of_nobody(run: Run, service: FakeService) -> None:
         ("segments", "ListSegments", admin.ListSegmentsResponse()),
         ("journals", "ListJournals", admin.ListJournalsResponse()),
         ("rejects", "ListRejects", admin.ListRejectsResponse()),
+        ("snapshots", "ListSnapshots", admin.ListSnapshotsResponse()),
         ("mining", "ListMiningTasks", mining_tasks.ListMiningTasksResponse()),
         ("readers", "ListReaders", admin.ListReadersResponse()),
         ("connections", "ListConnections", connections.ListConnectionsResponse()),

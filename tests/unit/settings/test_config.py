@@ -173,6 +173,8 @@ def test_the_effective_config_is_json() -> None:
             "store": "default",
             "agent": "",
             "model_load_time": "02:00",
+            "snapshot_expression": "",
+            "debezium_expression": "",
             "tls": None,
             "sasl": None,
             "kerberos": None,

@@ -103,6 +103,8 @@ def test_what_fits_together(settings: dict[str, Any]) -> None:
         ({"store": "no name"}, "store"),
         ({"agent": "a b"}, "agent"),
         ({"model_load_time": "24:00"}, "model_load_time"),
+        ({"snapshot_expression": "("}, "snapshot_expression"),
+        ({"debezium_expression": "(?=a)"}, "debezium_expression"),
         ({"model_load_time": "2:00"}, "model_load_time"),
         ({"log_caching": "yes"}, "log_caching"),
         ({"name": "a/b"}, "name"),

@@ -126,6 +126,52 @@ class ListSegmentsResponse(_message.Message):
     segments: _containers.RepeatedCompositeFieldContainer[Segment]
     def __init__(self, segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
 
+class ListSnapshotsRequest(_message.Message):
+    __slots__ = ("connection", "topic")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ...) -> None: ...
+
+class ListSnapshotsResponse(_message.Message):
+    __slots__ = ("snapshots",)
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    snapshots: _containers.RepeatedCompositeFieldContainer[Snapshot]
+    def __init__(self, snapshots: _Optional[_Iterable[_Union[Snapshot, _Mapping]]] = ...) -> None: ...
+
+class Snapshot(_message.Message):
+    __slots__ = ("connection", "topic", "partition", "incarnation", "base_offset", "end_offset", "complete_from_offset", "record_count", "read_count", "bytes", "created_ms", "path", "store", "read_by")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    BASE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RECORD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    READ_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    CREATED_MS_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    READ_BY_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    partition: int
+    incarnation: int
+    base_offset: int
+    end_offset: int
+    complete_from_offset: int
+    record_count: int
+    read_count: int
+    bytes: int
+    created_ms: int
+    path: str
+    store: str
+    read_by: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., complete_from_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., read_count: _Optional[int] = ..., bytes: _Optional[int] = ..., created_ms: _Optional[int] = ..., path: _Optional[str] = ..., store: _Optional[str] = ..., read_by: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Segment(_message.Message):
     __slots__ = ("connection", "topic", "partition", "incarnation", "base_offset", "end_offset", "record_count", "bytes", "min_timestamp_ms", "max_timestamp_ms", "created_ms", "level", "path", "reject_count", "oldest_mined_ms", "newest_mined_ms")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]

@@ -164,6 +164,11 @@ class AdminStub(object):
                 request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListRejectsRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListRejectsResponse.FromString,
                 _registered_method=True)
+        self.ListSnapshots = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListSnapshots',
+                request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListSnapshotsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListSnapshotsResponse.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/cachesvc.v1.Admin/ListJobs',
                 request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListJobsRequest.SerializeToString,
@@ -414,6 +419,13 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSnapshots(self, request, context):
+        """Live snapshots, ordered by topic, partition and end. RunJob with "snapshot" makes others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListJobs(self, request, context):
         """All jobs, with their schedules and last runs.
         """
@@ -626,6 +638,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListRejects,
                     request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListRejectsRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_admin__pb2.ListRejectsResponse.SerializeToString,
+            ),
+            'ListSnapshots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSnapshots,
+                    request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListSnapshotsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_admin__pb2.ListSnapshotsResponse.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobs,
@@ -1338,6 +1355,33 @@ class Admin(object):
             '/cachesvc.v1.Admin/ListRejects',
             cachesvc_dot_v1_dot_admin__pb2.ListRejectsRequest.SerializeToString,
             cachesvc_dot_v1_dot_admin__pb2.ListRejectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSnapshots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListSnapshots',
+            cachesvc_dot_v1_dot_admin__pb2.ListSnapshotsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_admin__pb2.ListSnapshotsResponse.FromString,
             options,
             channel_credentials,
             insecure,
