@@ -18,11 +18,13 @@ from cachesvc.policy.alarms import (
     Facts,
     ForeignFacts,
     MiningFacts,
+    RecoveryFacts,
     StoreFacts,
     TaskFacts,
     UnreadFacts,
 )
 from cachesvc.policy.mining_task import TaskState
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store.mining_ports import MiningTaskRecord
 from cachesvc.store.refusals import descriptor_limit
 from cachesvc.subscriptions.retention import Retention
@@ -55,6 +57,7 @@ class Observed:
         retention: How long and how much of what is cached stays.
         levels: How full the stores are.
         shares: How near limits of size have come.
+        shelf: Who reads snapshots.
     """
 
     store: LogStore
@@ -64,6 +67,7 @@ class Observed:
     retention: Retention
     levels: StoreLevels
     shares: SizeShares
+    shelf: Shelf
 
     def facts(self, now_ms: int) -> Facts:
         """What is the case now."""
@@ -84,6 +88,10 @@ class Observed:
             },
             tuple(damage_facts(self.store, now_ms)),
             tuple(lost_facts(self.store, self.subscriptions, now_ms)),
+            tuple(
+                RecoveryFacts(name, snapshot.partition, snapshot.end_offset)
+                for name, snapshot in self.shelf.recoveries()
+            ),
         )
 
     def _mining(self, now_ms: int) -> Iterator[MiningFacts]:
@@ -99,7 +107,9 @@ class Observed:
     def _unread(self, now_ms: int) -> Iterator[UnreadFacts]:
         for subscription in self.subscriptions.all():
             name = subscription.record.name
-            for partition, offset in subscription.positions.items():
+            for partition, position in subscription.positions.items():
+                snapshot = self.shelf.read_by(subscription, partition)
+                offset = position if snapshot is None else snapshot.end_offset
                 log = self.store.get(partition)
                 if log is None or offset >= log.log_end_offset:
                     continue

@@ -152,7 +152,7 @@ async def build(config: Config, store: LogStore) -> Parts:
     await asyncio.to_thread(queries.clear)
     shelf = Shelf(store, subscriptions.all, config.jobs.snapshot.kept)
     observed = Observed(
-        store, sources, subscriptions, mining.tasks, retention, levels, SizeShares(store)
+        store, sources, subscriptions, mining.tasks, retention, levels, SizeShares(store), shelf
     )
     alarms, alarms_running = alarm_tasks(config.alarms, store.catalogue, observed)
     return Parts(

@@ -36,6 +36,7 @@ class AlarmKind(IntEnum):
     STORE_FULL = 11
     STORE_DAMAGED = 12
     RECORDS_LOST = 13
+    RECOVERS_FROM_SNAPSHOT = 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -144,6 +145,15 @@ class StoreFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryFacts:
+    """A subscription that fell out of retention and loads a partition anew, up to an offset."""
+
+    subscription: str
+    partition: PartitionId
+    end_offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class DescriptorFacts:
     """How many file descriptors the process has open, and may have."""
 
@@ -208,6 +218,7 @@ class Facts:
         stores: Those that have a budget, by name.
         damage: Partitions with damaged files.
         lost: What became a gap of that.
+        recoveries: Subscriptions that load anew what they have lost.
     """
 
     tasks: Iterable[TaskFacts] = ()
@@ -219,6 +230,7 @@ class Facts:
     stores: Mapping[str, StoreFacts] = field(default_factory=dict)
     damage: Iterable[DamageFacts] = ()
     lost: Iterable[LostFacts] = ()
+    recoveries: Iterable[RecoveryFacts] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +311,8 @@ def conditions(facts: Facts, thresholds: Thresholds) -> dict[AlarmKey, Condition
         _about_damage(damage, found)
     for lost in facts.lost:
         _about_lost(lost, found)
+    for recovery in facts.recoveries:
+        _about_recovery(recovery, found)
     return found
 
 
@@ -409,6 +423,21 @@ def _of_partition(kind: AlarmKind, partition: PartitionId) -> AlarmKey:
 def _used_level(share: float, margin_share: float) -> float:
     """How much of what may be used without an alarm is."""
     return share / (1 - margin_share) if margin_share else 0.0
+
+
+def _about_recovery(recovery: RecoveryFacts, found: dict[AlarmKey, Condition]) -> None:
+    partition = recovery.partition
+    key = AlarmKey(
+        AlarmKind.RECOVERS_FROM_SNAPSHOT,
+        partition.connection,
+        partition.topic,
+        partition.partition,
+        recovery.subscription,
+    )
+    found[key] = Condition(
+        f"subscription {recovery.subscription} had lost records and loads the partition anew, from "
+        f"a snapshot up to offset {recovery.end_offset}"
+    )
 
 
 def _level(value: float, threshold: float) -> float:

@@ -57,7 +57,7 @@ class StreamSnapshots:
         if lost.cause not in _RECOVERABLE or snapshot is None or snapshot.end_offset < lost.end:
             return False
         name = self._subscription.record.name
-        await self._shelf.begin(name, {partition: snapshot})
+        await self._shelf.begin(name, {partition: snapshot}, recovers=True)
         begin = {partition: snapshot.base_offset}
         await self._subscriptions.store_start(self._subscription, self._subscriber.epoch, begin)
         _log.warning(

@@ -6,11 +6,12 @@ as long as the subscription's position lies within.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import PartitionId, Snapshot, TopicId
 from cachesvc.policy.snapshots import superseded
+from cachesvc.store.snapshot_port import SnapshotRead
 from cachesvc.subscriptions.subscriptions import Subscription
 
 
@@ -64,9 +65,23 @@ class Shelf:
 
     def reads(self, subscription: Subscription, partition: PartitionId) -> Snapshot | None:
         """The snapshot of a partition that a subscription began with last, if it is still there."""
-        path = self._reads.get(subscription.record.name, {}).get(partition)
+        read = self._reads.get(subscription.record.name, {}).get(partition)
+        return None if read is None else self._find(partition, read.path)
+
+    def _find(self, partition: PartitionId, path: str) -> Snapshot | None:
         found = (each for each in self._snapshots.get(partition, ()) if each.file.path == path)
         return next(found, None)
+
+    def recoveries(self) -> Iterator[tuple[str, Snapshot]]:
+        """Who fell out of retention and loads a partition anew, from which snapshot.
+
+        Until the next snapshot of the partition after that was done.
+        """
+        for name, reads in sorted(self._reads.items()):
+            for partition, read in sorted(reads.items()):
+                snapshot = self._find(partition, read.path) if read.recovers else None
+                if snapshot is not None:
+                    yield name, snapshot
 
     def readers(self, snapshot: Snapshot) -> list[str]:
         """The names of the subscriptions that are in the middle of a snapshot, in order."""
@@ -111,12 +126,29 @@ class Shelf:
         stay = [each for each in self._snapshots.get(partition, ()) if each.file.path not in paths]
         self._snapshots[partition] = [*stay, *new]
 
-    async def begin(self, subscription: str, snapshots: Mapping[PartitionId, Snapshot]) -> None:
-        """Notes what a subscription begins to read; durable on return."""
-        paths = {partition: each.file.path for partition, each in snapshots.items()}
-        if paths:
-            await self._catalogue.call(lambda port: port.snapshots.put_reads(subscription, paths))
-            self._reads.setdefault(subscription, {}).update(paths)
+    async def begin(
+        self,
+        subscription: str,
+        snapshots: Mapping[PartitionId, Snapshot],
+        *,
+        recovers: bool = False,
+    ) -> None:
+        """Notes what a subscription begins to read; durable on return.
+
+        Args:
+            subscription: Its name.
+            snapshots: What it reads of each partition.
+            recovers: Whether it has fallen out of retention; stays so for the same snapshot.
+        """
+        known = self._reads.get(subscription, {})
+        recovering = {read.path for read in known.values() if read.recovers}
+        reads = {
+            partition: SnapshotRead(path := each.file.path, recovers or path in recovering)
+            for partition, each in snapshots.items()
+        }
+        if reads:
+            await self._catalogue.call(lambda port: port.snapshots.put_reads(subscription, reads))
+            self._reads.setdefault(subscription, {}).update(reads)
 
     async def forget(self, subscription: str) -> None:
         """Forgets all that a subscription reads; nothing happens if that is nothing."""

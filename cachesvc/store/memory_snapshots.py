@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from cachesvc.model import PartitionId, Snapshot
 from cachesvc.store.ports import RetiredFile
+from cachesvc.store.snapshot_port import SnapshotRead
 
 
 class MemorySnapshots:
@@ -16,7 +17,7 @@ class MemorySnapshots:
     def __init__(self, retired: dict[str, RetiredFile]) -> None:
         self._retired = retired
         self._snapshots: dict[str, Snapshot] = {}
-        self._reads: dict[str, dict[PartitionId, str]] = {}
+        self._reads: dict[str, dict[PartitionId, SnapshotRead]] = {}
 
     def list(self) -> list[Snapshot]:
         return sorted(
@@ -31,10 +32,10 @@ class MemorySnapshots:
                 self._retired[path] = RetiredFile(now_ms, snapshot.file.store, snapshot.file.bytes)
         self._snapshots.update({each.file.path: each for each in added})
 
-    def list_reads(self) -> dict[str, dict[PartitionId, str]]:
+    def list_reads(self) -> dict[str, dict[PartitionId, SnapshotRead]]:
         return {name: dict(sorted(found.items())) for name, found in self._reads.items() if found}
 
-    def put_reads(self, subscription: str, reads: Mapping[PartitionId, str]) -> None:
+    def put_reads(self, subscription: str, reads: Mapping[PartitionId, SnapshotRead]) -> None:
         self._reads.setdefault(subscription, {}).update(reads)
 
     def forget_reads(self, subscription: str, partitions: Collection[PartitionId]) -> None:

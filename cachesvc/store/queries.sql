@@ -253,6 +253,8 @@ create table if not exists snapshot_reads (
     subscription varchar not null,
     connection varchar not null, topic varchar not null, incarnation integer not null,
     "partition" integer not null, path varchar not null,
+    -- Whether it had fallen out of retention.
+    recovers boolean not null,
     primary key (subscription, connection, topic, incarnation, "partition")
 );
 

@@ -1,9 +1,23 @@
 """What a catalogue keeps of snapshots, as a port of its own; see ``ports.Catalogue.snapshots``."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from cachesvc.model import PartitionId, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRead:
+    """A snapshot that a subscription began to read.
+
+    Attributes:
+        path: Of the snapshot.
+        recovers: Whether it is read because the subscription had fallen out of retention.
+    """
+
+    path: str
+    recovers: bool = False
 
 
 class Snapshots(Protocol):
@@ -18,10 +32,10 @@ class Snapshots(Protocol):
         Where one of ``removed`` is not there nothing happens to it, nor to its file.
         """
 
-    def list_reads(self) -> dict[str, dict[PartitionId, str]]:
-        """By subscription, the path of the snapshot that it reads of each partition."""
+    def list_reads(self) -> dict[str, dict[PartitionId, SnapshotRead]]:
+        """By subscription, what it began to read of each partition."""
 
-    def put_reads(self, subscription: str, reads: Mapping[PartitionId, str]) -> None:
+    def put_reads(self, subscription: str, reads: Mapping[PartitionId, SnapshotRead]) -> None:
         """Enters what a subscription begins to read, at once; of the same partition, instead."""
 
     def forget_reads(self, subscription: str, partitions: Collection[PartitionId]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cachesvc.model import PartitionId, Segment, Snapshot
 from cachesvc.store.incarnation_tables import key_of
+from cachesvc.store.snapshot_port import SnapshotRead
 
 
 class SnapshotTables:
@@ -36,16 +37,18 @@ class SnapshotTables:
             for snapshot in added:
                 self._run("insert_snapshot", *_row(snapshot))
 
-    def list_reads(self) -> dict[str, dict[PartitionId, str]]:
-        found: dict[str, dict[PartitionId, str]] = {}
-        for subscription, *identity, path in self._run("list_snapshot_reads"):
-            found.setdefault(subscription, {})[PartitionId(*identity)] = path
+    def list_reads(self) -> dict[str, dict[PartitionId, SnapshotRead]]:
+        found: dict[str, dict[PartitionId, SnapshotRead]] = {}
+        for subscription, *identity, path, recovers in self._run("list_snapshot_reads"):
+            read = SnapshotRead(path, recovers)
+            found.setdefault(subscription, {})[PartitionId(*identity)] = read
         return found
 
-    def put_reads(self, subscription: str, reads: Mapping[PartitionId, str]) -> None:
+    def put_reads(self, subscription: str, reads: Mapping[PartitionId, SnapshotRead]) -> None:
         with self._transaction():
-            for partition, path in reads.items():
-                self._run("put_snapshot_read", subscription, *key_of(partition), path)
+            for partition, read in reads.items():
+                key = subscription, *key_of(partition)
+                self._run("put_snapshot_read", *key, read.path, read.recovers)
 
     def forget_reads(self, subscription: str, partitions: Collection[PartitionId]) -> None:
         with self._transaction():

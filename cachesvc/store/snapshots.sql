@@ -13,12 +13,12 @@ insert into snapshots values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 delete from snapshots where path = ? returning path;
 
 -- name: list_snapshot_reads
-select subscription, connection, topic, incarnation, "partition", path from snapshot_reads
-order by all;
+select subscription, connection, topic, incarnation, "partition", path, recovers
+from snapshot_reads order by all;
 
 -- name: put_snapshot_read
-insert into snapshot_reads values (?, ?, ?, ?, ?, ?)
-on conflict do update set path = excluded.path;
+insert into snapshot_reads values (?, ?, ?, ?, ?, ?, ?)
+on conflict do update set path = excluded.path, recovers = excluded.recovers;
 
 -- name: forget_snapshot_read
 delete from snapshot_reads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cachesvc.model import PartitionId, Segment, Snapshot
 from cachesvc.store.ports import Catalogue, RetiredFile
+from cachesvc.store.snapshot_port import SnapshotRead
 
 A0 = PartitionId("main", "a", 1, 0)
 A1 = PartitionId("main", "a", 1, 1)
@@ -59,13 +60,17 @@ def test_what_is_not_there_is_not_retired(catalogue: Catalogue) -> None:
 def test_reads_are_of_a_subscription_and_a_partition(catalogue: Catalogue) -> None:
     port = catalogue.snapshots
     assert port.list_reads() == {}
-    port.put_reads("billing", {A0: "x", B7: "y"})
-    port.put_reads("copies", {A0: "x"})
-    port.put_reads("billing", {B7: "z", A1: "w"})
-    assert port.list_reads() == {"billing": {A0: "x", A1: "w", B7: "z"}, "copies": {A0: "x"}}
+    x, y, z, w = (SnapshotRead(path, path in "xw") for path in "xyzw")
+    port.put_reads("billing", {A0: x, B7: y})
+    port.put_reads("copies", {A0: x})
+    port.put_reads("billing", {B7: z, A1: w})
+    assert port.list_reads() == {"billing": {A0: x, A1: w, B7: z}, "copies": {A0: x}}
+    port.put_reads("copies", {A0: SnapshotRead("x")})
+    assert port.list_reads()["copies"] == {A0: SnapshotRead("x", recovers=False)}
+    port.put_reads("copies", {A0: x})
     port.forget_reads("billing", [A0, B7])
     port.forget_reads("nobody", [A0])
     port.forget_reads("copies", [A1])
-    assert port.list_reads() == {"billing": {A1: "w"}, "copies": {A0: "x"}}
+    assert port.list_reads() == {"billing": {A1: w}, "copies": {A0: x}}
     port.forget_reads("billing", [A1])
-    assert port.list_reads() == {"copies": {A0: "x"}}
+    assert port.list_reads() == {"copies": {A0: x}}

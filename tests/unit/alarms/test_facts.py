@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from cachesvc.alarms.facts import Observed
 from cachesvc.alarms.size_shares import SizeShares
 from cachesvc.assignment.mining import Mining
 from cachesvc.clusters.sources import Sources
-from cachesvc.model import MiningState, Mode
+from cachesvc.model import MiningState, Mode, Snapshot
 from cachesvc.policy.alarms import (
     Facts,
     ForeignFacts,
     MiningFacts,
+    RecoveryFacts,
     StoreFacts,
     TaskFacts,
     UnreadFacts,
@@ -19,6 +21,7 @@ from cachesvc.policy.alarms import (
 from cachesvc.policy.cluster_identity import ForeignAddress
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 from cachesvc.subscriptions.retention import Retention, TopicSize
 from cachesvc.subscriptions.store_levels import StoreLevel, StoreLevels
@@ -53,14 +56,17 @@ def test_what_is_the_case(tmp_path: Path) -> None:
             await mining.commands.stop("main")
             (task,) = mining.tasks.all()
             stopped = TaskFacts("main", stopped=True, failed=False, cause=task.record.cause)
+            subscriptions = Subscriptions(store.catalogue, lambda: None)
+            shelf = Shelf(store, subscriptions.all, 1)
             observed = Observed(
                 store,
                 Sources([here]),
-                Subscriptions(store.catalogue, lambda: None),
+                subscriptions,
                 mining.tasks,
                 Retention(RetentionClock.MINED, 100.0, None, size=size),
                 levels,
                 SizeShares(store),
+                shelf,
             )
             now_ms = NOW_MS + 60_034
             # Retention judges a record by when its segment was mined, which has [10, 20).
@@ -87,5 +93,13 @@ def test_what_is_the_case(tmp_path: Path) -> None:
             log.advance_start(20)
             (lost,) = observed.facts(now_ms).unread
             assert lost.left_s < 0
+            assert observed.facts(now_ms).recoveries == ()
+            # Who is in the middle of a snapshot needs the log from its end on.
+            snapshot = Snapshot(replace(log.segments[1], base_offset=0, end_offset=35), 0, 1)
+            await shelf.publish(snapshot)
+            await shelf.begin("behind", {ORDERS: snapshot}, recovers=True)
+            found = observed.facts(now_ms)
+            assert found.unread == []
+            assert found.recoveries == (RecoveryFacts("behind", ORDERS, 35),)
 
     asyncio.run(body())

@@ -13,6 +13,7 @@ from cachesvc.policy.alarms import (
     ForeignFacts,
     LostFacts,
     MiningFacts,
+    RecoveryFacts,
     Standing,
     StoreFacts,
     TaskFacts,
@@ -240,6 +241,16 @@ def test_what_stands_at_a_start_is_not_raised_again() -> None:
     gone = judge({}, stands, 5, LIMITS)
     assert gone.cleared == ()
     assert judge({}, gone.standing, 35, LIMITS).cleared == (LAG,)
+
+
+def test_who_loads_anew_is_told_of() -> None:
+    partition = PartitionId("main", "orders", 1, 3)
+    found = conditions(Facts(recoveries=[RecoveryFacts("billing", partition, 70)]), LIMITS)
+    key = AlarmKey(AlarmKind.RECOVERS_FROM_SNAPSHOT, "main", "orders", 3, "billing")
+    assert found.keys() == {key}
+    assert found[key].raises
+    assert "billing had lost records" in found[key].message
+    assert "up to offset 70" in found[key].message
 
 
 @pytest.mark.parametrize(

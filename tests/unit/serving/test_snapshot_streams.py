@@ -368,9 +368,17 @@ def test_who_fell_out_of_retention_loads_anew(tmp_path: Path) -> None:
                 serving.result()
         assert lost.value.metadata["recovers_from_snapshot"] == "true"
         assert "loads the partition anew, from a snapshot" in str(lost.value)
+        (recovery,) = streams.shelf.recoveries()
+        assert recovery == ("copies", streams.shelf.newest(ORDERS))
         found, started = await streams.read(3, **recovers)
+        # It is known until the next snapshot after that.
+        assert list(streams.shelf.recoveries()) == [recovery]
+        await streams.commit(8)
+        assert list(Shelf(streams.plan.store, list, 1).recoveries()) == [recovery]
         assert found == [(5, '{"n":5}', True), (7, '{"n":7}', True), (8, '{"n":8}', False)]
         assert [each.resumed for each in started.snapshots] == [False]
+        await streams.snapshot()
+        assert not list(streams.shelf.recoveries())
 
     play(tmp_path, test)
 
