@@ -8,7 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAMES = (
-    *("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "B12", "B13K", "B13P"),
+    *(
+        "B1",
+        "B2",
+        "B3",
+        "B4",
+        "B5",
+        "B6",
+        "B7",
+        "B8",
+        "B9",
+        "B10",
+        "B11",
+        "B12",
+        "B13K",
+        "B13P",
+        "B15",
+    ),
 )
 RECORDS_MAX = 10_000_000
 RECORDS_MIN = 1_000
