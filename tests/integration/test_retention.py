@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from cachesvc.client import Client, Mode
+from cachesvc.v1 import alarms_pb2, retention_pb2
 from cachesvc.v1 import log_cache_pb2 as pb
-from cachesvc.v1 import retention_pb2
 from tests.faults.stage import Calls, error_info, eventually, objects, refusal
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -219,6 +219,65 @@ def test_a_full_store_sheds_and_says_so(
         refused = refusal(lambda: list(calls.log_cache.Subscribe(request, timeout=60)))
         assert refused[:2] == (grpc.StatusCode.DATA_LOSS, "CACHE_RETENTION")
         assert refused[2]["end_offset"] == str(log_start)
+
+
+def test_a_store_full_of_what_is_protected_waits_and_goes_on(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    topic = topic_name("full")
+    budget = 1 << 20
+    settings: dict[str, dict[str, object]] = {
+        **SETTINGS,
+        "store": {**SETTINGS["store"], "bytes_max": budget, "segment_records_max": 50},
+        "mining": {"batch_records_max": 50},
+        "retention": {"unread_bytes_max": 1 << 30},
+        "alarms": {"interval_s": 0.2, "raise_after_s": 0},
+    }
+    with (
+        ServiceProcess(tmp_path, kafka.bootstrap, settings) as service,
+        Calls(service.address) as calls,
+    ):
+        create_topic(kafka.bootstrap, topic)
+        produce(kafka.bootstrap, topic, objects(0, 100, size=4_000))
+        asyncio.run(_commit_first_batch(service.address, topic))
+
+        def usage() -> retention_pb2.StoreUsage:
+            found: retention_pb2.StoreUsage
+            request = retention_pb2.ListStoreUsageRequest(store="local")
+            (found,) = calls.admin.ListStoreUsage(request, timeout=60).stores
+            return found
+
+        def alarms() -> set[int]:
+            request = alarms_pb2.ListAlarmsRequest()
+            return {alarm.kind for alarm in calls.admin.ListAlarms(request, timeout=60).alarms}
+
+        count = 100
+        while not usage().full:
+            assert count < 20_000, "it is never full"
+            produce(kafka.bootstrap, topic, objects(count, count + 50, size=4_000))
+            count += 50
+            eventually(
+                lambda end=count: (  # type: ignore[misc]
+                    usage().full or calls.offsets(topic)[0].log_end_offset == end
+                ),
+                "mining, or a full store",
+            )
+        eventually(lambda: alarms_pb2.ALARM_STORE_FULL in alarms(), "its alarm")
+        stands_at = calls.offsets(topic)[0].log_end_offset
+        produce(kafka.bootstrap, topic, objects(count, count + 100, size=4_000))
+        count += 100
+        time.sleep(2)  # whoever refuses at random would be found out
+        offsets = calls.offsets(topic)[0]
+        assert (offsets.log_end_offset, offsets.log_start_offset) == (stands_at, 0)
+        assert stands_at < count
+        # Once it has read, or is set forward, the oldest may go, and mining goes on.
+        start = pb.Start(latest=pb.Latest())
+        calls.log_cache.ResetSubscription(
+            pb.ResetSubscriptionRequest(subscription="absent", start=start), timeout=60
+        )
+        eventually(lambda: calls.offsets(topic)[0].log_end_offset == count, "the rest")
+        eventually(lambda: not usage().full and usage().bytes <= budget, "room")
+        assert calls.offsets(topic)[0].log_start_offset > 0
 
 
 def _range(topic: str, begin: int, end: int) -> dict[str, str]:
