@@ -22,7 +22,7 @@ _CHANGED = "distance"
 _TEXTS = ("carrier", "tailnum", "origin", "dest")
 _SETTINGS = {"shared_buffers": "256MB"}
 # What docs/sinks.md says of larger deliveries.
-_BATCH = {"records_max": 100_000, "bytes_max": 128 << 20}
+_BATCH = {"records_max": 100_000, "bytes_max": 128 << 20, "wait_s_max": 0.05}
 _PASSWORD_ENV = "BENCH_PASSWORD"
 
 

@@ -14,7 +14,7 @@ from cachesvc.sync import (
     TargetUnavailable,
 )
 from cachesvc.sync.sinks.postgres import POSTGRES
-from cachesvc.sync.testing import Found, SinkSuite, SinkTarget, changes, delivery, put
+from cachesvc.sync.testing import Found, SinkSuite, SinkTarget, changes, delete, delivery, put
 from tests.integration.postgres_target import (
     PLAIN,
     numbers,
@@ -256,6 +256,26 @@ def test_a_second_process_of_a_task_cannot_write_into_what_the_first_wrote(
 
     asyncio.run(story())
     assert server.run(f"select * from {table}") == [(0, 2)]
+
+
+def test_changes_of_one_key_in_a_large_delivery_follow_one_another(
+    server: PostgresServer, table: str
+) -> None:
+    settings = settings_of(server, table, create=PLAIN, key=["id"])
+    server.run(
+        f"create table {table} (id bigint primary key, partition int, number int, note text)"
+    )
+    server.run(f"insert into {table} select n, 0, -1, '' from generate_series(0, 400) n")
+    # Some waits are merged at once, others end where a key comes again.
+    first = [put(n, of=n) for n in range(6_000)]
+    again = [
+        delete(n, of=n - 6_000) if n % 3 else put(n, of=n - 6_000) for n in range(6_000, 9_000)
+    ]
+    new = [put(n) for n in range(9_000, 30_000)]
+    write(settings, changes([*first, *again, *new]))
+    rows = dict(server.run(f"select id, number from {table}"))
+    wanted = {n: n for n in range(3_000, 6_000)} | {n: n for n in range(9_000, 30_000)}
+    assert rows == wanted | {n - 6_000: n for n in range(6_000, 9_000, 3)}
 
 
 def test_positions_never_move_back(server: PostgresServer, table: str) -> None:

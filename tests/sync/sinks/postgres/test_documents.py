@@ -86,5 +86,5 @@ def test_chunks_keep_the_order_and_join_small_pieces() -> None:
     found = list(chunks(pieces))
     offsets = [at for chunk in found for at in chunk.column("offset").to_pylist()]
     assert offsets == [*range(70), *range(100, 25_100)]
-    assert [chunk.num_rows for chunk in found] == [70, 10_000, 10_000, 5_000]
+    assert [chunk.num_rows for chunk in found] == [1_000, 4_000, 10_000, 10_000, 70]
     assert not list(chunks([changes([], next_position=1)]))

@@ -1,5 +1,6 @@
 """Changes as the JSON objects that rows are made of, whole batches at a time."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from cachesvc.sync.changes import Changes
 from cachesvc.sync.errors import BatchRefused
 
 _ROWS_MAX = 10_000
+# While the first chunk is encoded the database has nothing to do, so it is small.
+_ROWS_FIRST = 1_000
+_GROWTH = 4
 _BYTES_MAX = 16 << 20
 # A key that is JSON already; any other is a plain text.
 _JSON = r'^\s*(?:\{.*\}|".*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false)\s*$'
@@ -36,23 +40,24 @@ class Documents:
 
 
 def chunks(changes: Sequence[Changes]) -> Iterator[pa.Table]:
-    """The rows of the changes, in order, in pieces of bounded size."""
+    """The rows of the changes, in order, in pieces of bounded size; the first ones are small."""
+    limit = _ROWS_FIRST
     waiting: list[pa.RecordBatch] = []
-    for piece in changes:
-        for begin in range(0, len(piece), _ROWS_MAX):
-            rows = piece.rows.slice(begin, _ROWS_MAX)
-            if waiting and _full([*waiting, rows]):
-                yield pa.Table.from_batches(waiting)
-                waiting = []
-            waiting.append(rows)
+    rest = deque(piece.rows for piece in changes if len(piece))
+    while rest:
+        room = limit - sum(batch.num_rows for batch in waiting)
+        rows = rest.popleft()
+        if rows.num_rows > room:
+            rest.appendleft(rows.slice(room))
+            rows = rows.slice(0, room)
+        waiting.append(rows)
+        size = sum(int(batch.nbytes) for batch in waiting)
+        if rows.num_rows == room or size > _BYTES_MAX:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+            limit = min(limit * _GROWTH, _ROWS_MAX)
     if waiting:
         yield pa.Table.from_batches(waiting)
-
-
-def _full(batches: Sequence[pa.RecordBatch]) -> bool:
-    rows = sum(int(batch.num_rows) for batch in batches)
-    size = sum(int(batch.nbytes) for batch in batches)
-    return rows > _ROWS_MAX or size > _BYTES_MAX
 
 
 def documents(rows: pa.Table, key_field: str | None, key_from_record: bool) -> Documents:

@@ -8,7 +8,7 @@ PostgreSQL, which knows more ways to read a value, and more words for what is wr
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -40,10 +40,12 @@ class CsvRows:
     Attributes:
         rows: Those to insert or update, as CSV of the table's columns.
         keys: Those to delete, as CSV of the key's columns.
+        touched: The keys of both.
     """
 
     rows: bytes
     keys: bytes
+    touched: Collection[Any]
 
 
 class RowCoder:
@@ -77,13 +79,15 @@ class RowCoder:
         keys = list(map(self._key, rows))
         latest = dict(zip(keys, range(len(keys)), strict=True))
         if len(latest) == len(rows) and not pc.any(documents.deleted).as_py():
-            return CsvRows(self._csv(rows, msgspec.structs.astuple), b"")
+            return CsvRows(self._csv(rows, msgspec.structs.astuple), b"", latest.keys())
         deleted = documents.deleted.to_pylist()
         # In the order of the first change of each key; all keys differ, so none matters.
         kept = [rows[at] for at in latest.values() if not deleted[at]]
         gone = [key for key, at in latest.items() if deleted[at]]
         as_key = _alone if self._single else tuple
-        return CsvRows(self._csv(kept, msgspec.structs.astuple), self._csv(gone, as_key))
+        return CsvRows(
+            self._csv(kept, msgspec.structs.astuple), self._csv(gone, as_key), latest.keys()
+        )
 
     def _csv(self, rows: list[Any], as_tuple: Callable[[Any], tuple[Any, ...]]) -> bytes:
         parts = []

@@ -17,6 +17,8 @@ from cachesvc.sync.sinks.secrets import secret
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _CONNECT_TIMEOUT_S = 15
+# So that what waits for a merge stays in memory.
+_WAITING_ROOM = "32MB"
 # The SQLSTATE class of a wrong password, an unknown role, or no line in pg_hba.conf.
 _NOT_LET_IN = "28"
 # A server that vanished is noticed after about a minute, whatever the system's own limits are.
@@ -78,7 +80,7 @@ class Session:
         return {
             "application_name": f"cachesvc-sync {self._task}"[:63],
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "options": f"-c statement_timeout={milliseconds}",
+            "options": f"-c statement_timeout={milliseconds} -c temp_buffers={_WAITING_ROOM}",
             **_KEEPALIVE,
         }
 

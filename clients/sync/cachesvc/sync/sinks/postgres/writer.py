@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import psycopg
 import pyarrow as pa
@@ -18,13 +18,28 @@ from cachesvc.sync.sinks.postgres.session import Connection
 from cachesvc.sync.sinks.postgres.statements import Statements, statements
 from cachesvc.sync.sinks.postgres.straight import StraightCopy
 from cachesvc.sync.sinks.postgres.table import Table
+from cachesvc.sync.sinks.postgres.together import Together
 
-_Encoded: TypeAlias = tuple[Documents, CsvRows | None]
 _NO_HEADER = csv.WriteOptions(include_header=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A chunk of changes.
+
+    Attributes:
+        documents: Its objects.
+        rows: The same as CSV; None where PostgreSQL is to take the fields out.
+        joins: Whether it may wait together with the chunks before it.
+    """
+
+    documents: Documents
+    rows: CsvRows | None
+    joins: bool
+
+
 class TableWriter:
-    """Copies changes to where they wait and merges them, chunk by chunk.
+    """Copies changes to where they wait, chunk by chunk, and merges as many as can be at once.
 
     While PostgreSQL works on one chunk, the next one is encoded.
 
@@ -45,6 +60,8 @@ class TableWriter:
         self._refuse_unknown = refuse_unknown
         self._thread = thread
         self._straight = StraightCopy()
+        self._together = Together()
+        self._rows_wait = self._keys_wait = False
 
     async def prepare(self, connection: Connection) -> None:
         """Makes the tables in which changes wait, of a new connection."""
@@ -58,6 +75,8 @@ class TableWriter:
             psycopg.Error: The database refuses.
         """
         encoding: asyncio.Future[_Encoded] | None = None
+        self._rows_wait = self._keys_wait = False
+        await self._thread.run(self._together.begin)
         try:
             for chunk in chunks(changes):
                 before = encoding
@@ -66,27 +85,47 @@ class TableWriter:
                     await self._merge(connection, await before)
             if encoding is not None:
                 await self._merge(connection, await encoding)
+            # What waited is cleared by the commit.
+            await self._merge_waiting(connection)
         finally:
             if encoding is not None:
                 encoding.cancel()
 
     def _encode(self, rows: pa.Table) -> _Encoded:
         found = documents(rows, self._key_field, self._key_from_record)
-        return found, self._coder.encode(found)
+        coded = self._coder.encode(found)
+        if coded is None:
+            self._together.begin()
+            return _Encoded(found, None, joins=False)
+        size = len(coded.rows) + len(coded.keys)
+        return _Encoded(found, coded, self._together.joins(coded.touched, size))
 
     async def _merge(self, connection: Connection, encoded: _Encoded) -> None:
-        found, rows = encoded
+        rows = encoded.rows
+        if not encoded.joins:
+            await self._merge_waiting(connection, clear=True)
         if rows is None:
-            await self._merge_documents(connection, found)
+            await self._merge_documents(connection, encoded.documents)
             return
         if rows.keys:
             await _copy(connection, self._statements.copy_keys, rows.keys)
-            await connection.execute(self._statements.delete_keys)
-            await connection.execute(self._statements.clear_keys)
+            self._keys_wait = True
         if rows.rows and not await self._copied_straight(connection, rows):
             await _copy(connection, self._statements.copy_rows, rows.rows)
-            await connection.execute(self._statements.merge_rows)
-            await connection.execute(self._statements.clear_rows)
+            self._rows_wait = True
+
+    async def _merge_waiting(self, connection: Connection, *, clear: bool = False) -> None:
+        """Merges what waits; all of it is of different keys."""
+        said = self._statements
+        if self._keys_wait:
+            await connection.execute(said.delete_keys)
+            if clear:
+                await connection.execute(said.clear_keys)
+        if self._rows_wait:
+            await connection.execute(said.merge_rows)
+            if clear:
+                await connection.execute(said.clear_rows)
+        self._rows_wait = self._keys_wait = False
 
     async def _copied_straight(self, connection: Connection, rows: CsvRows) -> bool:
         if rows.keys or not self._straight.worth_a_try():
