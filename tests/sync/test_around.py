@@ -74,6 +74,7 @@ class Stage:
         self.reads: list[int] = []
         self.kept = KeptPositions(directory / "positions")
         self.sink = MemorySink()
+        self.tables: dict[str, Any] = {}
 
     def produce(self, count: int, *, cached: bool = True) -> None:
         begin = self.broker[-1] + 1
@@ -83,7 +84,7 @@ class Stage:
 
     def config(self, **source: Any) -> TaskConfig:
         outside = {"outside_after_s": 0.3, "mode": "FULL_AND_INCREMENTAL"}
-        return task_config(self.target, source={**outside, **source})
+        return task_config(self.target, source={**outside, **source}, **self.tables)
 
     def task(self, **source: Any) -> Task:
         config = self.config(**source)

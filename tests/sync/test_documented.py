@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from cachesvc.sync.alarms import KINDS
 from cachesvc.sync.config import (
+    AlarmsConfig,
     BatchConfig,
     ErrorsConfig,
     RetryConfig,
@@ -26,7 +28,16 @@ OF_OTHERS = ("sinks", "transforms", "testing")
 
 @pytest.mark.parametrize(
     "table",
-    [BatchConfig, ErrorsConfig, RetryConfig, SourceConfig, StartPosition, TaskConfig, TlsConfig],
+    [
+        AlarmsConfig,
+        BatchConfig,
+        ErrorsConfig,
+        RetryConfig,
+        SourceConfig,
+        StartPosition,
+        TaskConfig,
+        TlsConfig,
+    ],
 )
 def test_every_setting_is_documented(table: type[Any]) -> None:
     missing = [
@@ -44,5 +55,7 @@ def test_every_reason_is_documented_and_every_documented_reason_is_used() -> Non
             used.update(word for word in reasons_in(path) if WORD.fullmatch(word))
     listed = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", TEXT, re.MULTILINE)
     documented = {word for line in listed for word in re.findall(r"[A-Z_]+", line)}
-    # A mode stands in a table of its own, and INTERNAL is what nobody foresaw.
-    assert documented - {"FULL", "INCREMENTAL", "FULL_AND_INCREMENTAL"} == used - {"INTERNAL"}
+    assert set(KINDS) <= documented
+    # Modes and alarms stand in tables of their own, and INTERNAL is what nobody foresaw.
+    others = {"FULL", "INCREMENTAL", "FULL_AND_INCREMENTAL", *KINDS}
+    assert documented - others == used - {"INTERNAL"}

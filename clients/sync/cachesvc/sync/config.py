@@ -113,6 +113,18 @@ class ErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     refused_share_max: Share | None = None
 
 
+class AlarmsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[alarms]``: who is told of what somebody has to know."""
+
+    # http or https, without user and password: gets what is raised and cleared, as JSON.
+    webhook_url: str
+    # Where its bearer token is found: an environment variable, or a file.
+    webhook_token_env: str | None = None
+    webhook_token_file: str | None = None
+    # Seconds that it may take to answer. 0.1 to 60.
+    webhook_timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 10.0
+
+
 class TaskConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A task: the whole file."""
 
@@ -126,6 +138,8 @@ class TaskConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch: BatchConfig = BatchConfig()
     retry: RetryConfig = RetryConfig()
     errors: ErrorsConfig = ErrorsConfig()
+    # Nobody is told without it; the log and ``status`` have it all the same.
+    alarms: AlarmsConfig | None = None
     # Seconds that the delivery in hand may take once the task is to stop. 0 to 3,600.
     stop_timeout_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
 

@@ -18,8 +18,9 @@ from cachesvc.sync.runner.letters import Keeper, StopAtRefused
 from cachesvc.sync.runner.source import Brokers, Source
 from cachesvc.sync.setting_errors import setting_error
 from cachesvc.sync.sink import Sink, SourceView, TaskContext
-from cachesvc.sync.task_file import load_task, parse_task
+from cachesvc.sync.task_file import load_task, parse_task, secret
 from cachesvc.sync.transform import Transform
+from cachesvc.sync.webhook import Webhook
 
 TaskLike = TaskConfig | Mapping[str, Any] | str | Path
 """A task's settings, a mapping of the shape of a task file, or the path of one."""
@@ -64,6 +65,16 @@ class TaskParts:
         self.broker = self._brokers()
         self.source: Source = self._source()
         self.keeper: Keeper = self._keeper()
+        self.webhook = self._webhook()
+
+    def _webhook(self) -> Webhook | None:
+        """Who is told of alarms."""
+        alarms = self.config.alarms
+        if alarms is None:
+            return None
+        names = (alarms.webhook_token_env, alarms.webhook_token_file)
+        token = secret(*names, self.origin, "alarms.webhook_token")
+        return Webhook(alarms.webhook_url, token, alarms.webhook_timeout_s)
 
     def _source(self) -> Source:
         path = self.config.source.positions_file

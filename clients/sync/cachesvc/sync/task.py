@@ -14,7 +14,10 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from cachesvc.client import ClientError, Positions, SubscriptionReset
+from cachesvc.sync import alarms
 from cachesvc.sync.errors import SyncError
 from cachesvc.sync.parts import TaskLike, TaskParts, parts_of
 from cachesvc.sync.runner.delivering import CLOSE_TIMEOUT_S, Delivering, TargetWentBack
@@ -73,7 +76,7 @@ class Task:
     def start(self) -> None:
         """Begins; ``wait`` tells how it ends. Once only."""
         assert self._running is None, "a task is started once"
-        self._running = asyncio.create_task(self._run(), name=f"sync-{self.config.name}")
+        self._running = asyncio.create_task(self._run_watched(), name=f"sync-{self.config.name}")
 
     async def wait(self) -> TaskStatus:
         """Waits until the task has ended: a full sync is complete, or it was stopped.
@@ -98,6 +101,7 @@ class Task:
         if self._running is None:
             return
         allowed_s = self.config.stop_timeout_s + STORE_TIMEOUT_S + CLOSE_TIMEOUT_S
+        allowed_s += 0.0 if self._parts.webhook is None else alarms.CLOSE_TIMEOUT_S
         await asyncio.wait({self._running}, timeout=allowed_s)
         self._running.cancel()
         await asyncio.wait({self._running})
@@ -171,6 +175,26 @@ class Task:
         if self._gate.paused:
             return "paused"
         return "starting" if self._pipeline is None else "running"
+
+    async def _run_watched(self) -> bool:
+        """Runs to the end while somebody is told of alarms, where the settings say who."""
+        webhook = self._parts.webhook
+        if webhook is None:
+            return await self._run()
+        told = alarms.TaskAlarms(self.config.name, self.status, webhook)
+        watching = asyncio.create_task(told.run())
+        state = "failed"
+        try:
+            done = await self._run()
+            state = "done" if done else "stopped"
+            return done
+        except asyncio.CancelledError:
+            state = "stopped"
+            raise
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+            await told.end(msgspec.structs.replace(self.status(), state=state))
 
     async def _run(self) -> bool:
         """Runs to the end; says whether that is the end of a full sync."""

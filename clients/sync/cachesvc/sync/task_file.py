@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from cachesvc.sync.config import SourceConfig, TaskConfig
+from cachesvc.sync.config import AlarmsConfig, SourceConfig, TaskConfig
 from cachesvc.sync.setting_errors import convert, setting_error
 
 _PATHS = ("path", "directory")
@@ -84,6 +85,8 @@ def start_ms(start: str | int) -> int:
 def _check(config: TaskConfig, origin: str) -> None:
     _check_source(config.source, origin)
     _check_errors(config, origin)
+    if config.alarms is not None:
+        _check_alarms(config.alarms, origin)
     if config.retry.delay_first_s > config.retry.delay_max_s:
         raise setting_error(origin, "retry.delay_first_s", "is above retry.delay_max_s")
 
@@ -104,6 +107,24 @@ def _check_errors(config: TaskConfig, origin: str) -> None:
     if len(places) > 1:
         problem = "contradicts dead_letters; give one of them"
         raise setting_error(origin, "errors.dead_letter_topic", problem)
+
+
+def _check_alarms(alarms: AlarmsConfig, origin: str) -> None:
+    if not _is_webhook(alarms.webhook_url):
+        problem = "is no URL of http or https, without user and password"
+        raise setting_error(origin, "alarms.webhook_url", problem)
+    if alarms.webhook_token_env is not None and alarms.webhook_token_file is not None:
+        problem = "contradicts webhook_token_env; give one of them"
+        raise setting_error(origin, "alarms.webhook_token_file", problem)
+
+
+def _is_webhook(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        known = url.scheme in ("http", "https") and url.port != 0
+    except ValueError:
+        return False
+    return known and bool(url.hostname) and "@" not in url.netloc
 
 
 def _check_source(source: SourceConfig, origin: str) -> None:
