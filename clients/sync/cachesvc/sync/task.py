@@ -103,8 +103,7 @@ class Task:
         allowed_s = self.config.stop_timeout_s + STORE_TIMEOUT_S + CLOSE_TIMEOUT_S
         allowed_s += 0.0 if self._parts.webhook is None else alarms.CLOSE_TIMEOUT_S
         await asyncio.wait({self._running}, timeout=allowed_s)
-        self._running.cancel()
-        await asyncio.wait({self._running})
+        await _cancelled(self._running)
         if not self._running.cancelled():
             self._running.exception()  # whoever waits is told; nobody has to
 
@@ -222,10 +221,7 @@ class Task:
         try:
             await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and self._pipeline is None:
-                # A library may take a cancellation for an answer of its own, and go on.
-                while not work.done():
-                    work.cancel()
-                    await asyncio.wait({work}, timeout=_CANCEL_AGAIN_S)
+                await _cancelled(work)
                 return False
             return await work
         finally:
@@ -265,6 +261,13 @@ class Task:
             finally:
                 self._session = None
                 self._meter.outside_s += session.outside_s
+
+
+async def _cancelled(task: "asyncio.Task[bool]") -> None:
+    """Cancels until the task is over: a library may take a cancellation for an answer of its own."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
 
 
 async def run_task(
