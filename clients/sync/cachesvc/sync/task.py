@@ -264,7 +264,7 @@ class Task:
 
 
 async def _cancelled(task: "asyncio.Task[bool]") -> None:
-    """Cancels until the task is over: a library may take a cancellation for an answer of its own."""
+    """Cancels until the task is over: a library may take a cancellation for its own answer."""
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
