@@ -142,7 +142,8 @@ def _serving(
     directory: Path, bootstrap: str, connections: list[dict[str, Any]], readers: int
 ) -> Iterator[Stage]:
     whole = [{"topic_expression": TOPIC, **made} for made in connections]
-    mining = {"mining": {"readers": readers}}
+    # What is wrong with some is seen only where no answer comes.
+    mining = {"mining": {"readers": readers, "answer_timeout_s": 3}}
     with ServiceProcess(directory / "s", bootstrap, mining, connections=whole) as service:
         yield Stage(service, {made["name"]: made for made in connections})
 
