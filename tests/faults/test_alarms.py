@@ -35,7 +35,7 @@ def _settings(webhook: WebhookServer | None = None, **alarms: Any) -> dict[str, 
     }
     if webhook is not None:
         quick |= {"webhook_url": webhook.url, "webhook_timeout_s": 1}
-    return {"alarms": {**quick, **alarms}}
+    return {"alarms": {**quick, **alarms}, "mining": {"answer_timeout_s": 1}}
 
 
 def _alarms(calls: Calls, *, past: bool = False) -> list[pb.Alarm]:
