@@ -18,7 +18,7 @@ def test_both_sides_deliver_the_same_records(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = tmp_path / "result.json"
-    arguments = ["--only", "B2,B3,B5,B13P", "--records", "20000", "--runs", "1"]
+    arguments = ["--only", "B2,B3,B5,B13P", "--records", "5000", "--runs", "1"]
     status = main([*arguments, "--json", str(result), "--keep", str(tmp_path / "kept")])
     told = capsys.readouterr()
     assert status == 0, told.out + told.err

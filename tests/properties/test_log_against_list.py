@@ -2,7 +2,7 @@
 
 A crash is a copy of the directory while the store is open: what a killed process leaves behind.
 Damage and torn ends of journals are made in that copy, and so are files that were written and not
-yet published.
+yet published. CACHESVC_LOG_EXAMPLES makes it longer.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from tests.unit.log.running import append, ensure, read_all, until
 
 T = TypeVar("T")
 FIRST_OFFSET = 1_000
+EXAMPLES = int(os.environ.get("CACHESVC_LOG_EXAMPLES", "25"))
 HUGE = 1 << 40
 # Written beside everything else.
 COPIES = shutil.ignore_patterns("catalogue-copy*")
@@ -340,7 +341,7 @@ def test_what_is_read_is_what_was_appended(monkeypatch: pytest.MonkeyPatch) -> N
     run_state_machine_as_test(
         LogMachine,
         settings=settings(
-            max_examples=40,
+            max_examples=EXAMPLES,
             stateful_step_count=25,
             deadline=None,
             # Without shrinking, which would take longer than a test may; the steps are few.
