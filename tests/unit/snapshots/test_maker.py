@@ -258,6 +258,27 @@ def test_one_that_takes_too_long_leaves_nothing(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_more_keys_than_memory_are_spilled_or_told(tmp_path: Path) -> None:
+    count = 300_000
+    keys = [(b"%064d" % number, "{}") for number in range(count)]
+
+    async def run() -> None:
+        # About 30 MB of keys alone.
+        async with making(tmp_path, bounds=Bounds(24 << 20, 1 << 30, 1, 60.0)) as made:
+            await made.add(*keys)
+            none = SnapshotMaker(made.store, made.shelf, Bounds(24 << 20, 0, 1, 60.0))
+            with pytest.raises(PreconditionFailed) as failed:
+                await none.make(made.log, debezium=False, progress=lambda done, total: None)
+            assert failed.value.reason == "SNAPSHOT_MEMORY_MAX"
+            assert not any((tmp_path / layout.STAGING).iterdir())
+            snapshot = await made.make()
+            assert snapshot is not None
+            assert snapshot.file.record_count == count
+            assert not any((tmp_path / layout.STAGING).iterdir())
+
+    asyncio.run(run())
+
+
 def replace_time(bounds: Bounds, time_s_max: float) -> Bounds:
     return Bounds(bounds.memory_bytes_max, bounds.spill_bytes_max, bounds.threads, time_s_max)
 
