@@ -59,6 +59,8 @@ class StreamSnapshots:
         name = self._subscription.record.name
         await self._shelf.begin(name, {partition: snapshot}, recovers=True)
         begin = {partition: snapshot.base_offset}
+        # What this stream delivered counts no more: a commit of it would leave the begin out.
+        self._subscriber.delivered.update(begin)
         await self._subscriptions.store_start(self._subscription, self._subscriber.epoch, begin)
         _log.warning(
             "a subscription has lost records and loads a partition anew from a snapshot",

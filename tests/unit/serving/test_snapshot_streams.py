@@ -368,6 +368,10 @@ def test_who_fell_out_of_retention_loads_anew(tmp_path: Path) -> None:
                 serving.result()
         assert lost.value.metadata["recovers_from_snapshot"] == "true"
         assert "loads the partition anew, from a snapshot" in str(lost.value)
+        # What the stream had delivered cannot be committed any more.
+        with pytest.raises(InvalidRequest, match="has delivered up to 0"):
+            await streams.commit(6)
+        assert streams.plan.subscriptions.get("copies").positions == {ORDERS: 0}
         (recovery,) = streams.shelf.recoveries()
         assert recovery == ("copies", streams.shelf.newest(ORDERS))
         found, started = await streams.read(3, **recovers)
