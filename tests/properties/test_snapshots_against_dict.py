@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachesvc.bounds import Bounds
+from cachesvc.errors import DamagedFile
 from cachesvc.model import GapCause, LostRange, Segment, Snapshot
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.snapshots import complete_from, plan_snapshot
 from cachesvc.snapshots.making import make_snapshot
 from cachesvc.snapshots.order import Order
 from cachesvc.store.segments import merge_segments, read_table, write_segment
-from tests.support.frames import ORDERS, Record, record_batch, table_records
+from tests.support.frames import ORDERS, Record, flip_bit, record_batch, table_records
 
 BOUNDS = Bounds(64 << 20, 1 << 30, 2, 60.0)
 DELETE = '{"before":{"id":1},"after":null,"op":"d"}'
@@ -157,3 +159,21 @@ def test_a_snapshot_is_what_a_replay_comes_to(
     partition = Partition(store, debezium)
     for step, argument in [*history, ("snapshot", None)]:
         getattr(partition, step)(argument)
+
+
+@settings(deadline=None, max_examples=60)
+@given(place=st.floats(0, 1, exclude_max=True), of_snapshot=st.booleans())
+def test_no_flipped_bit_gives_another_snapshot(
+    store: Path, place: float, of_snapshot: bool
+) -> None:
+    partition = Partition(store, debezium=True)
+    partition.seal([(b"a", "{}", 1), (b"b", "{}", 2), (b"a", '{"n":1}', 1), (None, "{}", 1)])
+    if of_snapshot:
+        partition.snapshot(None)
+        partition.seal([(b"c", "{}", 1)])
+    damaged = partition.snapshots[0].file if of_snapshot else partition.segments[0]
+    path = store / damaged.path
+    flip_bit(path, int(path.stat().st_size * 8 * place))
+    # Checks what it has made; what was damaged and does not matter is as if it were whole.
+    with contextlib.suppress(DamagedFile):
+        partition.snapshot(None)
