@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,12 @@ from cachesvc.policy.retention import RetentionClock
 from cachesvc.snapshots.maker import SnapshotMaker
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store import layout
+from cachesvc.store.memory_files import MemoryFiles
 from cachesvc.store.ports import SubscriptionRecord
 from cachesvc.store.segments import read_table
 from cachesvc.subscriptions.retention import Retention
 from cachesvc.subscriptions.subscriptions import Subscription
-from tests.support.frames import ORDERS, Record, flip_bit, frame, table_records
+from tests.support.frames import ORDERS, Record, flip_bit, frame, records_of, table_records
 from tests.unit.log.running import append, ensure, roll, running
 
 BOUNDS = Bounds(64 << 20, 1 << 30, 1, 60.0)
@@ -84,8 +86,10 @@ class Made:
 
 
 @asynccontextmanager
-async def making(path: Path, kept: int = 2, bounds: Bounds = BOUNDS) -> AsyncIterator[Made]:
-    async with running(path, warm_bytes_max=0) as store:
+async def making(
+    path: Path, kept: int = 2, bounds: Bounds = BOUNDS, **changes: Any
+) -> AsyncIterator[Made]:
+    async with running(path, warm_bytes_max=0, **changes) as store:
         log = await ensure(store, ORDERS, 0)
         subscriptions: list[Subscription] = []
         shelf = Shelf(store, lambda: subscriptions, kept)
@@ -242,6 +246,33 @@ def test_damaged_sources_are_repaired_and_nothing_is_made_of_them(
             snapshot = await made.make()
             assert snapshot is not None
             assert (snapshot.base_offset, snapshot.complete_from_offset) == (2, 2)
+
+    asyncio.run(run())
+
+
+def test_those_of_another_store_lie_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        files = MemoryFiles()
+        async with making(tmp_path, kept=1, stores={"other": files}) as made:
+            made.store.stores.choose = lambda _: "other"
+            await made.add((b"a", "{}"), (b"b", "{}"))
+            first = await made.make()
+            await made.add((b"a", None), (b"c", "{}"))
+            second = await made.make()
+            assert first is not None
+            assert second is not None
+            assert second.file.store == "other"
+            assert made.files == set()
+            assert not any((tmp_path / layout.STAGING).iterdir())
+            frames = await made.store.reader.read_file(second.file, 0)
+            assert [record.key for record in records_of(frames)] == [b"b", b"c"]
+            await made.sweep()
+            left = [found.path for found in files.list(layout.SNAPSHOTS)]
+            assert left == [second.file.path]
+            assert not await made.maker.check(second)
+            files.delete(second.file.path)
+            assert await made.maker.check(second)
+            assert made.shelf.all() == []
 
     asyncio.run(run())
 
