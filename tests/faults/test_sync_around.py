@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from cachesvc.sync.runner.kept_positions import KeptPositions
+from cachesvc.v1.admin_pb2 import ListRejectsRequest
+from cachesvc.v1.admin_pb2_grpc import AdminStub
 from tests.faults.stage import eventually, objects
 from tests.support.checker import Observation, check
 from tests.support.file_sink import events, mark, offsets
@@ -78,6 +81,13 @@ def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
     assert not check(truth, [Observation("task", number, seen[number]) for number in truth])
 
 
+def _rejects(service: ServiceProcess, topic: str) -> list[int]:
+    """Offsets of what the service keeps apart."""
+    with grpc.insecure_channel(service.address) as channel:
+        pages = AdminStub(channel).ListRejects(ListRejectsRequest(topic=topic), timeout=60)
+        return sorted(each.offset for page in pages for each in page.rejects)
+
+
 def _restart(task: SyncProcess, positions: Path) -> None:
     """Kills the task while the service is dead; notes where it has to go on."""
     task.kill()
@@ -114,5 +124,8 @@ def test_outside_the_same_records_pass_as_inside(
             writer.commit(topic, awkward)
             expected += [21, 24, 26]
             eventually(lambda: offsets(task.output, topic)[0] == expected, "those after")
+            # The service mines what it missed, and keeps apart what the task had to leave out.
+            rejected = [1, 2, 4, 15, 16, 18, 22, 23, 25]
+            eventually(lambda: _rejects(service, topic) == rejected, "the service's rejects")
         assert task.terminate() == 0
     assert "are no JSON objects and left out" in task.log
