@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 Name = Callable[[str], str]
 KIB, MIB = 1 << 10, 1 << 20
-# Kafka counts over about ten seconds, so that much comes at once.
-WINDOW_S = 10
+# The tests' brokers count over about three seconds, so that much comes at once.
+WINDOW_S = 3
 
 
 @dataclass
@@ -74,7 +74,7 @@ async def nothing(source: KafkaSource, collected: Collected) -> None:
 
 async def throttled(bootstrap: str, topic: str, small: str, quota: int, value_bytes: int) -> None:
     """Mines more than a quota lets through at once, and a small topic that must not wait for it."""
-    parts, surplus_s = 3, 5
+    parts, surplus_s = 3, 4
     count = quota * (WINDOW_S + surplus_s) // (parts * value_bytes)
     blob = os.urandom(value_bytes)
     for number in range(parts):
@@ -135,7 +135,7 @@ def test_a_quota_for_requests_is_no_reason_to_call_a_broker_away(
 ) -> None:
     topic = topic_name("requests")
     create_topic(kafka.bootstrap, topic)
-    # Of one thread's time, counted over ten seconds as well.
+    # Of one thread's time, counted over three seconds as well.
     limit_client(kafka, "few-requests", {"request_percentage": 0.5})
     settings = KafkaSettings(
         bootstrap_servers=(kafka.bootstrap,), client_id="few-requests", answer_timeout_s=0.5

@@ -174,6 +174,8 @@ _SMALL = {
 
 _QUICK = {
     "group.initial.rebalance.delay.ms": "0",
+    # Quotas are counted over three seconds, not ten.
+    "quota.window.num": "4",
     # After SIGKILL the controller keeps the broker out until its old session has ended.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
