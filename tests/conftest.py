@@ -22,7 +22,6 @@ from tests.support.kafka_jars import (
     kafka_version,
     kafka_versions,
     missing_requirements,
-    resolve_jars,
 )
 from tests.support.kafka_preparing import prepare
 from tests.support.kdc import missing_kdc
@@ -75,7 +74,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         try:
             prepare(kafka_version())
             for version in set(filter(None, map(_version_of, session.items))):
-                resolve_jars(version=version)
+                prepare(version)
         except KafkaUnavailable as error:
             lacking = str(error)
     if lacking is not None:

@@ -93,7 +93,8 @@ def broker(
     directory: Path, config: dict[str, str] | None = None, *, start: bool = True
 ) -> Iterator[KafkaBroker]:
     """A broker of the test's own."""
-    made = KafkaBroker(directory / "kafka", config=config)
+    options = ("-XX:TieredStopAtLevel=1",)
+    made = KafkaBroker(directory / "kafka", config=config, jvm_options=options)
     try:
         if start:
             made.start()

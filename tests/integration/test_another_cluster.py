@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 Name = Callable[[str], str]
 SETTINGS: dict[str, dict[str, Any]] = {
     "server": {"progress_interval_s": 0.2},
+    "mining": {"answer_timeout_s": 2},
     "alarms": {"interval_s": 0.2, "raise_after_s": 0, "clear_after_s": 0},
 }
 CHANGED = "SOURCE_CHANGED"
@@ -78,7 +79,11 @@ def old_cluster(
 ) -> Iterator[Cluster]:
     with TcpProxy() as proxy:
         broker = KafkaBroker(
-            tmp_path_factory.mktemp("old"), proxy_port=proxy.port, heap_mb=300, version="2.3.1"
+            tmp_path_factory.mktemp("old"),
+            proxy_port=proxy.port,
+            heap_mb=300,
+            jvm_options=("-XX:TieredStopAtLevel=1",),
+            version="2.3.1",
         )
         with broker:
             proxy.forward_to(broker.proxied_listen_port)
@@ -271,7 +276,7 @@ def test_a_reader_that_sees_another_cluster_leaves_it_alone(
     ours_and_theirs: tuple[Cluster, Cluster], topic: str, tmp_path: Path
 ) -> None:
     ours, theirs = ours_and_theirs
-    settings = {**SETTINGS, "mining": {"readers": 0, "reader_timeout_s": 2}}
+    settings = {**SETTINGS, "mining": {"readers": 0, "reader_timeout_s": 2, "answer_timeout_s": 2}}
     service = ServiceProcess(tmp_path, ours.address, settings)
     way = ["--kafka", theirs.address]
     with service, Calls(service.address) as calls:

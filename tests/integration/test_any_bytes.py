@@ -35,7 +35,9 @@ SEALED: dict[str, dict[str, object]] = {
 @pytest.fixture(scope="module")
 def oldest_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """2.3.1, which takes the old formats and keeps records in them."""
-    broker = KafkaBroker(tmp_path_factory.mktemp("oldest"), version=kafka_versions()[0])
+    directory = tmp_path_factory.mktemp("oldest")
+    options = ("-XX:TieredStopAtLevel=1",)
+    broker = KafkaBroker(directory, jvm_options=options, version=kafka_versions()[0])
     with broker:
         yield broker
     broker.discard_data()

@@ -100,7 +100,10 @@ def test_a_restart_amid_a_session_and_a_broker_without_room_for_any(
         create_topic(kafka.bootstrap, topic, PARTITIONS)
         port = int(kafka.bootstrap.rsplit(":", 1)[1])
         roomless = KafkaBroker(
-            kafka.directory, port=port, config={"max.incremental.fetch.session.cache.slots": "0"}
+            kafka.directory,
+            port=port,
+            config={"max.incremental.fetch.session.cache.slots": "0"},
+            jvm_options=("-XX:TieredStopAtLevel=1",),
         )
 
         async def scenario() -> None:
