@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,11 +50,16 @@ def cluster(
 def serving(path: Path, cluster: KafkaCluster) -> Iterator[ServiceProcess]:
     """A service for the cluster; all brokers run again at the end."""
     connection = {"bootstrap_servers": cluster.servers}
-    with ServiceProcess(path, "", SETTINGS, connection) as service:
+    # The brokers start while the service ends.
+    with (
+        ThreadPoolExecutor(1) as threads,
+        ServiceProcess(path, "", SETTINGS, connection) as service,
+    ):
         try:
             yield service
         finally:
-            cluster.start()
+            started = threads.submit(cluster.start)
+    started.result()
 
 
 class Load:
