@@ -1,7 +1,7 @@
 """The parts of a service process, built and told of each other; nothing runs yet."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from cachesvc.alarms.watch import AlarmWatch
 from cachesvc.app.connections import ConnectionWorks
 from cachesvc.app.queries import make_queries
 from cachesvc.app.snapshots import Snapshotting, snapshot_rule
-from cachesvc.app.stores import open_stores
+from cachesvc.app.stores import known_stores, open_made, open_stores
 from cachesvc.assignment.assignments import Assignments
 from cachesvc.assignment.mining import Mining
 from cachesvc.clusters.matching import TopicMatching
@@ -26,6 +26,7 @@ from cachesvc.jobs.daily import Daily, TimeOfDay
 from cachesvc.jobs.expire import Expire
 from cachesvc.jobs.job import Job
 from cachesvc.jobs.models import LOAD_TIME, RefreshModels
+from cachesvc.jobs.move import Move
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scheduler import JobScheduler
 from cachesvc.jobs.scrub import Scrub
@@ -40,9 +41,9 @@ from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.local_socket import socket_path
 from cachesvc.settings.config import BackupConfig, Config, zone_of
-from cachesvc.settings.stores import budgets, check_store_of, default_store, store_of
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.sql.engine import QueryEngine
+from cachesvc.stores import KnownStores
 from cachesvc.subscriptions.retention import Retention, TopicSize
 from cachesvc.subscriptions.store_levels import StoreLevels
 from cachesvc.subscriptions.store_usages import StoreUsages
@@ -76,6 +77,7 @@ def open_store(config: Config, given_up: Callable[[], bool]) -> LogStore:
             ),
             journal_descriptors(),
             open_stores(config),
+            open_made(config),
         ),
         given_up,
     )
@@ -99,6 +101,7 @@ class Parts:
     alarm_tasks: Sequence[Callable[[], Coroutine[None, None, None]]]
     jobs: JobScheduler
     queries: QueryEngine
+    stores: KnownStores
     shedding: Shedding
     usages: StoreUsages
     batches: Batches
@@ -132,12 +135,14 @@ async def build(config: Config, store: LogStore) -> Parts:
         lambda: (log.id for log in store.present()),
         config.mining.metadata_interval_s,
     )
-    connections.check = lambda each: check_store_of(each, config.stores, each.name, "")
+    stores = known_stores(config, store, lambda: connections)
+    await stores.load()
+    connections.check = stores.check
     await connections.load()
-    store.stores.choose = _store_chooser(config, connections)
+    store.stores.choose = stores.choose
     assignments.on_silent = connections.replace_reader
     assignments.on_needed = connections.start_readers
-    connections.on_deleted = mining.forget
+    connections.on_deleted = _in_turn(mining.forget, stores.forget)
     watch = MiningWatch(store.catalogue)
     store.writer.on_published = watch.published
     keep = config.retention
@@ -146,7 +151,7 @@ async def build(config: Config, store: LogStore) -> Parts:
         RetentionClock(keep.clock), keep.age_s, keep.unread_age_s, mining.tasks.retention, size
     )
     retired = RetiredFiles(store, retention, config.jobs.sweep.grace_s)
-    levels, limits = StoreLevels(store), budgets(config.store.bytes_max, config.stores)
+    levels = StoreLevels(store)
     store.writer.check_room = levels.check_room
     queries = make_queries(config.sql, store)
     await asyncio.to_thread(queries.clear)
@@ -168,16 +173,17 @@ async def build(config: Config, store: LogStore) -> Parts:
         watch,
         alarms,
         alarms_running,
-        _jobs(config, store, connections, subscriptions, retention, retired, shelf),
+        _jobs(config, store, connections, subscriptions, retention, retired, shelf, stores),
         queries,
+        stores,
         Shedding(
             store,
             lambda: gather(store, retention, subscriptions.all()),
             retired,
-            limits,
+            stores.budgets,
             levels,
         ),
-        StoreUsages(store, retention, subscriptions, limits, levels),
+        StoreUsages(store, retention, subscriptions, stores.budgets, levels),
         Batches(store.reader, config.store.chunk_cache_bytes_max),
     )
 
@@ -190,6 +196,7 @@ def _jobs(
     retention: Retention,
     retired: RetiredFiles,
     shelf: Shelf,
+    stores: KnownStores,
 ) -> JobScheduler:
     jobs = config.jobs
     snapshots = Snapshotting(jobs.snapshot, store, shelf, snapshot_rule(connections))
@@ -201,6 +208,7 @@ def _jobs(
             daily(_backup(jobs.backup, store), jobs.backup.daily_at),
             daily(Compact(store, jobs.compact, retention), jobs.compact.daily_at),
             Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
+            Move(store, stores.misplaced, jobs.move.interval_s, jobs.move.bytes_per_s_max),
             daily(
                 Scrub(store, scrub.interval_s, scrub.bytes_per_s_max, snapshots.scrub),
                 scrub.daily_at,
@@ -230,16 +238,14 @@ def _backup(config: BackupConfig, store: LogStore) -> Backup:
     return Backup(store, directory, config.interval_s, config.kept)
 
 
-def _store_chooser(config: Config, connections: Connections) -> Callable[[str], str]:
-    """Which store takes what is mined of a connection; of one that was deleted, the default."""
+def _in_turn(*calls: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
+    """Awaits one call after the other."""
 
-    def of(name: str) -> str:
-        try:
-            return store_of(connections.get(name).config, config.stores)
-        except NotFound:
-            return default_store(config.stores)
+    async def all_of(name: str) -> None:
+        for call in calls:
+            await call(name)
 
-    return of
+    return all_of
 
 
 def _load_time_of(connections: Connections) -> Callable[[str], str]:

@@ -16,6 +16,8 @@ from cachesvc.serving.admin.overview import OverviewAdmin
 from cachesvc.serving.admin.retention import RetentionAdmin
 from cachesvc.serving.admin.snapshots import SnapshotAdmin
 from cachesvc.serving.admin.sql import SqlAdmin
+from cachesvc.serving.admin.stores import StoreAdmin
+from cachesvc.serving.admin.topics import check_known
 from cachesvc.serving.admin.watching import WatchAdmin
 from cachesvc.serving.agents import AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.ingest import MiningServicer
@@ -58,6 +60,7 @@ def make_server(parts: Parts) -> Server:
                 store.incarnations.cluster_of,
             ),
             JobAdmin(parts.jobs),
+            StoreAdmin(parts.stores, lambda name, topic: _meant(parts, name, topic)),
             MiningAdmin(store, sources, assignments, mining, watch),
             ModelAdmin(store, sources),
             WatchAdmin(store, sources, assignments, subscriptions, watch, parts.matching),
@@ -69,6 +72,14 @@ def make_server(parts: Parts) -> Server:
         MiningServicer(store, sources, assignments, connections, _reader_settings(config)),
         parts.calls,
     )
+
+
+def _meant(parts: Parts, name: str, topic: str) -> str:
+    """The connection that a request means; the topic, if there is one, is known."""
+    connection = parts.sources.resolve(name).name
+    if topic:
+        check_known(parts.sources, parts.store, connection, topic)
+    return connection
 
 
 def make_agent_server(parts: Parts) -> AgentServer | None:

@@ -1,7 +1,7 @@
 """``cachesvc connection``: the Kafka clusters of a service, looked at and changed."""
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from cachesvc.cli.connection_test import run_test
 from cachesvc.cli.overview import connections, foreign, listed, reachable
 from cachesvc.cli.render import show_facts
 from cachesvc.cli.service import Service
+from cachesvc.cli.settings_flags import flat, parsed
 from cachesvc.cli.units import show_time
 from cachesvc.errors import InvalidConfig
 from cachesvc.serving.connection_messages import message_of, settings_of
@@ -225,23 +226,17 @@ def _changed(
     Raises:
         InvalidConfig: A flag or a setting is wrong.
     """
-    given = [("bootstrap_servers", kafka), ("topic_expression", topics), *_parsed(settings)]
+    given = [
+        ("bootstrap_servers", kafka),
+        ("topic_expression", topics),
+        *parsed(settings, "connection"),
+    ]
     for path, value in given:
         if value is not None:
             table, name = _place(tree, path)
             table[name] = value.split(",") if path == "bootstrap_servers" else value
     make_paths_absolute(tree, Path.cwd())
     return parse_connection(tree, source, "", strict=False)
-
-
-def _parsed(settings: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for setting in settings:
-        path, equals, value = setting.partition("=")
-        if not equals or not path:
-            raise InvalidConfig(f"--set {setting!r}: give SETTING=VALUE, such as store=default")
-        if path == "name":
-            raise InvalidConfig("--set name: a connection keeps its name; make another one")
-        yield path, value
 
 
 def _place(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
@@ -274,15 +269,4 @@ def _show(found: Connection) -> None:
         facts += [("created", show_time(found.created_ms))]
         facts += [("updated", show_time(found.updated_ms))]
     config = parse_connection(settings_of(found), "the service's answer")
-    show_facts([*_flat(connection_dict(config)), *facts])
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every setting that has a value, by its path."""
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif value is not None:
-            shown = ", ".join(value) if isinstance(value, list | tuple) else value
-            yes_no = {True: "yes", False: "no"}
-            yield f"{prefix}{name}", yes_no[value] if isinstance(value, bool) else str(shown or "-")
+    show_facts([*flat(connection_dict(config)), *facts])

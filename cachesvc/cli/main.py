@@ -44,7 +44,7 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     ),
     "store": LazyCommand(
         "cachesvc.cli.store:store_app",
-        "List, test, verify, back up or rebuild stores; what they hold, and what they dropped.",
+        "List, change, test, verify or back up stores; move topics; what stores hold and dropped.",
     ),
     "models": LazyCommand(
         "cachesvc.cli.models:models_app", "List models (schemas) of topics, or show one."

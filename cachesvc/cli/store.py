@@ -14,8 +14,16 @@ from cachesvc.cli.options import AsJson
 from cachesvc.cli.render import show_facts, show_json
 from cachesvc.cli.service import Service
 from cachesvc.cli.service_options import ConfigFile, Store
+from cachesvc.cli.store_test import run_store_test
 from cachesvc.cli.store_usage import drops, usage
-from cachesvc.cli.stores import list_stores, try_store
+from cachesvc.cli.stores import (
+    create_store,
+    delete_store,
+    list_stores,
+    move,
+    show_store,
+    update_store,
+)
 from cachesvc.cli.units import show_count, show_time
 from cachesvc.log.rebuilding import Rebuilt, rebuild
 from cachesvc.settings.layers import Overrides, load_config
@@ -24,7 +32,12 @@ from cachesvc.v1.admin_pb2 import RunJobRequest
 store_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 store_app.command("list")(list_stores)
-store_app.command("test")(try_store)
+store_app.command("show")(show_store)
+store_app.command("create")(create_store)
+store_app.command("update")(update_store)
+store_app.command("delete")(delete_store)
+store_app.command("test")(run_store_test)
+store_app.command("move")(move)
 store_app.command("usage")(usage)
 store_app.command("drops")(drops)
 
@@ -34,7 +47,7 @@ _BACKUP = "backup"
 
 @store_app.callback()
 def store() -> None:
-    """List, test, verify, back up or rebuild stores; what they hold, and what they dropped."""
+    """List, change, test, verify, back up or rebuild stores; what they hold; move topics."""
 
 
 @store_app.command("verify")

@@ -88,7 +88,7 @@ class Compact:
         sources = list(plan.segments)
         now_ms = time.time_ns() // 1_000_000
         stores = self._store.stores
-        target = stores.choose(log.id.connection)
+        target = stores.choose(log.id.topic_id)
         with self._store.builds.under_way():
             try:
                 async with stores.at_hand(sources, target) as directory:

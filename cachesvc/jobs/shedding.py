@@ -50,7 +50,7 @@ class Shedding:
         store: Whose stores.
         gather: Tells what topics have.
         retired: Files that nothing names any more.
-        budgets: Bytes by store.
+        budgets: Bytes by store; may change meanwhile.
         levels: Is told what was found.
     """
 
@@ -71,13 +71,13 @@ class Shedding:
 
     async def run(self) -> None:
         """Looks again and again until cancelled."""
-        while self._budgets:
+        while True:
             await asyncio.sleep(_LOOK_S)
             await self.look()
 
     async def look(self) -> None:
         """Looks at each store once; one that cannot be helped for now keeps no other waiting."""
-        for name, bytes_max in self._budgets.items():
+        for name, bytes_max in list(self._budgets.items()):
             try:
                 await self._keep(name, bytes_max)
             except (OSError, PreconditionFailed) as error:

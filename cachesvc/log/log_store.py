@@ -5,7 +5,7 @@ The process that opens it owns the directory until it ends.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -46,6 +46,7 @@ from cachesvc.store.file_store import FileStore
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.open_files import OPEN_FILES_MAX, OpenFiles
 from cachesvc.store.ports import Catalogue, TopicEntry
+from cachesvc.store.stores_port import StoreRecord
 
 _ROLL_CHECK_S = 1.0
 _COPY_INTERVAL_S = 10.0
@@ -66,6 +67,7 @@ class LogStoreSettings:
         seal: When a journal is full.
         open_journals_max: Journals that hold a descriptor at a time, of all that take appends.
         stores: Those beside the directory, by name.
+        open_stores: Opens those that were made over Admin, by their records.
     """
 
     path: Path
@@ -75,6 +77,7 @@ class LogStoreSettings:
     seal: SealLimits
     open_journals_max: int = OPEN_FILES_MAX
     stores: Mapping[str, FileStore] = field(default_factory=dict)
+    open_stores: Callable[[Sequence[StoreRecord]], Mapping[str, FileStore]] = lambda _: {}
 
 
 class LogStore:
@@ -108,6 +111,7 @@ class LogStore:
         self.logs = LogRegistry()
         self.ranges = CoverageRanges(self.logs)
         self.backfill = Backfill(self.ranges)
+        self._open_stores = settings.open_stores
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
@@ -193,6 +197,9 @@ class LogStore:
         mined_from = self.catalogue.call_blocking(lambda port: port.list_mined_from())
         manifest: dict[PartitionId, list[Segment]] = {}
         live = self.catalogue.call_blocking(lambda port: port.list_segments())
+        made = self.catalogue.call_blocking(lambda port: port.stores.list_made())
+        for name, opened in self._open_stores(made).items():
+            self.stores.put(name, opened)
         snapshots = self.catalogue.call_blocking(lambda port: port.snapshots.list())
         self.stores.prepare([*live, *(snapshot.file for snapshot in snapshots)])
         for segment in live:

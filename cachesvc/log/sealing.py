@@ -19,9 +19,10 @@ from cachesvc.log.builds import Builds
 from cachesvc.log.locations import JournalEntry
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.log.seal_queues import SealQueues
 from cachesvc.log.stores import Stores
 from cachesvc.log.warm_journals import WarmJournals
-from cachesvc.model import Segment
+from cachesvc.model import Segment, TopicId
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.segments import seal_journal
 
@@ -56,10 +57,9 @@ class Sealer:
         self._executor = executor
         self._warm_bytes_max = warm_bytes_max
         self._warm = WarmJournals(warm_bytes_max)
-        self._added: asyncio.Queue[tuple[PartitionLog, JournalEntry]] = asyncio.Queue()
-        self._queues: dict[str, asyncio.Queue[tuple[PartitionLog, JournalEntry]]] = {
-            name: asyncio.Queue() for name in stores.names
-        }
+        self._queues = SealQueues(self._store_of)
+        self._added: dict[str, asyncio.Event] = {}
+        self._new_store = asyncio.Event()
         self._take_out = take_out
         self.sealed = 0
         """How many became segments since the store was opened."""
@@ -68,7 +68,13 @@ class Sealer:
 
     def add(self, log: PartitionLog, entry: JournalEntry) -> None:
         """Queues a journal that takes no more appends."""
-        self._added.put_nowait((log, entry))
+        self._wake(self._queues.add(log, entry))
+
+    def _wake(self, store: str) -> None:
+        if store not in self._added:
+            self._added[store] = asyncio.Event()
+            self._new_store.set()
+        self._added[store].set()
 
     def recovered(self, log: PartitionLog) -> None:
         """Enters the journals that a log had when the store was opened."""
@@ -78,26 +84,47 @@ class Sealer:
             elif entry.file is None:
                 self.add(log, entry)
 
+    def _store_of(self, topic: TopicId) -> str:
+        return self._stores.choose(topic)  # which is set later than this is made
+
     @property
     def waiting(self) -> int:
         """Journals that are not sealed yet."""
-        return self._added.qsize() + sum(queue.qsize() for queue in self._queues.values())
+        return len(self._queues)
+
+    def waiting_for(self, store: str) -> tuple[int, int]:
+        """How many of them are for one store, and their bytes."""
+        return self._queues.count(store), self._queues.bytes(store)
 
     async def run(self) -> None:
         """Seals until cancelled; a journal that was under way stays a journal."""
+        begun: set[str] = set()
         async with asyncio.TaskGroup() as tasks:
-            for store in self._queues:
-                tasks.create_task(self._run_for(store))
             while True:
-                log, entry = await self._added.get()
-                self._queues[self._stores.choose(log.id.connection)].put_nowait((log, entry))
+                for store in self._added.keys() - begun:
+                    tasks.create_task(self._run_for(store))
+                    begun.add(store)
+                self._new_store.clear()
+                await self._new_store.wait()
 
     async def _run_for(self, store: str) -> None:
         while True:
-            log, entry = await self._queues[store].get()
-            while not await self._try(log, entry, store):  # noqa: ASYNC110 - a disk has no event
+            self._sort_again(store)
+            waiting = self._queues.first(store)
+            if waiting is None:
+                self.failures.pop(store, None)
+                self._added[store].clear()
+                await self._added[store].wait()
+            elif await self._try(*waiting, store):
+                self._queues.done(store)
+                await self._delete(self._warm.take_excess())
+            else:
                 await asyncio.sleep(_RETRY_S)
-            await self._delete(self._warm.take_excess())
+
+    def _sort_again(self, store: str) -> None:
+        """Hands on what another store is to take by now."""
+        for other in self._queues.sort_again(store):
+            self._wake(other)
 
     async def settled(self, log: PartitionLog, entry: JournalEntry) -> bool:
         """Whether a journal became a segment, once it did, or was damaged and is taken out.
@@ -111,7 +138,7 @@ class Sealer:
         while not entry.sealed and entry in log.current.journals:
             self._tried.clear()
             await self._tried.wait()
-            failure = self.failures.get(self._stores.choose(log.id.connection))
+            failure = self.failures.get(self._stores.choose(log.id.topic_id))
             if failure is not None:
                 raise StoreUnwritable(f"{log.id}: cannot be sealed for now: {failure}")
         return entry.sealed
@@ -172,6 +199,8 @@ class Sealer:
             try:
                 return await self._stores.publish(segment, directory, store)
             except PreconditionFailed as error:
+                if self._stores.choose(segment.partition.topic_id) != store:
+                    raise
                 self._failed(entry, store, error)
             await asyncio.sleep(_RETRY_S)
 

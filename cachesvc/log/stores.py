@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cachesvc.errors import PreconditionFailed
-from cachesvc.model import LOCAL_STORE, Segment
+from cachesvc.model import LOCAL_STORE, Segment, TopicId
 from cachesvc.store import layout
 from cachesvc.store.file_store import FileStore, ReadableFile
 from cachesvc.store.local_files import LocalFiles
@@ -30,7 +30,7 @@ class Stores:
     """All stores by name. Belongs to one event loop, but for ``files`` and what it is made of.
 
     Attributes:
-        choose: Which store takes what is mined of a connection; set before anything is sealed.
+        choose: Which store takes what is mined of a topic; set before anything is sealed.
 
     Args:
         path: The service's own directory.
@@ -44,7 +44,7 @@ class Stores:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._claimed: set[str] = set()
         self._claiming = threading.Lock()
-        self.choose: Callable[[str], str] = lambda _: LOCAL_STORE
+        self.choose: Callable[[TopicId], str] = lambda _: LOCAL_STORE
 
     def prepare(self, segments: Iterable[Segment]) -> None:
         """Throws away what was under way when the service ended. Blocking.
@@ -57,7 +57,7 @@ class Stores:
         if unknown:
             raise PreconditionFailed(
                 f"segments lie in the store {min(unknown)!r}, which is not among the settings; put "
-                f"[stores.{min(unknown)}] back: a store that is in use cannot be removed",
+                "it back into [[stores]]: one that is in use cannot be removed",
                 reason="UNKNOWN_STORE",
                 metadata={"store": min(unknown)},
             )
@@ -67,9 +67,21 @@ class Stores:
         """Of all stores, ``local`` first."""
         return [LOCAL_STORE, *self._others]
 
+    def put(self, name: str, files: FileStore) -> None:
+        """Adds a store, or has it reached in another way from now on."""
+        with self._claiming:
+            self._others[name] = files
+            self._claimed.discard(name)
+
+    def remove(self, name: str) -> None:
+        """Forgets a store; no segment lies there, and no file that is still to be deleted."""
+        with self._claiming:
+            self._others.pop(name, None)
+            self._claimed.discard(name)
+
     def files(self, name: str) -> FileStore:
-        """The files of a store."""
-        return self._others.get(name, self._local)
+        """The files of a store that is there."""
+        return self._local if name == LOCAL_STORE else self._others[name]
 
     def file(self, segment: Segment) -> ReadableFile:
         """A segment's records."""

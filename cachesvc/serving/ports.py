@@ -4,9 +4,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from cachesvc.clusters.sources import Source
+from cachesvc.model import Segment
 from cachesvc.policy.connection_checks import CheckResult
 from cachesvc.settings.connection import ConnectionConfig
+from cachesvc.settings.stores import StoreEntry
+from cachesvc.store.examination import StoreCheck
 from cachesvc.store.ports import JobRunRecord
+from cachesvc.store.stores_port import StoreRecord, StoreTested
 
 
 class ConnectionState(Protocol):
@@ -46,6 +50,64 @@ class Connections(Protocol):
         """Has one mean the cluster that its addresses lead to; also the id of the one before.
 
         Raises NotFound, PreconditionFailed, SourceUnreachable.
+        """
+
+
+class StoreState(Protocol):
+    """A store as it is now; ``stores.StoreState`` says what each means."""
+
+    @property
+    def entry(self) -> StoreEntry: ...
+    @property
+    def record(self) -> StoreRecord | None: ...
+    @property
+    def segments(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def retired_files(self) -> int: ...
+    @property
+    def connections(self) -> Sequence[str]: ...
+    @property
+    def topics(self) -> Sequence[str]: ...
+    @property
+    def waiting(self) -> tuple[int, int]: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def free_bytes(self) -> int | None: ...
+    @property
+    def tested(self) -> StoreTested | None: ...
+
+
+class Stores(Protocol):
+    """The stores that operators look at and change; ``stores.KnownStores`` has them."""
+
+    async def states(self) -> Sequence[StoreState]:
+        """All stores, ``local`` first, then by name."""
+
+    async def state(self, name: str) -> StoreState:
+        """One store. Raises NotFound."""
+
+    async def create(self, entry: StoreEntry) -> StoreState:
+        """Makes one. Raises PreconditionFailed, ConnectionUnusable."""
+
+    async def update(self, entry: StoreEntry) -> StoreState:
+        """Replaces the settings of one. Raises NotFound, PreconditionFailed, ConnectionUnusable."""
+
+    async def delete(self, name: str) -> None:
+        """Forgets one that nobody uses. Raises NotFound, PreconditionFailed."""
+
+    def test(self, name: str) -> AsyncGenerator[StoreCheck, None]:
+        """Tries one, check by check. Raises NotFound."""
+
+    def examine(self, entry: StoreEntry) -> AsyncGenerator[StoreCheck, None]:
+        """Tries one that need not be made."""
+
+    async def place(self, connection: str, topic: str, store: str) -> Sequence[Segment]:
+        """Has a topic, or all of a connection, lie in a store; what lies elsewhere until it moved.
+
+        Raises NotFound, InvalidRequest.
         """
 
 

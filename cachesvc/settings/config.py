@@ -192,6 +192,15 @@ class ScrubConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     bytes_per_s_max: Annotated[int, Meta(ge=64 * KIB, le=16 * GIB)] = 16 * MIB
 
 
+class MoveConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs.move]``: brings segments to the stores to which topics were moved."""
+
+    # Seconds between runs. 60 to 31,536,000.
+    interval_s: Annotated[float, Meta(ge=60, le=31_536_000)] = 3_600.0
+    # Bytes that are copied in a second, on average. 64 KiB to 16 GiB.
+    bytes_per_s_max: Annotated[int, Meta(ge=64 * KIB, le=16 * GIB)] = 64 * MIB
+
+
 class BackupConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[jobs.backup]``: copies of the whole store, each as of one moment."""
 
@@ -245,6 +254,7 @@ class JobsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expire: ExpireConfig = ExpireConfig()
     sweep: SweepConfig = SweepConfig()
     scrub: ScrubConfig = ScrubConfig()
+    move: MoveConfig = MoveConfig()
     backup: BackupConfig = BackupConfig()
     models: ModelsConfig = ModelsConfig()
     snapshot: SnapshotConfig = SnapshotConfig()

@@ -5,14 +5,17 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from cachesvc.model import LOCAL_STORE
 from cachesvc.settings.connection import DEFAULT_STORE, ConnectionConfig, FilePath, Name, Variable
-from cachesvc.settings.validation import inside, setting_error
+from cachesvc.settings.validation import inside, located_error, setting_error, setting_paths
 
 GIB = 1 << 30
 _RESERVED = (LOCAL_STORE, DEFAULT_STORE)
+_PATHS = ("path", "access_key_file", "secret_key_file", "session_token_file")
+_REFERENCE = "see docs/configuration.md"
 
 Bucket = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9._-]{0,255}\Z", description="the name of a bucket")
@@ -83,8 +86,7 @@ def check_stores(
     default = ""
     for index, store in enumerate(stores):
         field = f"stores[{index}]"
-        for name, problem, advice in _contradictions(store):
-            raise setting_error(source, inside(field, name), problem, advice)
+        check_store(store, source, field)
         if store.name in names:
             problem = f"{store.name!r} is the name of another store"
             raise setting_error(source, f"{field}.name", problem, "choose a name of its own")
@@ -95,6 +97,55 @@ def check_stores(
         default = store.name if store.default else default
     for index, connection in enumerate(connections):
         check_store_of(connection, stores, source, f"connections[{index}]")
+
+
+def check_store(store: StoreEntry, source: str, field: str) -> None:
+    """What the types do not say of one store.
+
+    Raises:
+        InvalidConfig: As said.
+    """
+    for name, problem, advice in _contradictions(store):
+        raise setting_error(source, inside(field, name), problem, advice)
+
+
+def parse_store(tree: Any, source: str, field: str = "", *, strict: bool = True) -> StoreEntry:
+    """JSON types as a store that is right in itself.
+
+    Args:
+        tree: What ``store_dict`` makes.
+        source: Where it comes from, for messages: a file, a call.
+        field: The path of the store; may be empty.
+        strict: Whether text may not stand for numbers and booleans.
+
+    Raises:
+        InvalidConfig: A field is unknown, missing, wrong, or a path that is relative.
+    """
+    try:
+        store = msgspec.convert(tree, StoreEntry, strict=strict)
+    except msgspec.ValidationError as error:
+        paths = setting_paths_of_store(field)
+        raise located_error(
+            error, source, StoreEntry, lambda _: paths, lambda _: _REFERENCE, field
+        ) from error
+    check_store(store, source, field)
+    for name in _PATHS:
+        path = getattr(store, name)
+        if path and not os.path.isabs(path):
+            problem, advice = "is a relative path", "give an absolute one, on the service's machine"
+            raise setting_error(source, inside(field, name), problem, advice)
+    return store
+
+
+def setting_paths_of_store(field: str) -> list[str]:
+    """The paths of all settings of a store whose own path is ``field``."""
+    return [path for path, _ in setting_paths(StoreEntry, f"{field}." if field else "")]
+
+
+def store_dict(store: StoreEntry) -> dict[str, Any]:
+    """As JSON types, defaults included; what is not set is left out."""
+    tree: dict[str, Any] = msgspec.to_builtins(store)
+    return {name: value for name, value in tree.items() if value is not None}
 
 
 def check_store_of(
@@ -130,7 +181,7 @@ def budgets(local_bytes_max: int | None, stores: Collection[StoreEntry]) -> Mapp
 
 def make_store_absolute(tree: dict[str, Any], directory: Path) -> None:
     """Resolves the paths of one store against a directory, in place; see ``connection``."""
-    for name in ("path", "access_key_file", "secret_key_file", "session_token_file"):
+    for name in _PATHS:
         path = tree.get(name)
         if isinstance(path, str) and path:
             tree[name] = os.path.abspath(directory / path)

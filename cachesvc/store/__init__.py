@@ -7,8 +7,8 @@ makes frames of what lies in Parquet. Which segments are live says the *manifest
 *catalogue*.
 
 * The catalogue is a port, ``ports.Catalogue``, in parts (``mining_ports``, ``model_port``,
-  ``watching_port``). ``catalogue`` implements it on DuckDB, with a module per group of tables,
-  ``memory_catalogue`` without files; one conformance suite runs over both.
+  ``watching_port``, ``stores_port``). ``catalogue`` implements it on DuckDB, with a module per
+  group of tables, ``memory_catalogue`` without files; one conformance suite runs over both.
 * SQL is in ``.sql`` files, read by ``statements``.
 * ``refusals`` says what it means where the system refuses, ``open_files`` bounds descriptors.
 

@@ -40,12 +40,13 @@ from cachesvc.store.ports import (
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.store.snapshot_tables import SnapshotTables
 from cachesvc.store.statements import load_statements
+from cachesvc.store.stores_tables import StoresTables
 from cachesvc.store.trouble_tables import TroubleTables
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
 _ROWS_AT_ONCE = 10_000
 _QUERIES = load_statements(
-    "queries.sql", "models.sql", "snapshots.sql", "watching.sql", "drops.sql"
+    "queries.sql", "models.sql", "snapshots.sql", "watching.sql", "drops.sql", "stores.sql"
 )
 
 
@@ -86,6 +87,7 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
         self.counts = CountTables(self._run, self._transaction, self._with_table)
         self.alarms = AlarmTables(self._run, self._transaction)
         self.drops = DropTables(self._run, self._transaction)
+        self.stores = StoresTables(self._run, self._transaction)
 
     def _prepare(self, path: Path) -> None:
         execute = self._connection.execute

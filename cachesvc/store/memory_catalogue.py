@@ -13,6 +13,7 @@ from cachesvc.store.memory_drops import MemoryDrops
 from cachesvc.store.memory_mining import MemoryMiningTables
 from cachesvc.store.memory_models import MemoryModels
 from cachesvc.store.memory_snapshots import MemorySnapshots
+from cachesvc.store.memory_stores import MemoryStores
 from cachesvc.store.memory_watching import MemoryAlarms, MemoryCounts
 from cachesvc.store.ports import (
     JOB_RUNS_MAX,
@@ -54,6 +55,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self.counts = MemoryCounts()
         self.alarms = MemoryAlarms()
         self.drops = MemoryDrops()
+        self.stores = MemoryStores()
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return dict(sorted(self._partitions.items()))

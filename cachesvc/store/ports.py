@@ -29,6 +29,7 @@ from cachesvc.store.drops_port import Drops
 from cachesvc.store.mining_ports import MiningCatalogue
 from cachesvc.store.model_port import Models
 from cachesvc.store.snapshot_port import Snapshots
+from cachesvc.store.stores_port import StoresKept
 from cachesvc.store.watching_port import Alarms, MiningCountsKept
 
 JOB_RUNS_MAX = 1_000
@@ -207,6 +208,10 @@ class Catalogue(MiningCatalogue, Protocol):
     @property
     def drops(self) -> Drops:
         """What retention has dropped."""
+
+    @property
+    def stores(self) -> StoresKept:
+        """Stores made over Admin, tests of stores, and what was moved where."""
 
     def list_partitions(self) -> dict[PartitionId, int]:
         """Every known partition with its log start offset."""

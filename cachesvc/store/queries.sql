@@ -88,6 +88,22 @@ create table if not exists connections (
     name varchar primary key, settings_json varchar not null,
     created_ms bigint not null, updated_ms bigint not null
 );
+-- Likewise.
+create table if not exists stores (
+    name varchar primary key, settings_json varchar not null,
+    created_ms bigint not null, updated_ms bigint not null
+);
+-- The last test of each store; an empty `failed`: all checks passed.
+create table if not exists store_tests (
+    name varchar primary key, tested_ms bigint not null,
+    failed varchar not null, detail varchar not null
+);
+-- Where topics were moved to; an empty topic: all of the connection that have no row of their own.
+create table if not exists placements (
+    connection varchar not null, topic varchar not null,
+    store varchar not null, placed_ms bigint not null,
+    primary key (connection, topic)
+);
 create table if not exists mining_tasks (
     connection varchar primary key, name varchar not null,
     state varchar not null, cause varchar not null, since_ms bigint not null,

@@ -50,7 +50,7 @@ class StoreLevels:
         Raises:
             StoreUnwritable: As said (``STORE_FULL``).
         """
-        for name in {LOCAL_STORE, self._stores.choose(log.id.connection)}:
+        for name in {LOCAL_STORE, self._stores.choose(log.id.topic_id)}:
             level = self._levels.get(name)
             if level is not None and level.full:
                 raise StoreUnwritable(

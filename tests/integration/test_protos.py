@@ -22,6 +22,7 @@ from cachesvc.v1 import (
     models_pb2,
     retention_pb2,
     sql_pb2,
+    stores_pb2,
     watching_pb2,
 )
 
@@ -38,6 +39,7 @@ FILES = [
     models_pb2,
     retention_pb2,
     sql_pb2,
+    stores_pb2,
     watching_pb2,
 ]
 

@@ -27,15 +27,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from cachesvc.jobs.move import Move
 from cachesvc.log import log_store
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.rejects import read_rejects
-from cachesvc.model import Segment
+from cachesvc.model import LOCAL_STORE, Segment
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import journal, layout, parquet_file, recoding
+from cachesvc.store.copying import copy_segment
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile
+from cachesvc.store.local_files import LocalFiles
 from cachesvc.store.segments import data_paths, merge_segments, seal_journal
 from tests.support.frames import (
     NOW_MS,
@@ -95,6 +98,8 @@ class LogMachine(RuleBasedStateMachine):
         self._frames: list[Frame] = []
         self._rows: list[Record] = []
         self._rejects: list[int] = []
+        # Where it is to lie.
+        self._wanted = LOCAL_STORE
 
     def _wait(self, work: Awaitable[T]) -> T:
         return self._loop.run_until_complete(work)
@@ -113,12 +118,14 @@ class LogMachine(RuleBasedStateMachine):
             "chunk_cache_bytes_max": cache,
             "warm_bytes_max": warm,
             "seal": SealLimits(HUGE, records, HUGE),
+            "stores": {"cold": LocalFiles(self._root / "cold")},
         }
         self._open(self._root / "0")
         self._log = self._wait(ensure(self._store, ORDERS, FIRST_OFFSET))
 
     def _open(self, path: Path) -> None:
         self._store = LogStore.open(running.settings(path, **self._settings))
+        self._store.stores.choose = lambda _: self._wanted
         self._gate.set()
         seal = self._store.sealer._seal
 
@@ -197,10 +204,37 @@ class LogMachine(RuleBasedStateMachine):
     def compact(self, begin: int, count: int, swept: bool) -> None:
         begin %= len(self._log.segments) - 1
         sources = self._log.segments[begin : begin + count]
-        merged = merge_segments(self._store.path, sources, 1, NOW_MS)
+        merged = self._wait(self._merged(sources))
         assert self._wait(self._store.manifest.merge(self._log, sources, merged))
         if swept:
             self._sweep(sources)
+
+    async def _merged(self, sources: list[Segment]) -> Segment:
+        stores = self._store.stores
+        async with stores.at_hand(sources, self._wanted) as directory:
+            merged = merge_segments(directory, sources, 1, NOW_MS)
+            return await stores.publish(merged, directory, self._wanted)
+
+    @rule(where=st.sampled_from([LOCAL_STORE, "cold"]), whole=st.booleans(), swept=st.booleans())
+    def move(self, where: str, whole: bool, swept: bool) -> None:
+        """All of it, or as far as the first file that was put and not committed."""
+        self._wanted = where
+        elsewhere = [segment for segment in self._log.segments if segment.store != where]
+
+        def misplaced() -> list[Segment]:
+            return [segment for segment in self._log.segments if segment.store != where]
+
+        if whole:
+            counts = self._wait(Move(self._store, misplaced, 1.0, HUGE).run(lambda *_: None))
+            assert counts["segments_moved"] == len(elsewhere)
+            if swept:
+                self._sweep(elsewhere)
+        elif elsewhere:
+            stores = self._store.stores
+            stores.claim(where)
+            with tempfile.TemporaryDirectory() as directory:
+                source, sink = stores.files(elsewhere[0].store), stores.files(where)
+                copy_segment(elsewhere[0], source, sink, where, Path(directory))
 
     @precondition(lambda self: self._log.segments)
     @rule(count=st.integers(1, 3), swept=st.booleans())
@@ -215,7 +249,7 @@ class LogMachine(RuleBasedStateMachine):
     def _sweep(self, gone: list[Segment]) -> None:
         for segment in gone:
             for path in data_paths(segment):
-                (self._store.path / path).unlink()
+                assert self._store.stores.files(segment.store).delete(path.as_posix())
 
     # What may happen to one
 

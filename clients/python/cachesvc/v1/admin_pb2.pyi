@@ -6,6 +6,7 @@ from cachesvc.v1 import mining_tasks_pb2 as _mining_tasks_pb2
 from cachesvc.v1 import models_pb2 as _models_pb2
 from cachesvc.v1 import retention_pb2 as _retention_pb2
 from cachesvc.v1 import sql_pb2 as _sql_pb2
+from cachesvc.v1 import stores_pb2 as _stores_pb2
 from cachesvc.v1 import watching_pb2 as _watching_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

@@ -11,6 +11,7 @@ from cachesvc.v1 import mining_tasks_pb2 as cachesvc_dot_v1_dot_mining__tasks__p
 from cachesvc.v1 import models_pb2 as cachesvc_dot_v1_dot_models__pb2
 from cachesvc.v1 import retention_pb2 as cachesvc_dot_v1_dot_retention__pb2
 from cachesvc.v1 import sql_pb2 as cachesvc_dot_v1_dot_sql__pb2
+from cachesvc.v1 import stores_pb2 as cachesvc_dot_v1_dot_stores__pb2
 from cachesvc.v1 import watching_pb2 as cachesvc_dot_v1_dot_watching__pb2
 
 GRPC_GENERATED_VERSION = '1.66.2'
@@ -83,6 +84,41 @@ class AdminStub(object):
                 '/cachesvc.v1.Admin/TestConnection',
                 request_serializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.FromString,
+                _registered_method=True)
+        self.ListStores = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListStores',
+                request_serializer=cachesvc_dot_v1_dot_stores__pb2.ListStoresRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_stores__pb2.ListStoresResponse.FromString,
+                _registered_method=True)
+        self.GetStore = channel.unary_unary(
+                '/cachesvc.v1.Admin/GetStore',
+                request_serializer=cachesvc_dot_v1_dot_stores__pb2.GetStoreRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_stores__pb2.GetStoreResponse.FromString,
+                _registered_method=True)
+        self.CreateStore = channel.unary_unary(
+                '/cachesvc.v1.Admin/CreateStore',
+                request_serializer=cachesvc_dot_v1_dot_stores__pb2.CreateStoreRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_stores__pb2.CreateStoreResponse.FromString,
+                _registered_method=True)
+        self.UpdateStore = channel.unary_unary(
+                '/cachesvc.v1.Admin/UpdateStore',
+                request_serializer=cachesvc_dot_v1_dot_stores__pb2.UpdateStoreRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_stores__pb2.UpdateStoreResponse.FromString,
+                _registered_method=True)
+        self.DeleteStore = channel.unary_unary(
+                '/cachesvc.v1.Admin/DeleteStore',
+                request_serializer=cachesvc_dot_v1_dot_stores__pb2.DeleteStoreRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_stores__pb2.DeleteStoreResponse.FromString,
+                _registered_method=True)
+        self.TestStore = channel.unary_stream(
+                '/cachesvc.v1.Admin/TestStore',
+                request_serializer=cachesvc_dot_v1_dot_stores__pb2.TestStoreRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_stores__pb2.TestStoreResponse.FromString,
+                _registered_method=True)
+        self.PlaceTopic = channel.unary_unary(
+                '/cachesvc.v1.Admin/PlaceTopic',
+                request_serializer=cachesvc_dot_v1_dot_stores__pb2.PlaceTopicRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_stores__pb2.PlaceTopicResponse.FromString,
                 _registered_method=True)
         self.ListMiningTasks = channel.unary_unary(
                 '/cachesvc.v1.Admin/ListMiningTasks',
@@ -298,6 +334,62 @@ class AdminServicer(object):
     def TestConnection(self, request, context):
         """Tries a connection from the service's machine, one check after the other. What is wrong with the
         connection is in the checks; the call itself fails only if there is no such connection.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStores(self, request, context):
+        """The places for sealed files, `local` first, then ordered by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStore(self, request, context):
+        """NOT_FOUND and UNKNOWN_STORE where there is none of that name, here and below.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateStore(self, request, context):
+        """Makes a store that survives a restart; with `default` it becomes the one default.
+        FAILED_PRECONDITION: STORE_EXISTS where the name is taken, STORE_IN_FILE where the service's file
+        names the default; INVALID_ARGUMENT and INVALID_CONFIG with the `field` that is wrong.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateStore(self, request, context):
+        """Replaces all settings of a store; credentials are read again. FAILED_PRECONDITION: STORE_IN_FILE
+        where the file has it, STORE_IN_USE where files lie in it and it would be another place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteStore(self, request, context):
+        """Forgets a store that nobody uses. FAILED_PRECONDITION: STORE_IN_FILE, STORE_IN_USE with who uses
+        it: connections, topics, and files that are still to be deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestStore(self, request, context):
+        """Tries a store from the service's machine, one check after the other, with a file of its own that
+        it deletes. What is wrong with the store is in the checks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlaceTopic(self, request, context):
+        """Says in which store a topic, or all of a connection, is to lie from now on, whatever the settings
+        of the connection say: what is sealed goes there, and the job `move` brings what is elsewhere.
+        Durable; idempotent. UNKNOWN_TOPIC, UNKNOWN_CONNECTION, UNKNOWN_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -558,6 +650,41 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.TestConnection,
                     request_deserializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.SerializeToString,
+            ),
+            'ListStores': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStores,
+                    request_deserializer=cachesvc_dot_v1_dot_stores__pb2.ListStoresRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_stores__pb2.ListStoresResponse.SerializeToString,
+            ),
+            'GetStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStore,
+                    request_deserializer=cachesvc_dot_v1_dot_stores__pb2.GetStoreRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_stores__pb2.GetStoreResponse.SerializeToString,
+            ),
+            'CreateStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateStore,
+                    request_deserializer=cachesvc_dot_v1_dot_stores__pb2.CreateStoreRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_stores__pb2.CreateStoreResponse.SerializeToString,
+            ),
+            'UpdateStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateStore,
+                    request_deserializer=cachesvc_dot_v1_dot_stores__pb2.UpdateStoreRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_stores__pb2.UpdateStoreResponse.SerializeToString,
+            ),
+            'DeleteStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteStore,
+                    request_deserializer=cachesvc_dot_v1_dot_stores__pb2.DeleteStoreRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_stores__pb2.DeleteStoreResponse.SerializeToString,
+            ),
+            'TestStore': grpc.unary_stream_rpc_method_handler(
+                    servicer.TestStore,
+                    request_deserializer=cachesvc_dot_v1_dot_stores__pb2.TestStoreRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_stores__pb2.TestStoreResponse.SerializeToString,
+            ),
+            'PlaceTopic': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlaceTopic,
+                    request_deserializer=cachesvc_dot_v1_dot_stores__pb2.PlaceTopicRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_stores__pb2.PlaceTopicResponse.SerializeToString,
             ),
             'ListMiningTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMiningTasks,
@@ -923,6 +1050,195 @@ class Admin(object):
             '/cachesvc.v1.Admin/TestConnection',
             cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionRequest.SerializeToString,
             cachesvc_dot_v1_dot_connection__test__pb2.TestConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStores(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListStores',
+            cachesvc_dot_v1_dot_stores__pb2.ListStoresRequest.SerializeToString,
+            cachesvc_dot_v1_dot_stores__pb2.ListStoresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/GetStore',
+            cachesvc_dot_v1_dot_stores__pb2.GetStoreRequest.SerializeToString,
+            cachesvc_dot_v1_dot_stores__pb2.GetStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/CreateStore',
+            cachesvc_dot_v1_dot_stores__pb2.CreateStoreRequest.SerializeToString,
+            cachesvc_dot_v1_dot_stores__pb2.CreateStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/UpdateStore',
+            cachesvc_dot_v1_dot_stores__pb2.UpdateStoreRequest.SerializeToString,
+            cachesvc_dot_v1_dot_stores__pb2.UpdateStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/DeleteStore',
+            cachesvc_dot_v1_dot_stores__pb2.DeleteStoreRequest.SerializeToString,
+            cachesvc_dot_v1_dot_stores__pb2.DeleteStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cachesvc.v1.Admin/TestStore',
+            cachesvc_dot_v1_dot_stores__pb2.TestStoreRequest.SerializeToString,
+            cachesvc_dot_v1_dot_stores__pb2.TestStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlaceTopic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/PlaceTopic',
+            cachesvc_dot_v1_dot_stores__pb2.PlaceTopicRequest.SerializeToString,
+            cachesvc_dot_v1_dot_stores__pb2.PlaceTopicResponse.FromString,
             options,
             channel_credentials,
             insecure,
