@@ -14,6 +14,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import MiningState, Segment
 from cachesvc.policy.alarms import (
+    AwayFacts,
     DescriptorFacts,
     Facts,
     ForeignFacts,
@@ -92,7 +93,17 @@ class Observed:
                 RecoveryFacts(name, snapshot.partition, snapshot.end_offset)
                 for name, snapshot in self.shelf.recoveries()
             ),
+            tuple(self._away()),
         )
+
+    def _away(self) -> Iterator[AwayFacts]:
+        sealer = self.store.sealer
+        found = self.store.watch.away | {
+            name: str(error) for name, error in sealer.failures.items()
+        }
+        for name, error in sorted(found.items()):
+            _, waiting = sealer.waiting_for(name)
+            yield AwayFacts(name, error, waiting, sealer.waiting_bytes_max)
 
     def _mining(self, now_ms: int) -> Iterator[MiningFacts]:
         troubled = [log for log in self.store.logs.values() if _is_troubled(log)]

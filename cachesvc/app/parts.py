@@ -34,6 +34,7 @@ from cachesvc.jobs.seal import Seal
 from cachesvc.jobs.shedding import Shedding
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.log_store import LogStore, LogStoreSettings
+from cachesvc.log.partition_log import PartitionLog
 from cachesvc.mining.connections import Connections
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
@@ -76,6 +77,7 @@ def open_store(config: Config, given_up: Callable[[], bool]) -> LogStore:
                 int(store.segment_age_s_min * 1000),
             ),
             journal_descriptors(),
+            store.waiting_bytes_max,
             open_stores(config),
             open_made(config),
         ),
@@ -152,7 +154,7 @@ async def build(config: Config, store: LogStore) -> Parts:
     )
     retired = RetiredFiles(store, retention, config.jobs.sweep.grace_s)
     levels = StoreLevels(store)
-    store.writer.check_room = levels.check_room
+    store.writer.check_room = _each(store.sealer.check_room, levels.check_room)
     queries = make_queries(config.sql, store)
     await asyncio.to_thread(queries.clear)
     shelf = Shelf(store, subscriptions.all, config.jobs.snapshot.kept)
@@ -236,6 +238,16 @@ def _daily(config: Config, store: LogStore, job: Job, at: str | None) -> Job:
 def _backup(config: BackupConfig, store: LogStore) -> Backup:
     directory = None if config.directory is None else Path(config.directory)
     return Backup(store, directory, config.interval_s, config.kept)
+
+
+def _each(*checks: Callable[[PartitionLog], None]) -> Callable[[PartitionLog], None]:
+    """Makes one check after the other."""
+
+    def check_all(log: PartitionLog) -> None:
+        for check in checks:
+            check(log)
+
+    return check_all
 
 
 def _in_turn(*calls: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:

@@ -33,6 +33,7 @@ from cachesvc.log.recovery import check_wanted, recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.segment_repair import SegmentRepair
 from cachesvc.log.store_lock import lock_directory
+from cachesvc.log.store_watch import StoreWatch
 from cachesvc.log.stores import Stores
 from cachesvc.log.waiting import WaitingPartitions
 from cachesvc.log.writer import LogWriter
@@ -66,6 +67,7 @@ class LogStoreSettings:
         warm_bytes_max: Sealed journals on disk.
         seal: When a journal is full.
         open_journals_max: Journals that hold a descriptor at a time, of all that take appends.
+        waiting_bytes_max: Journals that may wait for one store.
         stores: Those beside the directory, by name.
         open_stores: Opens those that were made over Admin, by their records.
     """
@@ -76,6 +78,7 @@ class LogStoreSettings:
     warm_bytes_max: int
     seal: SealLimits
     open_journals_max: int = OPEN_FILES_MAX
+    waiting_bytes_max: int = 16 << 30
     stores: Mapping[str, FileStore] = field(default_factory=dict)
     open_stores: Callable[[Sequence[StoreRecord]], Mapping[str, FileStore]] = lambda _: {}
 
@@ -101,6 +104,7 @@ class LogStore:
         damages: Damage that was found of late.
         path: The directory.
         stores: That directory and the other stores.
+        watch: Whether those answer.
     """
 
     def __init__(self, settings: LogStoreSettings, lock: IO[str]) -> None:
@@ -151,7 +155,9 @@ class LogStore:
             self._seal_thread,
             settings.warm_bytes_max,
             self.mending.take_out,
+            settings.waiting_bytes_max,
         )
+        self.watch = StoreWatch(self.stores, self.stores_in_use)
         self.writer = LogWriter(
             self.path,
             self._files,
@@ -161,6 +167,7 @@ class LogStore:
             self.epochs,
             self._rolled,
         )
+        self.writer.check_room = self.sealer.check_room
 
     @classmethod
     def open(
@@ -254,6 +261,10 @@ class LogStore:
         """The same, ordered by partition and offset; of one connection or topic, where named."""
         tops = self.logs.in_order(connection, topic)
         return [log for top in tops for log in self.ranges.of(top.id)]
+
+    def stores_in_use(self) -> set[str]:
+        """The names of those in which segments lie."""
+        return {segment.store for log in self.every() for segment in log.segments}
 
     def topic_id(self, connection: str, topic: str) -> TopicId:
         """The present incarnation of a topic."""
@@ -376,8 +387,9 @@ class LogStore:
     async def run(self) -> None:
         """Writes, rolls and seals until cancelled or closed."""
         async with asyncio.TaskGroup() as tasks:
-            work = (self.sealer.run(), self.repair.run(), self.copies.run(), self._roll())
-            helpers = [tasks.create_task(each) for each in work]
+            parts = (self.sealer, self.repair, self.copies, self.watch)
+            helpers = [tasks.create_task(part.run()) for part in parts]
+            helpers.append(tasks.create_task(self._roll()))
             await self.writer.run()
             for helper in helpers:
                 helper.cancel()

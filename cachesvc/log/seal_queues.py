@@ -42,9 +42,9 @@ class SealQueues:
         return sum(len(queue.entries) for queue in self._queues.values())
 
     @property
-    def stores(self) -> list[str]:
-        """Those for which something waits or has waited."""
-        return list(self._queues)
+    def total_bytes(self) -> int:
+        """Of all journals that wait."""
+        return sum(queue.bytes for queue in self._queues.values())
 
     def bytes(self, store: str) -> int:
         """Of all journals that wait for a store."""

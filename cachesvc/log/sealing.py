@@ -40,6 +40,7 @@ class Sealer:
         executor: Runs decoding and encoding; one thread is enough.
         warm_bytes_max: Bytes of sealed journals that stay on disk.
         take_out: Takes a journal out that turns out to be damaged.
+        waiting_bytes_max: Bytes of journals that may wait for one store.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Sealer:
         executor: Executor,
         warm_bytes_max: int,
         take_out: Callable[[PartitionLog, JournalEntry, Exception], Awaitable[None]],
+        waiting_bytes_max: int,
     ) -> None:
         self._stores = stores
         self._manifest = manifest
@@ -64,6 +66,9 @@ class Sealer:
         self.sealed = 0
         """How many became segments since the store was opened."""
         self.failures: dict[str, Exception] = {}
+        """Why a store does not take what is for it, by name."""
+        self.waiting_bytes_max = waiting_bytes_max
+        """Bytes of journals that may wait for one store; more is not accepted."""
         self._tried = asyncio.Event()
 
     def add(self, log: PartitionLog, entry: JournalEntry) -> None:
@@ -91,6 +96,25 @@ class Sealer:
     def waiting(self) -> int:
         """Journals that are not sealed yet."""
         return len(self._queues)
+
+    def check_room(self, log: PartitionLog) -> None:
+        """Lets nothing more be mined for a store for which as much waits as may.
+
+        Raises:
+            StoreUnwritable: As said (``STORE_BEHIND``).
+        """
+        if self._queues.total_bytes < self.waiting_bytes_max:
+            return
+        store = self._stores.choose(log.id.topic_id)
+        waiting = self._queues.bytes(store)
+        if waiting >= self.waiting_bytes_max:
+            why = self.failures.get(store, "it is slower than mining")
+            raise StoreUnwritable(
+                f"{log.id}: journals of {waiting:,} bytes wait for store {store!r}, which is as "
+                f"much as may: {why}",
+                reason="STORE_BEHIND",
+                metadata={"store": store},
+            )
 
     def waiting_for(self, store: str) -> tuple[int, int]:
         """How many of them are for one store, and their bytes."""

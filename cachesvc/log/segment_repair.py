@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from cachesvc.errors import PreconditionFailed, StoreUnwritable
@@ -105,6 +106,9 @@ class SegmentRepair:
             if entry.sealed
             and (entry.base_offset, entry.end_offset) == (segment.base_offset, segment.end_offset)
         ]
+        # What lies in a place that is not mounted is not gone.
+        there = partial(self._stores.check_there, segment.store, marked=True)
+        await loop.run_in_executor(self._executor, there)
         at_hand = self._stores.at_hand([segment], segment.store, missing_ok=True)
         with self._builds.under_way():
             async with at_hand as directory:

@@ -16,14 +16,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cachesvc.errors import PreconditionFailed
+from cachesvc.errors import PreconditionFailed, StoreUnreadable
 from cachesvc.model import LOCAL_STORE, Segment, TopicId
 from cachesvc.store import layout
 from cachesvc.store.file_store import FileStore, ReadableFile
 from cachesvc.store.local_files import LocalFiles
+from cachesvc.store.refusals import unreadable
 from cachesvc.store.segments import data_paths
 
 _THREADS = 8
+_ID_BYTES_MAX = 256
 
 
 class Stores:
@@ -182,6 +184,33 @@ class Stores:
                     metadata={"store": name},
                 )
             self._claimed.add(name)
+
+    def check_there(self, name: str, *, marked: bool) -> None:
+        """Makes sure that a store answers, and is the place that it was. Blocking.
+
+        Args:
+            name: Of the store.
+            marked: Whether segments lie there, so that it has to be marked as this service's.
+
+        Raises:
+            StoreUnreadable: It is not, or does not answer for now.
+        """
+        if name == LOCAL_STORE:
+            return
+        try:
+            with self.files(name).file(layout.OWNER).open("rb", 0) as file:
+                owner = file.read(_ID_BYTES_MAX).decode(errors="replace").strip()
+        except FileNotFoundError:
+            owner = ""
+        except OSError as error:
+            raise unreadable(Path(name), error) from error
+        if marked and owner != self._own_id():
+            found = f"it belongs to another service ({owner})" if owner else "it is empty"
+            raise StoreUnreadable(
+                f"store {name!r} is not the place that segments were put into: {found}; is it "
+                "mounted, and are its settings right?",
+                metadata={"store": name},
+            )
 
     def _own_id(self) -> str:
         path = self.path / layout.STORE_ID

@@ -35,6 +35,7 @@ _NOT_THE_RECORDS = frozenset(
         "NOT_CONTIGUOUS",
         "NOT_WANTED",
         "SOURCE_TRUNCATED",
+        "STORE_BEHIND",
         "STORE_WRITE_FAILED",
         "STORE_FULL",
         "OUT_OF_DESCRIPTORS",

@@ -36,6 +36,7 @@ class AlarmKind(IntEnum):
     STORE_FULL = 11
     STORE_DAMAGED = 12
     RECORDS_LOST = 13
+    STORE_AWAY = 14
     RECOVERS_FROM_SNAPSHOT = 20
 
 
@@ -162,6 +163,23 @@ class DescriptorFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AwayFacts:
+    """A store that does not take or give files.
+
+    Attributes:
+        store: Its name.
+        error: Why.
+        waiting_bytes: Of journals that wait for it.
+        waiting_bytes_max: At so many nothing more is mined for it.
+    """
+
+    store: str
+    error: str
+    waiting_bytes: int
+    waiting_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignFacts:
     """Addresses of a connection that lead to other clusters.
 
@@ -215,6 +233,7 @@ class Facts:
         unread: Positions with unread records.
         descriptors: File descriptors of the service; None where the system does not tell.
         foreign: Addresses that lead to other clusters, by connection.
+        away: Stores that do not take or give files.
         stores: Those that have a budget, by name.
         damage: Partitions with damaged files.
         lost: What became a gap of that.
@@ -231,6 +250,7 @@ class Facts:
     damage: Iterable[DamageFacts] = ()
     lost: Iterable[LostFacts] = ()
     recoveries: Iterable[RecoveryFacts] = ()
+    away: Iterable[AwayFacts] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +324,8 @@ def conditions(facts: Facts, thresholds: Thresholds) -> dict[AlarmKey, Condition
             found[AlarmKey(AlarmKind.MINING_LAG, connection, name)] = Condition(message, level > 1)
     if facts.descriptors is not None:
         _about_descriptors(facts.descriptors, found)
+    if texts := [_away_text(away) for away in facts.away]:
+        found[AlarmKey(AlarmKind.STORE_AWAY, "")] = Condition("; ".join(texts))
     for unread in facts.unread:
         _about_retention(unread, thresholds, found)
     _about_stores(facts.stores, thresholds.retention_margin_share, found)
@@ -348,6 +370,16 @@ def _about_descriptors(descriptors: DescriptorFacts, found: dict[AlarmKey, Condi
             "in use; start the service with a higher limit (LimitNOFILE=, ulimit -n)"
         )
         found[AlarmKey(AlarmKind.OUT_OF_DESCRIPTORS, "")] = Condition(message, level > 1)
+
+
+def _away_text(away: AwayFacts) -> str:
+    text = f"store {away.store!r} is away: {away.error}"
+    if away.waiting_bytes >= away.waiting_bytes_max:
+        return f"{text}; nothing is mined for it until it takes what waits"
+    if away.waiting_bytes:
+        text += f"; journals of {away.waiting_bytes:,} bytes wait for it, mining pauses at "
+        text += f"{away.waiting_bytes_max:,}"
+    return text
 
 
 def _about_retention(

@@ -49,6 +49,9 @@ class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     chunk_cache_bytes_max: CacheBytes = 32 * MIB
     # Bytes of sealed journals kept on disk so that catching up stays fast; 0: none. Up to 1 PiB.
     warm_bytes_max: Annotated[int, Meta(ge=0, le=1024 * 1024 * GIB)] = 8 * GIB
+    # Bytes of full journals that may wait for one store, because it is away or slow; then nothing
+    # more is mined for it. 1 MiB to 1 PiB.
+    waiting_bytes_max: Annotated[int, Meta(ge=MIB, le=1024 * 1024 * GIB)] = 16 * GIB
     # A journal is sealed at the first of these. Bytes: 1 KiB to 4 GiB; records: 1 to 100 million;
     # age of the journal in seconds: 0.1 to 86,400.
     segment_bytes_max: Annotated[int, Meta(ge=KIB, le=4 * GIB)] = 64 * MIB

@@ -95,7 +95,7 @@ def state_of(
         tuple(_users(name, around.connections, around.entries)),
         tuple(sorted(topics)),
         store.sealer.waiting_for(name),
-        str(store.sealer.failures.get(name, "")),
+        str(store.sealer.failures.get(name, "") or store.watch.away.get(name, "")),
         free_bytes,
         around.tested.get(name),
     )

@@ -6,6 +6,7 @@ from cachesvc.model import MiningState, PartitionId
 from cachesvc.policy.alarms import (
     AlarmKey,
     AlarmKind,
+    AwayFacts,
     Condition,
     DamageFacts,
     DescriptorFacts,
@@ -74,6 +75,18 @@ def test_what_is_wrong(facts: Facts, expected: list[AlarmKey]) -> None:
     found = conditions(facts, LIMITS)
     assert list(found) == expected
     assert all(condition.raises for condition in found.values())
+
+
+def test_stores_that_are_away_are_one_alarm_that_names_each() -> None:
+    away = [AwayFacts("a", "no way", 0, 9), AwayFacts("b", "slow", 5, 9), AwayFacts("c", "x", 9, 9)]
+    found = conditions(Facts(away=away), LIMITS)
+    assert list(found) == [AlarmKey(AlarmKind.STORE_AWAY, "")]
+    (condition,) = found.values()
+    assert condition.message == (
+        "store 'a' is away: no way; store 'b' is away: slow; journals of 5 bytes wait for it, "
+        "mining pauses at 9; store 'c' is away: x; nothing is mined for it until it takes what "
+        "waits"
+    )
 
 
 def test_an_alarm_says_which_address_leads_where() -> None:

@@ -22,6 +22,7 @@ class AlarmKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALARM_STORE_FULL: _ClassVar[AlarmKind]
     ALARM_STORE_DAMAGED: _ClassVar[AlarmKind]
     ALARM_RECORDS_LOST: _ClassVar[AlarmKind]
+    ALARM_STORE_AWAY: _ClassVar[AlarmKind]
     ALARM_RECOVERS_FROM_SNAPSHOT: _ClassVar[AlarmKind]
 ALARM_KIND_UNSPECIFIED: AlarmKind
 ALARM_TASK_STOPPED: AlarmKind
@@ -37,6 +38,7 @@ ALARM_STORE_NEARLY_FULL: AlarmKind
 ALARM_STORE_FULL: AlarmKind
 ALARM_STORE_DAMAGED: AlarmKind
 ALARM_RECORDS_LOST: AlarmKind
+ALARM_STORE_AWAY: AlarmKind
 ALARM_RECOVERS_FROM_SNAPSHOT: AlarmKind
 
 class ListAlarmsRequest(_message.Message):
