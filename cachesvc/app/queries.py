@@ -18,4 +18,4 @@ def make_queries(config: SqlConfig, store: LogStore) -> QueryEngine:
     )
     directory = store.path.absolute() / layout.QUERIES
     settings = QuerySettings(config.enabled, config.queries_max, bounds, directory)
-    return QueryEngine(settings, LogViews(store))
+    return QueryEngine(settings, LogViews(store, config.fetch_bytes_max))

@@ -276,6 +276,9 @@ class SqlConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Bytes of temporary files in the store's directory, per query, for what does not fit in memory;
     # 0: none. Up to 1 TiB.
     spill_bytes_max: Annotated[int, Meta(ge=0, le=1024 * GIB)] = 1 * GIB
+    # Bytes of segments in other stores that are copied into the store's directory for a query, as
+    # long as it runs; 0: none. Up to 1 PiB.
+    fetch_bytes_max: Annotated[int, Meta(ge=0, le=1024 * 1024 * GIB)] = 4 * GIB
     # Seconds from a query's start until its last row is taken. 0.1 to 86,400.
     time_s_max: Interval = 60.0
     # Threads of a query. 1 to 256.

@@ -3,7 +3,8 @@
 All logs are looked at within one turn of the event loop, so a view is of one moment across topics
 and partitions. Segments and unsealed journals are then linked into the query's directory: files are
 only ever appended to or deleted, never changed, so what a view names of them stays, whatever
-compaction, retention, sealing and the sweep do meanwhile.
+compaction, retention, sealing and the sweep do meanwhile. Segments of other stores are copied
+there.
 """
 
 import asyncio
@@ -13,14 +14,17 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from cachesvc.errors import InvalidRequest, NotFound, PreconditionFailed
 from cachesvc.log.locations import JournalEntry
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import LOCAL_STORE, TopicId
+from cachesvc.sql.fetching import Wanted, check_size, fetch
 from cachesvc.sql.messages import Cut, JournalPart, LogView, NamedLog
 from cachesvc.sql.typed_columns import structure_of
+from cachesvc.store.refusals import unreadable
 
 _TRIES = 10
 _NAMES_MAX = 5
@@ -28,10 +32,11 @@ _NAMES_MAX = 5
 
 @dataclass(slots=True)
 class _Picture:
-    """A log as it was, and which files have to be linked where for that."""
+    """A log as it was, and which files have to be linked and brought where for that."""
 
     view: LogView
     links: list[tuple[Path, Path]] = field(default_factory=list)
+    fetches: list[Wanted] = field(default_factory=list)
 
 
 class LogViews:
@@ -39,10 +44,12 @@ class LogViews:
 
     Args:
         store: Whose.
+        fetch_bytes_max: Bytes that may be brought from other stores for one query.
     """
 
-    def __init__(self, store: LogStore) -> None:
+    def __init__(self, store: LogStore, fetch_bytes_max: int) -> None:
         self._store = store
+        self._fetch_bytes_max = fetch_bytes_max
 
     async def take(
         self, named: Sequence[NamedLog], connection: str, directory: Path
@@ -58,7 +65,8 @@ class LogViews:
             NotFound: There is no such log, or no model of it (``UNKNOWN_TOPIC``,
                 ``UNKNOWN_MODEL``).
             InvalidRequest: Several connections have a topic of that name.
-            PreconditionFailed: The store's file system cannot link files.
+            PreconditionFailed: The store's file system cannot link files, too much lies in other
+                stores (``QUERY_FETCHES_TOO_MUCH``), or one of them is away.
         """
         topics = [self._topic(each, connection) for each in named]
         structures = [
@@ -70,13 +78,27 @@ class LogViews:
             pictures = [
                 self._picture(*each, directory / str(number)) for number, each in enumerate(wanted)
             ]
-            links = [link for picture in pictures for link in picture.links]
-            if await asyncio.to_thread(_link, links):
+            if await self._bring(pictures):
                 return [picture.view for picture in pictures]
         raise PreconditionFailed(
             "files of the log go faster than they can be looked at; try again",
             reason="QUERY_VIEW_GONE",
         )
+
+    async def _bring(self, pictures: Sequence[_Picture]) -> bool:
+        """Links and fetches what pictures need; False if something is gone meanwhile."""
+        links = [link for picture in pictures for link in picture.links]
+        fetches = [each for picture in pictures for each in picture.fetches]
+        check_size(fetches, self._fetch_bytes_max)
+        if not await asyncio.to_thread(_link, links):
+            return False
+        given_up = Event()
+        try:
+            return await asyncio.to_thread(fetch, fetches, given_up)
+        except OSError as error:
+            raise unreadable(self._store.path, error) from error
+        finally:
+            given_up.set()
 
     def _topic(self, named: NamedLog, connection: str) -> TopicId:
         logs = self._store.logs
@@ -142,15 +164,12 @@ class LogViews:
     def _add(self, picture: _Picture, log: PartitionLog, directory: Path) -> None:
         place = directory / f"incarnation={log.id.incarnation}/partition={log.id.partition}"
         for segment in log.segments:
-            if segment.store != LOCAL_STORE:
-                raise PreconditionFailed(
-                    f"segments of {log.id} lie in the store {segment.store!r}, and queries read "
-                    "those of the service's own directory alone",
-                    reason="QUERY_LINK_FAILED",
-                    metadata={"store": segment.store},
-                )
-            path = self._store.path / segment.path
-            picture.links.append((path, place / path.name))
+            if segment.store == LOCAL_STORE:
+                path = self._store.path / segment.path
+                picture.links.append((path, place / path.name))
+            else:
+                file = self._store.stores.file(segment)
+                picture.fetches.append(Wanted(file, segment.bytes, place / file.name))
         if log.segments and log.segments[0].base_offset < log.log_start_offset:
             cut = Cut(log.id.incarnation, log.id.partition, log.log_start_offset)
             picture.view.cuts.append(cut)

@@ -35,11 +35,13 @@ BOUNDS = Bounds(memory_bytes_max=256 << 20, spill_bytes_max=64 << 20, threads=2,
 ENDLESS = "select sum(i * j) from range(1000000000000) a(i), range(1000000) b(j)"
 HUGE = "select list(i) from range(1000000000000) t(i)"
 
+FETCH_BYTES_MAX = 1 << 30
+
 
 def engine_of(store: LogStore, queries_max: int = 2, **bounds: Any) -> QueryEngine:
     changed = Bounds(**{name: getattr(BOUNDS, name) for name in BOUNDS.__struct_fields__} | bounds)
     settings = QuerySettings(True, queries_max, changed, store.path / "queries")
-    return QueryEngine(settings, LogViews(store))
+    return QueryEngine(settings, LogViews(store, FETCH_BYTES_MAX))
 
 
 async def table(engine: QueryEngine, sql: str, **how: Any) -> pa.Table:
@@ -364,7 +366,7 @@ def test_a_query_that_runs_sees_its_moment_while_the_log_goes_on(tmp_path: Path)
 def test_queries_that_are_off(tmp_path: Path) -> None:
     async def test(store: LogStore) -> None:
         settings = replace(engine_of(store)._settings, enabled=False)
-        error = await refused(QueryEngine(settings, LogViews(store)), "select 1")
+        error = await refused(QueryEngine(settings, LogViews(store, FETCH_BYTES_MAX)), "select 1")
         assert error.reason == "SQL_OFF"
 
     with_store(tmp_path, test)

@@ -16,9 +16,11 @@ from cachesvc.model import PartitionId
 from cachesvc.sql.journals import JournalRecords
 from cachesvc.sql.messages import Cut, LogView, NamedLog
 from cachesvc.sql.views import LogViews
+from cachesvc.store.local_files import LocalFiles
 from tests.support.frames import ORDERS, full_frames
 from tests.unit.log.running import append, ensure, filled, roll, running
 
+FETCH_BYTES_MAX = 1 << 20
 NAMED = NamedLog("orders", "", typed=False)
 PAID = PartitionId("bank", "paid", 1, 4)
 
@@ -26,7 +28,7 @@ PAID = PartitionId("bank", "paid", 1, 4)
 async def view_of(
     store: LogStore, place: Path, named: Sequence[NamedLog] = (NAMED,), connection: str = ""
 ) -> list[LogView]:
-    return await LogViews(store).take(named, connection, place)
+    return await LogViews(store, FETCH_BYTES_MAX).take(named, connection, place)
 
 
 def in_segments(view: LogView) -> list[int]:
@@ -114,7 +116,7 @@ def test_a_file_that_goes_while_it_is_linked_has_the_view_taken_again(
             log = await sealed_and_not(store)
             lost = log.segments[0]
             (store.path / lost.path).rename(store.path / "elsewhere")
-            views = LogViews(store)
+            views = LogViews(store, FETCH_BYTES_MAX)
             with pytest.raises(PreconditionFailed, match="try again") as caught:
                 await views.take([NAMED], "", store.path / "q")
             assert caught.value.reason == "QUERY_VIEW_GONE"
@@ -171,5 +173,34 @@ def test_which_topic_is_meant(tmp_path: Path) -> None:
             with pytest.raises(NotFound, match="jobs run models") as model:
                 await connections("", NamedLog("paid", "", typed=True))
             assert model.value.reason == "UNKNOWN_MODEL"
+
+    asyncio.run(run())
+
+
+def test_segments_of_other_stores_are_brought(tmp_path: Path) -> None:
+    cold = tmp_path / "cold"
+
+    async def run() -> None:
+        async with running(
+            tmp_path / "store", stores={"cold": LocalFiles(cold)}, warm_bytes_max=0
+        ) as store:
+            log = await filled(store, full_frames(0, 20, 10))
+            await roll(store, log)
+            store.stores.choose = lambda _: "cold"
+            await append(store, log, full_frames(20, 40, 10))
+            await roll(store, log)
+            await append(store, log, full_frames(40, 60, 10))
+            assert [segment.store for segment in log.segments] == ["local", "cold"]
+            (view,) = await view_of(store, tmp_path / "store" / "q")
+            assert in_segments(view) == list(range(40))
+            assert in_journals(view) == list(range(40, 60))
+            size = log.segments[1].bytes
+            views = LogViews(store, size - 1)
+            with pytest.raises(PreconditionFailed, match=f"{size:,} bytes in other stores") as e:
+                await views.take([NAMED], "", tmp_path / "store" / "r")
+            assert e.value.reason == "QUERY_FETCHES_TOO_MUCH"
+            (cold / log.segments[1].path).rename(tmp_path / "away")
+            with pytest.raises(PreconditionFailed, match="faster than"):
+                await view_of(store, tmp_path / "store" / "s")
 
     asyncio.run(run())
