@@ -58,6 +58,11 @@ def open_made(config: Config) -> Callable[[Sequence[StoreRecord]], Mapping[str, 
     return open_all
 
 
+def all_stores(config: Config) -> Callable[[Sequence[StoreRecord]], Mapping[str, FileStore]]:
+    """Opens those of the settings, and of records those that were made over Admin."""
+    return lambda records: {**open_stores(config), **open_made(config)(records)}
+
+
 def _open_or_later(entry: StoreEntry, cache: Path) -> FileStore:
     try:
         return open_one(entry, cache)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from cachesvc.app.stores import all_stores
 from cachesvc.cli.answers import Answer, One
 from cachesvc.cli.command import calls
 from cachesvc.cli.failure import CommandFailed
@@ -97,7 +98,7 @@ def rebuild_store(config: ConfigFile = None, store: Store = None, as_json: AsJso
     in quarantine/. Settings come from the file and the environment, as for serve.
     """
     settings = load_config(config, os.environ, Overrides(store=store))
-    found = rebuild(Path(settings.store.path))
+    found = rebuild(Path(settings.store.path), all_stores(settings))
     if as_json:
         show_json(_as_object(found))
     else:
@@ -106,7 +107,7 @@ def rebuild_store(config: ConfigFile = None, store: Store = None, as_json: AsJso
 
 def _as_object(found: Rebuilt) -> dict[str, object]:
     kept = None if found.kept_as is None else str(found.kept_as)
-    return {**dataclasses.asdict(found), "kept_as": kept}
+    return {**dataclasses.asdict(found), "kept_as": kept, "stores_away": list(found.stores_away)}
 
 
 def _facts(found: Rebuilt) -> list[tuple[str, str]]:
@@ -117,5 +118,6 @@ def _facts(found: Rebuilt) -> list[tuple[str, str]]:
         ("segments", show_count(found.segments)),
         ("not in the copy", show_count(found.segments_found)),
         ("gone since", show_count(found.segments_missing)),
+        ("stores away", ", ".join(found.stores_away) or "none"),
         ("damaged one", "none was there" if found.kept_as is None else str(found.kept_as)),
     ]

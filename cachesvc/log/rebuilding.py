@@ -10,22 +10,26 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cachesvc.errors import DamagedFile, PreconditionFailed
+from cachesvc.errors import DamagedFile, PreconditionFailed, StoreUnreadable
 from cachesvc.log.store_lock import lock_directory
+from cachesvc.log.stores import owner_of
 from cachesvc.model import LOCAL_STORE, PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.rebuilding import damaged_ranges, live_segments
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
-from cachesvc.store.found_segments import find_segments
+from cachesvc.store.file_store import FileStore
+from cachesvc.store.found_segments import FoundSegments, find_segments
 from cachesvc.store.journal import sync_directory
+from cachesvc.store.local_files import LocalFiles
 from cachesvc.store.ports import Catalogue
 from cachesvc.store.snapshot_file import find_snapshots
+from cachesvc.store.stores_port import StoreRecord
 
 # More than can have been given out between two copies.
 _EPOCHS_SKIPPED = 1_000
@@ -42,6 +46,8 @@ class Rebuilt:
         segments_found: Those of them that the copy did not know.
         segments_missing: Which the copy knew, and whose files are gone or no segments any more.
         kept_as: Where the damaged catalogue is; None if there was none.
+        stores_away: Those with segments that could not be looked into; of these the copy alone
+            tells.
     """
 
     copied_ms: int | None
@@ -50,10 +56,18 @@ class Rebuilt:
     segments_found: int
     segments_missing: int
     kept_as: Path | None
+    stores_away: tuple[str, ...] = ()
 
 
-def rebuild(path: Path) -> Rebuilt:
+OpenStores = Callable[[Sequence[StoreRecord]], Mapping[str, FileStore]]
+
+
+def rebuild(path: Path, open_stores: OpenStores = lambda _: {}) -> Rebuilt:
     """Rebuilds the catalogue of a store that no service runs on. Blocking.
+
+    Args:
+        path: The service's own directory.
+        open_stores: Opens the other stores, given those that the copy knows to be made over Admin.
 
     Raises:
         StoreLocked: A service runs on it.
@@ -72,14 +86,18 @@ def rebuild(path: Path) -> Rebuilt:
         new = path / layout.CATALOGUE_COPY_NEW
         copied_ms = _begin(path, new)
         with closing(DuckDBCatalogue(new)) as port:
-            added, removed = _enter_segments(path, port)
+            stores = {LOCAL_STORE: LocalFiles(path), **open_stores(port.stores.list_made())}
+            files, asked = _look_into(path, stores)
+            used = {segment.store for segment in port.list_segments()}
+            away = tuple(name for name in stores if name not in asked and name in used)
+            added, removed = _enter_segments(files, port, asked)
             _enter_snapshots(path, port)
             subscriptions = _skip_epochs(port)
             segments = len(port.list_segments())
         kept_as = _set_aside(path, catalogue)
         new.rename(catalogue)
         sync_directory(path)
-    return Rebuilt(copied_ms, subscriptions, segments, added, removed, kept_as)
+    return Rebuilt(copied_ms, subscriptions, segments, added, removed, kept_as, away)
 
 
 def _begin(path: Path, new: Path) -> int | None:
@@ -108,10 +126,27 @@ def _is_readable(path: Path) -> bool:
     return True
 
 
-def _enter_segments(path: Path, port: Catalogue) -> tuple[int, int]:
-    """Makes the manifest what the files say; how many segments came, and how many went."""
+def _look_into(path: Path, stores: Mapping[str, FileStore]) -> tuple[FoundSegments, set[str]]:
+    """What the files of stores say, and which were asked: that answer and are this service's."""
+    own = path / layout.STORE_ID
+    own_id = own.read_text().strip() if own.exists() else ""
+    found, asked = FoundSegments([], {}), set()
+    for name, files in stores.items():
+        with suppress(StoreUnreadable):
+            if name == LOCAL_STORE or (own_id and owner_of(files) == own_id):
+                each = find_segments(files, name)
+                found.segments.extend(each.segments)
+                found.damaged.update(each.damaged)
+                asked.add(name)
+    return found, asked
+
+
+def _enter_segments(files: FoundSegments, port: Catalogue, asked: set[str]) -> tuple[int, int]:
+    """Makes the manifest what the files say; how many segments came, and how many went.
+
+    Of what lies in stores that were not asked the copy alone tells.
+    """
     found: defaultdict[PartitionId, list[Segment]] = defaultdict(list)
-    files = find_segments(path)
     for segment in files.segments:
         found[segment.partition].append(segment)
     broken: defaultdict[PartitionId, list[OffsetRange]] = defaultdict(list)
@@ -127,8 +162,7 @@ def _enter_segments(path: Path, port: Catalogue) -> tuple[int, int]:
     damaged: dict[PartitionId, list[OffsetRange]] = {}
     for partition in sorted({*found, *known, *broken}):
         before = known[partition]
-        # Of what lies in other stores the copy alone tells.
-        found[partition] += [each for each in before if each.store != LOCAL_STORE]
+        found[partition] += [each for each in before if each.store not in asked]
         there = {segment.path for segment in found[partition]}
         present = [segment for segment in before if segment.path in there]
         live = live_segments(present, found[partition], retired)

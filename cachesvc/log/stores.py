@@ -197,13 +197,7 @@ class Stores:
         """
         if name == LOCAL_STORE:
             return
-        try:
-            with self.files(name).file(layout.OWNER).open("rb", 0) as file:
-                owner = file.read(_ID_BYTES_MAX).decode(errors="replace").strip()
-        except FileNotFoundError:
-            owner = ""
-        except OSError as error:
-            raise unreadable(Path(name), error) from error
+        owner = owner_of(self.files(name))
         if marked and owner != self._own_id():
             found = f"it belongs to another service ({owner})" if owner else "it is empty"
             raise StoreUnreadable(
@@ -224,3 +218,19 @@ class Stores:
     def close(self) -> None:
         """Waits for what is under way. Blocking."""
         self._threads.shutdown()
+
+
+def owner_of(files: FileStore) -> str:
+    """The service whose place a store is, as it is marked there; empty where it is not. Blocking.
+
+    Raises:
+        StoreUnreadable: It does not answer for now.
+    """
+    file = files.file(layout.OWNER)
+    try:
+        with file.open("rb", 0) as opened:
+            return opened.read(_ID_BYTES_MAX).decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise unreadable(Path(str(file)), error) from error

@@ -1,15 +1,16 @@
 """Segments by what their files say: name, footer, and the file of rejects beside them."""
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import PurePosixPath
 
 from cachesvc.errors import DamagedFile
-from cachesvc.model import PartitionId, Segment
+from cachesvc.model import LOCAL_STORE, PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store import layout
+from cachesvc.store.file_store import FileStore, StoredFile
 from cachesvc.store.parquet_file import open_parquet
 
 _THREADS = 8
@@ -29,66 +30,73 @@ class FoundSegments:
     damaged: dict[str, tuple[PartitionId, OffsetRange]]
 
 
-def find_segments(store: Path) -> FoundSegments:
-    """Every file below ``log/`` that is a segment, or was one. Blocking; reads footers alone."""
-    rejects = {stem: path for path in _data_files(store / layout.REJECTS) if (stem := _stem(path))}
+def find_segments(files: FileStore, store: str = LOCAL_STORE) -> FoundSegments:
+    """Every file below ``log/`` that is a segment, or was one. Blocking; reads footers alone.
+
+    Args:
+        files: Where to look.
+        store: Its name.
+
+    Raises:
+        StoreUnreadable: It does not answer for now.
+    """
+    rejects = {stem: each for each in files.list(layout.REJECTS) if (stem := _stem(each.path))}
+    stored = sorted((s for s in files.list(layout.LOG) if _stem(s.path)), key=lambda s: s.path)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="find") as threads:
-        paths = list(_data_files(store / layout.LOG))
-        found = list(threads.map(lambda path: _read(store, path, rejects.get(_stem(path))), paths))
+        read = partial(_read, files, store)
+        found = list(threads.map(lambda s: read(s, rejects.get(_stem(s.path))), stored))
     damaged = {}
-    for path, segment in zip(paths, found, strict=True):
-        partition = layout.partition_of(path.parent.relative_to(store / layout.LOG).as_posix())
+    for each, segment in zip(stored, found, strict=True):
+        path = PurePosixPath(each.path)
+        partition = layout.partition_of(path.parent.relative_to(layout.LOG).as_posix())
         if segment is None and partition is not None:
             covered = OffsetRange(*map(int, path.stem.split("-")[:2]))
-            damaged[path.relative_to(store).as_posix()] = partition, covered
+            damaged[each.path] = partition, covered
     return FoundSegments([segment for segment in found if segment is not None], damaged)
 
 
-def _data_files(root: Path) -> Iterator[Path]:
-    return (path for path in sorted(root.rglob("*.parquet")) if _stem(path))
-
-
-def _stem(path: Path) -> str:
+def _stem(name: str) -> str:
     """What a segment and its rejects have in common, with the directory; empty for other files."""
-    match = _STEM.fullmatch(path.stem)
+    path = PurePosixPath(name)
+    match = _STEM.fullmatch(path.stem) if path.suffix == ".parquet" else None
     if match is None:
         return ""
     return "/".join((*path.parts[-5:-1], match["stem"]))
 
 
-def _read(store: Path, path: Path, rejects: Path | None) -> Segment | None:
+def _read(
+    files: FileStore, store: str, stored: StoredFile, rejects: StoredFile | None
+) -> Segment | None:
     try:
-        with open_parquet(path) as file:
+        with open_parquet(files.file(stored.path, stored.bytes)) as file:
             metadata = file.metadata
             told = metadata.metadata or {}
             groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
             times = [group.column(1).statistics for group in groups]
-            status = path.stat()
-            reject_count = 0 if rejects is None else _count(rejects)
-            return Segment(
-                partition=PartitionId(
-                    _text(told, "connection"),
-                    _text(told, "topic"),
-                    int(_text(told, "incarnation")),
-                    int(_text(told, "partition")),
-                ),
-                base_offset=int(_text(told, "base_offset")),
-                end_offset=int(_text(told, "end_offset")),
-                record_count=metadata.num_rows,
-                bytes=status.st_size,
-                min_timestamp_ms=min((each.min_raw for each in times), default=0),
-                max_timestamp_ms=max((each.max_raw for each in times), default=0),
-                created_ms=int(status.st_mtime * 1000),
-                level=0,
-                path=path.relative_to(store).as_posix(),
-                reject_count=reject_count,
-                rejects_path=rejects.relative_to(store).as_posix()
-                if rejects and reject_count
-                else "",
-                oldest_mined_ms=int(_text(told, "oldest_mined_ms")),
-                newest_mined_ms=int(_text(told, "newest_mined_ms")),
-                rejects_bytes=rejects.stat().st_size if rejects and reject_count else 0,
-            )
+        reject_count = 0 if rejects is None else _count(files, rejects)
+        return Segment(
+            partition=PartitionId(
+                _text(told, "connection"),
+                _text(told, "topic"),
+                int(_text(told, "incarnation")),
+                int(_text(told, "partition")),
+            ),
+            base_offset=int(_text(told, "base_offset")),
+            end_offset=int(_text(told, "end_offset")),
+            record_count=metadata.num_rows,
+            bytes=stored.bytes,
+            min_timestamp_ms=min((each.min_raw for each in times), default=0),
+            max_timestamp_ms=max((each.max_raw for each in times), default=0),
+            created_ms=stored.written_ms,
+            level=0,
+            path=stored.path,
+            reject_count=reject_count,
+            rejects_path=rejects.path if rejects and reject_count else "",
+            oldest_mined_ms=int(_text(told, "oldest_mined_ms")),
+            newest_mined_ms=int(_text(told, "newest_mined_ms")),
+            store=store,
+            rejects_bytes=rejects.bytes if rejects and reject_count else 0,
+        )
     except (DamagedFile, FileNotFoundError, KeyError):
         return None
 
@@ -97,10 +105,10 @@ def _text(told: dict[bytes, bytes], name: str) -> str:
     return told[f"cachesvc.{name}".encode()].decode()
 
 
-def _count(rejects: Path) -> int:
+def _count(files: FileStore, rejects: StoredFile) -> int:
     """Rows of a file of rejects; 0 where it is damaged, so that its segment is without."""
     try:
-        with open_parquet(rejects) as file:
+        with open_parquet(files.file(rejects.path, rejects.bytes)) as file:
             return int(file.metadata.num_rows)
     except (DamagedFile, FileNotFoundError):
         return 0

@@ -14,6 +14,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.rebuilding import rebuild
 from cachesvc.model import Mode
 from cachesvc.store import layout
+from cachesvc.store.local_files import LocalFiles
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 from tests.support.frames import ORDERS, flip_bit, full_frames, records, records_of
 from tests.unit.log.running import append, filled, read_all, roll, running, settings
@@ -146,3 +147,48 @@ def test_a_copy_is_written_where_something_was_written(tmp_path: Path) -> None:
             assert newest.stat().st_mtime_ns > written_ns
 
     asyncio.run(run())
+
+
+def test_segments_of_other_stores_are_found_where_they_are(tmp_path: Path) -> None:
+    cold, own = LocalFiles(tmp_path / "cold"), tmp_path / "own"
+
+    async def run() -> None:
+        async with running(own, stores={"cold": cold}, warm_bytes_max=0) as store:
+            log = await filled(store, full_frames(0, 10, 5))
+            await roll(store, log)
+            store.stores.choose = lambda _: "cold"
+            await append(store, log, full_frames(10, 20, 5))
+            await roll(store, log)
+
+    asyncio.run(run())
+    for name in (layout.CATALOGUE, *layout.CATALOGUE_COPIES):
+        (own / name).unlink(missing_ok=True)
+    found = rebuild(own, lambda _: {"cold": cold, "foreign": LocalFiles(tmp_path / "foreign")})
+    assert (found.segments, found.segments_found) == (2, 2)
+    assert found.stores_away == ()
+    store = LogStore.open(settings(own, stores={"cold": cold}))
+    try:
+        log = store.logs[ORDERS]
+        assert [segment.store for segment in log.segments] == ["local", "cold"]
+        assert (log.log_start_offset, log.log_end_offset) == (0, 20)
+    finally:
+        store.close()
+
+
+def test_of_a_store_that_is_away_the_copy_tells(tmp_path: Path) -> None:
+    cold, own = LocalFiles(tmp_path / "cold"), tmp_path / "own"
+
+    async def run() -> None:
+        async with running(own, stores={"cold": cold}, warm_bytes_max=0) as store:
+            store.stores.choose = lambda _: "cold"
+            log = await filled(store, full_frames(0, 10, 5))
+            await roll(store, log)
+            store.catalogue.call_blocking(
+                lambda port: port.copy_to(own / layout.CATALOGUE_COPIES[0])
+            )
+
+    asyncio.run(run())
+    (own / layout.CATALOGUE).unlink()
+    (tmp_path / "cold").rename(tmp_path / "unmounted")
+    found = rebuild(own, lambda _: {"cold": cold})
+    assert (found.segments, found.segments_missing, found.stores_away) == (1, 0, ("cold",))
