@@ -31,6 +31,8 @@ _LIST_CHUNK = 1_000
 _BACKOFF_MAX_S = 2.0
 # What is not there is Python's own error in the library, not one of its others.
 _FAILURES = (BaseError, FileNotFoundError)
+# What a service calls a range that a file does not have, or nothing at all.
+_BEYOND_END = ("InvalidRange", "")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _ADVICE = {
     "InvalidAccessKeyId": "the access key is not known there; check the store's credentials",
@@ -121,7 +123,8 @@ class S3Files:
     def size(self, path: str) -> int:
         """The size of an object; raises as ``ReadableFile.open``."""
         try:
-            return int(obstore.head(self._store, path)["size"])
+            # Of a request for the head alone nobody would be told why it is refused.
+            return int(obstore.get(self._store, path, options={"range": (0, 1)}).meta["size"])
         except _FAILURES as error:
             raise self._unreadable(path, error) from error
 
@@ -136,7 +139,7 @@ class S3Files:
         try:
             data = bytes(obstore.get_range(self._store, path, start=begin, end=end))
         except _FAILURES as error:
-            if not isinstance(error, FileNotFoundError) and self.size(path) < end:
+            if _said(error)[0] in _BEYOND_END and self.size(path) < end:
                 raise DamagedFile(f"{self._where}/{path} is shorter than it was") from error
             raise self._unreadable(path, error) from error
         if len(data) != end - begin:

@@ -175,6 +175,7 @@ def _expired(stage: Stage) -> None:
     """What is older than the retention goes from the bucket as well."""
     with stage.calls() as calls:
         calls.run_job("seal")
+        calls.admin.StopMiningTask(tasks.StopMiningTaskRequest(), timeout=CALL_S)
         request = tasks.EditMiningTaskRequest(retention_days=1e-6)
         calls.admin.EditMiningTask(request, timeout=CALL_S)
         time.sleep(0.2)

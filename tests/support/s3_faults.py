@@ -1,0 +1,86 @@
+"""An HTTP proxy before a real S3 server that refuses requests, as such servers do under load."""
+
+import http.client
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+HOST = "127.0.0.1"
+_TIMEOUT_S = 30.0
+_REFUSAL = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>slow</Message></Error>"
+
+
+class S3Faults:
+    """Forwards to a server on this machine, but for what it was told to refuse. A context manager.
+
+    Attributes:
+        port: Where it listens.
+        refused: Requests that were refused.
+        forwarded: Those that were not.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.refused = self.forwarded = 0
+        self._to_refuse = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if outer._refuses():
+                    self._answer(503, [("Content-Type", "application/xml")], _REFUSAL)
+                    return
+                upstream = http.client.HTTPConnection(HOST, port, timeout=_TIMEOUT_S)
+                try:
+                    upstream.request(self.command, self.path, body, dict(self.headers))
+                    answer = upstream.getresponse()
+                    self._answer(answer.status, answer.getheaders(), answer.read())
+                finally:
+                    upstream.close()
+
+            def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+                self.send_response_only(status)
+                for name, value in headers:
+                    if name.lower() not in ("transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                if "content-length" not in {name.lower() for name, _ in headers}:
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Nobody reads it."""
+
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self.port: int = self._server.server_address[1]
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+
+    def refuse(self, count: int) -> None:
+        """Has the next so many requests refused with 503 SlowDown; 0: none any more."""
+        self._to_refuse = count
+
+    def _refuses(self) -> bool:
+        if self._to_refuse > 0:
+            self._to_refuse -= 1
+            self.refused += 1
+            return True
+        self.forwarded += 1
+        return False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
