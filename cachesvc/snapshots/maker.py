@@ -68,7 +68,7 @@ class SnapshotMaker:
         segments = [each for each in log.segments if each.end_offset > plan.read_from]
         sources = [*segments, *([plan.previous.file] if plan.previous else [])]
         stores = self._store.stores
-        target = stores.choose(log.id.connection)
+        target = stores.choose(log.id.topic_id)
         with self._store.builds.under_way():
             try:
                 async with stores.at_hand(sources, target) as directory:

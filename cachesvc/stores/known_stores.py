@@ -167,8 +167,9 @@ class KnownStores:
         """All stores, ``local`` first, then by name."""
         retired = await self._catalogue.call(lambda port: port.list_retired())
         tested = await self._catalogue.call(lambda port: port.stores.list_tests())
+        snapshots = await self._catalogue.call(lambda port: port.snapshots.list())
         around = Surroundings(
-            self.entries, list(self._connections()), self._placements, retired, tested
+            self.entries, list(self._connections()), self._placements, snapshots, retired, tested
         )
         default = default_store(self.entries)
         found = []
@@ -233,7 +234,7 @@ class KnownStores:
             before = self._changeable(entry.name)
             if _place_of(before) != _place_of(entry):
                 state = await self.state(entry.name)
-                if state.segments or state.retired_files:
+                if state.segments or state.snapshots or state.retired_files:
                     raise self._in_use(
                         state,
                         f"it cannot be another place than {before.location} while it has "

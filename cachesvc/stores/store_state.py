@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cachesvc.log.log_store import LogStore
+from cachesvc.model import Snapshot
 from cachesvc.settings.connection import ConnectionConfig
 from cachesvc.settings.stores import StoreEntry, store_of
 from cachesvc.store.ports import RetiredFile
@@ -19,6 +20,7 @@ class StoreState:
         record: As it was made over Admin; None for one of the file.
         segments: How many lie there.
         bytes: Theirs.
+        snapshots: How many lie there.
         retired_files: Files that are still to be deleted there.
         connections: Whose next segments go there, by name.
         topics: That have segments there or were moved there, as CONNECTION/TOPIC.
@@ -32,6 +34,7 @@ class StoreState:
     record: StoreRecord | None
     segments: int
     bytes: int
+    snapshots: int
     retired_files: int
     connections: tuple[str, ...]
     topics: tuple[str, ...]
@@ -63,6 +66,7 @@ class Surroundings:
         entries: All stores.
         connections: All connections.
         placements: What was moved where.
+        snapshots: All of them.
         retired: Files that the manifest named once.
         tested: Last tests.
     """
@@ -70,6 +74,7 @@ class Surroundings:
     entries: Sequence[StoreEntry]
     connections: Sequence[ConnectionConfig]
     placements: Sequence[Placement]
+    snapshots: Sequence[Snapshot]
     retired: Mapping[str, RetiredFile]
     tested: Mapping[str, StoreTested]
 
@@ -85,12 +90,15 @@ def state_of(
     name = entry.name
     segments = [each for log in store.every() for each in log.segments if each.store == name]
     topics = {f"{each.partition.connection}/{each.partition.topic}" for each in segments}
+    snapshots = [each for each in around.snapshots if each.file.store == name]
+    topics |= {f"{each.partition.connection}/{each.partition.topic}" for each in snapshots}
     topics |= {f"{p.connection}/{p.topic or '*'}" for p in around.placements if p.store == name}
     return StoreState(
         entry,
         record,
         len(segments),
         sum(segment.bytes for segment in segments),
+        len(snapshots),
         sum(file.store == name for file in around.retired.values()),
         tuple(_users(name, around.connections, around.entries)),
         tuple(sorted(topics)),

@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "alarms": {"interval_s": 0.2, "raise_after_s": 0, "clear_after_s": 0},
 }
 ROUND = 3_000
+SEGMENTS_MIN = 4
 
 
 class Stage:
@@ -127,10 +128,11 @@ def away(calls: Calls) -> list[Any]:
 
 def test_a_life_on_a_bucket(stage: Stage) -> None:
     service, topic = stage.service, stage.topic
-    stage.produce()
-    stage.check()
     with stage.calls() as calls:
-        calls.run_job("seal")
+        for _ in range(SEGMENTS_MIN):
+            stage.produce(ROUND // SEGMENTS_MIN)
+            stage.check()
+            calls.run_job("seal")
         assert stores_of(calls, topic).keys() == {"bucket"}
         assert stage.parquet()
         assert not stage.local()
@@ -158,7 +160,7 @@ def _killed_while_it_moves(stage: Stage) -> None:
     chance = random.Random(stage.topic)
     with stage.calls() as calls:
         count = place(calls, stage.topic, "local")
-        assert count >= 3
+        assert count >= SEGMENTS_MIN
         progress = calls.admin.RunJob(RunJobRequest(name="move"))
         assert next(progress).total == count
         time.sleep(chance.uniform(0, 0.3))
