@@ -4,6 +4,6 @@
 that is an *alarm*, and ``watch`` raises and clears alarms, durably, once they have stood for long
 enough. ``webhook`` posts each change, at least once and in order; ``tasks`` is what of this runs.
 
-Begin with ``watch.AlarmWatch``. A new kind of alarm is a rule of ``policy.alarms``, and what it
-needs to know a field of its facts.
+Begin with ``watch.AlarmWatch``. A new kind of alarm is a rule of ``policy.alarm_conditions``, and
+what it needs to know a field of its facts.
 """

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import GapCause, LostRange, PartitionId
-from cachesvc.policy.alarms import DamageFacts, LostFacts
+from cachesvc.policy.alarm_facts import DamageFacts, LostFacts
 from cachesvc.subscriptions.subscriptions import Subscriptions
 
 _TOLD_MS = 60_000

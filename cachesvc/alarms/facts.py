@@ -13,7 +13,7 @@ from cachesvc.descriptors import descriptors_in_use
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import MiningState, Segment
-from cachesvc.policy.alarms import (
+from cachesvc.policy.alarm_facts import (
     AwayFacts,
     DescriptorFacts,
     Facts,

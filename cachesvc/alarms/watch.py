@@ -9,14 +9,9 @@ from dataclasses import replace
 
 from cachesvc.errors import PreconditionFailed
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.policy.alarms import (
-    AlarmKey,
-    Facts,
-    Standing,
-    Thresholds,
-    conditions,
-    judge,
-)
+from cachesvc.policy.alarm_conditions import conditions
+from cachesvc.policy.alarm_facts import Facts
+from cachesvc.policy.alarms import AlarmKey, Standing, Thresholds, judge
 from cachesvc.store.watching_port import AlarmRecord
 
 _log = logging.getLogger(__name__)

@@ -41,7 +41,8 @@ from cachesvc.policy.sealing import SealLimits
 from cachesvc.policy.topics import topic_matcher
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.local_socket import socket_path
-from cachesvc.settings.config import BackupConfig, Config, zone_of
+from cachesvc.settings.config import Config
+from cachesvc.settings.jobs import BackupConfig, zone_of
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.sql.engine import QueryEngine
 from cachesvc.stores import KnownStores

@@ -8,7 +8,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.mining.connections import Connections
 from cachesvc.model import TopicId
 from cachesvc.policy.topics import topic_matcher
-from cachesvc.settings.config import SnapshotConfig
+from cachesvc.settings.jobs import SnapshotConfig
 from cachesvc.snapshots.maker import SnapshotMaker
 from cachesvc.snapshots.shelf import Shelf
 

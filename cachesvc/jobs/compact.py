@@ -17,7 +17,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Segment
 from cachesvc.policy.compaction import CompactionPlan, MergeLimits, plan_compaction
-from cachesvc.settings.config import CompactConfig
+from cachesvc.settings.jobs import CompactConfig
 from cachesvc.store.segments import merge_segments
 from cachesvc.subscriptions.retention import Retention
 

@@ -22,7 +22,7 @@ from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.log_store import LogStore
 from cachesvc.policy.retention import RetentionClock
-from cachesvc.settings.config import CompactConfig
+from cachesvc.settings.jobs import CompactConfig
 from cachesvc.subscriptions.retention import Retention
 from tests.support.frames import full_frames
 from tests.unit.log.running import append, filled, roll, running

@@ -19,7 +19,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.retention import RetentionClock
-from cachesvc.settings.config import CompactConfig
+from cachesvc.settings.jobs import CompactConfig
 from cachesvc.store.block_cache import BlockCache
 from cachesvc.store.file_store import FileStore
 from cachesvc.store.local_files import LocalFiles

@@ -5,14 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesvc.policy.alarms import (
-    AlarmKey,
-    AlarmKind,
-    Condition,
-    Standing,
-    Thresholds,
-    judge,
-)
+from cachesvc.policy.alarms import AlarmKey, AlarmKind, Condition, Standing, Thresholds, judge
 
 KEYS = [AlarmKey(AlarmKind.MINING_LAG, "main", topic) for topic in ("a", "b")]
 LIMITS = Thresholds(0, 0.0, 0.0, 0.0, raise_after_ms=5, clear_after_ms=7)

@@ -13,7 +13,8 @@ from cachesvc.model import Segment
 from cachesvc.policy.compaction import MergeLimits, plan_compaction
 from cachesvc.policy.retention import RetentionClock, RetentionRule
 from cachesvc.policy.sealing import SealCause, SealLimits, should_seal
-from cachesvc.settings.config import CompactConfig, RetentionConfig, StoreConfig
+from cachesvc.settings.config import RetentionConfig, StoreConfig
+from cachesvc.settings.jobs import CompactConfig
 from tests.support.frames import ORDERS
 
 DAY_S = 86_400

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cachesvc.alarms.damage_facts import damage_facts, lost_facts
 from cachesvc.model import GapCause, LostRange, Mode
-from cachesvc.policy.alarms import DamageFacts, LostFacts
+from cachesvc.policy.alarm_facts import DamageFacts, LostFacts
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store.ports import PositionCommit, SubscriptionRecord
 from cachesvc.subscriptions.subscriptions import Subscriptions

@@ -9,7 +9,7 @@ from cachesvc.alarms.size_shares import SizeShares
 from cachesvc.assignment.mining import Mining
 from cachesvc.clusters.sources import Sources
 from cachesvc.model import MiningState, Mode, Snapshot
-from cachesvc.policy.alarms import (
+from cachesvc.policy.alarm_facts import (
     Facts,
     ForeignFacts,
     MiningFacts,

@@ -8,7 +8,8 @@ import pytest
 from cachesvc.alarms.watch import AlarmWatch
 from cachesvc.errors import PreconditionFailed
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.policy.alarms import AlarmKind, Facts, TaskFacts, Thresholds
+from cachesvc.policy.alarm_facts import Facts, TaskFacts
+from cachesvc.policy.alarms import AlarmKind, Thresholds
 from cachesvc.store.memory_catalogue import MemoryCatalogue
 from cachesvc.store.watching_port import AlarmRecord
 

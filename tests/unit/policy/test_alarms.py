@@ -3,11 +3,9 @@ from __future__ import annotations
 import pytest
 
 from cachesvc.model import MiningState, PartitionId
-from cachesvc.policy.alarms import (
-    AlarmKey,
-    AlarmKind,
+from cachesvc.policy.alarm_conditions import conditions
+from cachesvc.policy.alarm_facts import (
     AwayFacts,
-    Condition,
     DamageFacts,
     DescriptorFacts,
     Facts,
@@ -15,14 +13,11 @@ from cachesvc.policy.alarms import (
     LostFacts,
     MiningFacts,
     RecoveryFacts,
-    Standing,
     StoreFacts,
     TaskFacts,
-    Thresholds,
     UnreadFacts,
-    conditions,
-    judge,
 )
+from cachesvc.policy.alarms import AlarmKey, AlarmKind, Condition, Standing, Thresholds, judge
 from cachesvc.policy.cluster_identity import ForeignAddress
 
 ORDERS = PartitionId("main", "orders", 1, 0)

@@ -9,9 +9,7 @@ from cachesvc.errors import InvalidConfig
 from cachesvc.model import NonJsonPolicy
 from cachesvc.policy.addresses import parse_address
 from cachesvc.settings.config import (
-    BackupConfig,
     Config,
-    JobsConfig,
     LogConfig,
     MiningConfig,
     ServerConfig,
@@ -21,9 +19,9 @@ from cachesvc.settings.config import (
     check_mining_listen,
     effective_config,
     is_secret,
-    zone_of,
 )
 from cachesvc.settings.connection import ConnectionConfig
+from cachesvc.settings.jobs import BackupConfig, JobsConfig, zone_of
 
 ORDERS = ConnectionConfig(name="orders", bootstrap_servers=("kafka:9092", "[::1]:9092"))
 
