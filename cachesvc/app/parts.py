@@ -107,6 +107,7 @@ class Parts:
     stores: KnownStores
     shedding: Shedding
     usages: StoreUsages
+    levels: StoreLevels
     batches: Batches
     deliveries: Deliveries = field(default_factory=Deliveries)
     calls: Calls = field(default_factory=Calls)
@@ -187,6 +188,7 @@ async def build(config: Config, store: LogStore) -> Parts:
             levels,
         ),
         StoreUsages(store, retention, subscriptions, stores.budgets, levels),
+        levels,
         Batches(store.reader, config.store.chunk_cache_bytes_max),
     )
 

@@ -78,6 +78,8 @@ class Web:
             parts.batches.pieces,
             parts.jobs.tallies,
             parts.alarms.standing,
+            parts.levels.all,
+            parts.shelf.all,
         )
         self._figures.gather = Gathering(observed, self._config.series_max).gather
         self.health.serve(lambda: _troubles(parts.store))

@@ -1,13 +1,15 @@
 """What figures are about."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cachesvc.assignment.assignments import Assignments
 from cachesvc.clusters.sources import Sources
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.shared_cache import CacheCounts
+from cachesvc.model import Snapshot
+from cachesvc.subscriptions.store_levels import StoreLevel
 from cachesvc.subscriptions.subscriptions import Subscriptions
 from cachesvc.watching.calls import Calls
 from cachesvc.watching.deliveries import Deliveries
@@ -31,6 +33,8 @@ class Observed:
         pieces: The cache of what is made of frames for other forms than theirs.
         jobs: How they went, by name.
         alarms: How many of each kind there are.
+        levels: What each store with a budget holds of it.
+        snapshots: All of them.
     """
 
     version: str
@@ -44,3 +48,5 @@ class Observed:
     pieces: CacheCounts
     jobs: Mapping[str, JobTally]
     alarms: Callable[[], Counter[str]]
+    levels: Callable[[], Mapping[str, StoreLevel]]
+    snapshots: Callable[[], Sequence[Snapshot]]
