@@ -32,7 +32,7 @@ _PARTS = (
     "tests/sync",
     *(f"tests/client/{name}.py" for name in ("__init__", "running")),
     *(f"tests/client/fake_{name}.py" for name in ("log", "server", "session")),
-    *(f"tests/support/{name}.py" for name in ("__init__", "ports")),
+    *(f"tests/support/{name}.py" for name in ("__init__", "ports", "webhook")),
     *(f"docs/{name}.md" for name in ("sinks", "transforms")),
 )
 """Its tests, and what they use."""
