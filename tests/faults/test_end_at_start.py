@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -32,7 +33,9 @@ class Starting:
         }[command]
         arguments = [sys.executable, "-m", "cachesvc", command, *own, "--log-format", "json"]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(arguments, stdout=log, stderr=log)
+            # The default address may be another service's, which would be said in the log.
+            environment = {**os.environ, "CACHESVC_HTTP__LISTEN": f"{HOST}:0"}
+            self._process = subprocess.Popen(arguments, stdout=log, stderr=log, env=environment)
 
     @property
     def handles_signals(self) -> bool:
