@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from cachesvc.settings.config import MASK, LogConfig, is_secret
 
 # Libraries whose "info" is our "debug".
-CHATTY = ("aiokafka", "apscheduler", "asyncio", "grpc", "kafka")
+CHATTY = ("aiokafka", "apscheduler", "asyncio", "grpc", "kafka", "uvicorn")
 # Modules whose "debug" has whole requests, with the passwords in them.
 TELL_TALES = ("aiokafka.conn",)
 _NOT_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -31,7 +31,6 @@ class WebServer:
                 lifespan="off",
                 access_log=False,
                 log_config=None,
-                log_level="warning",
                 server_header=False,
                 limit_concurrency=_CONNECTIONS_MAX,
                 timeout_graceful_shutdown=_GRACE_S,
