@@ -203,6 +203,8 @@ def test_schedules_are_paused_across_restarts_and_unknown_jobs_refused(
         assert {job.name: job.paused for job in jobs} == {
             "backup": False,
             "compact": True,
+            "move": False,
+            "snapshot": False,
             "expire": False,
             "scrub": False,
             "seal": False,

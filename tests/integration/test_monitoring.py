@@ -168,6 +168,8 @@ def test_there_may_be_no_listener(kafka: KafkaBroker, tmp_path: Path) -> None:
 def test_probes_while_the_service_is_stuck(kafka: KafkaBroker, tmp_path: Path) -> None:
     """The process answers for itself; only one that is stopped whole does not."""
     with ServiceProcess(tmp_path, kafka.bootstrap) as service:
+        ready = f"{service.web}/readyz"
+        eventually(lambda: httpx.get(ready, timeout=30).status_code == 200, "ready")
         service.signal(signal.SIGSTOP)
         try:
             with pytest.raises(httpx.TimeoutException):

@@ -282,4 +282,5 @@ def test_a_store_full_of_what_is_protected_waits_and_goes_on(
 
 def _range(topic: str, begin: int, end: int) -> dict[str, str]:
     offsets = {"begin_offset": str(begin), "end_offset": str(end)}
-    return {"topic": topic, "partition": "0", "incarnation": "1", **offsets}
+    where = {"topic": topic, "partition": "0", "incarnation": "1"}
+    return {**where, **offsets, "recovers_from_snapshot": "false"}

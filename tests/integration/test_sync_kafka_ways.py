@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,12 +147,14 @@ def test_records_of_a_month_ago_keep_their_time_or_get_a_new_one(
 
 
 def test_one_task_reads_hundreds_of_topics_and_those_made_later(
-    kafka: KafkaBroker, service: ServiceProcess, topic_name: Name
+    fresh_kafka: KafkaBroker, topic_name: Name, tmp_path: Path
 ) -> None:
+    """On a broker of its own, which needs a file descriptor for each of them."""
+    service = ServiceProcess(tmp_path / "service", fresh_kafka.bootstrap)
     prefix = topic_name("many")
     names = [f"{prefix}-{number}" for number in range(TOPICS)]
-    _create(kafka.bootstrap, names)
-    _write(kafka.bootstrap, names, 3)
+    _create(fresh_kafka.bootstrap, names)
+    _write(fresh_kafka.bootstrap, names, 3)
     sink = MemorySink()
     source = {
         "service": service.address,
@@ -174,13 +177,14 @@ def test_one_task_reads_hundreds_of_topics_and_those_made_later(
         ):
             await eventually(has(names, 3))
             later = [f"{prefix}-later-{number}" for number in range(3)]
-            await asyncio.to_thread(_create, kafka.bootstrap, later)
-            await asyncio.to_thread(_write, kafka.bootstrap, [*later, *names], 2)
+            await asyncio.to_thread(_create, fresh_kafka.bootstrap, later)
+            await asyncio.to_thread(_write, fresh_kafka.bootstrap, [*later, *names], 2)
             await eventually(has(later, 2))
             await eventually(has(names, 5))
             assert task.status().records == 5 * TOPICS + 6
 
-    asyncio.run(run())
+    with service:
+        asyncio.run(run())
 
 
 def _create(bootstrap: str, names: list[str]) -> None:
