@@ -28,7 +28,7 @@ from tests.bench import (
     b12_partitions,
     b13_kafka,
     b13_postgres,
-    b15_snapshot,
+    b14_snapshot,
 )
 from tests.bench.options import Options, parse
 from tests.bench.rendering import as_json, as_markdown, as_text, fill
@@ -52,7 +52,7 @@ _BENCHMARKS: tuple[tuple[tuple[str, ...], Callable[[Stage], list[Figure]]], ...]
     (("B12",), b12_partitions.measure),
     (("B13K",), b13_kafka.measure),
     (("B13P",), b13_postgres.measure),
-    (("B15",), b15_snapshot.measure),
+    (("B14S",), b14_snapshot.measure),
 )
 _NEEDS_OWN_BROKER = {
     "B1": "bytes are counted at a listener that only a broker of our own has",

@@ -1,4 +1,4 @@
-"""B15: making a snapshot, against DuckDB's own query for the latest value of each key."""
+"""B14S: making a snapshot, against DuckDB's own query for the latest value of each key."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ def measure(stage: Stage) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="cachesvc-bench-") as name:
         log = _written(Path(name), stage.options.records)
         found: list[tuple[int, int]] = []
-        for run in stage.runs("B15"):
+        for run in stage.runs("B14S"):
             in_turn(
                 run,
                 lambda: snapshots.append(_snapshot(log, found)),
                 lambda: queries.append(_query(log, found)),
             )
-        stage.check("B15: keys and offsets", len(set(found)) == 1, f"{set(found)}")
+        stage.check("B14S: keys and offsets", len(set(found)) == 1, f"{set(found)}")
     over = Side("snapshot", "s", tuple(snapshots))
     under = Side("arg_max", "s", tuple(queries))
     keys = log.records // _RECORDS_PER_KEY
     title = f"snapshot of {log.records:,} records with {keys:,} keys"
-    return [ratio("B15", title, over, under, _TARGET)]
+    return [ratio("B14s", title, over, under, _TARGET)]
 
 
 def _written(directory: Path, records: int) -> _Log:
