@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from cachesvc.web.exposition import Exposition
 from cachesvc.web.gathering import AnyFamily
-from cachesvc.web.health import Answer, Health
+from cachesvc.web.health import Answer, Health, Phase
 
 _PATHS = """\
 /metrics   figures for Prometheus
@@ -49,9 +49,12 @@ def make_application(health: Health, figures: Figures) -> Starlette:
         return _probe(await health.ready())
 
     async def metrics(request: Request) -> Response:
-        families: list[AnyFamily] = await health.ask(figures.gather) or []
+        families = await health.ask(figures.gather)
+        if families is None and health.phase is Phase.SERVING:
+            # Half of the figures would look as if the rest were gone.
+            return PlainTextResponse("the event loop does not answer\n", status_code=503)
         accept = request.headers.get("accept", "")
-        text, media_type = await asyncio.to_thread(exposition.text, families, accept)
+        text, media_type = await asyncio.to_thread(exposition.text, families or [], accept)
         return Response(text, media_type=media_type)
 
     return Starlette(

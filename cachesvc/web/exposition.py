@@ -1,6 +1,7 @@
 """Families as text, in whichever of Prometheus's formats a scraper asks for."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -12,6 +13,8 @@ from cachesvc.web.families import Family, HistogramFamily, Kind
 _ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _ESCAPED_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _TOTAL = "_total"
+_LABELS_MAX = 100_000
+"""Labels that are kept from scrape to scrape, which nearly all stay the same."""
 
 
 class Exposition:
@@ -25,7 +28,6 @@ class Exposition:
         self._process = CollectorRegistry()
         for kind in (ProcessCollector, PlatformCollector, GCCollector):
             kind(registry=self._process)
-        self._labels: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
     def text(self, families: Iterable[Family | HistogramFamily], accept: str) -> tuple[bytes, str]:
         """The text and its media type; ``accept`` is the header of that name."""
@@ -42,17 +44,15 @@ class Exposition:
         lines.append("")
         return "\n".join(lines).encode() + encode(registry), media_type
 
-    def _lines(self, family: Family, *, open_metrics: bool) -> Iterator[str]:
+    @staticmethod
+    def _lines(family: Family, *, open_metrics: bool) -> Iterator[str]:
         sample = family.name + (_TOTAL if family.kind is Kind.COUNTER else "")
         # Only the older format calls the whole family as its samples.
         name, escaped = (family.name, _ESCAPED) if open_metrics else (sample, _ESCAPED_HELP)
         yield f"# HELP {name} {family.help.translate(escaped)}"
         yield f"# TYPE {name} {family.kind.value}"
         for values, value in family.rows:
-            labels = self._labels.get((family.labels, values))
-            if labels is None:
-                labels = self._labels[family.labels, values] = _labels(family.labels, values)
-            yield f"{sample}{labels} {float(value)!r}"
+            yield f"{sample}{_labels(family.labels, values)} {float(value)!r}"
 
 
 class _Given(Collector):
@@ -68,6 +68,7 @@ class _Given(Collector):
         yield from self._metrics
 
 
+@lru_cache(_LABELS_MAX)
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     if not names:
         return ""

@@ -5,6 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 
+import httpx
+from starlette.applications import Starlette
+
+from cachesvc.web.application import Figures, make_application
 from cachesvc.web.health import Answer, Health
 
 FULL = "the last append was refused: the disk is full"
@@ -74,3 +78,24 @@ def test_an_event_loop_that_is_stuck_is_told() -> None:
         assert not asyncio.run(health.ready()).well
 
     _on_a_loop(health, test)
+
+
+def test_no_half_of_the_figures_while_the_event_loop_is_stuck() -> None:
+    health, figures = Health(patience_s=0.2), Figures()
+    application = make_application(health, figures)
+    assert asyncio.run(_status(application)) == 200  # what the process takes is known at once
+
+    def test(loop: asyncio.AbstractEventLoop) -> None:
+        _serve(health, loop, [])
+        assert asyncio.run(_status(application)) == 200
+        loop.call_soon_threadsafe(time.sleep, 1.0)
+        assert asyncio.run(_status(application)) == 503
+
+    _on_a_loop(health, test)
+
+
+async def _status(application: Starlette) -> int:
+    """Of the answer to a scrape."""
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        return (await client.get("/metrics")).status_code
