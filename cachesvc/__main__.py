@@ -3,9 +3,11 @@
 import importlib
 import sys
 
+from cachesvc import starting
 from cachesvc.stop_signals import OF_PROCESS
 
 _ENDS_CLEANLY = ("serve", "reader")
+_WITH_ARROW = (*_ENDS_CLEANLY, "sql", "tail")
 
 
 def main() -> None:
@@ -25,7 +27,13 @@ def main() -> None:
 
 
 def _run() -> None:
-    importlib.import_module("cachesvc.cli.main").main()
+    starting.begin()
+    try:
+        if sys.argv[1:2] and sys.argv[1] in _WITH_ARROW:
+            importlib.import_module("cachesvc.arrow_alone").keep_pandas_out()
+        importlib.import_module("cachesvc.cli.main").main()
+    finally:
+        starting.ended()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from cachesvc.store.refusals import descriptor_limit
 # Of all descriptors those for journals that are written; the rest is for connections, for reading
 # and for building segments.
 _JOURNALS_SHARE = 4
+_CONNECTIONS_SHARE = 2
 
 
 def raise_descriptor_limit() -> int:
@@ -29,6 +30,11 @@ def raise_descriptor_limit() -> int:
 def journal_descriptors() -> int:
     """How many journals may be open at a time."""
     return max(1, min(OPEN_FILES_MAX, descriptor_limit() // _JOURNALS_SHARE))
+
+
+def connection_descriptors() -> int:
+    """How many connections each listener may have at a time, unless the settings say."""
+    return max(16, descriptor_limit() // _CONNECTIONS_SHARE)
 
 
 def descriptors_in_use() -> int:

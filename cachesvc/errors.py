@@ -4,6 +4,8 @@
     ├── InvalidRequest           the caller's input is wrong; change it
     │   └── InvalidConfig        a configuration file, flag or environment variable is wrong
     ├── NotFound                 what was named does not exist
+    ├── Unauthenticated          nobody knows who calls
+    ├── NotAllowed               the caller has no right to it
     ├── PreconditionFailed       the state of things forbids it for now
     │   ├── StoreLocked          another process owns the store
     │   ├── StoreUnwritable      the disk does not take it; try again
@@ -15,6 +17,9 @@
     ├── SourceUnreachable        the broker does not answer; try again
     │   └── ConnectionUnusable   it does, but settings, secrets or rights do not open it
     │       └── SourceChanged    it is of another cluster
+    ├── MemberStalled            its client takes nothing while others do; subscribe again
+    ├── RateLimited              the caller has more than its share; try again later
+    ├── RequestTooLarge          the request is larger than one may be
     └── ShuttingDown             the service is about to end; connect again
 
 ``reason`` is the machine-readable word of ``google.rpc.ErrorInfo``; it is part of the public
@@ -65,6 +70,18 @@ class NotFound(CacheError):
     """What was named does not exist."""
 
     default_reason = "NOT_FOUND"
+
+
+class Unauthenticated(CacheError):
+    """What the caller shows tells nobody who it is; it has to show something else."""
+
+    default_reason = "UNAUTHENTICATED"
+
+
+class NotAllowed(CacheError):
+    """The caller has no right to it, whether it exists or not."""
+
+    default_reason = "NOT_ALLOWED"
 
 
 class PreconditionFailed(CacheError):
@@ -138,6 +155,41 @@ class SourceChanged(ConnectionUnusable):
     """An address leads to another cluster than the one that a connection's logs are of."""
 
     default_reason = "SOURCE_CHANGED"
+
+
+class MemberStalled(CacheError):
+    """A member of a shared subscription took nothing for long; others have its partitions."""
+
+    retriable = True
+    default_reason = "MEMBER_STALLED"
+
+
+class RateLimited(CacheError):
+    """The caller has more than its share; the same call works later.
+
+    Attributes:
+        retry_after_s: When trying again is of use.
+    """
+
+    retriable = True
+    default_reason = "RATE_LIMITED"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float = 0.0,
+        reason: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.retry_after_s = retry_after_s
+
+
+class RequestTooLarge(CacheError):
+    """The request is larger than one may be; the same call will never succeed."""
+
+    default_reason = "REQUEST_TOO_LARGE"
 
 
 class ShuttingDown(CacheError):

@@ -233,6 +233,13 @@ class Bootstrap(IntEnum):
     SNAPSHOT = 2
 
 
+class Sharing(IntEnum):
+    """Who reads a subscription; numbers as in ``cachesvc.v1.Sharing``."""
+
+    EXCLUSIVE = 1
+    SHARED = 2
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class LostRange:
     """Offsets ``[begin, end)`` of a partition that cannot be given any more, and why.

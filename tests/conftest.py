@@ -8,6 +8,7 @@ Where CI or CACHESVC_REQUIRE_KAFKA is set they fail instead.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from cachesvc.logs import NEVER_DEBUG
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.kafka_jars import (
     KafkaUnavailable,
@@ -38,6 +40,7 @@ _S3_LEFT_OUT = "needs an S3 server"
 # Tests are over before the JVM's optimising compiler would have paid for itself.
 _JVM_OPTIONS = ("-XX:TieredStopAtLevel=1",)
 _WEIGHTS = {"slow": 2, "kafka": 1, "postgres": 1, "kerberos": 1}
+_ENVIRONMENTS = Path(__file__).parent / "environments"
 _LACKING = pytest.StashKey[str]()
 _BROKER_LOGS = pytest.StashKey[list[Path]]()
 
@@ -48,13 +51,21 @@ def pytest_configure(config: pytest.Config) -> None:
         "default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("default")
+    # Records are kept here, and this one must not be: see the names there.
+    for name in NEVER_DEBUG:
+        logging.getLogger(name).setLevel(logging.INFO)
     config.stash[_BROKER_LOGS] = []
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks are looked at that tests are chosen by
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, so that at the end there is something short for everybody."""
     weights: dict[Path, int] = {}
     for item in items:
+        if _is_of_others(item):
+            item.add_marker("environments")
+            if item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
         weight = max(n if item.get_closest_marker(name) else 0 for name, n in _WEIGHTS.items())
         weights[item.path] = max(weight, weights.get(item.path, 0))
     items.sort(key=lambda item: -weights[item.path])
@@ -79,6 +90,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             lacking = str(error)
     if lacking is not None:
         session.config.stash[_LACKING] = lacking
+
+
+def _is_of_others(item: pytest.Item) -> bool:
+    """Whether a test is about what other people have: it runs with `scripts/test-environments`."""
+    call = getattr(item, "callspec", None)
+    older = call is not None and not set(kafka_versions()[:-1]).isdisjoint(
+        each for each in call.params.values() if isinstance(each, str)
+    )
+    return older or _ENVIRONMENTS in item.path.parents
 
 
 def _version_of(item: pytest.Item) -> str | None:

@@ -59,6 +59,8 @@ class ConnectionWorks:
             logs.level,
             "--log-format",
             logs.format,
+            "--log-repeats-max",
+            str(logs.repeats_max),
         ]
         return ReaderProcess(ReaderCommand(connection, name, arguments))
 

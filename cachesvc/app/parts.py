@@ -2,59 +2,35 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
 
 from cachesvc.alarms.facts import Observed
 from cachesvc.alarms.size_shares import SizeShares
 from cachesvc.alarms.tasks import alarm_tasks
 from cachesvc.alarms.watch import AlarmWatch
-from cachesvc.app.connections import ConnectionWorks
+from cachesvc.app.callers import Callers, load_callers
+from cachesvc.app.jobs import make_jobs
+from cachesvc.app.kept import Kept, make_kept
+from cachesvc.app.mined import Mined, make_mined
 from cachesvc.app.queries import make_queries
-from cachesvc.app.snapshots import Snapshotting, snapshot_rule
-from cachesvc.app.stores import known_stores, open_made, open_stores
-from cachesvc.assignment.assignments import Assignments
-from cachesvc.assignment.mining import Mining
-from cachesvc.clusters.matching import TopicMatching
-from cachesvc.clusters.sources import Sources
+from cachesvc.app.stores import open_made, open_stores
+from cachesvc.app.subscribed import Subscribed, make_subscribed
 from cachesvc.descriptors import journal_descriptors
-from cachesvc.errors import NotFound
-from cachesvc.jobs.backup import Backup
-from cachesvc.jobs.compact import Compact
-from cachesvc.jobs.daily import Daily, TimeOfDay
-from cachesvc.jobs.expire import Expire
-from cachesvc.jobs.job import Job
-from cachesvc.jobs.models import LOAD_TIME, RefreshModels
-from cachesvc.jobs.move import Move
-from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scheduler import JobScheduler
-from cachesvc.jobs.scrub import Scrub
-from cachesvc.jobs.seal import Seal
-from cachesvc.jobs.shedding import Shedding
-from cachesvc.jobs.sweep import Sweep
-from cachesvc.log.log_store import LogStore, LogStoreSettings
-from cachesvc.log.partition_log import PartitionLog
-from cachesvc.mining.connections import Connections
-from cachesvc.policy.retention import RetentionClock
+from cachesvc.log.log_store import LogStore
+from cachesvc.log.store_settings import LogStoreSettings
 from cachesvc.policy.sealing import SealLimits
-from cachesvc.policy.topics import topic_matcher
-from cachesvc.serving.batches import Batches
-from cachesvc.serving.local_socket import socket_path
 from cachesvc.settings.config import Config
-from cachesvc.settings.jobs import BackupConfig, zone_of
-from cachesvc.snapshots.shelf import Shelf
 from cachesvc.sql.engine import QueryEngine
-from cachesvc.stores import KnownStores
-from cachesvc.subscriptions.retention import Retention, TopicSize
-from cachesvc.subscriptions.store_levels import StoreLevels
-from cachesvc.subscriptions.store_usages import StoreUsages
-from cachesvc.subscriptions.subscriptions import Subscriptions
-from cachesvc.subscriptions.topic_sizes import gather
-from cachesvc.watching.calls import Calls
-from cachesvc.watching.deliveries import Deliveries
-from cachesvc.watching.mining_watch import MiningWatch
+from cachesvc.trends.measured import Measured
+from cachesvc.trends.trends import Trends
 
+if TYPE_CHECKING:
+    from cachesvc.tracing.traces import Traces
+
+_P = ParamSpec("_P")
 _JOURNAL_SHARE = 0.25
 """Of the retention; a journal that is older is sealed."""
 
@@ -88,169 +64,117 @@ def open_store(config: Config, given_up: Callable[[], bool]) -> LogStore:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a service has, beside what it listens on."""
+    """What a service has, beside what it listens on.
+
+    Attributes:
+        config: What was set.
+        store: The logs.
+        mined: For mining.
+        subscribed: For those who read.
+        kept: For keeping what was mined.
+        callers: Who may call.
+        alarms: What is wrong.
+        alarm_tasks: What runs for that.
+        jobs: Scheduled work.
+        queries: Operators' questions.
+        measured: What is summed up again and again.
+        trends: How that was of late.
+        traces: The way of records, if somebody wants it.
+    """
 
     config: Config
     store: LogStore
-    sources: Sources
-    matching: TopicMatching
-    mining: Mining
-    assignments: Assignments
-    subscriptions: Subscriptions
-    shelf: Shelf
-    connections: Connections
-    watch: MiningWatch
+    mined: Mined
+    subscribed: Subscribed
+    kept: Kept
+    callers: Callers
     alarms: AlarmWatch
     alarm_tasks: Sequence[Callable[[], Coroutine[None, None, None]]]
     jobs: JobScheduler
     queries: QueryEngine
-    stores: KnownStores
-    shedding: Shedding
-    usages: StoreUsages
-    levels: StoreLevels
-    batches: Batches
-    deliveries: Deliveries = field(default_factory=Deliveries)
-    calls: Calls = field(default_factory=Calls)
+    measured: Measured
+    trends: Trends
+    traces: "Traces | None"
 
 
-async def build(config: Config, store: LogStore) -> Parts:
+async def build(config: Config, store: LogStore, traces: "Traces | None" = None) -> Parts:
     """Builds them within the event loop that they belong to, and loads what is durable."""
-    sources = Sources([], store.incarnations)
-    mining = Mining.open(
-        store.catalogue, config.mining.idle_topic_s, config.mining.rebalance_interval_s
+    callers = await load_callers(config, store.catalogue)
+    mined = make_mined(config, store, lambda: subscribed.subscriptions)
+    subscribed = make_subscribed(config, store, mined.assignments.plan_again, callers)
+    kept = make_kept(config, store, mined, subscribed)
+    alarms, alarms_running = alarm_tasks(
+        config.alarms, store.catalogue, _observed(store, mined, subscribed, kept)
     )
-    matching = TopicMatching(topic_matcher)
-    assignments = Assignments(
-        store,
-        sources,
-        lambda: subscriptions,
-        config.mining.reader_timeout_s,
-        matching,
-        mining,
-    )
-    subscriptions = Subscriptions(store.catalogue, assignments.plan_again)
-    connections = Connections(
-        config.connections,
-        store.catalogue,
-        sources,
-        ConnectionWorks(config, socket_path(store.path)),
-        subscriptions.using,
-        assignments.dismiss,
-        lambda: (log.id for log in store.present()),
-        config.mining.metadata_interval_s,
-    )
-    stores = known_stores(config, store, lambda: connections)
-    await stores.load()
-    connections.check = stores.check
-    await connections.load()
-    store.stores.choose = stores.choose
-    assignments.on_silent = connections.replace_reader
-    assignments.on_needed = connections.start_readers
-    connections.on_deleted = _in_turn(mining.forget, stores.forget)
-    watch = MiningWatch(store.catalogue)
-    store.writer.on_published = watch.published
-    keep = config.retention
-    size = TopicSize(keep.topic_bytes_max, keep.topic_records_max, keep.unread_bytes_max)
-    retention = Retention(
-        RetentionClock(keep.clock), keep.age_s, keep.unread_age_s, mining.tasks.retention, size
-    )
-    retired = RetiredFiles(store, retention, config.jobs.sweep.grace_s)
-    levels = StoreLevels(store)
-    store.writer.check_room = _each(store.sealer.check_room, levels.check_room)
-    queries = make_queries(config.sql, store)
-    await asyncio.to_thread(queries.clear)
-    shelf = Shelf(store, subscriptions.all, config.jobs.snapshot.kept)
-    observed = Observed(
-        store, sources, subscriptions, mining.tasks, retention, levels, SizeShares(store), shelf
-    )
-    alarms, alarms_running = alarm_tasks(config.alarms, store.catalogue, observed)
-    return Parts(
+    measured = _measured(store, mined, subscribed)
+    parts = Parts(
         config,
         store,
-        sources,
-        matching,
-        mining,
-        assignments,
-        subscriptions,
-        shelf,
-        connections,
-        watch,
+        mined,
+        subscribed,
+        kept,
+        callers,
         alarms,
         alarms_running,
-        _jobs(config, store, connections, subscriptions, retention, retired, shelf, stores),
-        queries,
-        stores,
-        Shedding(
-            store,
-            lambda: gather(store, retention, subscriptions.all()),
-            retired,
-            stores.budgets,
-            levels,
-        ),
-        StoreUsages(store, retention, subscriptions, stores.budgets, levels),
-        levels,
-        Batches(store.reader, config.store.chunk_cache_bytes_max),
+        make_jobs(config, store, mined, subscribed, kept),
+        make_queries(config.sql, store),
+        measured,
+        Trends(measured),
+        traces,
+    )
+    _tell_of_each_other(parts)
+    await kept.stores.load()
+    await mined.connections.load()
+    await asyncio.to_thread(parts.queries.clear)
+    return parts
+
+
+def _observed(store: LogStore, mined: Mined, subscribed: Subscribed, kept: Kept) -> Observed:
+    return Observed(
+        store,
+        mined.sources,
+        subscribed.subscriptions,
+        mined.mining.tasks,
+        kept.retention,
+        kept.levels,
+        SizeShares(store),
+        subscribed.shelf,
     )
 
 
-def _jobs(
-    config: Config,
-    store: LogStore,
-    connections: Connections,
-    subscriptions: Subscriptions,
-    retention: Retention,
-    retired: RetiredFiles,
-    shelf: Shelf,
-    stores: KnownStores,
-) -> JobScheduler:
-    jobs = config.jobs
-    snapshots = Snapshotting(jobs.snapshot, store, shelf, snapshot_rule(connections))
-    models, load_time = jobs.models, _load_time_of(connections)
-    scrub, daily = jobs.scrub, partial(_daily, config, store)
-    return JobScheduler(
-        store.catalogue,
-        [
-            daily(_backup(jobs.backup, store), jobs.backup.daily_at),
-            daily(Compact(store, jobs.compact, retention), jobs.compact.daily_at),
-            Expire(store, subscriptions.all, retention, retired, jobs.expire.interval_s),
-            Move(store, stores.misplaced, jobs.move.interval_s, jobs.move.bytes_per_s_max),
-            daily(
-                Scrub(store, scrub.interval_s, scrub.bytes_per_s_max, snapshots.scrub),
-                scrub.daily_at,
-            ),
-            Seal(store),
-            Sweep(store, retired, jobs.sweep.interval_s),
-            daily(snapshots.job, jobs.snapshot.daily_at),
-            RefreshModels(store, models.interval_s, models.records_max, load_time, zone_of(jobs)),
-        ],
+def _measured(store: LogStore, mined: Mined, subscribed: Subscribed) -> Measured:
+    return Measured(
+        store,
+        mined.sources,
+        mined.assignments,
+        subscribed.subscriptions,
+        mined.watch,
+        subscribed.deliveries,
     )
 
 
-def _daily(config: Config, store: LogStore, job: Job, at: str | None) -> Job:
-    """The job once a day, if it has a time of day."""
-    if at is None:
-        return job
-
-    async def last_run_ms(name: str) -> int | None:
-        runs = await store.catalogue.call(lambda port: port.list_job_runs(name, 1))
-        return runs[0].started_ms if runs else None
-
-    return Daily(job, TimeOfDay(at, zone_of(config.jobs)), last_run_ms)
-
-
-def _backup(config: BackupConfig, store: LogStore) -> Backup:
-    directory = None if config.directory is None else Path(config.directory)
-    return Backup(store, directory, config.interval_s, config.kept)
+def _tell_of_each_other(parts: Parts) -> None:
+    """Who is asked, and who is told, across the groups of parts."""
+    store, mined, kept = parts.store, parts.mined, parts.kept
+    mined.connections.check = kept.stores.check
+    mined.connections.on_deleted = _in_turn(mined.mining.forget, kept.stores.forget)
+    store.stores.choose = kept.stores.choose
+    store.writer.check_room = _each(store.sealer.check_room, kept.levels.check_room)
+    store.writer.on_published = mined.watch.published
+    if parts.traces is not None:
+        store.writer.on_published = _each(mined.watch.published, parts.traces.published)
+        parts.subscribed.deliveries.on_sent = parts.traces.sent
+        parts.subscribed.subscriptions.on_committed = parts.traces.committed
 
 
-def _each(*checks: Callable[[PartitionLog], None]) -> Callable[[PartitionLog], None]:
-    """Makes one check after the other."""
+def _each(*calls: Callable[_P, None]) -> Callable[_P, None]:
+    """Makes one call after the other."""
 
-    def check_all(log: PartitionLog) -> None:
-        for check in checks:
-            check(log)
+    def call_all(*args: _P.args, **named: _P.kwargs) -> None:
+        for call in calls:
+            call(*args, **named)
 
-    return check_all
+    return call_all
 
 
 def _in_turn(*calls: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
@@ -261,15 +185,3 @@ def _in_turn(*calls: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaita
             await call(name)
 
     return all_of
-
-
-def _load_time_of(connections: Connections) -> Callable[[str], str]:
-    """When models of a connection with many are refreshed; one that was deleted has the default."""
-
-    def of(name: str) -> str:
-        try:
-            return connections.get(name).config.model_load_time
-        except NotFound:
-            return LOAD_TIME
-
-    return of

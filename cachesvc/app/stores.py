@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -10,17 +11,14 @@ import msgspec
 from cachesvc.errors import CacheError, NotFound
 from cachesvc.log.log_store import LogStore
 from cachesvc.mining.connections import Connections
-from cachesvc.mining.kafka.secrets import read_secret
 from cachesvc.model import LOCAL_STORE
 from cachesvc.settings.config import Config
 from cachesvc.settings.connection import ConnectionConfig
 from cachesvc.settings.stores import StoreEntry
 from cachesvc.store import layout
-from cachesvc.store.block_cache import BlockCache
 from cachesvc.store.file_store import FileStore
 from cachesvc.store.late_files import LateFiles
 from cachesvc.store.local_files import LocalFiles
-from cachesvc.store.s3_files import S3Files, S3Settings
 from cachesvc.store.stores_port import StoreRecord
 from cachesvc.stores import KnownStores, entry_of
 
@@ -74,9 +72,7 @@ def _open_or_later(entry: StoreEntry, cache: Path) -> FileStore:
         return LateFiles(partial(open_one, entry, cache))
 
 
-def known_stores(
-    config: Config, store: LogStore, connections: Callable[[], Connections]
-) -> KnownStores:
+def known_stores(config: Config, store: LogStore, connections: Connections) -> KnownStores:
     """All stores of a service, for operators and for what is sealed."""
     caches = Path(config.store.path) / layout.CACHE
     local = StoreEntry(
@@ -85,7 +81,7 @@ def known_stores(
 
     def connection(name: str) -> ConnectionConfig | None:
         try:
-            return connections().get(name).config
+            return connections.get(name).config
         except NotFound:
             return None
 
@@ -94,7 +90,7 @@ def known_stores(
         store,
         lambda entry: open_one(entry, caches / entry.name),
         lambda entry: open_for_test(entry, caches / "test"),
-        lambda: (each.config for each in connections().all()),
+        lambda: (each.config for each in connections.all()),
         connection,
     )
 
@@ -113,24 +109,5 @@ def open_one(store: StoreEntry, cache: Path) -> FileStore:
     """
     if store.kind == "directory":
         return LocalFiles(Path(store.path))
-    return S3Files(_s3_settings(store), BlockCache(cache, store.cache_bytes_max))
-
-
-def _s3_settings(store: StoreEntry) -> S3Settings:
-    place = f"stores.{store.name}"
-    return S3Settings(
-        bucket=store.bucket,
-        prefix=store.prefix,
-        endpoint=store.endpoint,
-        region=store.region,
-        access_key=read_secret(store.access_key_env, store.access_key_file, f"{place}.access_key")
-        or "",
-        secret_key=read_secret(store.secret_key_env, store.secret_key_file, f"{place}.secret_key")
-        or "",
-        session_token=read_secret(
-            store.session_token_env, store.session_token_file, f"{place}.session_token"
-        )
-        or "",
-        timeout_s=store.request_timeout_s,
-        retry_s=store.retry_s,
-    )
+    opened: FileStore = import_module("cachesvc.app.s3").open_s3(store, cache)
+    return opened

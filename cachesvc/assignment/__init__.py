@@ -11,7 +11,8 @@ every change of hands.
 * **Where it begins**: ``log_creation`` makes the logs of new partitions and of new incarnations of
   a topic, ``resuming`` says at which offset mining goes on.
 * **Who mines it**: ``readers`` are those that have joined, ``loads`` weighs topics, ``planning``
-  says when it is looked at, and ``assignments`` gives topics to readers.
+  says when it is looked at, ``assignments`` gives topics to readers, and ``topic_epochs`` has the
+  epoch of each, which lets nobody else append.
 * **What comes back**: ``reports`` takes what readers say of partitions, brokers and deaths.
 
 Begin with ``assignments.Assignments.plan``. Decisions without effects are in ``policy``

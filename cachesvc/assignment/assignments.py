@@ -1,4 +1,4 @@
-"""Who mines what: needed topics, joined readers, epochs.
+"""Who mines what: needed topics, and joined readers.
 
 A topic is needed as long as a subscription wants it; whether it is mined then, its mining task
 says. Each topic to be mined is given to one reader of its connection; every change of hands raises
@@ -17,10 +17,12 @@ from cachesvc.assignment.mining_tasks import Use
 from cachesvc.assignment.planning import Planning
 from cachesvc.assignment.readers import Assigned, JoinedReader
 from cachesvc.assignment.reports import Reports
+from cachesvc.assignment.topic_epochs import TopicEpochs
 from cachesvc.assignment.uses import uses_of
 from cachesvc.clusters.sources import Source, Sources
-from cachesvc.errors import PreconditionFailed, SourceUnreachable, Superseded
+from cachesvc.errors import PreconditionFailed, SourceUnreachable
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import MiningState, StartKind, TopicId
 from cachesvc.policy.assignment import assign
 from cachesvc.policy.mining_task import TopicEvent, report_event
@@ -62,7 +64,8 @@ class Assignments:
         self._pins = mining.pins
         self.blocked = mining.blocked
         self._readers: dict[str, list[JoinedReader]] = {}
-        self._epochs: dict[TopicId, int] = {}
+        self.epochs = TopicEpochs(store)
+        """Under which each topic is appended to."""
         self._log_creation = LogCreation(store, sources, self._tasks.start_of, self._is_over)
         self._planning = Planning(sources, self, reader_timeout_s / 4, self._tasks.look_interval_s)
         self._cut_off_before: set[JoinedReader] = set()
@@ -126,7 +129,7 @@ class Assignments:
             readers.remove(reader)
             self.plan_again()
         reader.assigned = {}
-        reader.changed.set()
+        reader.tell()
 
     def dismiss(self, connection: str) -> None:
         """Takes the readers of a connection out; they join again, and learn its settings."""
@@ -143,20 +146,6 @@ class Assignments:
         """Whether the reader still counts."""
         return reader in self._readers.get(reader.connection, [])
 
-    # Appends
-
-    def check_epoch(self, topic: TopicId, epoch: int) -> None:
-        """Lets only the reader that has the topic now append.
-
-        Raises:
-            Superseded: ``epoch`` is not the topic's newest (``STALE_EPOCH``).
-        """
-        newest = self._epochs.get(topic)
-        if epoch != newest:
-            raise Superseded(
-                f"{topic.topic}: epoch {epoch} is not the newest, {newest}", reason="STALE_EPOCH"
-            )
-
     # Planning
 
     async def run(self) -> None:
@@ -166,7 +155,7 @@ class Assignments:
     @property
     def size(self) -> int:
         """See ``Planned``."""
-        return len(self._store.logs)
+        return len(self._store.logs) + len(self._subscriptions())
 
     @property
     def waits(self) -> bool:
@@ -235,9 +224,10 @@ class Assignments:
         finally:  # what has changed hands before a failure has to be known too
             for name, reader in readers.items():
                 if reader.assigned != before[name]:
-                    reader.changed.set()
+                    reader.tell()
         self._space(source, readers.values())
-        self._forget_unassigned(source, set(target))
+        mined = {self._store.topic_id(source.name, topic) for topic in target}
+        self.epochs.keep(source.name, mined)
         self._follow(source, target, now_ms)
         return complete
 
@@ -251,7 +241,7 @@ class Assignments:
         for reader in readers:
             if reader.fetch_spacing_ms != spacing_ms:
                 reader.fetch_spacing_ms = spacing_ms
-                reader.changed.set()
+                reader.tell()
 
     def _cut_off(self, source: Source, readers: Iterable[JoinedReader]) -> set[str]:
         """Readers that do not reach the brokers, though these answer the service."""
@@ -272,11 +262,11 @@ class Assignments:
             if reader.cluster_id != cluster_id:
                 # At once, for what it has left is of this cluster.
                 reader.cluster_id = cluster_id
-                reader.changed.set()
+                reader.tell()
         incarnations = {
             topic: self._store.incarnations.present(source.name, topic) for topic in target
         }
-        await self._raise_epochs(
+        await self.epochs.rise(
             [
                 incarnation.topic
                 for topic, incarnation in incarnations.items()
@@ -293,24 +283,13 @@ class Assignments:
             )
             missing = self._missing(incarnation.topic, numbers)
             attempts = self.blocked.attempts(incarnation.topic, numbers)
-            epoch = self._epochs.get(incarnation.topic)
+            epoch = self.epochs.of(incarnation.topic)
             if epoch is None:
                 continue  # its incarnation is over by now
             rest = incarnation.source_id, from_earliest, missing, attempts
             now = Assigned(incarnation.topic, epoch, numbers, *rest)
             if before is None or _differs(before, now):
                 assigned[topic] = now
-
-    async def _raise_epochs(self, topics: Sequence[TopicId]) -> None:
-        """Gives topics that change hands new epochs, in one transaction."""
-        if topics:
-            now_ms = time.time_ns() // 1_000_000
-            raised = await self._store.catalogue.call(
-                lambda port: port.raise_epochs(topics, now_ms)
-            )
-            for topic, epoch in raised.items():
-                if self._store.topic_id(topic.connection, topic.topic) == topic:
-                    self._epochs[topic] = epoch
 
     def _missing(self, topic: TopicId, numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
         incomplete = self._store.ranges.numbers_below(topic)
@@ -325,14 +304,8 @@ class Assignments:
 
     def _is_over(self, topic: TopicId) -> None:
         """Nothing is appended to an incarnation of a topic that is over."""
-        self._epochs.pop(topic, None)
+        self.epochs.over(topic)
         self.blocked.over(topic)
-
-    def _forget_unassigned(self, source: Source, assigned: set[str]) -> None:
-        mined = {self._store.topic_id(source.name, topic) for topic in assigned}
-        for topic_id in [t for t in self._epochs if t.connection == source.name]:
-            if topic_id not in mined:
-                del self._epochs[topic_id]
 
     def _follow(self, source: Source, target: Mapping[str, str], now_ms: int) -> None:
         """Tells tasks what readers report, and subscribers why nobody mines."""
@@ -358,7 +331,7 @@ class Assignments:
                 continue
             if why := self.blocked.withheld(log.id):
                 self.reports.note(log.id, None, MiningState.BLOCKED, why)
-            elif log.source.state in _NOT_MINED:
+            elif log.source.state in _NOT_MINED or _lacked_reader(log):
                 self.reports.note(log.id, None, MiningState.STARTING, "")
                 self.reports.note_backfill(log.id, MiningState.STARTING, "")
             said.setdefault(topic, []).append((log.source.state, log.source.error))
@@ -366,6 +339,11 @@ class Assignments:
             event, error = report_event(states)
             reports[topic] = event, error or f"reader {target[topic]!r} has it"
         self._tasks.report(source.name, reports, now_ms)
+
+
+def _lacked_reader(log: PartitionLog) -> bool:
+    """Whether it was waiting for a reader; those say of what they begin with that, and no more."""
+    return log.source.state is MiningState.STARTING and bool(log.source.error)
 
 
 def _differs(before: Assigned, now: Assigned) -> bool:

@@ -137,7 +137,7 @@ class LogCreation:
             if causes[each.topic_id] is GapCause.SOURCE_TRUNCATED
         }
         epochs = {each: history for each, history in inherited.items() if history.starts}
-        await self._store.create_logs(TopicEntry(incarnations, begins, epochs))
+        await self._store.changes.create(TopicEntry(incarnations, begins, epochs))
 
     def _wait(
         self, incarnations: Iterable[TopicIncarnation], new: Iterable[PartitionId], begins: _Begins

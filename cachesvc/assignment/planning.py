@@ -10,9 +10,10 @@ from typing import Protocol
 from cachesvc.assignment.log_creation import RETRY_S
 from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import PreconditionFailed
+from cachesvc.request_ids import current_request_id, working_for
 
 _log = logging.getLogger(__name__)
-# Per partition: what happens to many at once is planned for once.
+# Per partition and subscription: what happens to many at once is planned for once.
 _SPACING_S, _SPACING_S_MAX = 50e-6, 1.0
 
 
@@ -21,7 +22,7 @@ class Planned(Protocol):
 
     @property
     def size(self) -> int:
-        """How many partitions there are."""
+        """How many partitions and subscriptions there are."""
 
     @property
     def waits(self) -> bool:
@@ -62,12 +63,15 @@ class Planning:
         self._tick_s = tick_s
         self._interval_s = max(tick_s, interval_s)
         self._dirty = asyncio.Event()
-        self._under_way: dict[str, bool] = {}  # connections, and whether they have to be again
+        # Connections, and for which call they have to be planned again; None: they have not.
+        self._under_way: dict[str, str | None] = {}
         self._failed = False
         self._next_s = 0.0
+        self._asked_for = ""  # the newest call for which something has to be planned
 
     def again(self) -> None:
-        """Has a plan made soon."""
+        """Has a plan made soon, on behalf of the call that the caller works for."""
+        self._asked_for = current_request_id() or self._asked_for
         self._dirty.set()
 
     async def run(self) -> None:
@@ -80,7 +84,9 @@ class Planning:
                 if news or by_time or time.monotonic() >= self._next_s:
                     self._failed = False
                     self._next_s = time.monotonic() + self._interval_s
-                    self._begin(tasks, self._plan)
+                    asked_for, self._asked_for = self._asked_for, ""
+                    with working_for(asked_for):
+                        self._begin(tasks, self._plan)
                     await asyncio.sleep(min(self._planned.size * _SPACING_S, _SPACING_S_MAX))
                 elif self._planned.waits:
                     self._begin(tasks, self._planned.retry)
@@ -92,15 +98,18 @@ class Planning:
     def _begin(self, tasks: asyncio.TaskGroup, work: Callable[[Source], Awaitable[None]]) -> None:
         for source in self._sources.all():
             if source.name not in self._under_way:
-                self._under_way[source.name] = False
+                self._under_way[source.name] = None
                 tasks.create_task(self._do(source, work))
             elif work == self._plan:
-                self._under_way[source.name] = True
+                before = self._under_way[source.name]
+                self._under_way[source.name] = current_request_id() or before or ""
 
     async def _do(self, source: Source, work: Callable[[Source], Awaitable[None]]) -> None:
         await work(source)
-        if self._under_way.pop(source.name):
-            self.again()
+        asked_for = self._under_way.pop(source.name)
+        if asked_for is not None:
+            with working_for(asked_for):
+                self.again()
 
     async def _plan(self, source: Source) -> None:
         try:

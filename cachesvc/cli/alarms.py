@@ -10,7 +10,7 @@ from cachesvc.cli.failure import ALARMS_STAND
 from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column, enum_name
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import show_time
+from cachesvc.units import show_time
 from cachesvc.v1.alarms_pb2 import Alarm, AlarmKind, ListAlarmsRequest, ListAlarmsResponse
 
 

@@ -9,7 +9,7 @@ from cachesvc.cli.command import calls
 from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import show_bytes, show_time
+from cachesvc.units import show_bytes, show_time
 from cachesvc.v1.mining_tasks_pb2 import (
     BlockedPartition,
     ListBlockedPartitionsRequest,

@@ -12,7 +12,17 @@ import typer
 
 from cachesvc.cli.answers import Answer, give
 from cachesvc.cli.failure import NOT_FOUND, CommandFailed
-from cachesvc.cli.options import Address, AsJson, CaFile, Common, common
+from cachesvc.cli.options import (
+    Address,
+    AsJson,
+    CaFile,
+    CertificateFile,
+    Common,
+    Flags,
+    KeyFile,
+    TokenFile,
+    common,
+)
 from cachesvc.cli.service import Service
 
 N = TypeVar("N", bound="_Named")
@@ -21,6 +31,9 @@ _CONTEXT = inspect.Parameter("ctx", _KIND, annotation=typer.Context)
 _COMMON = (
     inspect.Parameter("address", _KIND, default=None, annotation=Address),
     inspect.Parameter("ca_file", _KIND, default=None, annotation=CaFile),
+    inspect.Parameter("cert_file", _KIND, default=None, annotation=CertificateFile),
+    inspect.Parameter("key_file", _KIND, default=None, annotation=KeyFile),
+    inspect.Parameter("token_file", _KIND, default=None, annotation=TokenFile),
     inspect.Parameter("as_json", _KIND, default=False, annotation=AsJson),
 )
 
@@ -39,9 +52,16 @@ def talks_to_service(command: Callable[..., None]) -> Callable[..., None]:
     _, *own = inspect.signature(command).parameters.values()
 
     def frame(
-        ctx: typer.Context, address: Address, ca_file: CaFile, as_json: AsJson, **given: Any
+        ctx: typer.Context,
+        address: Address,
+        ca_file: CaFile,
+        cert_file: CertificateFile,
+        key_file: KeyFile,
+        token_file: TokenFile,
+        as_json: AsJson,
+        **given: Any,
     ) -> None:
-        settings = common(ctx, address, ca_file, as_json)
+        settings = common(ctx, Flags(address, ca_file, as_json, token_file, cert_file, key_file))
         if ctx.invoked_subcommand is None:
             command(settings, **given)
         else:

@@ -1,6 +1,5 @@
 """``cachesvc connection``: the Kafka clusters of a service, looked at and changed."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +10,17 @@ from cachesvc.cli.answers import Answer, Done, One
 from cachesvc.cli.by_name import group_of
 from cachesvc.cli.command import calls
 from cachesvc.cli.connection_test import run_test
-from cachesvc.cli.overview import connections, foreign, listed, reachable
+from cachesvc.cli.overview import connections, elsewhere, foreign, listed, reachable
 from cachesvc.cli.render import show_facts
 from cachesvc.cli.service import Service
-from cachesvc.cli.settings_flags import flat, parsed
-from cachesvc.cli.units import show_time
-from cachesvc.errors import InvalidConfig
+from cachesvc.cli.settings_flags import (
+    Name,
+    Named,
+    file_option,
+    flat,
+    set_option,
+    unset_option,
+)
 from cachesvc.serving.connection_messages import message_of, settings_of
 from cachesvc.settings.connection import (
     ConnectionConfig,
@@ -25,7 +29,7 @@ from cachesvc.settings.connection import (
     parse_connection,
     setting_paths_of_connection,
 )
-from cachesvc.settings.validation import unknown_setting
+from cachesvc.units import show_time
 from cachesvc.v1.connections_pb2 import (
     AcceptClusterRequest,
     AcceptClusterResponse,
@@ -37,16 +41,9 @@ from cachesvc.v1.connections_pb2 import (
 )
 
 connection_app = group_of("NAME")
+CONNECTIONS = Named("connection", "connections", make_paths_absolute, setting_paths_of_connection)
 
-Name = Annotated[str, typer.Argument(metavar="NAME")]
-File = Annotated[
-    Path | None,
-    typer.Option(
-        "--file",
-        metavar="FILE",
-        help="A TOML file whose [[connections]] have one of this name; its settings count.",
-    ),
-]
+File = Annotated[Path | None, file_option("connections")]
 Kafka = Annotated[
     str | None,
     typer.Option("--kafka", metavar="HOST:PORT", help="Bootstrap servers, separated by commas."),
@@ -61,20 +58,13 @@ Topics = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SETTING=VALUE",
-        help="Any other setting by its name in the file, such as tls.ca_file=/etc/ca.pem or "
-        "sasl.password_env=NAME; may be repeated.",
+    set_option(
+        "Any other setting by its name in the file, such as tls.ca_file=/etc/ca.pem or "
+        "sasl.password_env=NAME"
     ),
 ]
 Unset = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--unset",
-        metavar="SETTING",
-        help="Gives a setting its default; a table, such as tls, is taken away. May be repeated.",
-    ),
+    list[str] | None, unset_option("a table, such as tls, is taken away. May be repeated.")
 ]
 
 
@@ -111,8 +101,8 @@ def create_connection(
     Paths are those of the service's machine; relative ones are made absolute here. A secret is
     never given: name an environment variable of the service, or a file, that holds it.
     """
-    tree = _from_file(file, name) if file is not None else {"name": name}
-    config = _changed(tree, str(file or "settings"), kafka, topics, set_ or ())
+    tree = CONNECTIONS.from_file(file, name) if file is not None else {"name": name}
+    config = _changed(tree, file, kafka, topics, set_ or ())
     answer = service.ask(CreateConnectionRequest(connection=message_of(config)))
     return One(answer.connection, _show)
 
@@ -133,12 +123,11 @@ def update_connection(
     Its readers are restarted; other connections and running streams are left alone.
     """
     if file is not None:
-        tree = _from_file(file, name)
+        tree = CONNECTIONS.from_file(file, name)
     else:
         tree = settings_of(service.ask(GetConnectionRequest(name=name)).connection)
-    for path in unset or ():
-        _unset(tree, path)
-    config = _changed(tree, str(file or "settings"), kafka, topics, set_ or ())
+    CONNECTIONS.unset(tree, unset or ())
+    config = _changed(tree, file, kafka, topics, set_ or ())
     answer = service.ask(UpdateConnectionRequest(connection=message_of(config)))
     return One(answer.connection, _show)
 
@@ -180,48 +169,14 @@ def accept_cluster(
 connection_app.command("test")(run_test)
 
 
-def _from_file(file: Path, name: str) -> dict[str, Any]:
-    """The connection of that name as JSON types, its paths relative to the file's directory."""
-    try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        problem = f"{file}: cannot be read: {error.strerror}; check --file"
-        raise InvalidConfig(problem) from error
-    except ValueError as error:
-        raise InvalidConfig(f"{file}: not TOML in UTF-8: {error}") from error
-    tables = tree.get("connections", [])
-    for table in tables if isinstance(tables, list) else ():
-        if isinstance(table, dict) and table.get("name") == name:
-            make_paths_absolute(table, file.parent)
-            return table
-    raise InvalidConfig(f"{file}: it has no [[connections]] with name = {name!r}; add it there")
-
-
-def _unset(tree: dict[str, Any], path: str) -> None:
-    """Takes a setting or a table out.
-
-    Raises:
-        InvalidConfig: There is none of that name.
-    """
-    if path == "name":
-        raise InvalidConfig("--unset name: a connection keeps its name; make another one")
-    table, _, name = path.rpartition(".")
-    known = setting_paths_of_connection("")
-    if path not in {*known, *(each.partition(".")[0] for each in known)}:
-        raise unknown_setting("--unset", table, name, known)
-    inner = tree.get(table) if table else tree
-    if isinstance(inner, dict):
-        inner.pop(name, None)
-
-
 def _changed(
     tree: dict[str, Any],
-    source: str,
+    file: Path | None,
     kafka: str | None,
     topics: str | None,
     settings: Sequence[str],
 ) -> ConnectionConfig:
-    """The connection with what flags say of it; ``source`` is what the rest comes from.
+    """The connection with what flags say of it.
 
     Raises:
         InvalidConfig: A flag or a setting is wrong.
@@ -229,25 +184,15 @@ def _changed(
     given = [
         ("bootstrap_servers", kafka),
         ("topic_expression", topics),
-        *parsed(settings, "connection"),
+        *CONNECTIONS.parsed(settings),
     ]
-    for path, value in given:
-        if value is not None:
-            table, name = _place(tree, path)
-            table[name] = value.split(",") if path == "bootstrap_servers" else value
-    make_paths_absolute(tree, Path.cwd())
-    return parse_connection(tree, source, "", strict=False)
-
-
-def _place(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
-    """The table that holds a setting, and its name there."""
-    table, dot, name = path.partition(".")
-    if not dot:
-        return tree, path
-    inner = tree.setdefault(table, {})
-    if not isinstance(inner, dict):
-        raise InvalidConfig(f"{path}: {table} is no table; docs/configuration.md lists all of them")
-    return inner, name
+    places = [
+        (path, value.split(",") if path == "bootstrap_servers" else value)
+        for path, value in given
+        if value is not None
+    ]
+    CONNECTIONS.set(tree, places)
+    return parse_connection(tree, str(file or "settings"), "", strict=False)
 
 
 def _show_accepted(answer: AcceptClusterResponse) -> None:
@@ -264,6 +209,8 @@ def _show(found: Connection) -> None:
     facts = [("reachable", state), ("cluster", found.cluster_id or "-")]
     if found.foreign_addresses:
         facts += [("set aside", foreign(found))]
+    if found.secrets_elsewhere:
+        facts += [("secrets elsewhere", elsewhere(found))]
     facts += [("in the file", "yes" if found.in_file else "no")]
     if not found.in_file:
         facts += [("created", show_time(found.created_ms))]

@@ -15,10 +15,10 @@ from cachesvc.cli.failure import NOT_FOUND, CommandFailed
 from cachesvc.cli.options import Common
 from cachesvc.cli.render import as_dict, show_json
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import printable
 from cachesvc.serving.admin.connection_tests import check_message
 from cachesvc.settings.connection import ConnectionConfig
 from cachesvc.settings.layers import Overrides, load_config
+from cachesvc.units import printable
 from cachesvc.v1.connection_test_pb2 import (
     CHECK_FAILED,
     CHECK_PASSED,

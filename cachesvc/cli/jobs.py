@@ -14,7 +14,7 @@ from cachesvc.cli.command import calls, only_named
 from cachesvc.cli.failure import CommandFailed
 from cachesvc.cli.render import Column, show_facts, show_table
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import printable, show_count, show_duration, show_time
+from cachesvc.units import printable, show_count, show_duration, show_time
 from cachesvc.v1.admin_pb2 import (
     Job,
     JobRun,
@@ -27,6 +27,7 @@ from cachesvc.v1.admin_pb2 import (
     RunJobRequest,
     RunJobResponse,
 )
+from cachesvc.words import done_by
 
 jobs_app = group_of("NAME")
 
@@ -139,8 +140,7 @@ def _interval(job: Job) -> str:
 def _result(run: JobRun) -> str:
     if not run.succeeded:
         return f"failed: {run.error}"
-    done = ", ".join(f"{name} {count:,}" for name, count in sorted(run.counts.items()) if count)
-    return done or "nothing to do"
+    return done_by(run)
 
 
 _JOB_COLUMNS = (

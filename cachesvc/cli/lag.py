@@ -11,7 +11,7 @@ from cachesvc.cli.options import Common, InConnection, OfTopic, the_same
 from cachesvc.cli.render import Column, show_json, show_table
 from cachesvc.cli.service import Service
 from cachesvc.cli.topics import mining_lag
-from cachesvc.cli.units import show_bytes, show_count, show_duration
+from cachesvc.units import show_bytes, show_count, show_duration
 from cachesvc.v1.admin_pb2 import ListTopicsRequest, ListTopicsResponse, Topic
 from cachesvc.v1.log_cache_pb2 import (
     ListSubscriptionsRequest,

@@ -13,6 +13,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from cachesvc import starting
+
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
@@ -32,6 +34,7 @@ class LazyCommand:
         """Imports the module and makes the command, called ``name``."""
         module, _, attribute = self.target.partition(":")
         target = getattr(importlib.import_module(module), attribute)
+        starting.settled()
         if isinstance(target, typer.Typer):
             command = get_command(target)
             command.name = name

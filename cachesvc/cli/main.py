@@ -7,7 +7,16 @@ import typer
 
 from cachesvc.cli.failure import USAGE, CommandFailed, exit_code
 from cachesvc.cli.lazy import LazyCommand, LazyGroup
-from cachesvc.cli.options import Address, AsJson, CaFile, Flags, hand_on
+from cachesvc.cli.options import (
+    Address,
+    AsJson,
+    CaFile,
+    CertificateFile,
+    Flags,
+    KeyFile,
+    TokenFile,
+    hand_on,
+)
 from cachesvc.errors import CacheError
 
 _COMMANDS: Mapping[str, LazyCommand] = {
@@ -24,7 +33,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
         "cachesvc.cli.mining:mining_app",
         "What is mined, by whom and how far; stop, start or edit it; pin topics to readers; watch.",
     ),
+    "top": LazyCommand("cachesvc.cli.top.command:top", "How the service is doing, live."),
     "alarms": LazyCommand("cachesvc.cli.alarms:alarms", "List alarms."),
+    "audit": LazyCommand("cachesvc.cli.audit:audit", "Who changed what, and how it ended."),
     "readers": LazyCommand("cachesvc.cli.overview:readers", "List reader processes."),
     "connections": LazyCommand("cachesvc.cli.overview:connections", "List Kafka clusters."),
     "connection": LazyCommand(
@@ -52,6 +63,10 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "sql": LazyCommand("cachesvc.cli.sql:sql", "Answer a SELECT over the log."),
     "monitoring": LazyCommand(
         "cachesvc.cli.monitoring:monitoring_app", "Print alert rules and a dashboard for Grafana."
+    ),
+    "access": LazyCommand(
+        "cachesvc.cli.access:access_app",
+        "Who may call: principals, roles and tokens; make, list and revoke them.",
     ),
     "config": LazyCommand("cachesvc.cli.config:config_app", "Show the effective configuration."),
     "version": LazyCommand("cachesvc.cli.version:version", "Show the version."),
@@ -94,7 +109,13 @@ app = typer.Typer(
 
 @app.callback()
 def root(
-    ctx: typer.Context, address: Address = None, ca_file: CaFile = None, as_json: AsJson = False
+    ctx: typer.Context,
+    address: Address = None,
+    ca_file: CaFile = None,
+    cert_file: CertificateFile = None,
+    key_file: KeyFile = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """A shared log cache for Kafka: mines each topic once and serves its records to many tasks.
 
@@ -102,9 +123,10 @@ def root(
     says where it is. Options stand before the command or behind it. Exit codes: 0 done, 1 failed,
     2 wrong usage or configuration, 3 service not reachable, 4 not found, 5 refused, 6 alarms stand.
     """
-    flags = hand_on(ctx, address, ca_file, as_json)
+    flags = hand_on(ctx, Flags(address, ca_file, as_json, token_file, cert_file, key_file))
     if ctx.invoked_subcommand in _TALK_TO_NO_SERVICE and flags != Flags():
-        what = f"--address, --ca-file and --json mean nothing to {ctx.invoked_subcommand}"
+        what = "options that say which service and who we are, and --json, "
+        what += f"mean nothing to {ctx.invoked_subcommand}"
         advice = f"`cachesvc {ctx.invoked_subcommand} --help` lists its options"
         raise CommandFailed(what, advice=advice, code=USAGE)
 

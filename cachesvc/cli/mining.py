@@ -14,8 +14,8 @@ from cachesvc.cli.options import InConnection
 from cachesvc.cli.overview import readers
 from cachesvc.cli.render import as_dict
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import parse_time_ms
 from cachesvc.cli.watching import watch
+from cachesvc.units import parse_time_ms
 from cachesvc.v1.mining_tasks_pb2 import (
     EditMiningTaskRequest,
     ListMiningTasksRequest,
@@ -165,7 +165,14 @@ def edit(
 @calls
 def history(
     service: Service,
-    connection: Connection,
+    connection: Annotated[
+        str,
+        typer.Argument(
+            metavar="[CONNECTION]",
+            help="The connection that the task mines; needed where there are several.",
+            show_default=False,
+        ),
+    ] = "",
     topic: OneTopic = "",
     limit: Annotated[
         int, typer.Option(min=1, max=100_000, metavar="N", help="At most this many.")

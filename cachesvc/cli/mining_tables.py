@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
-from cachesvc.cli.units import show_bytes, show_count, show_time
+from cachesvc.units import show_bytes, show_count, show_time
 from cachesvc.v1.mining_tasks_pb2 import (
     MinedTopic,
     MinedTopicState,
@@ -14,6 +14,7 @@ from cachesvc.v1.mining_tasks_pb2 import (
     MiningTransition,
     TopicPin,
 )
+from cachesvc.words import retention_of, start_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ def show_task(task: MiningTask) -> None:
             ("cause", task.cause or "-"),
             ("since", show_time(task.since_ms)),
             ("created", show_time(task.created_ms)),
-            ("retention", _retention(task)),
-            ("start", _start(task)),
+            ("retention", retention_of(task)),
+            ("start", start_of(task)),
             ("pinned", ", ".join(map(_pin, task.pins)) or "-"),
         ]
     )
@@ -78,19 +79,6 @@ def _of_topics(topic: Any) -> list[Column]:
     ]
 
 
-def _retention(task: MiningTask) -> str:
-    parts = [
-        text
-        for field, text in (
-            ("retention_days", f"{task.retention_days:g} days"),
-            ("retention_bytes", f"{show_bytes(task.retention_bytes)} of each topic"),
-            ("retention_records", f"{show_count(task.retention_records)} records of each topic"),
-        )
-        if task.HasField(field)
-    ]
-    return ", ".join(parts) or "as configured"
-
-
 def _task_state(task: MiningTask) -> str:
     return enum_name(MiningTaskState, task.state).removeprefix("TASK_")
 
@@ -101,11 +89,6 @@ def _topic_state(topic: MinedTopic) -> str:
 
 def _pin(pin: TopicPin) -> str:
     return f"{pin.topic} to {pin.reader}{' (strictly)' if pin.strict else ''}"
-
-
-def _start(task: MiningTask) -> str:
-    kind = task.start.WhichOneof("start") or "-"
-    return show_time(task.start.timestamp_ms) if kind == "timestamp_ms" else kind
 
 
 _TRANSITION_COLUMNS = (

@@ -11,7 +11,7 @@ from cachesvc.cli.command import calls
 from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import printable, show_count, show_time
+from cachesvc.units import printable, show_count, show_time
 from cachesvc.v1.models_pb2 import (
     DescribeModelRequest,
     DescribeModelResponse,

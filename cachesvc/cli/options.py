@@ -1,7 +1,7 @@
 """Options that many commands have, and how a group hands them to its subcommands."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from cachesvc.policy.addresses import parse_address
 
 DEFAULT_ADDRESS = "127.0.0.1:7070"
 ADDRESS_VARIABLE = "CACHESVC_ADDRESS"
+TOKEN_VARIABLE = "CACHESVC_TOKEN"
 
 # No envvar= here: a subcommand could then not tell the variable from a flag, and would prefer it to
 # the flag of its group.
@@ -30,6 +31,30 @@ CaFile = Annotated[
         "--ca-file",
         metavar="FILE",
         help="Speak TLS, and trust the certificates in this PEM file.",
+        show_default=False,
+    ),
+]
+CertificateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cert-file",
+        metavar="FILE",
+        help="Show the certificate in this PEM file; needs --key-file and --ca-file.",
+        show_default=False,
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file", metavar="FILE", help="The key of --cert-file, PEM.", show_default=False
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help=f"Show the token in this file; {TOKEN_VARIABLE} has one otherwise.",
         show_default=False,
     ),
 ]
@@ -70,11 +95,17 @@ class Common:
         address: HOST:PORT of the service.
         ca_file: PEM file with the certificates to trust; None: no TLS.
         as_json: Whether to print JSON.
+        token: Who we are; None: nobody asks, or it is the service's socket.
+        cert_file: PEM file with the certificate that says who we are; None: there is none.
+        key_file: PEM file with its key.
     """
 
     address: str
     ca_file: Path | None
     as_json: bool
+    token: str | None = field(default=None, repr=False)
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +115,69 @@ class Flags:
     address: str | None = None
     ca_file: Path | None = None
     as_json: bool = False
+    token_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    def over(self, group: "Flags") -> "Flags":
+        """These, and those of a group where they say nothing."""
+        return Flags(
+            self.address or group.address,
+            self.ca_file or group.ca_file,
+            self.as_json or group.as_json,
+            self.token_file or group.token_file,
+            self.cert_file or group.cert_file,
+            self.key_file or group.key_file,
+        )
 
 
-def hand_on(ctx: typer.Context, address: str | None, ca_file: Path | None, as_json: bool) -> Flags:
+def hand_on(ctx: typer.Context, flags: Flags) -> Flags:
     """Merges flags with those of the group above, and hands them on to what is below."""
-    group = ctx.obj if isinstance(ctx.obj, Flags) else Flags()
-    flags = Flags(address or group.address, ca_file or group.ca_file, as_json or group.as_json)
+    if isinstance(ctx.obj, Flags):
+        flags = flags.over(ctx.obj)
     ctx.obj = flags
     return flags
 
 
-def common(ctx: typer.Context, address: str | None, ca_file: Path | None, as_json: bool) -> Common:
+def common(ctx: typer.Context, given: Flags) -> Common:
     """What a command was told by its own flags, those of the groups above it and the environment.
 
-    An address is looked for in the command's flag, its groups', the environment, the default.
+    An address is looked for in the command's flag, its groups', the environment, the default; a
+    token likewise, but for the default.
 
     Raises:
         InvalidConfig: The address is none.
+        CommandFailed: The file with the token cannot be read, or has none.
     """
-    flags = hand_on(ctx, address, ca_file, as_json)
+    flags = hand_on(ctx, given)
     found = flags.address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
     check_address(found)
-    return Common(found, flags.ca_file, flags.as_json)
+    files = flags.cert_file, flags.key_file
+    if (None in files and files != (None, None)) or (files[0] and not flags.ca_file):
+        what = "--cert-file, --key-file and --ca-file belong together"
+        raise CommandFailed(what, advice="give all of them", code=USAGE)
+    return Common(found, flags.ca_file, flags.as_json, _token(flags.token_file), *files)
+
+
+def _token(file: Path | None) -> str | None:
+    """The token of a file, or of the environment. No message shows it."""
+    if file is None:
+        token, where = os.environ.get(TOKEN_VARIABLE, ""), TOKEN_VARIABLE
+        if not token:
+            return None
+    else:
+        where = f"--token-file {file}"
+        try:
+            token = file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            what = f"{where} cannot be read: {error.strerror}"
+            raise CommandFailed(what, advice="give a text file", code=USAGE) from error
+        except UnicodeDecodeError:
+            token = ""
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        advice = "put one there, as `cachesvc access create-token` showed it"
+        raise CommandFailed(f"{where} has no token", advice=advice, code=USAGE)
+    return token
 
 
 def check_address(address: str) -> None:

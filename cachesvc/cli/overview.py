@@ -8,7 +8,7 @@ from cachesvc.cli.answers import Answer, Rows
 from cachesvc.cli.command import calls, only_named
 from cachesvc.cli.render import Column, enum_name
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import show_bytes, show_duration, show_time
+from cachesvc.units import show_bytes, show_duration, show_time
 from cachesvc.v1.admin_pb2 import (
     ListReadersRequest,
     ListReadersResponse,
@@ -63,6 +63,17 @@ def foreign(connection: Connection) -> str:
     )
 
 
+def elsewhere(connection: Connection) -> str:
+    """The settings that name secrets where calls may name none any more; empty without any."""
+    return ", ".join(connection.secrets_elsewhere)
+
+
+def _trouble(connection: Connection) -> str:
+    secrets = elsewhere(connection)
+    said = [connection.error or foreign(connection), secrets and f"secrets elsewhere: {secrets}"]
+    return "; ".join(filter(None, said))
+
+
 def _security(connection: Connection) -> str:
     parts = ["TLS"] if connection.HasField("tls") else []
     if connection.HasField("sasl"):
@@ -92,5 +103,5 @@ CONNECTION_COLUMNS = (
     Column("caching", lambda c: "on" if c.log_caching else "off"),
     Column("security", _security),
     Column("reachable", reachable),
-    Column("error", lambda c: c.error or foreign(c)),
+    Column("error", _trouble),
 )

@@ -59,6 +59,14 @@ def reader(
     ] = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
+    log_repeats_max: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Lines of one event about the same thing in ten seconds; 5 without it, 0: all.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a reader process for a service on this or another machine.
 
@@ -75,7 +83,7 @@ def reader(
         exit_with_parent=exit_with_parent,
         black_box=black_box or _black_box(service, connection, name),
     )
-    configure_logging(_log_config(log_level, log_format))
+    configure_logging(_log_config(log_level, log_format, log_repeats_max))
     raise typer.Exit(run_reader(settings))
 
 
@@ -111,10 +119,10 @@ def _token(service: str, variable: str | None, *, encrypted: bool) -> str:
     return token
 
 
-def _log_config(level: str | None, log_format: str | None) -> LogConfig:
-    given = {"level": level, "format": log_format}
+def _log_config(level: str | None, log_format: str | None, repeats_max: int | None) -> LogConfig:
+    given = {"level": level, "format": log_format, "repeats_max": repeats_max}
     chosen = {key: value for key, value in given.items() if value is not None}
     try:
         return msgspec.convert(chosen, LogConfig)
     except msgspec.ValidationError as error:
-        raise InvalidConfig(f"--log-level, --log-format: {error}") from error
+        raise InvalidConfig(f"--log-level, --log-format, --log-repeats-max: {error}") from error

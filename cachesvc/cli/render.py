@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cachesvc.cli.units import printable
+from cachesvc.units import printable
 
 
 @dataclass(frozen=True, slots=True)

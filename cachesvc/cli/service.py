@@ -1,6 +1,7 @@
 """The service as commands see it: two stubs on one channel, and errors that an operator can use."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,11 +11,13 @@ from google.rpc import error_details_pb2, status_pb2
 
 from cachesvc.cli.failure import FAILED, NOT_FOUND, REFUSED, UNREACHABLE, USAGE, CommandFailed
 from cachesvc.cli.options import Common
+from cachesvc.request_ids import HEADER, new_request_id
 from cachesvc.v1 import admin_pb2_grpc, log_cache_pb2_grpc
 
 CALL_TIMEOUT_S = 30.0
 # A batch carries 16 MiB at most, but a single record that is larger travels alone.
 MESSAGE_BYTES_MAX = 256 * 1024 * 1024
+_REQUEST_ID = "request_id"
 _DETAILS_KEY = "grpc-status-details-bin"
 
 _EXIT_CODES = {
@@ -33,6 +36,7 @@ _OF_THE_SOURCE = ("SOURCE_UNREACHABLE", "SOURCE_CHANGED")
 # What to do in terms of this command line; else the service's message has to be enough.
 _ADVICE = {
     "SOURCE_UNREACHABLE": "`cachesvc connections` shows which clusters answer",
+    "UNAUTHENTICATED": "--token-file or CACHESVC_TOKEN shows one; `cachesvc access` makes them",
     "UNKNOWN_SUBSCRIPTION": "`cachesvc subscriptions` lists them",
 }
 
@@ -47,6 +51,10 @@ class Service:
         self._address = settings.address
         self._tls = settings.ca_file is not None
         self._channel = _channel(settings)
+        token = settings.token
+        self._request_id = new_request_id()
+        shown = (("authorization", f"Bearer {token}"),) if token else ()
+        self._metadata = (*shown, (HEADER, self._request_id))
         self._admin: Any = admin_pb2_grpc.AdminStub(self._channel)
         self._log_cache: Any = log_cache_pb2_grpc.LogCacheStub(self._channel)
         self._streams: set[Any] = set()
@@ -69,7 +77,7 @@ class Service:
 
         A request says by its own name which call it is for, here and below.
         """
-        return self._method(request)(request, timeout=CALL_TIMEOUT_S)
+        return self._method(request)(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
 
     def ask_all(self, request: Message) -> list[Any]:
         """All answers to a request whose stream ends by itself."""
@@ -85,7 +93,7 @@ class Service:
 
     def stream(self, request: Message) -> Generator[Any, None, None]:
         """The answers of a streaming call, for as long as it lasts; closing it cancels the call."""
-        call = self._method(request)(request)
+        call = self._method(request)(request, metadata=self._metadata)
         self._streams.add(call)
         try:
             yield from call
@@ -114,8 +122,9 @@ class Service:
         ):
             return self._unreachable(details)
         reason = info.reason if info else code.name
-        facts = [f"{key}={value}" for key, value in sorted(info.metadata.items())] if info else []
-        where = ", ".join([f"service {self._address}", *facts, reason])
+        facts = dict(info.metadata) if info else {}
+        request = f"request {facts.pop(_REQUEST_ID, self._request_id)}"
+        where = ", ".join([f"service {self._address}", *_shown(facts), reason, request])
         advice = _ADVICE.get(reason, "")
         exit_code = _EXIT_CODES.get(code, FAILED)
         if reason in _OF_THE_SOURCE:  # UNAVAILABLE as well, but it is not the service
@@ -141,12 +150,26 @@ def _channel(settings: Common) -> grpc.Channel:
     ]
     if settings.ca_file is None:
         return grpc.insecure_channel(settings.address, options)
+    credentials = grpc.ssl_channel_credentials(
+        _pem(settings.ca_file, "--ca-file"),
+        _pem(settings.key_file, "--key-file"),
+        _pem(settings.cert_file, "--cert-file"),
+    )
+    return grpc.secure_channel(settings.address, credentials, options)
+
+
+def _shown(facts: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in sorted(facts.items())]
+
+
+def _pem(file: Path | None, option: str) -> bytes | None:
+    if file is None:
+        return None
     try:
-        roots = settings.ca_file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
-        what = f"--ca-file {settings.ca_file} cannot be read: {error.strerror}"
+        what = f"{option} {file} cannot be read: {error.strerror}"
         raise CommandFailed(what, advice="give a PEM file", code=USAGE) from error
-    return grpc.secure_channel(settings.address, grpc.ssl_channel_credentials(roots), options)
 
 
 def _error_info(error: grpc.RpcError) -> Any | None:

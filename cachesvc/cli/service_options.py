@@ -38,7 +38,8 @@ Listen = Annotated[
 Insecure = Annotated[
     bool,
     typer.Option(
-        "--insecure", help="Allow listening beyond loopback without TLS (server.insecure)."
+        "--insecure",
+        help="Allow listening beyond loopback without TLS and access control (server.insecure).",
     ),
 ]
 LogLevel = Annotated[

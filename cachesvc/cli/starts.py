@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from cachesvc.cli.failure import USAGE, CommandFailed
-from cachesvc.cli.units import parse_time_ms
+from cachesvc.units import parse_time_ms
 from cachesvc.v1.log_cache_pb2 import Earliest, Latest, Position, Positions, Start
 
 _POSITION = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249}):(?P<partition>\d+)=(?P<offset>\d+)")

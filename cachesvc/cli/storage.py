@@ -9,7 +9,7 @@ from cachesvc.cli.command import calls
 from cachesvc.cli.options import InConnection, OfTopic, TopicName, the_same
 from cachesvc.cli.render import Column, enum_name
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import show_bytes, show_count, show_time
+from cachesvc.units import show_bytes, show_count, show_time
 from cachesvc.v1.admin_pb2 import (
     JournalState,
     ListJournalsRequest,

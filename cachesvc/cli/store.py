@@ -25,9 +25,9 @@ from cachesvc.cli.stores import (
     show_store,
     update_store,
 )
-from cachesvc.cli.units import show_count, show_time
 from cachesvc.log.rebuilding import Rebuilt, rebuild
 from cachesvc.settings.layers import Overrides, load_config
+from cachesvc.units import show_count, show_time
 from cachesvc.v1.admin_pb2 import RunJobRequest
 
 store_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)

@@ -15,10 +15,10 @@ from cachesvc.cli.options import Common
 from cachesvc.cli.render import as_dict, show_json
 from cachesvc.cli.service import Service
 from cachesvc.cli.stores import Here, every_store
-from cachesvc.cli.units import printable
 from cachesvc.serving.store_messages import check_message
 from cachesvc.settings.layers import Overrides, load_config
 from cachesvc.store.examination import examine_store
+from cachesvc.units import printable
 from cachesvc.v1.stores_pb2 import StoreCheck, TestStoreRequest
 
 _NAME_WIDTH = 18

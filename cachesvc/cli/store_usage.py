@@ -10,7 +10,7 @@ from cachesvc.cli.command import calls
 from cachesvc.cli.options import InConnection, OfTopic, TopicName, the_same
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import show_bytes, show_count, show_time
+from cachesvc.units import show_bytes, show_count, show_time
 from cachesvc.v1.retention_pb2 import (
     DropCause,
     ListDropsRequest,
@@ -61,6 +61,7 @@ def _show(stores: Iterable[StoreUsage]) -> None:
                 ("held", show_bytes(store.bytes) + of),
                 ("segments", show_bytes(store.segment_bytes)),
                 ("journals", show_bytes(store.journal_bytes)),
+                ("snapshots", show_bytes(store.snapshot_bytes)),
                 ("warm journals", show_bytes(store.warm_bytes)),
                 ("to be swept", show_bytes(store.retired_bytes)),
                 ("full", store.full or "no"),

@@ -1,8 +1,7 @@
 """``cachesvc store list, show, create, update, delete, move``: the stores of a service."""
 
 import os
-import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +14,14 @@ from cachesvc.cli.jobs import follow, show_run
 from cachesvc.cli.options import Common, InConnection
 from cachesvc.cli.render import Column, as_dict, show_facts, show_json, show_table
 from cachesvc.cli.service import Service
-from cachesvc.cli.settings_flags import flat, parsed
-from cachesvc.cli.units import show_bytes, show_count, show_time
-from cachesvc.errors import InvalidConfig
+from cachesvc.cli.settings_flags import (
+    Name,
+    Named,
+    file_option,
+    flat,
+    set_option,
+    unset_option,
+)
 from cachesvc.model import LOCAL_STORE
 from cachesvc.serving.store_messages import store_message, store_settings
 from cachesvc.settings.config import Config
@@ -31,41 +35,24 @@ from cachesvc.settings.stores import (
     store_dict,
     store_of,
 )
-from cachesvc.settings.validation import unknown_setting
+from cachesvc.units import show_bytes, show_count, show_time
 from cachesvc.v1 import stores_pb2 as pb
 from cachesvc.v1.admin_pb2 import RunJobRequest
 
 _MOVE = "move"
-Name = Annotated[str, typer.Argument(metavar="NAME")]
+STORES = Named("store", "stores", make_store_absolute, setting_paths_of_store)
 Here = Annotated[
     Path | None,
     typer.Option(
         "--config", metavar="FILE", help="Stores of this TOML file from here, without a service."
     ),
 ]
-FromFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--file",
-        metavar="FILE",
-        help="A TOML file whose [[stores]] have one of this name; its settings count.",
-    ),
-]
+FromFile = Annotated[Path | None, file_option("stores")]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SETTING=VALUE",
-        help="A setting by its name in the file, such as kind=s3 or secret_key_file=/run/key; may "
-        "be repeated.",
-    ),
+    set_option("A setting by its name in the file, such as kind=s3 or secret_key_file=/run/key"),
 ]
-Unset = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--unset", metavar="SETTING", help="Gives a setting its default; may be repeated."
-    ),
-]
+Unset = Annotated[list[str] | None, unset_option("may be repeated.")]
 
 
 @talks_to_service
@@ -95,9 +82,9 @@ def create_store(service: Service, name: Name, file: FromFile = None, set_: Set 
     Paths are those of the service's machine; relative ones are made absolute here. A secret is
     never given: name an environment variable of the service, or a file, that holds it.
     """
-    tree = _from_file(file, name) if file is not None else {"name": name}
-    entry = _changed(tree, str(file or "settings"), set_ or ())
-    return One(service.ask(pb.CreateStoreRequest(store=_message(entry))).store, _show)
+    tree = STORES.from_file(file, name) if file is not None else {"name": name}
+    entry = _changed(tree, file, set_ or ())
+    return One(service.ask(pb.CreateStoreRequest(store=store_message(entry))).store, _show)
 
 
 @calls
@@ -110,16 +97,12 @@ def update_store(
 ) -> Answer:
     """Change settings of a store; with --file all of them. Credentials are read again."""
     if file is not None:
-        tree = _from_file(file, name)
+        tree = STORES.from_file(file, name)
     else:
         tree = store_settings(service.ask(pb.GetStoreRequest(name=name)).store)
-    for setting in unset or ():
-        known = setting_paths_of_store("")
-        if setting not in known:
-            raise unknown_setting("--unset", "", setting, known)
-        tree.pop(setting, None)
-    entry = _changed(tree, str(file or "settings"), set_ or ())
-    return One(service.ask(pb.UpdateStoreRequest(store=_message(entry))).store, _show)
+    STORES.unset(tree, unset or ())
+    entry = _changed(tree, file, set_ or ())
+    return One(service.ask(pb.UpdateStoreRequest(store=store_message(entry))).store, _show)
 
 
 @calls
@@ -162,7 +145,7 @@ def _of_file(file: Path) -> list[pb.Store]:
     default = default_store(config.stores)
     found = []
     for entry in every_store(config):
-        message = _message(entry)
+        message = store_message(entry)
         message.default, message.in_file = entry.name == default, True
         message.connections[:] = (
             each.name
@@ -181,32 +164,10 @@ def every_store(config: Config) -> list[StoreEntry]:
     return [local, *config.stores]
 
 
-def _message(entry: StoreEntry) -> pb.Store:
-    return store_message(entry)
-
-
-def _from_file(file: Path, name: str) -> dict[str, Any]:
-    """The store of that name as JSON types, its paths relative to the file's directory."""
-    try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        problem = f"{file}: cannot be read: {error.strerror}; check --file"
-        raise InvalidConfig(problem) from error
-    except ValueError as error:
-        raise InvalidConfig(f"{file}: not TOML in UTF-8: {error}") from error
-    tables = tree.get("stores", [])
-    for table in tables if isinstance(tables, list) else ():
-        if isinstance(table, dict) and table.get("name") == name:
-            make_store_absolute(table, file.parent)
-            return table
-    raise InvalidConfig(f"{file}: it has no [[stores]] with name = {name!r}; add it there")
-
-
-def _changed(tree: dict[str, Any], source: str, settings: Iterable[str]) -> StoreEntry:
-    """The store with what flags say of it; ``source`` is what the rest comes from."""
-    tree.update(parsed(list(settings), "store"))
-    make_store_absolute(tree, Path.cwd())
-    return parse_store(tree, source, strict=False)
+def _changed(tree: dict[str, Any], file: Path | None, settings: Sequence[str]) -> StoreEntry:
+    """The store with what flags say of it."""
+    STORES.set(tree, list(STORES.parsed(settings)))
+    return parse_store(tree, str(file or "settings"), strict=False)
 
 
 def _show(found: pb.Store) -> None:

@@ -22,7 +22,8 @@ from cachesvc.cli.options import Common
 from cachesvc.cli.render import bytes_fields, enum_name
 from cachesvc.cli.service import Service
 from cachesvc.cli.starts import parse_start
-from cachesvc.cli.units import printable, show_exact_time
+from cachesvc.units import printable, show_exact_time
+from cachesvc.v1.filters_pb2 import Projection
 from cachesvc.v1.log_cache_pb2 import (
     Batch,
     DeleteSubscriptionRequest,
@@ -76,6 +77,22 @@ def tail(
         bool,
         typer.Option("--follow/--no-follow", help="Go on, or end at the log's end as it is now."),
     ] = True,
+    filter_text: Annotated[
+        str,
+        typer.Option(
+            "--filter",
+            metavar="FILTER",
+            help="Only records that meet this, such as 'value.op == \"c\"' or 'key == \"17\"'.",
+        ),
+    ] = "",
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            metavar="PATH",
+            help="Of values only this, such as after.price; may be given several times.",
+        ),
+    ] = None,
     count_max: Annotated[
         int | None,
         typer.Option("--count", "--max", min=1, metavar="N", help="End after N records."),
@@ -92,6 +109,8 @@ def tail(
         mode=Mode.INCREMENTAL,
         start=parse_start(start or ("latest" if follow else "earliest"), "--from"),
         encoding=Encoding.RECORDS,
+        filter_text=filter_text,
+        projection=Projection(fields=fields),
     )
     line = json_line if settings.as_json else text_line
     with _ended_by_signals() as ending, Service(settings) as service:

@@ -11,7 +11,7 @@ from cachesvc.cli.failure import NOT_FOUND, USAGE, CommandFailed
 from cachesvc.cli.options import InConnection
 from cachesvc.cli.render import Column, enum_name, show_facts, show_table
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import show_bytes, show_count
+from cachesvc.units import show_bytes, show_count
 from cachesvc.v1.admin_pb2 import ListTopicsRequest, ListTopicsResponse, Topic
 from cachesvc.v1.log_cache_pb2 import MiningState, OffsetRange, PartitionOffsets
 

@@ -13,7 +13,7 @@ from cachesvc.cli.failure import USAGE, CommandFailed
 from cachesvc.cli.options import Common, InConnection, OfTopic
 from cachesvc.cli.render import Column, as_dict, enum_name, show_table
 from cachesvc.cli.service import Service
-from cachesvc.cli.units import show_bytes, show_count, show_duration, show_time
+from cachesvc.units import show_bytes, show_count, show_duration, show_time
 from cachesvc.v1.log_cache_pb2 import MiningState
 from cachesvc.v1.watching_pb2 import (
     MiningActivity,
@@ -36,11 +36,14 @@ class _Row:
 
 
 @dataclass(slots=True)
-class _Snapshot:
+class Snapshot:
+    """What is mined at one moment, by connection."""
+
     at_ms: int
     tasks: dict[str, WatchedTask] = field(default_factory=dict)
 
     def add(self, part: WatchMiningResponse) -> None:
+        """Takes a part of it in."""
         for task in part.tasks:
             known = self.tasks.setdefault(task.connection, task)
             if known is not task:
@@ -71,8 +74,7 @@ def watch(
     count = 1 if once else count
     request = WatchMiningRequest(connection=connection, topic=topic, interval_s=interval_s)
     with Service(settings) as service:
-        snapshots = _whole(service.stream(request))
-        for number, snapshot in enumerate(snapshots, start=1):
+        for number, snapshot in enumerate(snapshots(service.stream(request)), start=1):
             if settings.as_json:
                 _print_json(snapshot)
             else:
@@ -81,17 +83,18 @@ def watch(
                 break
 
 
-def _whole(parts: Iterable[WatchMiningResponse]) -> Iterator[_Snapshot]:
+def snapshots(parts: Iterable[WatchMiningResponse]) -> Iterator[Snapshot]:
+    """Whole snapshots out of their parts."""
     snapshot = None
     for part in parts:
-        snapshot = snapshot or _Snapshot(part.at_ms)
+        snapshot = snapshot or Snapshot(part.at_ms)
         snapshot.add(part)
         if part.complete:
             yield snapshot
             snapshot = None
 
 
-def _print_json(snapshot: _Snapshot) -> None:
+def _print_json(snapshot: Snapshot) -> None:
     line = {
         "at_ms": snapshot.at_ms,
         "tasks": [as_dict(task) for task in snapshot.tasks.values()],
@@ -100,7 +103,7 @@ def _print_json(snapshot: _Snapshot) -> None:
     sys.stdout.flush()
 
 
-def _draw(snapshot: _Snapshot, *, live: bool, first: bool) -> None:
+def _draw(snapshot: Snapshot, *, live: bool, first: bool) -> None:
     rows: list[_Row] = []
     for task in snapshot.tasks.values():
         rows.extend(_Row(task.connection, topic.activity, topic) for topic in task.topics)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from cachesvc.errors import PreconditionFailed
+from cachesvc.jobs.fetching import Fetching
 from cachesvc.jobs.job import Progress
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import LOCAL_STORE
@@ -34,24 +35,34 @@ class Backup:
         directory: Where backups are; None if there is none.
         interval_s: Between runs; 0 for on demand alone.
         kept: How many backups stay, the newest.
+        other_stores: Whether what lies in other stores is copied too, so that the backup is whole
+            by itself; else it names it.
     """
 
     name = "backup"
     description = "copy the store as it is at one moment"
 
     def __init__(
-        self, store: LogStore, directory: Path | None, interval_s: float, kept: int
+        self,
+        store: LogStore,
+        directory: Path | None,
+        interval_s: float,
+        kept: int,
+        *,
+        other_stores: bool = False,
     ) -> None:
         self.interval_s = interval_s
         self._store = store
         self._directory = directory
         self._kept = kept
+        self._other_stores = other_stores
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
         """See ``Job.run``.
 
         Raises:
             PreconditionFailed: No directory is named, or the disk does not take it.
+            StoreUnreadable: Another store does not give a file for now.
         """
         if self._directory is None:
             raise PreconditionFailed(
@@ -67,10 +78,18 @@ class Backup:
                 await beside(lambda: _clear(staging))
                 progress(0, 0, "linking files")
                 journals = await self._link_all(staging, beside)
+                if self._other_stores:
+                    fetching = Fetching(self._store.stores, staging, progress)
+                    await beside(fetching.run)
                 progress(0, 0, "copying")
                 target = self._directory / time.strftime(_NAME, time.gmtime())
                 await beside(lambda: _publish(staging, journals, target))
                 await beside(lambda: _forget_old(target.parent, self._kept))
+            except FileNotFoundError as error:
+                raise PreconditionFailed(
+                    f"a file went while it was copied from another store: {error}; try again",
+                    reason="BACKUP_FAILED",
+                ) from error
             except OSError as error:
                 raise PreconditionFailed(
                     f"the backup cannot be written: {error}", reason="BACKUP_FAILED"
@@ -89,7 +108,7 @@ class Backup:
         async with store.manifest.unchanged():
             logs = store.in_order()
             segments = [segment for log in logs for segment in log.segments]
-            # What lies in other stores stays there, and the backup names it.
+            # What lies in other stores is named, and fetched afterwards where that is wanted.
             own = [segment for segment in segments if segment.store == LOCAL_STORE]
             paths = [path for segment in own for path in data_paths(segment)]
             snapshots = await store.catalogue.call(lambda port: port.snapshots.list())
@@ -111,6 +130,7 @@ class Backup:
                     os.link(store.path / path, place)
 
             await beside(link)
+            await store.catalogue.call(lambda port: port.settle())
             await store.catalogue.beside(lambda port: port.copy_to(staging / layout.CATALOGUE))
         return journals
 

@@ -18,7 +18,7 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Segment
 from cachesvc.policy.compaction import CompactionPlan, MergeLimits, plan_compaction
 from cachesvc.settings.jobs import CompactConfig
-from cachesvc.store.segments import merge_segments
+from cachesvc.store.merging import merge_segments
 from cachesvc.subscriptions.retention import Retention
 
 

@@ -5,8 +5,9 @@ where it is too much, something has to go, in this order:
 
 1. sealed journals that are kept for fast reading: their records are in segments,
 2. retired files, without their grace time,
-3. segments, as ``policy.shedding`` says, down to ``_TARGET_SHARE`` of the budget,
-4. where that is not enough, mining waits (``StoreLevels.check_room``), and journals are sealed, so
+3. snapshots that others superseded and nobody reads,
+4. segments, as ``policy.shedding`` says, down to ``_TARGET_SHARE`` of the budget,
+5. where that is not enough, mining waits (``StoreLevels.check_room``), and journals are sealed, so
    that they can go as segments, which are smaller besides.
 """
 
@@ -23,6 +24,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import LOCAL_STORE
 from cachesvc.policy.shedding import SheddingPlan, TopicSegments, plan_shedding
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store.drops_port import DropCause
 from cachesvc.subscriptions.store_levels import StoreLevel, StoreLevels
 from cachesvc.subscriptions.topic_sizes import TopicSizes
@@ -52,6 +54,7 @@ class Shedding:
         retired: Files that nothing names any more.
         budgets: Bytes by store; may change meanwhile.
         levels: Is told what was found.
+        shelf: Has the snapshots.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class Shedding:
         retired: RetiredFiles,
         budgets: Mapping[str, int],
         levels: StoreLevels,
+        shelf: Shelf,
     ) -> None:
         self._store = store
+        self._shelf = shelf
         self._gather = gather
         self._retired = retired
         self._budgets = budgets
@@ -95,6 +100,9 @@ class Shedding:
         if name == LOCAL_STORE:
             await self._store.sealer.leave_to_warm(bytes_max - held - retired)
         full = ""
+        if held > bytes_max and await self._shelf.leave_newest(name):
+            await self._retired.delete_now(name)
+            held, retired = await self._held(name)
         if held > bytes_max:
             dropped, left = await self._shed(name, held, bytes_max)
             await self._retired.delete_now(name)
@@ -111,9 +119,9 @@ class Shedding:
         self._levels.note(name, StoreLevel(held, bytes_max, kept, full))
 
     async def _held(self, name: str) -> tuple[int, int]:
-        """Bytes of segments and journals, and of retired files."""
+        """Bytes of segments, journals and snapshots, and of retired files."""
         topics = [topic.segments for topic in self._gather()]
-        held = await asyncio.to_thread(_bytes_in, topics, name)
+        held = self._shelf.bytes_in(name) + await asyncio.to_thread(_bytes_in, topics, name)
         files = await self._store.catalogue.call(lambda port: port.list_retired())
         return held, sum(file.bytes for file in files.values() if file.store == name)
 

@@ -16,7 +16,8 @@ one object, ``log_store.LogStore``:
 * **Recovered**: ``store_lock`` lets one process in, ``recovery`` finds what there is, ``mending``
   takes out what is damaged while the service runs.
 * **Told apart**: ``incarnations`` knows the incarnation that each topic is in, ``epochs`` from
-  which leaders a log was mined, ``waiting`` which partitions have no log yet.
+  which leaders a log was mined, ``waiting`` which partitions have no log yet; ``log_changes`` has
+  logs begin and end.
 
 Begin with ``partition_log``, whose module text has the invariants, and then ``LogStore.open``.
 State belongs to the event loop; files, the catalogue and CPU work are left to threads.

@@ -57,6 +57,7 @@ class CatalogueCopies:
             OSError: The disk does not take it; the copies before are as they were.
             StoreUnwritable: Likewise.
         """
+        await self._catalogue.call(lambda port: port.settle())
         files = await asyncio.to_thread(_state, self._store)
         if files == self._copied:
             return

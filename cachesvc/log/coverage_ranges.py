@@ -88,6 +88,7 @@ class CoverageRanges:
         """Makes a range that has come up to the next one a part of that."""
         above = log.next
         assert above is not None
+        self.swallow(log, above.log_start_offset)
         above.take_over(log)
         self._remove(log)
 

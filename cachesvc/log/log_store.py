@@ -5,15 +5,12 @@ The process that opens it owns the directory until it ends.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
 from typing import IO
 
-from cachesvc.errors import DamagedFile, StoreUnwritable
+from cachesvc.errors import StoreUnwritable
 from cachesvc.log.backfill import Backfill
 from cachesvc.log.builds import Builds
 from cachesvc.log.catalogue_copies import CatalogueCopies
@@ -23,64 +20,34 @@ from cachesvc.log.damages import Damages
 from cachesvc.log.epochs import MinedEpochs
 from cachesvc.log.incarnations import TopicIncarnations
 from cachesvc.log.locations import InJournal, InSegment, JournalEntry
+from cachesvc.log.log_changes import LogChanges
 from cachesvc.log.log_registry import LogRegistry
 from cachesvc.log.manifest import Manifest
 from cachesvc.log.memory_budget import MemoryBudget
 from cachesvc.log.mending import Mending
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.reading import LogReader
-from cachesvc.log.recovery import check_wanted, recover_partition
+from cachesvc.log.recovery import check_not_lost, check_wanted, recover_partition
 from cachesvc.log.sealing import Sealer
 from cachesvc.log.segment_repair import SegmentRepair
 from cachesvc.log.store_lock import lock_directory
+from cachesvc.log.store_settings import LogStoreSettings
 from cachesvc.log.store_watch import StoreWatch
 from cachesvc.log.stores import Stores
 from cachesvc.log.waiting import WaitingPartitions
 from cachesvc.log.writer import LogWriter
-from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicIncarnation
-from cachesvc.policy.gaps import causes
-from cachesvc.policy.incarnations import in_incarnation_before, next_incarnation
-from cachesvc.policy.sealing import SealLimits
+from cachesvc.model import PartitionId, Segment, TopicId
+from cachesvc.policy.incarnations import next_incarnation
 from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
-from cachesvc.store.file_store import FileStore
 from cachesvc.store.journal import JournalFile
-from cachesvc.store.open_files import OPEN_FILES_MAX, OpenFiles
-from cachesvc.store.ports import Catalogue, TopicEntry
-from cachesvc.store.stores_port import StoreRecord
+from cachesvc.store.open_files import OpenFiles
 
 _ROLL_CHECK_S = 1.0
 _COPY_INTERVAL_S = 10.0
 _MEND_WAIT_S = 5.0
 _READ_THREADS = 4
 _SYNC_THREADS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class LogStoreSettings:
-    """What a log store needs to know.
-
-    Attributes:
-        path: Its directory; made if missing.
-        memory_bytes_max: Newest frames in memory.
-        chunk_cache_bytes_max: Older frames in memory after use.
-        warm_bytes_max: Sealed journals on disk.
-        seal: When a journal is full.
-        open_journals_max: Journals that hold a descriptor at a time, of all that take appends.
-        waiting_bytes_max: Journals that may wait for one store.
-        stores: Those beside the directory, by name.
-        open_stores: Opens those that were made over Admin, by their records.
-    """
-
-    path: Path
-    memory_bytes_max: int
-    chunk_cache_bytes_max: int
-    warm_bytes_max: int
-    seal: SealLimits
-    open_journals_max: int = OPEN_FILES_MAX
-    waiting_bytes_max: int = 16 << 30
-    stores: Mapping[str, FileStore] = field(default_factory=dict)
-    open_stores: Callable[[Sequence[StoreRecord]], Mapping[str, FileStore]] = lambda _: {}
 
 
 class LogStore:
@@ -100,6 +67,7 @@ class LogStore:
         builds: Data files that are being written.
         ranges: What is cached of partitions, with missing ranges between.
         backfill: What of that is missing and wanted.
+        changes: Has logs begin and end.
         repair: Takes damaged segments out.
         damages: Damage that was found of late.
         path: The directory.
@@ -139,6 +107,14 @@ class LogStore:
             self.backfill,
             self.damages,
         )
+        self.changes = LogChanges(
+            self.catalogue,
+            self.logs,
+            self.ranges,
+            self.incarnations,
+            self.epochs,
+            self.mending,
+        )
         self.repair = SegmentRepair(
             self.stores,
             self.manifest,
@@ -165,7 +141,7 @@ class LogStore:
             settings.seal,
             MemoryBudget(settings.memory_bytes_max),
             self.epochs,
-            self._rolled,
+            self.sealer.add,
         )
         self.writer.check_room = self.sealer.check_room
 
@@ -185,7 +161,7 @@ class LogStore:
         check_wanted(given_up)
         lock = lock_directory(settings.path)
         try:
-            _check_not_lost(settings.path)
+            check_not_lost(settings.path)
             store = cls(settings, lock)
         except BaseException:
             lock.close()
@@ -284,56 +260,11 @@ class LogStore:
         partition = following.partition(log.id.partition)
         return partition in self.waiting or not self.logs.numbers(following)
 
-    async def create_logs(self, entry: TopicEntry) -> None:
-        """Makes logs of new incarnations and partitions in one transaction; durable on return.
-
-        The logs of incarnations that are over come to their end, and their subscribers are told. A
-        partition that is known stays as it is.
-        """
-        starts = {each: at for each, at in entry.starts.items() if each not in self.logs}
-        entry = replace(entry, starts=starts)
-        now_ms = time.time_ns() // 1_000_000
-        await self.catalogue.call(lambda port: port.put_topics(entry, now_ms))
-        self.incarnations.add(entry.incarnations)
-        self.epochs.add(entry.epochs)
-        for partition, offset in starts.items():
-            if partition not in self.logs:
-                self.logs.add(PartitionLog(partition, offset))
-            before = self.logs.get(in_incarnation_before(partition))
-            if before is not None:
-                before.notify()
-        for incarnation in entry.incarnations:
-            if incarnation.cause is not None:
-                self._end_incarnation_before(incarnation)
-
     def note_source_end(self, log: PartitionLog, high_watermark: int) -> None:
         """Notes where the source's records of a partition end that can be read."""
         if log.source.high_watermark != high_watermark:
             log.source.high_watermark = high_watermark
             self.source_ends_told += 1
-
-    def _end_incarnation_before(self, incarnation: TopicIncarnation) -> None:
-        """Tells the logs of a topic's earlier incarnations and subscribers that these are over."""
-        for log in self.logs.of_name(incarnation.topic.connection, incarnation.topic.topic):
-            if log.id.incarnation >= incarnation.topic.incarnation:
-                continue
-            cause = self.incarnations.ended_by(log.id.topic_id)
-            for each in self.ranges.of(log.id):
-                if each.ended_by is not cause:
-                    each.ended_by = cause
-                    each.notify()
-
-    async def lose(self, log: PartitionLog, begin: int, end: int) -> None:
-        """Notes that the source has ``[begin, end)`` no more; durable on return."""
-        now_ms = time.time_ns() // 1_000_000
-        mined_from = log.top.mined_from if log.above is not None else end
-        parts = causes(begin, end, mined_from, self.mending.damaged(log.id))
-        known = [(each.begin, each.end) for each in log.lost]
-        for lost in parts:
-            if any(b <= lost.begin and lost.end <= e for b, e in known):
-                continue
-            await self.catalogue.call(partial(_put_lost, log.id, lost, now_ms))
-            log.lose(lost)
 
     async def mend(self, log: PartitionLog, offset: int) -> bool:
         """Has the damaged file in which ``offset`` lies taken out; False if there is none.
@@ -366,21 +297,12 @@ class LogStore:
             async with asyncio.timeout(_MEND_WAIT_S):
                 await self.sealer.settled(log, entry)
 
-    async def begin_at(self, log: PartitionLog, offset: int) -> None:
-        """Moves the start of an empty log to where the source turned out to begin."""
-        await self.catalogue.call(lambda port: port.put_partition(log.id, offset))
-        if log.empty:
-            log.begin_at(offset)
-
     async def expire(self, log: PartitionLog, removed: list[Segment], log_start: int) -> bool:
         """Moves a log's start up and retires the segments before it; see ``Manifest.expire``."""
         expired = await self.manifest.expire(log, removed, log_start)
         if expired:
             await self.sealer.drop_before_start(log.current)
         return expired
-
-    def _rolled(self, log: PartitionLog, entry: JournalEntry) -> None:
-        self.sealer.add(log, entry)
 
     # Opening and closing
 
@@ -426,20 +348,3 @@ class LogStore:
         self._files.close()
         self.catalogue.close()
         self._lock.close()
-
-
-def _put_lost(partition: PartitionId, lost: LostRange, now_ms: int, port: Catalogue) -> None:
-    port.put_lost(partition, lost, now_ms)
-
-
-def _check_not_lost(path: Path) -> None:
-    """Refuses to begin an empty catalogue beside segments, which would not be in it."""
-    if (path / layout.CATALOGUE).exists():
-        return
-    copied = any((path / name).exists() for name in layout.CATALOGUE_COPIES)
-    if copied or any((path / layout.LOG).rglob("*.parquet")):
-        raise DamagedFile(
-            f"{path / layout.CATALOGUE} is gone, and what it listed is there; `cachesvc store "
-            "rebuild` makes it anew from the store's files",
-            metadata={"path": path / layout.CATALOGUE},
-        )

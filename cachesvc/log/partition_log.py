@@ -282,6 +282,11 @@ class PartitionLog:
         """Calls ``listener`` when the log's ends or its mining state change; it must not wait."""
         self._listeners.add(listener)
 
+    @property
+    def has_several_listeners(self) -> bool:
+        """Whether more than one stream reads it now."""
+        return len(self._listeners) > 1
+
     def unsubscribe(self, listener: Callable[[], None]) -> None:
         """Ends that; idempotent."""
         self._listeners.discard(listener)

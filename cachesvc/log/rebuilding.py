@@ -27,7 +27,7 @@ from cachesvc.store.file_store import FileStore
 from cachesvc.store.found_segments import FoundSegments, find_segments
 from cachesvc.store.journal import sync_directory
 from cachesvc.store.local_files import LocalFiles
-from cachesvc.store.ports import Catalogue
+from cachesvc.store.ports import Catalogue, SubscriptionChange
 from cachesvc.store.snapshot_file import find_snapshots
 from cachesvc.store.stores_port import StoreRecord
 
@@ -201,8 +201,12 @@ def _without(segments: Iterable[Segment], others: Iterable[Segment]) -> list[Seg
 def _skip_epochs(port: Catalogue) -> int:
     """Puts every subscription beyond epochs that were given out since the copy; how many."""
     records = port.list_subscriptions()
-    for record in records:
-        port.put_subscription(replace(record, epoch=record.epoch + _EPOCHS_SKIPPED))
+    port.put_subscriptions(
+        [
+            SubscriptionChange(replace(record, epoch=record.epoch + _EPOCHS_SKIPPED))
+            for record in records
+        ]
+    )
     return len(records)
 
 

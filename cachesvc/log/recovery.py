@@ -59,6 +59,23 @@ def check_wanted(given_up: Callable[[], bool]) -> None:
         raise ShuttingDown("the service was told to end before its store was open")
 
 
+def check_not_lost(path: Path) -> None:
+    """Refuses to begin an empty catalogue beside segments, which would not be in it.
+
+    Raises:
+        DamagedFile: The catalogue is gone, and what it listed is there.
+    """
+    if (path / layout.CATALOGUE).exists():
+        return
+    copied = any((path / name).exists() for name in layout.CATALOGUE_COPIES)
+    if copied or any((path / layout.LOG).rglob("*.parquet")):
+        raise DamagedFile(
+            f"{path / layout.CATALOGUE} is gone, and what it listed is there; `cachesvc store "
+            "rebuild` makes it anew from the store's files",
+            metadata={"path": path / layout.CATALOGUE},
+        )
+
+
 def recover_partition(
     store: Path,
     partition: PartitionId,

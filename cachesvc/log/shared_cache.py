@@ -55,6 +55,14 @@ class SharedCache(Generic[K, V]):
         """Bytes kept now, never more than the budget."""
         return self._bytes
 
+    def __contains__(self, key: K) -> bool:
+        """Whether a value is kept now."""
+        return key in self._kept
+
+    def has(self, key: K) -> bool:
+        """Whether a value is there, or on its way."""
+        return key in self._kept or key in self._flights
+
     async def get(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
         """The value of ``key``, made by ``make`` unless it is there or on its way.
 

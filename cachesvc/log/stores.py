@@ -9,6 +9,7 @@ several of them, and what is said of a connection concerns what is sealed or mer
 import asyncio
 import secrets
 import shutil
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cachesvc.errors import PreconditionFailed, StoreUnreadable
+from cachesvc.errors import PreconditionFailed, StoreUnreadable, StoreUnwritable
 from cachesvc.model import LOCAL_STORE, Segment, TopicId
 from cachesvc.store import layout
 from cachesvc.store.file_store import FileStore, ReadableFile
@@ -25,7 +26,6 @@ from cachesvc.store.refusals import unreadable
 from cachesvc.store.segments import data_paths
 
 _THREADS = 8
-_ID_BYTES_MAX = 256
 
 
 class Stores:
@@ -173,6 +173,10 @@ class Stores:
                     files.put(layout.OWNER, self.path / layout.STORE_ID)
                 files.fetch(layout.OWNER, found)
                 owner = found.read_text().strip()
+            except FileNotFoundError as error:
+                raise StoreUnwritable(
+                    f"store {name!r} does not keep {layout.OWNER}, which marks it as taken"
+                ) from error
             finally:
                 found.unlink(missing_ok=True)
             if owner != own:
@@ -226,11 +230,13 @@ def owner_of(files: FileStore) -> str:
     Raises:
         StoreUnreadable: It does not answer for now.
     """
-    file = files.file(layout.OWNER)
-    try:
-        with file.open("rb", 0) as opened:
-            return opened.read(_ID_BYTES_MAX).decode(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise unreadable(Path(str(file)), error) from error
+    with tempfile.TemporaryDirectory(prefix="cachesvc-") as directory:
+        found = Path(directory) / layout.OWNER
+        try:
+            # The one file that may be another one day; what is read is kept on this machine.
+            files.fetch(layout.OWNER, found)
+            return found.read_text(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise unreadable(Path(layout.OWNER), error) from error

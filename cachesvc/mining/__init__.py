@@ -5,7 +5,7 @@ told which topics to mine, from which offset and under which epoch (``holdings``
 it has mined. On the way records are checked (``json_rule``, ``nesting``, ``record_sizes``) and
 encoded (``encode``), beside the event loop (``encoding_threads``); ``window`` bounds what is on its
 way, and ``miner`` is one membership from the source's batches to appends that the service has
-taken.
+taken; ``setbacks`` is what becomes of a partition at which that fails.
 
 * What mining needs of a source is a port, ``source.SourceReader``; the package ``kafka`` implements
   it.

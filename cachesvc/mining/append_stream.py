@@ -1,8 +1,10 @@
 """One call for appends, and what gRPC says when a call ends."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import grpc
@@ -17,6 +19,9 @@ from cachesvc.v1 import mining_pb2 as pb
 
 PART_BYTES = 4 << 20
 """An append with more than that goes in several messages."""
+_SMALL_BYTES = 64 << 10
+_JOINED_BYTES_MAX = 256 << 10
+"""Appends of at most the one go together in messages of about the other."""
 
 # Trying again is no use.
 _FINAL = frozenset({"VERSION_MISMATCH", "JOIN_TOKEN_WRONG", "MINING_LOCAL_ONLY"})
@@ -50,21 +55,59 @@ class Answer:
 class AppendStream:
     """One call for appends, which are answered in their order.
 
+    Small appends of one fetch go in one message, where the service takes that: a message costs both
+    sides the same however little is in it, and what comes together is written and delivered
+    together.
+
     Args:
         call: The call.
         backfill: Whether its appends are of older ranges.
+
+    Attributes:
+        joins: Whether the service takes several appends in a message.
     """
 
     def __init__(self, call: Any, *, backfill: bool) -> None:
         self._call = call
         self._writing = asyncio.Lock()
+        self._held: list[pb.AppendRequest] = []
+        self._held_bytes = 0
+        self._answers: deque[pb.AppendResponse] = deque()
         self.backfill = backfill
+        self.joins = False
 
-    async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
-        """Sends an append; returns when gRPC has taken it. Appends go in the order of the calls."""
-        requests = _requests(connection, held, append, backfill=self.backfill)
+    async def append(
+        self,
+        connection: str,
+        held: HeldPartition,
+        append: EncodedAppend,
+        trace: pb.AppendTrace | None = None,
+        *,
+        more: bool = False,
+    ) -> None:
+        """Sends an append; returns when gRPC has taken it. Appends go in the order of the calls.
+
+        With ``more`` a small one is held, to go with those that follow; ``flush`` sends it at the
+        latest.
+        """
+        requests = _requests(connection, held, append, trace, backfill=self.backfill)
+        if self.joins and append.bytes <= _SMALL_BYTES:
+            self._held += requests
+            self._held_bytes += append.bytes
+            if not more or self._held_bytes > _JOINED_BYTES_MAX - _SMALL_BYTES:
+                await self.flush()
+            return
         # Parts of one append follow one another, whoever sends another one, or gives up.
-        await asyncio.shield(self._write_all(requests))
+        await asyncio.shield(self._write_all(chain(self._take_held(), requests)))
+
+    async def flush(self) -> None:
+        """Sends what is held."""
+        if self._held:
+            await asyncio.shield(self._write_all(self._take_held()))
+
+    def _take_held(self) -> list[pb.AppendRequest]:
+        held, self._held, self._held_bytes = self._held, [], 0
+        return [pb.AppendRequest(joined=held)] if len(held) > 1 else held
 
     async def _write_all(self, requests: Iterable[pb.AppendRequest]) -> None:
         async with self._writing:
@@ -73,7 +116,10 @@ class AppendStream:
 
     async def answer(self) -> Answer:
         """Waits for the answer to the oldest append that has none yet."""
-        response: pb.AppendResponse = await read(self._call)
+        if not self._answers:
+            message: pb.AppendResponse = await read(self._call)
+            self._answers.extend(message.joined or (message,))
+        response = self._answers.popleft()
         partition = SourcePartition(response.topic, response.partition)
         return Answer(
             partition, response.log_end_offset, response.refused, leader_epoch_of(response)
@@ -81,7 +127,12 @@ class AppendStream:
 
 
 def _requests(
-    connection: str, held: HeldPartition, append: EncodedAppend, *, backfill: bool
+    connection: str,
+    held: HeldPartition,
+    append: EncodedAppend,
+    trace: pb.AppendTrace | None,
+    *,
+    backfill: bool,
 ) -> Iterator[pb.AppendRequest]:
     """An append as one message, or as many as its size needs; made one at a time."""
     parts = list(_parts(append))
@@ -107,6 +158,7 @@ def _requests(
             payload_bytes=len(append.payload) if len(parts) > 1 else 0,
             rejects_bytes=len(append.rejects) if len(parts) > 1 else 0,
             more=number < len(parts),
+            trace=trace,
         )
 
 

@@ -10,7 +10,7 @@ from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.holdings import AssignedTopic
 from cachesvc.mining.miner import Miner
 from cachesvc.mining.reports import PartitionReport
-from cachesvc.mining.source import SourceReader
+from cachesvc.mining.source import FetchCounts, SourceReader
 from cachesvc.policy.pacing import rest_s
 
 _WINDOW_SHARE = 4
@@ -89,6 +89,21 @@ class Backfilling:
     def throttled_s(self) -> float:
         """See ``SourceReader``."""
         return 0.0 if self._source is None else self._source.throttled_s
+
+    @property
+    def fetches(self) -> FetchCounts:
+        """See ``SourceReader``."""
+        return FetchCounts() if self._source is None else self._source.fetches
+
+    @property
+    def busy_s(self) -> float:
+        """See ``Miner``."""
+        return 0.0 if self._miner is None else self._miner.busy_s
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """See ``Miner``."""
+        return 0 if self._miner is None else self._miner.unacknowledged_bytes
 
     def close(self) -> None:
         """Lets threads end. Idempotent."""

@@ -4,6 +4,7 @@ import msgspec
 
 from cachesvc.mining.encode import ROWS_MAX
 from cachesvc.mining.record_sizes import RECORD_BYTES_MAX
+from cachesvc.mining.tracing import TraceSettings
 from cachesvc.model import NonJsonPolicy
 from cachesvc.settings.connection import KerberosConfig, SaslConfig, TlsConfig
 
@@ -22,6 +23,7 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
         batch_records_max: Records in one append.
         backfill_share: Of the time in which newer records are mined, what older ones may take.
         record_bytes_max: A larger record is turned away.
+        traces: Which appends are traced; None: none.
     """
 
     name: str
@@ -34,3 +36,4 @@ class ConnectionSettings(msgspec.Struct, frozen=True):
     batch_records_max: int = ROWS_MAX
     backfill_share: float = 0.25
     record_bytes_max: int = RECORD_BYTES_MAX
+    traces: TraceSettings | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import Context
 
 from cachesvc.clusters.sources import Source, Sources
 from cachesvc.mining.supervisor import ReaderProcess
@@ -39,7 +40,10 @@ class ConnectionWork:
                 self._run_readers(self._group)
 
     def _run_readers(self, tasks: asyncio.TaskGroup) -> None:
-        self._tasks += [tasks.create_task(reader.run()) for reader in self.readers]
+        # Not in the name of the call that led to this: they live on.
+        self._tasks += [
+            tasks.create_task(reader.run(), context=Context()) for reader in self.readers
+        ]
 
     async def stop(self) -> None:
         """Ends it for good, readers cleanly in bounded time. Idempotent."""

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cachesvc.mining.header_column import header_column
+from cachesvc.mining.header_column import header_column, producers_in
 from cachesvc.mining.json_rule import Reject, Verdict, check
 from cachesvc.mining.record_sizes import (
     RECORD_BYTES_MAX,
@@ -27,6 +27,7 @@ from cachesvc.mining.record_sizes import (
 from cachesvc.mining.source import RecordColumns, SourceBatch
 from cachesvc.model import NonJsonPolicy
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
+from cachesvc.policy.sampling import Producer
 from cachesvc.store.record_schema import (
     RECORD_SCHEMA,
     REJECT_SCHEMA,
@@ -55,6 +56,7 @@ class EncodedAppend:
         rejects: Records that were turned away; empty without any.
         gap: Whether the source had deleted the range before it was mined; it has no records then.
         leader_epoch: Of the source's leader that took the records.
+        producers: Spans in which records were produced, as far as somebody wants to know.
     """
 
     base_offset: int
@@ -68,6 +70,7 @@ class EncodedAppend:
     rejects: bytes = field(default=b"", repr=False)
     gap: bool = False
     leader_epoch: int = UNKNOWN_EPOCH
+    producers: Sequence[Producer] = ()
 
     @property
     def bytes(self) -> int:
@@ -104,10 +107,12 @@ class EncodingRules:
     Attributes:
         policy: What becomes of a record that is turned away.
         record_bytes_max: A larger record is turned away.
+        traced: Whether somebody wants to know where records were produced.
     """
 
     policy: NonJsonPolicy
     record_bytes_max: int = RECORD_BYTES_MAX
+    traced: bool = False
 
 
 def encode_batch(
@@ -167,9 +172,9 @@ def encode(columns: RecordColumns, rules: EncodingRules) -> Encoded:
             offset = part.offsets[stop.index]
             if offset > part.base_offset:
                 good = part.part(0, stop.index, part.base_offset, offset)
-                appends.append(_encode_part(good, check(good.values)))
+                appends.append(_encode_part(good, check(good.values), traced=rules.traced))
             return Encoded(appends, offset, stop, sizes_of(original, begin + stop.index).total)
-        appends.append(_encode_part(part, verdict))
+        appends.append(_encode_part(part, verdict, traced=rules.traced))
     return Encoded(appends)
 
 
@@ -233,7 +238,7 @@ def _with(verdict: Verdict, large: Mapping[int, Reject], rows: int) -> Verdict:
     )
 
 
-def _encode_part(part: RecordColumns, verdict: Verdict) -> EncodedAppend:
+def _encode_part(part: RecordColumns, verdict: Verdict, *, traced: bool) -> EncodedAppend:
     rejects = b""
     if verdict.rejects:
         rejects = encode_payload(_reject_batch(part, verdict.rejects))
@@ -261,6 +266,7 @@ def _encode_part(part: RecordColumns, verdict: Verdict) -> EncodedAppend:
         reject_count=len(verdict.rejects),
         rejects=rejects,
         leader_epoch=part.leader_epoch,
+        producers=producers_in(headers, passed.offsets) if traced else (),
     )
 
 

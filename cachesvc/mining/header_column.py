@@ -7,8 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cachesvc.mining.source import Headers
+from cachesvc.policy.sampling import SAMPLED_PATTERN, TRACE_PARENT, Producer, producers_of
 from cachesvc.store.header_keys import ESCAPED_PREFIX, header_key_text
 from cachesvc.store.record_schema import HEADERS_TYPE
+
+_LOOKED_AT_MAX = 200
+"""Headers of an append that are looked at one by one, of those that are worth it."""
 
 
 def header_column(rows: int, headers: Sequence[Headers] | None) -> Any:
@@ -31,6 +35,27 @@ def header_column(rows: int, headers: Sequence[Headers] | None) -> Any:
     if pc.any(pc.starts_with(keys, ESCAPED_PREFIX)).as_py():
         return pa.array(_listed(_with_texts(headers)), HEADERS_TYPE)
     return column
+
+
+def producers_in(column: Any, offsets: Sequence[int]) -> Sequence[Producer]:
+    """Where records were produced, as far as their headers tell: some of the spans at least.
+
+    Args:
+        column: As ``header_column`` makes it.
+        offsets: Of the records.
+    """
+    if column.null_count == len(column):
+        return ()
+    entries = column.flatten()
+    found = pc.indices_nonzero(pc.equal(entries.field("key"), TRACE_PARENT))
+    if not len(found):
+        return ()
+    values = entries.field("value").take(found)
+    sampled = pc.match_substring_regex(values, SAMPLED_PATTERN)
+    rows = pc.list_parent_indices(column).take(found).filter(sampled)[:_LOOKED_AT_MAX]
+    texts = values.filter(sampled)[:_LOOKED_AT_MAX]
+    of_rows = (offsets[row] for row in rows.to_pylist())
+    return producers_of(list(zip(of_rows, texts.to_pylist(), strict=True)))
 
 
 def _listed(headers: Iterable[Headers]) -> list[list[dict[str, Any]] | None]:

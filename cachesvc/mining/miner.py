@@ -6,43 +6,30 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 
-from cachesvc.mining.append_stream import Answer, AppendStream, ServiceLost
+from cachesvc.mining.append_stream import AppendStream, ServiceLost
 from cachesvc.mining.black_box import Recorder, WorkedOn
 from cachesvc.mining.connection_settings import ConnectionSettings
 from cachesvc.mining.encode import ROWS_MAX, Encoded, EncodedAppend, EncodingRules
 from cachesvc.mining.encoding_threads import EncodingThreads, Work
-from cachesvc.mining.failures import WorkFailed, blockage_of, reason_of
+from cachesvc.mining.failures import WorkFailed
 from cachesvc.mining.holdings import AssignedTopic, HeldPartition, Holdings
 from cachesvc.mining.reports import PartitionReport, report_of
+from cachesvc.mining.setbacks import Setbacks, fields_of
 from cachesvc.mining.source import (
     EARLIEST,
     POLL_BYTES_MAX,
-    BatchFrom,
-    BatchUntil,
+    BatchPart,
+    FetchTimes,
     SourceBatch,
     SourcePartition,
     SourceReader,
 )
 from cachesvc.mining.telling import News
+from cachesvc.mining.tracing import Tracing
 from cachesvc.mining.window import AppendWindow, InFlight
 from cachesvc.policy.blocking import Blockage, BlockReason
 
 _log = logging.getLogger(__name__)
-_STALE_EPOCH = "STALE_EPOCH"
-# These are no fault of what was appended: they go by, or the service says where to go on.
-_NOT_THE_RECORDS = frozenset(
-    {
-        "NOT_CONTIGUOUS",
-        "NOT_WANTED",
-        "SOURCE_TRUNCATED",
-        "STORE_BEHIND",
-        "STORE_WRITE_FAILED",
-        "STORE_FULL",
-        "OUT_OF_DESCRIPTORS",
-        "UNKNOWN_PARTITION",
-    }
-)
-_TOO_LARGE = "TOO_LARGE"
 
 
 async def no_rest(busy_s: float) -> None:
@@ -79,11 +66,17 @@ class Miner:
         self._connection = connection
         self._rest = rest
         self._rows_max = min(connection.batch_records_max, ROWS_MAX)
-        rules = EncodingRules(connection.non_json_policy, connection.record_bytes_max)
+        traces = connection.traces
+        self._tracing = None if traces is None else Tracing(traces)
+        self._taken_s = 0.0
+        rules = EncodingRules(
+            connection.non_json_policy, connection.record_bytes_max, traced=traces is not None
+        )
         slots = (2, 3) if stream.backfill else (0, 1)
         self._threads = EncodingThreads(rules, self._rows_max, recorder, slots, large)
         self._holdings = Holdings()
         self._news = News(self._holdings, source, self._report)
+        self._setbacks = Setbacks(self._holdings, source, self._news.changed, self.fetch)
         self._window = AppendWindow(window_bytes_max)
         self.busy_s = 0.0
         """Seconds spent on records since it was made."""
@@ -119,6 +112,11 @@ class Miner:
             },
         )
 
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Bytes of appends that the service has not answered."""
+        return self._window.unacknowledged_bytes
+
     async def drained(self) -> None:
         """Waits until every append that was sent is answered."""
         await self._window.wait_until_empty()
@@ -138,7 +136,7 @@ class Miner:
                 for batch in await self._source.poll()
                 if (held := self._holdings.get(batch.partition)) is not None and not held.done
             ]
-            began_s = time.monotonic()
+            began_s = self._taken_s = time.monotonic()
             for batch, held, _ in work:
                 expected = held.next_offset in (EARLIEST, batch.base_offset)
                 assert expected, "batches follow one another"
@@ -160,12 +158,12 @@ class Miner:
         try:
             async with aclosing(self._threads.one(batch, held)) as run:
                 async for encoded in run:
-                    if not await self._send(held, generation, encoded):
+                    if not await self._send(held, generation, encoded, batch.fetched):
                         return
                     if self._looked_for(held):  # the next record may be the end of this process
                         await self._window.wait_until_empty()
         except WorkFailed as failed:
-            self._failed(held, generation, batch, failed.error, rows_max)
+            self._setbacks.failed(held, generation, batch, failed.error, rows_max)
 
     async def _mine_apart(self, batch: SourceBatch, held: HeldPartition, generation: int) -> None:
         """Goes in small appends as far as a record is looked for, and as usual behind that."""
@@ -173,13 +171,13 @@ class Miner:
         if end >= batch.end_offset or end <= batch.base_offset:
             await self._mine_large(batch, held, generation)
             return
-        await self._mine_large(BatchUntil(batch, end), held, generation)
+        await self._mine_large(BatchPart.until(batch, end), held, generation)
         if (
             self._holdings.holds(held, generation)
             and held.next_offset == end
             and held.blocked is None
         ):
-            await self._mine_large(BatchFrom(batch, end), held, generation)
+            await self._mine_large(BatchPart.since(batch, end), held, generation)
 
     def _looked_for(self, held: HeldPartition) -> bool:
         """Whether a record of a partition is looked for that fails, or kills."""
@@ -188,46 +186,42 @@ class Miner:
     async def _mine_small(self, work: Sequence[Work]) -> None:
         rows_max = [held.rows_max(self._rows_max) for _, held, _ in work]
         results = await self._threads.small(work)
+        try:
+            await self._send_small(work, results, rows_max)
+        finally:
+            await self._stream.flush()
+
+    async def _send_small(
+        self,
+        work: Sequence[Work],
+        results: Sequence[tuple[Sequence[Encoded], Exception | None]],
+        rows_max: Sequence[int],
+    ) -> None:
         for (batch, held, generation), (done, failure), rows in zip(
             work, results, rows_max, strict=True
         ):
             for encoded in done:
-                if not await self._send(held, generation, encoded):
+                if not await self._send(held, generation, encoded, batch.fetched, more=True):
                     break
             if failure is not None:
-                self._failed(held, generation, batch, failure, rows)
+                self._setbacks.failed(held, generation, batch, failure, rows)
 
-    def _failed(
-        self, held: HeldPartition, generation: int, batch: SourceBatch, error: Exception, rows: int
-    ) -> None:
-        """Something of a batch cannot be decoded or encoded; what lies before it was sent."""
-        if not self._holdings.holds(held, generation) or held.blocked is not None:
-            return
-        end = max(held.next_offset, batch.base_offset) + 1
-        if held.suspect(held.next_offset, end, rows):
-            self._block(held, blockage_of(error, held.next_offset, batch.encoded_bytes))
-        else:
-            why = f"{reason_of(error)}: {error}"
-            self._go_back(held, held.next_offset, held.leader_epoch, why)
+    async def _send(
+        self,
+        held: HeldPartition,
+        generation: int,
+        encoded: Encoded,
+        fetched: FetchTimes | None = None,
+        *,
+        more: bool = False,
+    ) -> bool:
+        """Sends appends, as far as they still count; whether the partition goes on behind them.
 
-    def _block(self, held: HeldPartition, blockage: Blockage) -> None:
-        """Stops a partition, and no other one, until it is assigned anew."""
-        held.blocked = blockage
-        self._source.pause(held.partition)
-        self._news.changed(held.partition)
-        _log.error(
-            "mining of a partition stops",
-            extra={
-                "event": "partition_blocked",
-                **_fields(held),
-                "reason": blockage.reason.value,
-                "error": blockage.detail,
-            },
-        )
-
-    async def _send(self, held: HeldPartition, generation: int, encoded: Encoded) -> bool:
-        """Sends appends, as far as they still count; whether the partition goes on behind them."""
+        With ``more`` they may go with those of others, at the stream's next ``flush``.
+        """
         for append in encoded.appends:
+            if not self._window.has_room:
+                await self._stream.flush()  # what is held is answered only once it was sent
             await self._window.wait_for_room()
             if not self._holdings.holds(held, generation):
                 return False
@@ -236,7 +230,10 @@ class Miner:
             extent = append.end_offset, append.bytes, records, append.base_offset
             self._window.sent(InFlight(held, generation, *extent))
             held.next_offset, held.leader_epoch = append.end_offset, append.leader_epoch
-            await self._stream.append(self._connection.name, held, append)
+            traced = None
+            if self._tracing is not None:
+                traced = self._tracing.of(append, fetched, self._taken_s)
+            await self._stream.append(self._connection.name, held, append, traced, more=more)
         if not self._holdings.holds(held, generation):
             return False  # the source may have the partition for another range by now
         if held.done:
@@ -246,7 +243,9 @@ class Miner:
         reject = encoded.blocked_by
         held.next_offset = encoded.blocked_offset if encoded.blocked_offset is not None else -1
         reason = BlockReason(reject.reason.value)
-        self._block(held, Blockage(reason, held.next_offset, encoded.blocked_bytes, reject.detail))
+        self._setbacks.stop(
+            held, Blockage(reason, held.next_offset, encoded.blocked_bytes, reject.detail)
+        )
         return False
 
     # From the service
@@ -267,40 +266,7 @@ class Miner:
                     self._news.changed(append.held.partition)
                 append.held.get_on()
             elif self._holdings.holds(append.held, append.generation):
-                self._refused(append, answer)
-
-    def _refused(self, append: InFlight, answer: Answer) -> None:
-        held = append.held
-        _log.warning(
-            "the service refused an append",
-            extra={
-                "event": "append_refused",
-                **_fields(held),
-                "reason": answer.refused,
-                "log_end_offset": answer.log_end_offset,
-            },
-        )
-        why = f"the service refuses what follows {answer.log_end_offset}: {answer.refused}"
-        if answer.refused == _STALE_EPOCH:
-            for partition in self._holdings.lose(
-                held.partition.topic, held.incarnation, held.epoch
-            ):
-                self._source.remove(partition)
-                self._news.changed(partition)
-        elif answer.refused not in _NOT_THE_RECORDS and self._stops(append, answer.refused):
-            held.next_offset, held.leader_epoch = append.base_offset, answer.leader_epoch
-            held.generation += 1
-            large = answer.refused == _TOO_LARGE
-            reason = BlockReason.TOO_LARGE if large else BlockReason.APPEND_REFUSED
-            self._block(held, Blockage(reason, append.base_offset, append.bytes, why))
-        else:
-            self._go_back(held, answer.log_end_offset, answer.leader_epoch, why)
-
-    def _stops(self, append: InFlight, refused: str) -> bool:
-        """Whether a partition stops at what was refused: a single record, often enough."""
-        if append.records <= 1 and refused == _TOO_LARGE:
-            return True
-        return append.held.suspect(append.base_offset, append.end_offset, append.records)
+                self._setbacks.refused(append, answer)
 
     def fetch(self, held: HeldPartition) -> None:
         """Has a partition fetched from where it stands."""
@@ -319,28 +285,6 @@ class Miner:
         status = self._source.status(held.partition)
         end = status.high_watermark
         return status.problem is not None or (end is not None and end <= max(held.next_offset, 0))
-
-    def _go_back(self, held: HeldPartition, offset: int, leader_epoch: int, why: str) -> None:
-        delay_s = held.go_back(offset, leader_epoch, why)
-        self._news.changed(held.partition)
-        if not delay_s:
-            self.fetch(held)
-            return
-        _log.warning(
-            "mining of a partition goes back and tries again",
-            extra={
-                "event": "partition_set_back",
-                **_fields(held),
-                "error": why,
-                "retry_s": round(delay_s, 2),
-            },
-        )
-        self._source.pause(held.partition)
-        asyncio.get_running_loop().call_later(delay_s, self._try_again, held, held.generation)
-
-    def _try_again(self, held: HeldPartition, generation: int) -> None:
-        if self._holdings.holds(held, generation):
-            self.fetch(held)
 
     async def look(self) -> bool:
         """Takes note of all that is new, and goes on behind what the source had deleted.
@@ -372,7 +316,7 @@ class Miner:
             end = min(end, held.end_offset)
         _log.warning(
             "the source deleted records before they were mined",
-            extra={"event": "source_gap", **_fields(held), "error": str(problem)},
+            extra={"event": "source_gap", **fields_of(held), "error": str(problem)},
         )
         return EncodedAppend(held.next_offset, end, gap=True)
 
@@ -388,13 +332,4 @@ class Miner:
 
 
 def _until(batch: SourceBatch, end_offset: int | None) -> SourceBatch:
-    return batch if end_offset is None else BatchUntil(batch, end_offset)
-
-
-def _fields(held: HeldPartition) -> dict[str, object]:
-    return {
-        "topic": held.partition.topic,
-        "partition": held.partition.number,
-        "offset": held.next_offset,
-        "epoch": held.epoch,
-    }
+    return batch if end_offset is None else BatchPart.until(batch, end_offset)

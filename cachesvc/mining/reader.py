@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cachesvc.assignment.readers import ReaderFigures
 from cachesvc.errors import CacheError, NotFound, PreconditionFailed
 from cachesvc.mining.append_stream import ServiceLost
 from cachesvc.mining.backfilling import Backfilling
@@ -30,6 +31,8 @@ from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import SourceReader
 from cachesvc.mining.stopping import Stopped, stop_request, unless
 from cachesvc.mining.uplink import Uplink, connect
+from cachesvc.process_usage import process_usage
+from cachesvc.request_ids import current_request_id, new_request_id, working_for
 from cachesvc.stop_signals import StopSignals
 
 _log = logging.getLogger(__name__)
@@ -160,7 +163,10 @@ async def _keep_joined(
     backoff = Backoff(0.1, settings.retry_s_max)
     while not stopping.is_set():
         began_s = time.monotonic()
-        lost = await _membership(settings, make_sources, box, stopping)
+        # In a task of its own: the group in it asks its task to be cancelled when one of its own
+        # fails, and need not take that back, whereupon timeouts of Python < 3.11.3 cancel instead.
+        with working_for(new_request_id()):
+            lost = await asyncio.create_task(_membership(settings, make_sources, box, stopping))
         if lost is None:
             return
         if time.monotonic() - began_s > settings.retry_s_max:
@@ -284,7 +290,8 @@ async def _follow(
             source.space(assignment.fetch_spacing_s)
         # Before anything is fetched for the topics that come with it.
         source.expect(assignment.cluster_id)
-        miner.assign(assignment.topics)
+        with working_for(assignment.request_id or current_request_id()):
+            miner.assign(assignment.topics)
         backfilling.assign(assignment.backfills, assignment.cluster_id, tasks)
 
 
@@ -304,9 +311,24 @@ async def _report(
         if any(urgent) or error != told_error or now_s - told_s >= interval_s:
             reports = [*miner.reports(), *backfilling.reports()]
             throttled_s = source.throttled_s + backfilling.throttled_s
-            await uplink.report(reports, error, throttled_s)
+            figures = _figures(source, miner, backfilling)
+            await uplink.report(reports, error, throttled_s, figures)
             told_error, told_s = error, now_s
         await asyncio.sleep(min(_REPORT_TICK_S, interval_s))
+
+
+def _figures(source: SourceReader, miner: Miner, backfilling: Backfilling) -> ReaderFigures:
+    usage, fetches = process_usage(), source.fetches + backfilling.fetches
+    return ReaderFigures(
+        cpu_s=usage.cpu_s,
+        resident_bytes=usage.resident_bytes,
+        open_files=usage.open_files,
+        fetches=fetches.answered,
+        fetches_failed=fetches.failed,
+        fetched_bytes=fetches.bytes,
+        busy_s=miner.busy_s + backfilling.busy_s,
+        unacknowledged_bytes=miner.unacknowledged_bytes + backfilling.unacknowledged_bytes,
+    )
 
 
 async def _flush(

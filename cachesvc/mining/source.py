@@ -35,6 +35,13 @@ class SourcePartition(NamedTuple):
         return f"{self.topic}/{self.number}"
 
 
+class FetchTimes(NamedTuple):
+    """When a fetch was asked for and answered, in seconds of ``time.monotonic``."""
+
+    began_s: float
+    answered_s: float
+
+
 class ProblemReason(Enum):
     """Why a partition cannot be fetched."""
 
@@ -183,6 +190,10 @@ class SourceBatch(Protocol):
     def encoded_bytes(self) -> int:
         """Its size as fetched."""
 
+    @property
+    def fetched(self) -> FetchTimes | None:
+        """When it was fetched; None where that is not known."""
+
     def chunks(self, records_max: int) -> Iterator[RecordColumns]:
         """Decodes: ranges that follow one another without a gap, each of at most so many records.
 
@@ -195,63 +206,68 @@ class SourceBatch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchUntil:
-    """A ``SourceBatch`` up to an offset, which is not before its begin."""
+class BatchPart:
+    """A ``SourceBatch`` within bounds; what lies before them is decoded and left out.
+
+    Attributes:
+        batch: The whole.
+        base_offset: In its range.
+        end_offset: Not before its begin; behind its end it changes nothing.
+    """
 
     batch: SourceBatch
+    base_offset: int
     end_offset: int
+
+    @classmethod
+    def until(cls, batch: SourceBatch, end_offset: int) -> "BatchPart":
+        """A batch up to an offset, which is not before its begin."""
+        return cls(batch, batch.base_offset, end_offset)
+
+    @classmethod
+    def since(cls, batch: SourceBatch, base_offset: int) -> "BatchPart":
+        """A batch from an offset on, which lies in its range and not at the end."""
+        return cls(batch, base_offset, batch.end_offset)
 
     @property
     def partition(self) -> SourcePartition:
-        """See ``SourceBatch``."""
+        """See ``SourceBatch``, here and below."""
         return self.batch.partition
 
     @property
-    def base_offset(self) -> int:
-        """See ``SourceBatch``."""
-        return self.batch.base_offset
-
-    @property
     def encoded_bytes(self) -> int:
-        """See ``SourceBatch``."""
         return self.batch.encoded_bytes
 
+    @property
+    def fetched(self) -> FetchTimes | None:
+        return self.batch.fetched
+
     def chunks(self, records_max: int) -> Iterator[RecordColumns]:
-        """See ``SourceBatch``."""
         for chunk in self.batch.chunks(records_max):
-            if chunk.base_offset < self.end_offset:
-                yield chunk.until(self.end_offset)
+            if self.base_offset < chunk.end_offset and chunk.base_offset < self.end_offset:
+                yield chunk.since(self.base_offset).until(self.end_offset)
             if chunk.end_offset >= self.end_offset:
                 return
 
 
-@dataclass(frozen=True, slots=True)
-class BatchFrom:
-    """A ``SourceBatch`` from an offset on, which lies in its range and not at the end."""
+@dataclass(slots=True)
+class FetchCounts:
+    """What a source has fetched since it was made.
 
-    batch: SourceBatch
-    base_offset: int
+    Attributes:
+        answered: Fetches that were answered.
+        failed: Fetches that were not.
+        bytes: Of record batches that they brought.
+    """
 
-    @property
-    def partition(self) -> SourcePartition:
-        """See ``SourceBatch``."""
-        return self.batch.partition
+    answered: int = 0
+    failed: int = 0
+    bytes: int = 0
 
-    @property
-    def end_offset(self) -> int:
-        """See ``SourceBatch``."""
-        return self.batch.end_offset
-
-    @property
-    def encoded_bytes(self) -> int:
-        """See ``SourceBatch``."""
-        return self.batch.encoded_bytes
-
-    def chunks(self, records_max: int) -> Iterator[RecordColumns]:
-        """See ``SourceBatch``. What lies before is decoded and left out."""
-        for chunk in self.batch.chunks(records_max):
-            if chunk.end_offset > self.base_offset:
-                yield chunk.since(self.base_offset)
+    def __add__(self, other: "FetchCounts") -> "FetchCounts":
+        return FetchCounts(
+            self.answered + other.answered, self.failed + other.failed, self.bytes + other.bytes
+        )
 
 
 class SourceReader(Protocol):
@@ -268,6 +284,10 @@ class SourceReader(Protocol):
     @property
     def throttled_s(self) -> float:
         """For how long quotas have held fetches up since it was made, all brokers together."""
+
+    @property
+    def fetches(self) -> FetchCounts:
+        """How often it has fetched, and how much, all brokers together."""
 
     async def run(self) -> None:
         """Fetches until cancelled, then closes what it opened."""

@@ -2,17 +2,19 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import grpc
 
+from cachesvc.assignment.readers import ReaderFigures
 from cachesvc.mining.append_stream import AppendStream, leader_epoch_of, read, write
 from cachesvc.mining.black_box import WorkedOn
 from cachesvc.mining.holdings import AssignedTopic
 from cachesvc.mining.reports import PartitionReport
+from cachesvc.request_ids import HEADER, current_request_id, new_request_id
 from cachesvc.v1 import mining_pb2 as pb
-from cachesvc.v1 import mining_pb2_grpc
+from cachesvc.v1 import mining_pb2_grpc, watching_pb2
 
 PROTOCOL_VERSION = 1
 _OPTIONS = [
@@ -41,6 +43,7 @@ class Assignment:
         connection_json: Settings of the connection; empty except in the first message.
         fetch_spacing_s: How far apart fetches are that bring few records; 0: as before.
         cluster_id: Of the cluster to mine from; empty for whichever answers.
+        request_id: Of the call that led to this, if it was one.
     """
 
     topics: Sequence[AssignedTopic]
@@ -48,6 +51,7 @@ class Assignment:
     connection_json: str
     fetch_spacing_s: float
     cluster_id: str
+    request_id: str = ""
 
 
 class Uplink:
@@ -93,11 +97,18 @@ class Uplink:
         await write(self._join, request)
 
     async def report(
-        self, partitions: Sequence[PartitionReport], source_error: str, throttled_s: float
+        self,
+        partitions: Sequence[PartitionReport],
+        source_error: str,
+        throttled_s: float,
+        figures: ReaderFigures,
     ) -> None:
         """Says how things are."""
-        throttled_ms = round(throttled_s * 1000)
-        request = pb.JoinRequest(source_error=source_error, throttled_ms=throttled_ms)
+        request = pb.JoinRequest(
+            source_error=source_error,
+            throttled_ms=round(throttled_s * 1000),
+            figures=watching_pb2.ReaderFigures(**asdict(figures)),
+        )
         for report in partitions:
             row = request.partitions.add(
                 topic=report.partition.topic,
@@ -123,6 +134,8 @@ class Uplink:
             PreconditionFailed: The service does not let this reader in; trying again is no use.
         """
         response: pb.JoinResponse = await read(self._join)
+        if response.takes_joined_appends:
+            self.tail.joins = self.backfill.joins = True
         topics = [_topic(topic) for topic in response.topics]
         backfills = [_backfill(topic) for topic in response.topics]
         return Assignment(
@@ -131,6 +144,7 @@ class Uplink:
             response.connection_json,
             response.fetch_spacing_ms / 1000,
             response.cluster_id,
+            response.request_id,
         )
 
 
@@ -151,6 +165,7 @@ async def connect(
         else grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots), options=_OPTIONS)
     )
     shown = [("authorization", f"Bearer {token}")] if token else []
+    shown.append((HEADER, current_request_id() or new_request_id()))
     try:
         stub = mining_pb2_grpc.MiningStub(channel)
         calls = stub.Join(metadata=shown), stub.Append(metadata=shown), stub.Append(metadata=shown)

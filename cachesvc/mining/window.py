@@ -68,6 +68,11 @@ class AppendWindow:
             self._empty.set()
         return append
 
+    @property
+    def has_room(self) -> bool:
+        """Whether less than ``bytes_max`` is unacknowledged."""
+        return self._room.is_set()
+
     async def wait_for_room(self) -> None:
         """Waits until less than ``bytes_max`` is unacknowledged. Cancel-safe."""
         await self._room.wait()

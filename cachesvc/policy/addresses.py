@@ -26,7 +26,15 @@ def parse_address(address: str, port_min: int = 0) -> tuple[str, int]:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine by its name alone: 127.0.0.0/8, ::1 or localhost."""
-    try:
+    if is_address(host):
         return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is named by its number."""
+    try:
+        ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return False
+    return True

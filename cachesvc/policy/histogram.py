@@ -31,6 +31,11 @@ class Histogram:
         """How many amounts were counted."""
         return sum(self._counts)
 
+    @property
+    def counts(self) -> list[int]:
+        """How many amounts are in each class; the last is for what is above all bounds."""
+        return list(self._counts)
+
     def cumulative(self) -> list[int]:
         """How many amounts are within each bound; behind the last bound comes the count of all."""
         return list(accumulate(self._counts))

@@ -87,3 +87,35 @@ class Meter:
             rate.add(records, now_s)
         for rate in (self.bytes_10s, self.bytes_60s):
             rate.add(size, now_s)
+
+
+@dataclass(slots=True)
+class Flow:
+    """How much has come so far, and how much of late.
+
+    Attributes:
+        records: All so far.
+        bytes: All so far.
+        window_s: As that of a ``Rate``, for both.
+    """
+
+    records: int = 0
+    bytes: int = 0
+    window_s: float = 10.0
+    _records_per_s: float = 0.0
+    _bytes_per_s: float = 0.0
+    _at_s: float = 0.0
+
+    def add(self, records: int, size: int, now_s: float) -> None:
+        """Counts what has come now; the clock is monotonic."""
+        self.records += records
+        self.bytes += size
+        records_per_s, bytes_per_s = self.per_s(now_s)
+        self._records_per_s = records_per_s + records / self.window_s
+        self._bytes_per_s = bytes_per_s + size / self.window_s
+        self._at_s = max(self._at_s, now_s)
+
+    def per_s(self, now_s: float) -> tuple[float, float]:
+        """Records and bytes per second now."""
+        left = exp(-max(0.0, now_s - self._at_s) / self.window_s)
+        return self._records_per_s * left, self._bytes_per_s * left

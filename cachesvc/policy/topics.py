@@ -46,6 +46,19 @@ def check_subscription_name(name: str) -> None:
         )
 
 
+def check_member_name(name: str) -> None:
+    """Accepts what may name a member of a shared subscription.
+
+    Raises:
+        InvalidRequest: It may not (``INVALID_MEMBER_NAME``).
+    """
+    if _NAME.fullmatch(name) is None:
+        raise InvalidRequest(
+            f"{_shown(name)} is not a member's name: {_NAME_RULE}",
+            reason="INVALID_MEMBER_NAME",
+        )
+
+
 def check_expression(expression: str) -> None:
     """Accepts an RE2 regular expression of 1 to 256 characters.
 

@@ -6,8 +6,8 @@ begins, ``subscribing`` leads one call from its request to its end.
 
 * A *stream* (``stream``) is a cursor per partition (``cursor``); nothing is queued for a
   subscriber. ``batches`` cuts frames to what was asked for, ``responses`` and ``wire_format`` join
-  ready bytes to messages, ``stream_events`` tells everything else, ``joining`` brings partitions
-  in.
+  ready bytes to messages, ``stream_events`` tells everything else, ``tails`` which topics have
+  caught up; ``joining`` brings partitions in, ``membership`` those of a member in and out.
 * ``ingest`` is what readers call, ``appending`` takes their appends, ``agents`` lets readers of
   other machines in.
 * ``admin`` is what operators call, one class per group of calls.

@@ -15,6 +15,7 @@ import grpc
 
 from cachesvc.errors import InvalidConfig, PreconditionFailed
 from cachesvc.serving.call_counting import CallCounting
+from cachesvc.serving.naming_calls import NamingCalls
 from cachesvc.serving.server import OPTIONS, bind_address
 from cachesvc.v1 import mining_pb2_grpc
 from cachesvc.watching.calls import Calls
@@ -63,8 +64,7 @@ class AgentServer:
 
     Args:
         address: HOST:PORT.
-        certificate: PEM of the server's certificate chain; None for plain text.
-        key: PEM of its key.
+        tls: What is shown to them; None for plain text.
         mining: Answers them.
         calls: Counts calls.
     """
@@ -72,14 +72,14 @@ class AgentServer:
     def __init__(
         self,
         address: str,
-        certificate: bytes | None,
-        key: bytes | None,
+        tls: grpc.ServerCredentials | None,
         mining: mining_pb2_grpc.MiningServicer,
         calls: Calls,
     ) -> None:
         self._address = address
-        self._key_pair = certificate, key
-        self._server = grpc.aio.server(interceptors=[CallCounting(calls)], options=OPTIONS)
+        self._tls = tls
+        around = [NamingCalls(), CallCounting(calls)]
+        self._server = grpc.aio.server(interceptors=around, options=OPTIONS)
         mining_pb2_grpc.add_MiningServicer_to_server(mining, self._server)
 
     def bind(self) -> int:
@@ -88,7 +88,7 @@ class AgentServer:
         Raises:
             PreconditionFailed: The address is in use or cannot be bound.
         """
-        return bind_address(self._server, self._address, *self._key_pair, "mining.listen")
+        return bind_address(self._server, self._address, self._tls, "mining.listen")
 
     async def start(self) -> None:
         """Serves."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,8 @@ from cachesvc.v1 import mining_pb2 as pb
 
 _log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
+OnTraced = Callable[[PartitionId, pb.AppendRequest, "asyncio.Future[None] | CacheError"], None]
+"""Is told of an append that is traced, and of what becomes of it; must not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class _Pending:
     end: int
     done: asyncio.Future[None] | CacheError
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what became of it."""
+        return isinstance(self.done, CacheError) or self.done.done()
+
 
 class Appender:
     """One append stream: accepts in order, acknowledges in order once journals are written.
@@ -57,15 +64,22 @@ class Appender:
     """
 
     def __init__(
-        self, store: LogStore, assignments: Assignments, parts: AppendParts, context: Context
+        self,
+        store: LogStore,
+        assignments: Assignments,
+        parts: AppendParts,
+        context: Context,
+        on_traced: OnTraced | None = None,
     ) -> None:
         self._store = store
         self._assignments = assignments
         self._parts = parts
         self._context = context
+        self._on_traced = on_traced
         self._pending: deque[_Pending] = deque()
         self._arrived = asyncio.Event()
         self._finished = False
+        self._joins = False
 
     async def run(self, requests: AsyncIterator[pb.AppendRequest]) -> None:
         """Takes and answers until the caller ends.
@@ -76,10 +90,12 @@ class Appender:
         acknowledging = asyncio.ensure_future(self._acknowledge())
         try:
             async for request in requests:
-                whole = self._parts.take(request)
-                if whole is not None:
-                    self._pending.append(await self._accept(whole))
-                    self._arrived.set()
+                self._joins = self._joins or bool(request.joined)
+                for each in request.joined or (request,):
+                    whole = self._parts.take(each)
+                    if whole is not None:
+                        self._pending.append(await self._accept(whole))
+                        self._arrived.set()
                 if acknowledging.done():
                     break
             self._finished = True
@@ -105,13 +121,16 @@ class Appender:
         except CacheError as error:
             done = error
         except Exception:
-            _log.exception("an append failed in a way that nobody foresaw", extra=_fields(request))
+            fields = {"event": "append_failed", **_fields(request)}
+            _log.exception("an append failed in a way that nobody foresaw", extra=fields)
             done = PreconditionFailed("the service's log has the cause", reason="APPEND_FAILED")
         if isinstance(done, InvalidRequest):
             _log.error(
                 "an append is refused",
                 extra={"event": "append_invalid", **_fields(request), "error": str(done)},
             )
+        if self._on_traced is not None and request.HasField("trace"):
+            self._on_traced(partition, request, done)
         span = request.base_offset, request.end_offset
         return _Pending(partition, log, request.backfill, *span, done)
 
@@ -120,15 +139,17 @@ class Appender:
     ) -> tuple[PartitionLog, "asyncio.Future[None]"]:
         epoch = request.leader_epoch if request.HasField("leader_epoch") else UNKNOWN_EPOCH
         topic = log.id.topic_id
-        self._assignments.check_epoch(topic, request.epoch)
+        self._assignments.epochs.check(topic, request.epoch)
         if request.backfill:
             if not log.untouched:
                 self._store.epochs.check_older(log.id, epoch)
             log = self._store.backfill.taking(log.id, frame.base_offset, frame.end_offset)
         if log.untouched and frame.base_offset > log.log_start_offset:
-            await self._store.begin_at(log, frame.base_offset)
+            await self._store.changes.begin_at(log, frame.base_offset)
         if request.gap and frame.base_offset == log.accepted_end_offset:
-            await self._store.lose(log, frame.base_offset, frame.end_offset)
+            await self._store.changes.lose(log, frame.base_offset, frame.end_offset)
+            if request.backfill:  # subscribers have come meanwhile, perhaps into the middle of it
+                log = self._store.backfill.taking(log.id, frame.base_offset, frame.end_offset)
         if request.gap and request.backfill and log.blank:
             self._store.ranges.move(log, frame.end_offset)
             frame = replace(frame, base_offset=frame.end_offset)
@@ -149,29 +170,32 @@ class Appender:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            pending = self._pending.popleft()
-            refused = ""
-            if isinstance(pending.done, CacheError):
-                refused = pending.done.reason
-            else:
-                try:
-                    await pending.done
-                except PreconditionFailed as error:
-                    refused = error.reason
-            end = self._go_on_at(pending) if refused else pending.end
-            partition = pending.partition
-            # Known of what the tail has mined; what is behind another part of a missing range is
-            # not.
-            known = None if pending.backfill else known_leader_epoch(self._store, partition, end)
-            await self._context.write(
-                pb.AppendResponse(
-                    topic=partition.topic,
-                    partition=partition.partition,
-                    log_end_offset=end,
-                    refused=refused,
-                    leader_epoch=known,
-                )
-            )
+            answers = [await self._answer(self._pending.popleft())]
+            while self._joins and self._pending and self._pending[0].settled:
+                answers.append(await self._answer(self._pending.popleft()))
+            joined = len(answers) > 1
+            await self._context.write(pb.AppendResponse(joined=answers) if joined else answers[0])
+
+    async def _answer(self, pending: _Pending) -> pb.AppendResponse:
+        refused = ""
+        if isinstance(pending.done, CacheError):
+            refused = pending.done.reason
+        else:
+            try:
+                await pending.done
+            except PreconditionFailed as error:
+                refused = error.reason
+        end = self._go_on_at(pending) if refused else pending.end
+        partition = pending.partition
+        # Known of what the tail has mined; what is behind another part of a missing range is not.
+        known = None if pending.backfill else known_leader_epoch(self._store, partition, end)
+        return pb.AppendResponse(
+            topic=partition.topic,
+            partition=partition.partition,
+            log_end_offset=end,
+            refused=refused,
+            leader_epoch=known,
+        )
 
     def _go_on_at(self, refused: "_Pending") -> int:
         """Where a reader goes on whose append was refused."""

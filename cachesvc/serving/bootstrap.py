@@ -15,6 +15,9 @@ from cachesvc.serving.convert import PartitionName, SubscribeCall
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.subscriptions.subscriptions import Subscription
 
+SNAPSHOT_UNAVAILABLE = "SNAPSHOT_UNAVAILABLE"
+"""The reason of a refusal where a partition has no snapshot that serves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -102,6 +105,6 @@ def _begin(call: SubscribeCall, log: PartitionLog, position: int, shelf: Shelf) 
 def _unavailable(partition: PartitionId, why: str) -> PreconditionFailed:
     return PreconditionFailed(
         f"{partition} cannot begin with a snapshot: {why}",
-        reason="SNAPSHOT_UNAVAILABLE",
+        reason=SNAPSHOT_UNAVAILABLE,
         metadata={"topic": partition.topic, "partition": partition.partition},
     )

@@ -26,6 +26,7 @@ _STATE_FIELDS = frozenset(
         "updated_ms",
         "cluster_id",
         "foreign_addresses",
+        "secrets_elsewhere",
     }
 )
 

@@ -4,14 +4,31 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cachesvc.errors import InvalidRequest
-from cachesvc.model import ArrowCompression, Bootstrap, Encoding, GapPolicy, Mode, PartitionId
-from cachesvc.policy.topics import check_expression, check_subscription_name, check_topic_name
+from cachesvc.filters import Reduction
+from cachesvc.model import (
+    ArrowCompression,
+    Bootstrap,
+    Encoding,
+    GapPolicy,
+    Mode,
+    PartitionId,
+    Sharing,
+)
+from cachesvc.policy.topics import (
+    check_expression,
+    check_member_name,
+    check_subscription_name,
+    check_topic_name,
+)
+from cachesvc.serving import filter_messages
 from cachesvc.serving.forms import Form
+from cachesvc.serving.joined_batches import JOINED_BYTES_MAX
 from cachesvc.v1 import log_cache_pb2 as pb
 
 BATCH_BYTES_DEFAULT = 1 << 20
 BATCH_BYTES_MIN = 64 << 10
 BATCH_BYTES_MAX = 16 << 20
+_HEAD_BYTES_MAX = 4 << 10
 TOPICS_MAX = 10_000
 
 PartitionName = tuple[str, int]
@@ -20,10 +37,14 @@ PartitionName = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class NamedOffset:
-    """An offset in one incarnation of a topic; incarnation 0 means the present one."""
+    """An offset in one incarnation of a topic; incarnation 0 means the present one.
+
+    In commits of members also the epoch of the partition's assignment.
+    """
 
     offset: int
     incarnation: int = 0
+    epoch: int = 0
 
 
 def partition_id(
@@ -77,6 +98,11 @@ class SubscribeCall:
     gap_policy: GapPolicy
     message_bytes_max: int = 0
     bootstrap: Bootstrap = Bootstrap.NONE
+    joins_batches: bool = False
+    reduction: Reduction | None = None
+    sharing: Sharing = Sharing.EXCLUSIVE
+    member: str = ""
+    parquet_bytes_max: int = 0
 
 
 def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
@@ -124,6 +150,10 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         )
     if request.message_bytes_max < 0:
         raise InvalidRequest("message_bytes_max: give a positive number, or 0 for no limit")
+    if not 0 <= request.parquet_bytes_max <= BATCH_BYTES_MAX:
+        raise InvalidRequest(
+            f"parquet_bytes_max: {request.parquet_bytes_max} is outside 0 to {BATCH_BYTES_MAX}"
+        )
     return SubscribeCall(
         request.subscription,
         request.connection,
@@ -140,7 +170,21 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         GapPolicy(request.gap_policy or GapPolicy.STOP_AT_GAP),
         request.message_bytes_max,
         _bootstrap(request),
+        # Rarely is less taken than what is joined; who says so has little room.
+        request.joins_batches
+        and (not request.message_bytes_max or request.message_bytes_max > JOINED_BYTES_MAX),
+        filter_messages.reduction(request),
+        _sharing(request),
+        request.member,
+        _parquet_bytes_max(request),
     )
+
+
+def _parquet_bytes_max(request: pb.SubscribeRequest) -> int:
+    """How large a Parquet file in a batch may be, so that the message stays below its bound."""
+    if request.encoding == pb.RECORDS or not request.message_bytes_max:
+        return 0 if request.encoding == pb.RECORDS else request.parquet_bytes_max
+    return max(0, min(request.parquet_bytes_max, request.message_bytes_max - _HEAD_BYTES_MAX))
 
 
 def _bootstrap(request: pb.SubscribeRequest) -> Bootstrap:
@@ -171,6 +215,26 @@ def _bootstrap(request: pb.SubscribeRequest) -> Bootstrap:
             reason="BOOTSTRAP_CONTRADICTED",
         )
     return bootstrap
+
+
+def _sharing(request: pb.SubscribeRequest) -> Sharing:
+    """Checks who is to read the subscription.
+
+    Raises:
+        InvalidRequest: It is not known, or contradicts something else.
+    """
+    number = int(request.sharing) or Sharing.EXCLUSIVE
+    if number not in Sharing.__members__.values():
+        raise InvalidRequest(
+            f"sharing: {request.sharing} is not known; give EXCLUSIVE or SHARED",
+            reason="UNKNOWN_SHARING",
+        )
+    sharing = Sharing(number)
+    if request.member:
+        check_member_name(request.member)
+    if sharing is Sharing.EXCLUSIVE and request.member:
+        raise InvalidRequest("member: is for sharing SHARED", reason="SHARING_CONTRADICTED")
+    return sharing
 
 
 def start_request(start: pb.Start | None) -> StartRequest:
@@ -229,5 +293,5 @@ def positions(field: str, values: Iterable[pb.Position]) -> dict[PartitionName, 
                 f"{field}: {value.topic}/{value.partition} is named twice",
                 reason="INVALID_POSITION",
             )
-        found[name] = NamedOffset(value.offset, value.incarnation)
+        found[name] = NamedOffset(value.offset, value.incarnation, value.epoch)
     return found

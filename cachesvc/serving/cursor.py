@@ -30,6 +30,9 @@ class Cursor:
             told.
         snapshot: What it reads, and the log only from its end on; None once it is through.
         told: The end of the last gap in the snapshot that its client knows.
+        untold: The first offset that it moved over without a word to its client, because a filter
+            left nothing; None if there is none.
+        epoch: Of the partition's assignment to a member; 0 for a subscriber that shares nothing.
     """
 
     log: PartitionLog
@@ -40,6 +43,8 @@ class Cursor:
     left: bool = False
     snapshot: Snapshot | None = None
     told: int = 0
+    untold: int | None = None
+    epoch: int = 0
 
     @property
     def ended(self) -> bool:

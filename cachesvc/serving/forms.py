@@ -34,10 +34,12 @@ class Part(msgspec.Struct, frozen=True):
     Attributes:
         frame: What is delivered.
         body: Its records in the form of the batch; empty without any.
+        is_file: Whether that is a Parquet file, whatever the form.
     """
 
     frame: Frame
     body: bytes | memoryview
+    is_file: bool = False
 
 
 KEPT_FORM = Form.ARROW_LZ4

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import grpc
 
 from cachesvc.assignment.assignments import Assignments
-from cachesvc.assignment.readers import JoinedReader
+from cachesvc.assignment.readers import JoinedReader, ReaderFigures
 from cachesvc.assignment.reports import Death
 from cachesvc.assignment.resuming import resume_offsets
 from cachesvc.clusters.sources import Source, Sources
@@ -23,12 +23,12 @@ from cachesvc.model import MiningState, TopicId
 from cachesvc.policy.blocking import Blockage, BlockReason
 from cachesvc.serving.agents import Admission, local_only
 from cachesvc.serving.append_parts import AppendParts, append_bytes_max
-from cachesvc.serving.appending import Appender, known_leader_epoch
+from cachesvc.serving.appending import Appender, OnTraced, known_leader_epoch
 from cachesvc.serving.ports import Connections
 from cachesvc.serving.status import errors_as_status
 from cachesvc.settings.connection import connection_dict
 from cachesvc.v1 import mining_pb2 as pb
-from cachesvc.v1 import mining_pb2_grpc
+from cachesvc.v1 import mining_pb2_grpc, watching_pb2
 
 PROTOCOL_VERSION = 1
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,6 +44,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         connections: Their settings.
         reader_settings: Settings that every reader gets beside its connection's.
         admit: Lets a caller in and tells its host.
+        on_traced: Is told of appends that are traced.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         sources: Sources,
         assignments: Assignments,
         connections: Connections,
-        reader_settings: dict[str, float],
+        reader_settings: Mapping[str, Any],
         admit: Admission = local_only,
+        on_traced: OnTraced | None = None,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -61,6 +63,7 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         self._connections = connections
         self._reader_settings = reader_settings
         self._admit = admit
+        self._on_traced = on_traced
 
     async def Join(self, requests: AsyncIterator[pb.JoinRequest], context: Context) -> None:
         async with errors_as_status(context):
@@ -90,7 +93,9 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
         requests: AsyncIterator[pb.JoinRequest],
         context: Context,
     ) -> None:
-        await context.write(pb.JoinResponse(connection_json=self._settings(source)))
+        await context.write(
+            pb.JoinResponse(connection_json=self._settings(source), takes_joined_appends=True)
+        )
         listening = asyncio.ensure_future(self._listen(reader, requests))
         try:
             while not listening.done():
@@ -116,6 +121,8 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
     def _note(self, reader: JoinedReader, request: pb.JoinRequest) -> None:
         reports = self._assignments.reports
         reader.throttled_ms = request.throttled_ms
+        if request.HasField("figures"):
+            reader.figures = _figures(request.figures)
         reports.note_way(reader, request.source_error)
         if request.source_error:
             return
@@ -142,7 +149,9 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
 
     def _assignment(self, reader: JoinedReader) -> pb.JoinResponse:
         response = pb.JoinResponse(
-            fetch_spacing_ms=reader.fetch_spacing_ms, cluster_id=reader.cluster_id
+            fetch_spacing_ms=reader.fetch_spacing_ms,
+            cluster_id=reader.cluster_id,
+            request_id=reader.told_for,
         )
         for assigned in reader.assigned.values():
             topic = response.topics.add(
@@ -168,8 +177,8 @@ class MiningServicer(mining_pb2_grpc.MiningServicer):
     async def Append(self, requests: AsyncIterator[pb.AppendRequest], context: Context) -> None:
         async with errors_as_status(context):
             self._admit(context)
-            bytes_max = append_bytes_max(int(self._reader_settings["record_bytes_max"]))
-            appender = Appender(self._store, self._assignments, AppendParts(bytes_max), context)
+            parts = AppendParts(append_bytes_max(self._reader_settings["record_bytes_max"]))
+            appender = Appender(self._store, self._assignments, parts, context, self._on_traced)
             await appender.run(requests)
 
 
@@ -184,6 +193,19 @@ def _deaths(source: Source, request: pb.JoinRequest) -> list[Death]:
         )
         for each in request.deaths
     ]
+
+
+def _figures(told: watching_pb2.ReaderFigures) -> ReaderFigures:
+    return ReaderFigures(
+        cpu_s=told.cpu_s,
+        resident_bytes=told.resident_bytes,
+        open_files=told.open_files,
+        fetches=told.fetches,
+        fetches_failed=told.fetches_failed,
+        fetched_bytes=told.fetched_bytes,
+        busy_s=told.busy_s,
+        unacknowledged_bytes=told.unacknowledged_bytes,
+    )
 
 
 def _blockage(report: pb.PartitionReport) -> Blockage | None:

@@ -21,6 +21,7 @@ from cachesvc.log.waiting import why_it_waits
 from cachesvc.model import Mode, PartitionId
 from cachesvc.policy.start_position import ExplicitStart
 from cachesvc.serving.bootstrap import Start, choose_starts
+from cachesvc.serving.calling import MayRead, may_read_all
 from cachesvc.serving.convert import (
     NamedOffset,
     PartitionName,
@@ -49,6 +50,7 @@ class Served:
         subscription: Its durable side.
         subscriber: Who called.
         stream: What the caller gets.
+        may_read: Which topics the caller may read; others are as if there were none of them.
     """
 
     call: SubscribeCall
@@ -56,6 +58,7 @@ class Served:
     subscription: Subscription
     subscriber: Subscriber
     stream: Stream
+    may_read: MayRead = may_read_all
 
 
 class Joining:
@@ -93,6 +96,7 @@ class Joining:
         self._subscription = served.subscription
         self._subscriber = served.subscriber
         self._stream = served.stream
+        self._may_read = served.may_read
         self._bounded = bool(served.call.end) or served.call.mode is Mode.FULL
         self._full = served.call.mode is Mode.FULL
         self._ends: dict[PartitionId, int] = {}
@@ -119,12 +123,13 @@ class Joining:
             SourceUnreachable: The source has to be asked and does not answer at all.
         """
         call, source = self._call, self._source
-        await self._assignments.create_logs(source, topics_of(self._subscription.record, source))
+        topics = topics_of(self._subscription.record, source, self._may_read)
+        await self._assignments.create_logs(source, topics)
         logs = {_name(log.id): log for log in self._logs()}
         waiting = {_name(partition): partition for partition in self._waiting()}
         named = logs.keys() | waiting.keys()
-        _check_known("end", call.end, named)
-        _check_known("start.positions", call.start.positions or {}, named)
+        check_known("end", call.end, named)
+        check_known("start.positions", call.start.positions or {}, named)
         if call.end:
             logs = {name: log for name, log in logs.items() if name in call.end}
             waiting = {name: each for name, each in waiting.items() if name in call.end}
@@ -184,10 +189,10 @@ class Joining:
             self._sources.unsubscribe(changed.set)
 
     def _logs(self) -> list[PartitionLog]:
-        return logs_of(self._subscription.record, self._store, self._source)
+        return logs_of(self._subscription.record, self._store, self._source, self._may_read)
 
     def _waiting(self) -> list[PartitionId]:
-        return waiting_of(self._subscription.record, self._store, self._source)
+        return waiting_of(self._subscription.record, self._store, self._source, self._may_read)
 
     async def _look(self) -> None:
         """Enters what may join now."""
@@ -277,9 +282,14 @@ def _name(partition: PartitionId) -> PartitionName:
     return partition.topic, partition.partition
 
 
-def _check_known(
+def check_known(
     field: str, positions: Mapping[PartitionName, NamedOffset], known: Collection[PartitionName]
 ) -> None:
+    """Accepts positions of partitions that a subscription has.
+
+    Raises:
+        InvalidRequest: One is of another (``UNKNOWN_PARTITION``).
+    """
     for topic, number in positions:
         if (topic, number) not in known:
             raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""Where the readers of a machine find the service of a store: a Unix socket of its owner's."""
+"""Where those of a machine find the service of a store: Unix sockets of its owner's."""
 
 import hashlib
 import os
@@ -12,17 +12,20 @@ from cachesvc.errors import PreconditionFailed
 _PATH_MAX = 100
 """Bytes; the kernel takes 107, of a `sockaddr_un` with 108."""
 _SHORTEST = Path("/tmp")
+_SERVICE = "service"
+PAGES = "pages"
+"""What the page in the browser calls on."""
 
 
-def socket_path(store: Path) -> Path:
-    """The Unix socket of a store's service: in the store, unless the path is too long for one.
+def socket_path(store: Path, name: str = _SERVICE) -> Path:
+    """A Unix socket of a store's service: in the store, unless the path is too long for one.
 
     Then it is in a directory of the user's, below that for temporary files or below ``/tmp``.
 
     Raises:
         PreconditionFailed: That directory is somebody else's, or open to others.
     """
-    path = store.resolve() / "service.sock"
+    path = store.resolve() / f"{name}.sock"
     if _fits(path):
         return path
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]

@@ -1,5 +1,8 @@
 """The LogCache service: validate, resolve, serve."""
 
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -9,20 +12,26 @@ from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import SourceUnreachable
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.model import PartitionId
 from cachesvc.policy.topics import check_subscription_name
 from cachesvc.serving import convert, views
 from cachesvc.serving.batches import Batches
+from cachesvc.serving.calling import current_caller
+from cachesvc.serving.filter_messages import reduction
 from cachesvc.serving.selection import find_topics, logs_of
 from cachesvc.serving.starts import Starts
 from cachesvc.serving.status import errors_as_status
 from cachesvc.serving.subscribing import Subscribing
 from cachesvc.snapshots.shelf import Shelf
+from cachesvc.subscriptions.subscriber import Origin
 from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.v1 import log_cache_pb2_grpc
 from cachesvc.watching.deliveries import Deliveries
 
 Context = grpc.aio.ServicerContext[Any, Any]
+_CLIENT_HEADER = "user-agent"
+_CLIENT_LENGTH_MAX = 200
 
 
 class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
@@ -68,22 +77,26 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> None:
         async with errors_as_status(context):
-            await self._subscribing.serve(convert.subscribe_call(request), context.write)
+            await self._subscribing.serve(
+                convert.subscribe_call(request), context.write, _origin(context)
+            )
 
     async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         async with errors_as_status(context):
             check_subscription_name(request.subscription)
             positions = convert.positions("positions", request.positions)
             connection = self._subscriptions.get(request.subscription).record.connection
+            named = {
+                convert.partition_id(
+                    connection, name, at, self._store.topic_id(connection, name[0]).incarnation
+                ): at
+                for name, at in positions.items()
+            }
             await self._subscriptions.commit(
                 request.subscription,
                 request.epoch,
-                {
-                    convert.partition_id(
-                        connection, name, at, self._store.topic_id(connection, name[0]).incarnation
-                    ): at.offset
-                    for name, at in positions.items()
-                },
+                {partition: at.offset for partition, at in named.items()},
+                {partition: at.epoch for partition, at in named.items() if at.epoch},
             )
         return pb.CommitResponse()
 
@@ -129,6 +142,13 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
                     self._store.note_source_end(log, end)
         return logs
 
+    async def TestFilter(
+        self, request: pb.TestFilterRequest, context: Context
+    ) -> pb.TestFilterResponse:
+        async with errors_as_status(context):
+            reduction(request)
+            return pb.TestFilterResponse()
+
     async def GetSubscription(
         self, request: pb.GetSubscriptionRequest, context: Context
     ) -> pb.GetSubscriptionResponse:
@@ -147,6 +167,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
                 self._view(subscription)
                 for subscription in self._subscriptions.all()
                 if request.connection in ("", subscription.record.connection)
+                and (not request.topic or _has(subscription, request.topic))
             ]
             return pb.ListSubscriptionsResponse(subscriptions=found)
 
@@ -160,6 +181,12 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
             source = self._sources.resolve(subscription.record.connection)
             logs = logs_of(subscription.record, self._store, source)
             positions = await Starts(self._store, source).reset_positions(logs, start)
+            if request.validate_only:
+                return pb.ResetSubscriptionResponse(
+                    subscription=self._view(
+                        _as_reset(subscription, positions, forget=request.forget_full_sync)
+                    )
+                )
             subscription = await self._subscriptions.reset(
                 request.subscription, positions, forget_full_sync=request.forget_full_sync
             )
@@ -177,3 +204,30 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
 
     def _view(self, subscription: Subscription) -> pb.Subscription:
         return views.subscription(subscription, self._store)
+
+
+def _origin(context: Context) -> Origin:
+    """Who opens a stream, as far as the call says."""
+    caller = current_caller()
+    client = dict(context.invocation_metadata() or ()).get(_CLIENT_HEADER, "")
+    return Origin(
+        caller.name,
+        caller.address or context.peer(),
+        client[:_CLIENT_LENGTH_MAX] if isinstance(client, str) else "",
+        time.time_ns() // 1_000_000,
+    )
+
+
+def _as_reset(
+    subscription: Subscription, positions: Mapping[PartitionId, int], *, forget: bool
+) -> Subscription:
+    """A subscription as a reset would leave it."""
+    record = subscription.record
+    record = replace(record, full_sync_done=record.full_sync_done and not forget)
+    return Subscription(record, dict(positions))
+
+
+def _has(subscription: Subscription, topic: str) -> bool:
+    """Whether a subscription has a position in a topic, or reads it now."""
+    places = subscription.positions.keys() | subscription.reads
+    return any(partition.topic == topic for partition in places)

@@ -1,7 +1,9 @@
 """What becomes of a stream's snapshots: of a damaged one, and of one that reaches beyond a gap."""
 
 import logging
+from collections.abc import Callable
 
+from cachesvc.errors import DamagedFile
 from cachesvc.model import GapCause, LostRange, PartitionId, Snapshot
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.subscriptions.subscriber import Subscriber
@@ -21,6 +23,8 @@ class StreamSnapshots:
         subscriptions: Stores positions.
         subscription: Whose stream it is.
         subscriber: Who reads it.
+        has: Whether a partition is the subscriber's under an epoch; of a member of a shared
+            subscription it may be another's by now.
     """
 
     def __init__(
@@ -29,13 +33,15 @@ class StreamSnapshots:
         subscriptions: Subscriptions,
         subscription: Subscription,
         subscriber: Subscriber,
+        has: Callable[[PartitionId, int], bool] = lambda partition, epoch: True,
     ) -> None:
         self._shelf = shelf
         self._subscriptions = subscriptions
         self._subscription = subscription
         self._subscriber = subscriber
+        self._has = has
 
-    async def damaged(self, snapshot: Snapshot) -> None:
+    async def damaged(self, snapshot: Snapshot, damage: DamagedFile) -> None:
         """Takes a snapshot out; the next run of the job makes another one.
 
         Whoever was in the middle of it goes on in the log at the same offset: that has what the
@@ -45,13 +51,19 @@ class StreamSnapshots:
             "a snapshot is damaged; its readers go on in the log",
             extra={"event": "snapshot_damaged", "snapshot": snapshot.file.path},
         )
-        await self._shelf.take_out(snapshot)
+        await self._shelf.take_out(snapshot, damage)
 
-    async def recover(self, partition: PartitionId, lost: LostRange) -> bool:
-        """Has the next stream of the subscription load a partition anew; durable on return.
+    async def recover(self, partition: PartitionId, epoch: int, lost: LostRange) -> bool:
+        """Has whoever reads the partition next load it anew; durable on return.
+
+        Args:
+            partition: Which.
+            epoch: Of its assignment; 0 for a subscriber that shares nothing.
+            lost: The gap.
 
         Returns:
-            False where no snapshot reaches beyond the gap, which leaves all as it was.
+            False where no snapshot reaches beyond the gap, or another member has the partition by
+            now, which leaves all positions as they were.
         """
         snapshot = self._shelf.newest(partition)
         if lost.cause not in _RECOVERABLE or snapshot is None or snapshot.end_offset < lost.end:
@@ -59,6 +71,8 @@ class StreamSnapshots:
         name = self._subscription.record.name
         await self._shelf.begin(name, {partition: snapshot}, recovers=True)
         begin = {partition: snapshot.base_offset}
+        if not self._has(partition, epoch):
+            return False
         # What this stream delivered counts no more: a commit of it would leave the begin out.
         self._subscriber.delivered.update(begin)
         await self._subscriptions.store_start(self._subscription, self._subscriber.epoch, begin)

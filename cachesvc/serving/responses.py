@@ -14,28 +14,46 @@ from cachesvc.v1 import log_cache_pb2 as pb
 
 _BATCH = tag(pb.SubscribeResponse.DESCRIPTOR.fields_by_name["batch"].number)
 _ARROW_IPC = tag(pb.Batch.DESCRIPTOR.fields_by_name["arrow_ipc"].number)
+_PARQUET = tag(pb.Batch.DESCRIPTOR.fields_by_name["parquet"].number)
 
 
 def batch_response(
-    partition: PartitionId, parts: Sequence[Part], form: Form, *, snapshot: bool = False
+    partition: PartitionId,
+    parts: Sequence[Part],
+    form: Form,
+    *,
+    snapshot: bool = False,
+    base_offset: int | None = None,
 ) -> bytes:
-    """A ``batch`` event with the records of contiguous parts, at least one of which has some."""
-    head = _batch_head(partition, parts, snapshot)
+    """A ``batch`` event with the records of contiguous parts, at least one of which has some.
+
+    Args:
+        partition: Whose.
+        parts: What it has; one that is a file comes alone.
+        form: How it carries records.
+        snapshot: Whether they are of a snapshot.
+        base_offset: What it says it begins with; without it the first record it has.
+    """
+    head = _batch_head(partition, parts, snapshot, base_offset)
     bodies = [part.body for part in parts if part.frame.record_count]
-    if form is not Form.RECORDS:
+    if parts[0].is_file:
+        head += _PARQUET + varint(sum(map(len, bodies)))
+    elif form is not Form.RECORDS:
         bodies = [RECORD_SCHEMA_MESSAGE, *bodies, END_OF_STREAM]
         head += _ARROW_IPC + varint(sum(map(len, bodies)))
     size = len(head) + sum(map(len, bodies))
     return b"".join((_BATCH, varint(size), head, *bodies))
 
 
-def _batch_head(partition: PartitionId, parts: Sequence[Part], snapshot: bool) -> bytes:
+def _batch_head(
+    partition: PartitionId, parts: Sequence[Part], snapshot: bool, base_offset: int | None
+) -> bytes:
     first = next(part.frame.first_offset for part in parts if part.frame.record_count)
     return pb.Batch(
         topic=partition.topic,
         partition=partition.partition,
         incarnation=partition.incarnation,
-        base_offset=first,
+        base_offset=first if base_offset is None else base_offset,
         next_position=parts[-1].frame.end_offset,
         record_count=sum(part.frame.record_count for part in parts),
         snapshot=snapshot,

@@ -8,33 +8,40 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import PartitionId
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.serving.calling import MayRead, may_read_all
 from cachesvc.store.ports import SubscriptionRecord
 
 
-def topics_of(record: SubscriptionRecord, source: Source) -> list[str]:
+def topics_of(
+    record: SubscriptionRecord, source: Source, may_read: MayRead = may_read_all
+) -> list[str]:
     """The topics that a subscription means now, those the source has or had, in order."""
-    return _chosen(record, source.topics)
+    return _chosen(record, source.topics, may_read)
 
 
-def logs_of(record: SubscriptionRecord, store: LogStore, source: Source) -> list[PartitionLog]:
+def logs_of(
+    record: SubscriptionRecord, store: LogStore, source: Source, may_read: MayRead = may_read_all
+) -> list[PartitionLog]:
     """The logs of a subscription's topics in their present incarnation, ordered by partition."""
-    topics = _chosen(record, store.logs.topics(source.name))
+    topics = _chosen(record, store.logs.topics(source.name), may_read)
     return [log for topic in topics for log in store.present(source.name, topic)]
 
 
-def waiting_of(record: SubscriptionRecord, store: LogStore, source: Source) -> list[PartitionId]:
+def waiting_of(
+    record: SubscriptionRecord, store: LogStore, source: Source, may_read: MayRead = may_read_all
+) -> list[PartitionId]:
     """The partitions of a subscription's topics that wait for their logs."""
     matches = _matcher(record)
     return [
         topic.partition(number)
         for topic in store.waiting.topics(source.name)
-        if matches(topic.topic)
+        if matches(topic.topic) and may_read(topic.topic)
         for number in store.waiting.of_topic(topic)
     ]
 
 
-def _chosen(record: SubscriptionRecord, topics: Iterable[str]) -> list[str]:
-    return sorted(filter(_matcher(record), topics))
+def _chosen(record: SubscriptionRecord, topics: Iterable[str], may_read: MayRead) -> list[str]:
+    return sorted(filter(may_read, filter(_matcher(record), topics)))
 
 
 def _matcher(record: SubscriptionRecord) -> Callable[[str], bool]:

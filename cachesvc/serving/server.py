@@ -1,7 +1,7 @@
 """The gRPC server: listeners, TLS, health, reflection, and a clean end."""
 
+import asyncio
 import contextlib
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cachesvc.errors import InvalidConfig, PreconditionFailed
-from cachesvc.serving.call_counting import CallCounting
+from cachesvc.errors import PreconditionFailed
+from cachesvc.serving.elsewhere import OperatorsElsewhere
 from cachesvc.serving.handlers import public_handler
 from cachesvc.v1 import (
     admin_pb2,
@@ -20,13 +20,12 @@ from cachesvc.v1 import (
     mining_pb2,
     mining_pb2_grpc,
 )
-from cachesvc.watching.calls import Calls
 
-_LOG_CACHE = log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"]
-_ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"]
+LOG_CACHE = log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"]
+ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"]
 SERVICES = (
-    _LOG_CACHE.full_name,
-    _ADMIN.full_name,
+    LOG_CACHE.full_name,
+    ADMIN.full_name,
     mining_pb2.DESCRIPTOR.services_by_name["Mining"].full_name,
 )
 OPTIONS = (
@@ -41,6 +40,18 @@ OPTIONS = (
     ("grpc.http2.bdp_probe", 1),
     ("grpc.http2.max_frame_size", 4 << 20),
 )
+_STRANGERS = (
+    # Who says nothing once connected, or too little of TLS and HTTP/2, is in the way.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # Clients connect again by themselves when they have something to call.
+    ("grpc.max_connection_idle_ms", 300_000),
+    # Of headers; what is longer is refused, and what has no end ends its connection.
+    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.absolute_max_metadata_size", 32 << 10),
+)
+"""For listeners that everybody may reach."""
+_TOLD_BYTES = 64 << 10
+"""What a request may be over its bound to be refused by us, with a reason, rather than by gRPC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +60,49 @@ class Listen:
 
     Attributes:
         address: HOST:PORT; port 0 means any free one.
-        certificate: PEM of the server's certificate chain; None for plain text.
-        key: PEM of its key.
+        tls: What is shown and asked for on both; None for plain text.
         socket: The Unix socket for readers of this machine.
+        pages: That for the page in the browser.
+        admin: HOST:PORT for operators, who are then refused at ``address``; None: there.
     """
 
     address: str
-    certificate: bytes | None
-    key: bytes | None
+    tls: grpc.ServerCredentials | None
     socket: Path
+    pages: Path
+    admin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is between strangers and the services.
+
+    Attributes:
+        interceptors: Around every call from a network, the outermost first.
+        local: Around every call on the socket.
+        pages: Around every call on that of the page in the browser.
+        request_bytes_max: Of a request from a network.
+        connections_max: Of each listener.
+        connection_calls_max: Under way on one connection.
+    """
+
+    interceptors: Sequence[grpc.aio.ServerInterceptor]
+    local: Sequence[grpc.aio.ServerInterceptor]
+    pages: Sequence[grpc.aio.ServerInterceptor]
+    request_bytes_max: int
+    connections_max: int
+    connection_calls_max: int
 
 
 class Server:
-    """A gRPC server with all services of cachesvc.
+    """gRPC servers with all services: for the network, operators, this machine and pages.
 
     Args:
         listen: Where.
         log_cache: Answers sync tasks.
         admin: Parts that together answer operators.
         mining: Answers readers.
-        calls: Counts calls.
+        around: What callers have to get through.
     """
 
     def __init__(
@@ -77,41 +111,58 @@ class Server:
         log_cache: log_cache_pb2_grpc.LogCacheServicer,
         admin: Sequence[object],
         mining: mining_pb2_grpc.MiningServicer,
-        calls: Calls,
+        around: Around,
     ) -> None:
         self._listen = listen
-        self._server = grpc.aio.server(interceptors=[CallCounting(calls)], options=OPTIONS)
         self._health = health.aio.HealthServicer()
-        self._server.add_generic_rpc_handlers(
-            (
-                public_handler(_LOG_CACHE, log_cache, ready={"Subscribe"}),
-                public_handler(_ADMIN, *admin),
-            )
+        handlers = (
+            public_handler(LOG_CACHE, log_cache, ready={"Subscribe"}),
+            public_handler(ADMIN, *admin),
         )
-        mining_pb2_grpc.add_MiningServicer_to_server(mining, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        elsewhere = [] if listen.admin is None else [OperatorsElsewhere(ADMIN.full_name)]
+        self._local = grpc.aio.server(interceptors=around.local, options=OPTIONS)
+        self._pages = grpc.aio.server(interceptors=around.pages, options=_options(around))
+        self._public = grpc.aio.server(
+            interceptors=[*around.interceptors, *elsewhere], options=_options(around)
+        )
+        self._admin = (
+            None
+            if listen.admin is None
+            else grpc.aio.server(interceptors=around.interceptors, options=_options(around))
+        )
+        for server in self._servers():
+            server.add_generic_rpc_handlers(handlers)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+        for server in (self._local, self._public):
+            mining_pb2_grpc.add_MiningServicer_to_server(mining, server)
 
-    def bind(self) -> int:
-        """Takes the address; returns the port. Nothing is served before ``start``.
+    def bind(self) -> tuple[int, int | None]:
+        """Takes the addresses; returns the port, and that for operators if they have their own.
+
+        Nothing is served before ``start``.
 
         Raises:
-            PreconditionFailed: The address is in use or cannot be bound.
+            PreconditionFailed: An address is in use or cannot be bound.
         """
         listen = self._listen
-        port = bind_address(
-            self._server, listen.address, listen.certificate, listen.key, "server.listen"
-        )
-        with contextlib.suppress(FileNotFoundError):
-            self._listen.socket.unlink()
-        self._server.add_insecure_port(f"unix:{self._listen.socket}")
-        return port
+        port = bind_address(self._public, listen.address, listen.tls, "server.listen")
+        admin_port = None
+        if self._admin is not None and listen.admin is not None:
+            admin_port = bind_address(self._admin, listen.admin, listen.tls, "server.admin_listen")
+        for server, path in self._sockets():
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            server.add_insecure_port(f"unix:{path}")
+        return port, admin_port
 
     async def start(self) -> None:
         """Serves."""
-        await self._server.start()
-        self._listen.socket.chmod(0o600)
+        for server in self._servers():
+            await server.start()
+        for _, path in self._sockets():
+            path.chmod(0o600)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def announce_end(self) -> None:
@@ -120,33 +171,45 @@ class Server:
 
     async def stop(self, grace_s: float) -> None:
         """Ends: no new calls, at most ``grace_s`` for those under way."""
-        await self._server.stop(grace_s)
-        with contextlib.suppress(FileNotFoundError):
-            self._listen.socket.unlink()
+        await asyncio.gather(*(server.stop(grace_s) for server in self._servers()))
+        for _, path in self._sockets():
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+    def _sockets(self) -> tuple[tuple[grpc.aio.Server, Path], ...]:
+        return (self._local, self._listen.socket), (self._pages, self._listen.pages)
+
+    def _servers(self) -> list[grpc.aio.Server]:
+        servers = [self._local, self._pages, self._public]
+        return servers if self._admin is None else [*servers, self._admin]
 
     async def _set_health(self, status: int) -> None:
         for service in ("", *SERVICES):
             await self._health.set(service, status)
 
 
+def _options(around: Around) -> Sequence[tuple[str, int]]:
+    """Of a listener that everybody may reach."""
+    named = dict(OPTIONS) | dict(_STRANGERS)
+    named["grpc.max_receive_message_length"] = around.request_bytes_max + _TOLD_BYTES
+    named["grpc.max_allowed_incoming_connections"] = around.connections_max
+    named["grpc.max_concurrent_streams"] = around.connection_calls_max
+    return tuple(named.items())
+
+
 def bind_address(
-    server: grpc.aio.Server,
-    address: str,
-    certificate: bytes | None,
-    key: bytes | None,
-    setting: str,
+    server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | None, setting: str
 ) -> int:
-    """Takes an address for a server, with TLS if there is a key pair; returns the port.
+    """Takes an address for a server, with TLS if there are credentials; returns the port.
 
     Raises:
         PreconditionFailed: The address is in use or cannot be bound; ``setting`` is where it is
             configured.
     """
     try:
-        if certificate is None or key is None:
+        if tls is None:
             return int(server.add_insecure_port(address))
-        credentials = grpc.ssl_server_credentials([(key, certificate)])
-        return int(server.add_secure_port(address, credentials))
+        return int(server.add_secure_port(address, tls))
     except RuntimeError as error:
         flag = "--listen HOST:PORT or " if setting == "server.listen" else ""
         raise PreconditionFailed(
@@ -154,33 +217,4 @@ def bind_address(
             f"not one of this machine? Choose another with {flag}{setting}",
             reason="ADDRESS_IN_USE",
             metadata={"address": address},
-        ) from error
-
-
-def read_key_pair(certificate: str | None, key: str | None) -> tuple[bytes | None, bytes | None]:
-    """The contents of two PEM files that belong together; None for both where there are none.
-
-    Raises:
-        InvalidConfig: One cannot be read, or they are not a certificate and its key.
-    """
-    if certificate is None or key is None:
-        return None, None
-    found = _read(certificate), _read(key)
-    try:
-        # gRPC would not say what is wrong. A key with a passphrase fails, rather than ask for it.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except ssl.SSLError as error:
-        raise InvalidConfig(
-            f"{certificate} and {key} are not a certificate and its key ({error.reason or error}); "
-            "name PEM files that fit, the key without a passphrase"
-        ) from error
-    return found
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidConfig(
-            f"cannot read {path}: {error.strerror}; name a PEM file that this user may read"
         ) from error

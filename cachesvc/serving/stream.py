@@ -7,37 +7,27 @@ to read waits in a round-robin queue, so that no partition starves another.
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping
 
-from cachesvc.errors import DamagedFile, DataLoss
+from cachesvc.errors import CacheError, DamagedFile, DataLoss, NotAllowed
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import (
-    GapCause,
-    GapPolicy,
-    LostRange,
-    PartitionId,
-    Snapshot,
-)
+from cachesvc.model import GapCause, GapPolicy, LostRange, PartitionId, Snapshot
+from cachesvc.policy.spacing import progress_spacing_s
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.cursor import STUCK, Cursor
+from cachesvc.serving.joined_batches import JoinedBatches
+from cachesvc.serving.next_batch import NextBatch
+from cachesvc.serving.progress import Progress
 from cachesvc.serving.recovery import StreamSnapshots
-from cachesvc.serving.responses import batch_response
-from cachesvc.serving.stream_events import (
-    data_loss,
-    ended,
-    gap,
-    partition_added,
-    progress,
-    too_large,
-)
+from cachesvc.serving.silence import Silence, Write
+from cachesvc.serving.stream_events import data_loss, ended, gap, partition_added
 from cachesvc.serving.stream_settings import StreamSettings
+from cachesvc.serving.tails import Tails
+from cachesvc.serving.turns import Share, Turns
 from cachesvc.subscriptions.subscriber import Subscriber
-from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.watching.deliveries import Deliveries
-
-Write = Callable[[bytes], Awaitable[None]]
 
 
 class Stream:
@@ -50,6 +40,7 @@ class Stream:
         subscriber: Is told what was delivered.
         settings: How to deliver.
         deliveries: Counts what is sent.
+        turns: Whose turn it is, of the streams that catch up.
     """
 
     def __init__(
@@ -60,28 +51,32 @@ class Stream:
         subscriber: Subscriber,
         settings: StreamSettings,
         deliveries: Deliveries,
+        turns: Turns,
     ) -> None:
         self._store = store
-        self._reader = store.reader
-        self._batches = batches
+        self._next = NextBatch(store.reader, batches, settings, deliveries, subscriber)
         self._snapshots = snapshots
         self._subscriber = subscriber
         self._settings = settings
         self._deliveries = deliveries
+        self._turns = turns
+        self._share = Share()
         self.ends: Mapping[PartitionId, int] = {}
         """Where the stream ends, per partition; set before partitions are entered."""
         self._cursors: dict[tuple[str, int], Cursor] = {}
-        self._topics: dict[str, list[Cursor]] = {}
         self._unfinished: dict[Cursor, None] = {}  # all that have not ended, and perhaps some more
         self._waiting_for: dict[PartitionId, str] = {}
         self._ready: OrderedDict[Cursor, None] = OrderedDict()
         self._wake = asyncio.Event()
-        self._changed_topics: set[str] = set()
-        self._at_tail: set[str] = set()
+        self._tails = Tails()
         self._state_changed = False
-        self._told: bytes | None = None  # the last progress, as long as it holds
-        self._told_of = 0
+        self._progress = Progress(store)
         self._added: dict[Cursor, None] = {}
+        self._first: deque[Callable[[], bytes]] = deque()
+        self.nothing_follows: Callable[[], bool] = lambda: True
+        """Asked once all partitions have ended, of a bounded stream; False has it wait."""
+        self.complete = False
+        """Whether everything was delivered; a client may know, and go, before ``run`` ends."""
 
     def add(self, log: PartitionLog, position: int, snapshot: Snapshot | None = None) -> Cursor:
         """Enters a partition; before ``run``, or else use ``add_later``.
@@ -91,7 +86,7 @@ class Stream:
         cursor = Cursor(log, position, None)
         cursor.listener = lambda: self._changed(cursor)
         self._cursors[log.id.topic, log.id.partition] = cursor
-        self._topics.setdefault(log.id.topic, []).append(cursor)
+        self._tails.add(cursor)
         self._place(cursor, log.id, position, snapshot)
         return cursor
 
@@ -105,12 +100,21 @@ class Stream:
         """Has a cursor read a partition from ``position`` on, from the log that has it.
 
         What no log has from there on is wanted from now on, and mined if the source has it.
+
+        Raises:
+            NotAllowed: The client may not read the topic.
         """
+        if not self._settings.may_read(partition.topic):
+            raise NotAllowed(
+                "the subscription has topics that the caller may not read; who shares one with "
+                "others needs to read all of them"
+            )
         self._leave(cursor)
         in_log = position if snapshot is None else snapshot.end_offset
         log = self._store.ranges.reach(partition, in_log)
         cursor.snapshot = snapshot
         cursor.log, cursor.position, cursor.end = log, position, self.ends.get(partition)
+        cursor.untold = None
         self._subscriber.delivered[partition] = position
         self._unfinished[cursor] = None
         log.subscribe(cursor.listener)
@@ -128,6 +132,25 @@ class Stream:
         self._added[cursor] = None
         self._wake.set()
 
+    def remove(self, topic: str, number: int) -> Cursor:
+        """Takes a partition out; between two deliveries, as ``tell_first`` has it."""
+        cursor = self._cursors.pop((topic, number))
+        self._leave(cursor)
+        for places in (self._ready, self._unfinished, self._added):
+            places.pop(cursor, None)
+        self._tails.remove(cursor)
+        self._progress.changed()
+        return cursor
+
+    def tell_first(self, message: Callable[[], bytes]) -> None:
+        """Has something told before anything else is delivered; ``message`` makes it then."""
+        self._first.append(message)
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """Has it ask anew whether it is complete."""
+        self._wake.set()
+
     def end_at(self, partition: PartitionId, end: int) -> None:
         """Gives an end to a partition that had none; it has not come further than that."""
         cursor = self._cursors[partition.topic, partition.partition]
@@ -139,7 +162,7 @@ class Stream:
         """Has the client told of partitions that join later, and why; a stream ends behind all."""
         if partitions != self._waiting_for:
             self._waiting_for = dict(partitions)
-            self._told = None
+            self._progress.changed()
             self._state_changed = True
             self._wake.set()
 
@@ -163,22 +186,44 @@ class Stream:
         Raises:
             DataLoss: Records that it has to deliver are gone; the gap event has been sent.
         """
-        while not self._complete():
+        with self._deliveries.streaming():
+            await self._run(Silence(write))
+
+    async def _run(self, silence: Silence) -> None:
+        out = JoinedBatches(silence.write, joins=self._settings.joins_batches)
+        while self._first or not self._complete():
+            if self._first:
+                await out.flush()
+                await out.event(self._first.popleft()())
+                continue
+            if silence.lasts_s >= self._silence_s_max and not out.holds:
+                await self._tell_progress(out)  # a filter leaves nothing of what comes
             while self._added:
                 cursor = next(iter(self._added))
                 del self._added[cursor]
-                await write(partition_added(cursor))
+                await out.event(partition_added(cursor))
                 self._changed(cursor)
             if self._ready:
                 cursor, _ = self._ready.popitem(last=False)
-                await self._deliver(cursor, write)
+                try:
+                    await self._deliver(cursor, out)
+                except CacheError:
+                    await out.flush()
+                    raise
                 continue
-            await self._tell_caught_up(write)
+            await out.flush()
+            await self._tails.tell_caught_up(out)
             if self._state_changed or not await self._news():
                 self._state_changed = False
-                await write(self._progress())
-        await self._tell_caught_up(write)
-        await write(ended(self._cursors.values()))
+                await self._tell_progress(out)
+        await self._tails.tell_caught_up(out)
+        await out.flush()
+        self.complete = True
+        await out.event(ended(self._cursors.values()))
+
+    @property
+    def _silence_s_max(self) -> float:
+        return progress_spacing_s(self._settings.progress_interval_s, self._deliveries.streams)
 
     def _complete(self) -> bool:
         """Whether everything was delivered; looks at each partition that has ended once."""
@@ -189,22 +234,14 @@ class Stream:
             if not cursor.ended:
                 return False
             del self._unfinished[cursor]
-        return True
+        return self.nothing_follows()
 
-    def _progress(self) -> bytes:
-        """How things are; put together anew only where that has changed since it was last told."""
-        ends_told = self._store.source_ends_told
-        if self._told is not None and self._told_of == ends_told:
-            return self._told
-        found = progress(self._cursors.values(), self._waiting_for)
-        # Below a missing range, a log does not say that the one on top of it grows.
-        if all(cursor.log.above is None for cursor in self._cursors.values()):
-            self._told, self._told_of = found, ends_told
-        return found
+    async def _tell_progress(self, out: JoinedBatches) -> None:
+        await out.event(self._progress.event(self._cursors.values(), self._waiting_for))
 
     def _changed(self, cursor: Cursor) -> None:
-        self._told = None
-        self._changed_topics.add(cursor.log.id.topic)
+        self._progress.changed()
+        self._tails.changed(cursor.log.id.topic)
         state = cursor.log.source.state
         stuck = state if state in STUCK else None
         if stuck is not cursor.stuck:
@@ -217,20 +254,22 @@ class Stream:
     async def _news(self) -> bool:
         """Waits for something to do; False when there was nothing for the longest silence."""
         self._wake.clear()
-        if self._ready or self._added:
+        if self._ready or self._added or self._first:
             return True
         try:
-            async with asyncio.timeout(self._settings.progress_interval_s):
+            async with asyncio.timeout(self._silence_s_max):
                 await self._wake.wait()
         except TimeoutError:
             return False
         return True
 
-    async def _deliver(self, cursor: Cursor, write: Write) -> None:
+    async def _deliver(self, cursor: Cursor, out: JoinedBatches) -> None:
         """Delivers one batch of a partition and queues it again if there is more."""
         log = cursor.log
+        if not self._tails.reached(log.id.topic):
+            await self._turns.take(self._share)
         if cursor.snapshot is not None:
-            await self._deliver_snapshot(cursor, cursor.snapshot, write)
+            await self._deliver_snapshot(cursor, cursor.snapshot, out)
             return
         if not log.reaches(cursor.position) and log.lost_at(cursor.position) is None:
             log = self._store.ranges.reach(log.id, cursor.position)
@@ -239,58 +278,70 @@ class Stream:
                 return
         lost = log.gap_at(cursor.position)
         if lost is not None:
-            await self._pass(cursor, lost, write)
+            await self._pass(cursor, lost, out)
             return
         if not log.in_memory(cursor.position):
-            await self._tell_fell_behind(log.id.topic, write)
+            await out.flush()  # the disk may be slow
+            await self._tails.tell_fell_behind(log.id.topic, out)
+        begin = cursor.position
         try:
             response = await self._next_response(cursor)
         except DamagedFile:
             if not await self._store.mend(log, cursor.position):
-                await write(gap(cursor, None))
+                await out.event(gap(cursor, None))
                 raise
             self._changed(cursor)
             return
         except DataLoss:
             if log.gap_at(cursor.position) is None:
-                await write(gap(cursor, None))
+                await out.event(gap(cursor, None))
                 raise
             self._changed(cursor)  # retention was faster
             return
         if response is not None:
-            await write(response)
+            self._share.sent_bytes += len(response)
+            await out.batch(response)
             self._note_age(cursor)
+            if self._deliveries.on_sent is not None:
+                name = self._settings.subscription
+                self._deliveries.on_sent(name, log.id, begin, cursor.position)
+        else:
+            await out.flush()
+            await asyncio.sleep(0)  # there may be much that nothing is to be sent of
 
     def _note_age(self, cursor: Cursor) -> None:
         """How old the newest record was that has just been sent; of streams that have caught up."""
         log = cursor.log
-        if log.id.topic in self._at_tail:
+        if self._tails.reached(log.id.topic):
             mined_s = log.recent.mined_s(cursor.position - 1)
             if mined_s is not None:
                 self._deliveries.ages.add(time.monotonic() - mined_s)
 
-    async def _deliver_snapshot(self, cursor: Cursor, snapshot: Snapshot, write: Write) -> None:
+    async def _deliver_snapshot(
+        self, cursor: Cursor, snapshot: Snapshot, out: JoinedBatches
+    ) -> None:
         """Delivers one batch of a snapshot; one that is damaged is left for the log."""
         partition = cursor.log.id
-        await self._tell_fell_behind(partition.topic, write)
+        await self._tails.tell_fell_behind(partition.topic, out)
         lost = cursor.gap_in_snapshot
         if lost is not None:
-            await write(gap(cursor, lost))
+            await out.event(gap(cursor, lost))
             if self._settings.gap_policy is GapPolicy.STOP_AT_GAP:
                 raise data_loss(partition, lost)
             cursor.told = lost.end
         try:
             response = await self._next_response(cursor)
-        except DamagedFile:
-            await self._snapshots.damaged(snapshot)
+        except DamagedFile as damage:
+            await self._snapshots.damaged(snapshot, damage)
             self._place(cursor, partition, cursor.position)
             return
         if cursor.position >= snapshot.end_offset:
             self._place(cursor, partition, cursor.position)
         if response is not None:
-            await write(response)
+            self._share.sent_bytes += len(response)
+            await out.batch(response)
 
-    async def _pass(self, cursor: Cursor, lost: LostRange, write: Write) -> None:
+    async def _pass(self, cursor: Cursor, lost: LostRange, out: JoinedBatches) -> None:
         """Tells a gap and goes on behind it, or ends the stream there, as it was asked to.
 
         Raises:
@@ -304,84 +355,41 @@ class Stream:
             return  # its log is about to be made, and the cursor is told then
         seamless = following is not None and lost.cause is GapCause.SOURCE_TRUNCATED
         if following is not None and seamless and following.log_start_offset >= cursor.position:
-            await self._move(cursor, following, cursor.position, write)
+            await self._move(cursor, following, cursor.position, out)
             return
-        await write(gap(cursor, lost))
+        await out.event(gap(cursor, lost))
         if self._settings.gap_policy is GapPolicy.RECOVER_FROM_SNAPSHOT:
-            recovers = await self._snapshots.recover(log.id, lost)
+            recovers = await self._snapshots.recover(log.id, cursor.epoch, lost)
             raise data_loss(log.id, lost, recovers=recovers)
         if self._settings.gap_policy is GapPolicy.STOP_AT_GAP:
             raise data_loss(log.id, lost)
         if following is not None:
-            await self._move(cursor, following, following.log_start_offset, write)
+            await self._move(cursor, following, following.log_start_offset, out)
         elif over:
             cursor.left = True
         else:
             self._place(cursor, log.id, lost.end)
 
-    async def _move(self, cursor: Cursor, log: PartitionLog, position: int, write: Write) -> None:
+    async def _move(
+        self, cursor: Cursor, log: PartitionLog, position: int, out: JoinedBatches
+    ) -> None:
         """Goes on in a topic's next incarnation."""
         self._place(cursor, log.id, position)
-        await write(partition_added(cursor))
+        await out.event(partition_added(cursor))
 
     async def _next_response(self, cursor: Cursor) -> bytes | None:
         """Moves a cursor on; the batch it moved over, None if that has no records.
 
         Whoever waits for a slow client afterwards holds the batch and not the chunk it is from.
         """
-        log = cursor.log
-        snapshot = cursor.snapshot
-        if snapshot is None:
-            frames = await self._reader.read(log, cursor.position)
-        else:
-            frames = await self._reader.read_file(snapshot.file, cursor.position)
-        if not frames:
-            if cursor.readable:
-                self._ready[cursor] = None
-            return None
-        run = await self._batches.next_run(
-            log.id,
-            frames,
-            cursor.position,
-            _earlier(cursor.end, cursor.next_gap),
-            self._settings.form,
-            self._settings.batch_bytes_max,
-            "" if snapshot is None else snapshot.file.path,
-        )
-        cursor.position = run[-1].frame.end_offset
-        self._told = None
-        self._subscriber.delivered[log.id] = cursor.position
-        self._changed_topics.add(log.id.topic)
+        of_snapshot = cursor.snapshot is not None
+        run = await self._next.move_on(cursor)
+        if run:
+            self._progress.changed()
+            self._subscriber.delivered[cursor.log.id] = cursor.position
+            self._tails.changed(cursor.log.id.topic)
         if cursor.readable:
             self._ready[cursor] = None
-            if snapshot is None:
-                self._reader.prefetch(log, cursor.position)
-        records = sum(part.frame.record_count for part in run)
-        if records:
-            response = batch_response(
-                log.id, run, self._settings.form, snapshot=snapshot is not None
-            )
-            if 0 < self._settings.message_bytes_max < len(response):
-                frames = [part.frame for part in run]
-                raise too_large(log.id, frames, len(response), self._settings.message_bytes_max)
-            self._deliveries.sent(log.id.topic_id, records, len(response))
-            return response
-        return None
-
-    async def _tell_caught_up(self, write: Write) -> None:
-        for topic in sorted(self._changed_topics - self._at_tail):
-            if all(cursor.at_tail for cursor in self._topics[topic]):
-                self._at_tail.add(topic)
-                event = pb.CaughtUp(topic=topic)
-                await write(pb.SubscribeResponse(caught_up=event).SerializeToString())
-        self._changed_topics.clear()
-
-    async def _tell_fell_behind(self, topic: str, write: Write) -> None:
-        if topic in self._at_tail:
-            self._at_tail.remove(topic)
-            event = pb.FellBehind(topic=topic)
-            await write(pb.SubscribeResponse(fell_behind=event).SerializeToString())
-
-
-def _earlier(one: int | None, other: int | None) -> int | None:
-    return min((each for each in (one, other) if each is not None), default=None)
+            if run and not of_snapshot:
+                self._next.prefetch(cursor)
+        return self._next.response(cursor, run, snapshot=of_snapshot)

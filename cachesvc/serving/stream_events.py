@@ -13,15 +13,16 @@ from cachesvc.v1 import log_cache_pb2 as pb
 
 def position_message(cursor: Cursor) -> pb.Position:
     """A cursor's position."""
-    return _position(cursor.log.id, cursor.position)
+    return _position(cursor.log.id, cursor.position, cursor.epoch)
 
 
-def _position(partition: PartitionId, offset: int) -> pb.Position:
+def _position(partition: PartitionId, offset: int, epoch: int = 0) -> pb.Position:
     return pb.Position(
         topic=partition.topic,
         partition=partition.partition,
         incarnation=partition.incarnation,
         offset=offset,
+        epoch=epoch,
     )
 
 
@@ -31,6 +32,7 @@ def started(
     cursors: Iterable[Cursor],
     ends: Mapping[PartitionId, int],
     snapshots: Iterable[Start] = (),
+    member: str = "",
 ) -> bytes:
     """The first event of a stream."""
     event = pb.Started(
@@ -38,13 +40,18 @@ def started(
         connection=connection,
         positions=map(position_message, cursors),
         end=[_position(partition, end) for partition, end in ends.items()],
-        snapshots=[
-            snapshot_start(start.snapshot, resumed=start.resumed)
-            for start in snapshots
-            if start.snapshot is not None
-        ],
+        snapshots=_snapshot_starts(snapshots),
+        member=member,
     )
     return pb.SubscribeResponse(started=event).SerializeToString()
+
+
+def _snapshot_starts(starts: Iterable[Start]) -> list[pb.SnapshotStart]:
+    return [
+        snapshot_start(start.snapshot, resumed=start.resumed)
+        for start in starts
+        if start.snapshot is not None
+    ]
 
 
 def snapshot_start(snapshot: Snapshot, *, resumed: bool) -> pb.SnapshotStart:
@@ -67,6 +74,20 @@ def partition_added(cursor: Cursor) -> bytes:
     """A partition has joined, or goes on in the next incarnation of its topic."""
     event = pb.PartitionAdded(start=position_message(cursor))
     return pb.SubscribeResponse(partition_added=event).SerializeToString()
+
+
+def partitions_assigned(cursors: Iterable[Cursor], starts: Iterable[Start]) -> bytes:
+    """Partitions are a member's from now on; the starts say which begin with snapshots."""
+    event = pb.PartitionsAssigned(
+        positions=map(position_message, cursors), snapshots=_snapshot_starts(starts)
+    )
+    return pb.SubscribeResponse(partitions_assigned=event).SerializeToString()
+
+
+def partitions_revoked(cursors: Iterable[Cursor]) -> bytes:
+    """Partitions are a member's no longer."""
+    event = pb.PartitionsRevoked(positions=map(position_message, cursors))
+    return pb.SubscribeResponse(partitions_revoked=event).SerializeToString()
 
 
 def progress(cursors: Iterable[Cursor], awaited: Mapping[PartitionId, str]) -> bytes:

@@ -1,23 +1,31 @@
 """A Subscribe call from its checked request to its end."""
 
 import asyncio
+import uuid
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from cachesvc.assignment.assignments import Assignments
 from cachesvc.clusters.sources import Source, Sources
 from cachesvc.log.log_store import LogStore
-from cachesvc.model import Mode
+from cachesvc.model import Mode, Sharing
 from cachesvc.serving.batches import Batches
+from cachesvc.serving.calling import current_may_read
 from cachesvc.serving.convert import SubscribeCall
 from cachesvc.serving.joining import Joining, Served
+from cachesvc.serving.member_starts import MemberStarts, Shared
+from cachesvc.serving.membership import Membership
 from cachesvc.serving.recovery import StreamSnapshots
 from cachesvc.serving.selection import find_topics
-from cachesvc.serving.stream import Stream, Write
+from cachesvc.serving.sharing import share, until_ended
+from cachesvc.serving.silence import Write
+from cachesvc.serving.stream import Stream
 from cachesvc.serving.stream_events import started
 from cachesvc.serving.stream_settings import StreamSettings
+from cachesvc.serving.turns import Turns
 from cachesvc.snapshots.shelf import Shelf
-from cachesvc.subscriptions.subscriber import Subscriber
+from cachesvc.subscriptions.members import name_of
+from cachesvc.subscriptions.subscriber import Origin, Subscriber
 from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions, SubscriptionSettings
 from cachesvc.watching.deliveries import Deliveries
 
@@ -57,11 +65,17 @@ class Subscribing:
         self._shelf = shelf
         self._progress_interval_s = progress_interval_s
         self._deliveries = deliveries
+        self._turns = Turns()
 
-    async def serve(self, call: SubscribeCall, write: Write) -> None:
+    async def serve(self, call: SubscribeCall, write: Write, origin: Origin | None = None) -> None:
         """Serves one call until the stream is complete or its subscriber has to end.
 
         Cancel-safe: the subscriber leaves, nothing else changes.
+
+        Args:
+            call: What was asked for.
+            write: Sends a message to the client.
+            origin: Who asked, for those who look at the subscription.
 
         Raises:
             CacheError: The call is refused, or the subscriber has to end, or the service does.
@@ -76,26 +90,63 @@ class Subscribing:
         # It may have been changed or deleted meanwhile.
         source = self._sources.resolve(source.name)
         source.check_mined()
-        subscription, subscriber = await self._subscriptions.open(
-            SubscriptionSettings(
-                call.subscription,
-                source.name,
-                call.topics,
-                call.topic_expression,
-                call.mode,
-                call.gap_policy,
-            )
+        wanted = SubscriptionSettings(
+            call.subscription,
+            source.name,
+            call.topics,
+            call.topic_expression,
+            call.mode,
+            call.gap_policy,
         )
-        serving = asyncio.ensure_future(self._stream(call, source, subscription, subscriber, write))
+        if call.sharing is Sharing.SHARED:
+            await self._share(call, source, wanted, write, origin)
+            return
+        subscription, subscriber = await self._subscriptions.open(wanted)
+        subscriber.origin = origin
         try:
-            either: set[asyncio.Future[Any]] = {serving, subscriber.ended}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done():
-                raise subscriber.ended.result()
-            serving.result()
+            await until_ended(
+                subscriber, self._stream(call, source, subscription, subscriber, write)
+            )
         finally:
-            serving.cancel()
             self._subscriptions.leave(subscription, subscriber)
+
+    async def _share(
+        self,
+        call: SubscribeCall,
+        source: Source,
+        wanted: SubscriptionSettings,
+        write: Write,
+        origin: Origin | None,
+    ) -> None:
+        """Serves a member."""
+        end = {name: (at.incarnation, at.offset) for name, at in call.end.items()}
+        reduction = "" if call.reduction is None else call.reduction.text
+        name = call.member or uuid.uuid4().hex
+        also = end, reduction, call.bootstrap
+        subscription, group, member = await self._subscriptions.join(wanted, name, also)
+        member.subscriber.origin = origin
+
+        async def timed(data: bytes) -> None:
+            await group.written(member, write(data))
+
+        snapshots = StreamSnapshots(
+            self._shelf,
+            self._subscriptions,
+            subscription,
+            member.subscriber,
+            lambda partition, epoch: group.keeps(member, name_of(partition), epoch),
+        )
+        stream = self._make_stream(call, snapshots, member.subscriber)
+        shared = Shared(call, source, subscription, group, member, stream)
+        starts = MemberStarts(self._store, self._subscriptions, self._shelf, shared)
+        membership = Membership(self._store, self._sources, self._assignments, starts, shared)
+        try:
+            await until_ended(
+                member.subscriber, share(membership, stream, timed, group.epoch, source.name, name)
+            )
+        finally:
+            done = stream.complete
+            self._subscriptions.leave_group(subscription, group, member, finished=done)
 
     async def _unless_ended(self, work: Coroutine[Any, Any, T]) -> T:
         """What ``work`` answers, unless the service ends meanwhile."""
@@ -110,6 +161,32 @@ class Subscribing:
                 task.cancel()
             await asyncio.gather(working, ending, return_exceptions=True)
 
+    def _make_stream(
+        self, call: SubscribeCall, snapshots: StreamSnapshots, subscriber: Subscriber
+    ) -> Stream:
+        settings = StreamSettings(
+            call.form,
+            call.batch_bytes_max,
+            self._progress_interval_s,
+            bounded=bool(call.end) or call.mode is Mode.FULL,
+            gap_policy=call.gap_policy,
+            message_bytes_max=call.message_bytes_max,
+            joins_batches=call.joins_batches,
+            reduction=call.reduction,
+            subscription=call.subscription,
+            parquet_bytes_max=call.parquet_bytes_max,
+            may_read=current_may_read(),
+        )
+        return Stream(
+            self._store,
+            self._batches,
+            snapshots,
+            subscriber,
+            settings,
+            self._deliveries,
+            self._turns,
+        )
+
     async def _stream(
         self,
         call: SubscribeCall,
@@ -118,19 +195,9 @@ class Subscribing:
         subscriber: Subscriber,
         write: Write,
     ) -> None:
-        settings = StreamSettings(
-            call.form,
-            call.batch_bytes_max,
-            self._progress_interval_s,
-            bounded=bool(call.end) or call.mode is Mode.FULL,
-            gap_policy=call.gap_policy,
-            message_bytes_max=call.message_bytes_max,
-        )
         snapshots = StreamSnapshots(self._shelf, self._subscriptions, subscription, subscriber)
-        stream = Stream(
-            self._store, self._batches, snapshots, subscriber, settings, self._deliveries
-        )
-        served = Served(call, source, subscription, subscriber, stream)
+        stream = self._make_stream(call, snapshots, subscriber)
+        served = Served(call, source, subscription, subscriber, stream, current_may_read())
         joining = Joining(
             self._store,
             self._sources,

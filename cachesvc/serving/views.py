@@ -1,5 +1,6 @@
 """Messages that show the state of logs and subscriptions."""
 
+import time
 from collections.abc import Iterator, Mapping
 
 from cachesvc.log.estimates import bytes_behind, newest_timestamp_ms, timestamp_at
@@ -8,6 +9,8 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import MiningState, PartitionId, TopicId
 from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
+from cachesvc.subscriptions.group import Group
+from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.subscriptions.subscriptions import Subscription
 from cachesvc.v1 import log_cache_pb2 as pb
 
@@ -30,6 +33,15 @@ def partition_offsets(log: PartitionLog, store: LogStore) -> pb.PartitionOffsets
         older=[_range(OffsetRange(each.log_start_offset, each.log_end_offset)) for each in below],
         backfill=_range(wanted) if wanted is not None else None,
         backfill_error=growing.source.error if growing is not None else "",
+        lost=[
+            pb.LostRange(
+                begin_offset=lost.begin,
+                end_offset=lost.end,
+                cause=int(lost.cause),  # type: ignore[arg-type]
+            )
+            for each in store.ranges.of(log.id)
+            for lost in each.lost
+        ],
     )
 
 
@@ -81,6 +93,12 @@ def subscription(found: Subscription, store: LogStore) -> pb.Subscription:
         committed_ms=record.committed_ms,
         gap_policy=int(record.gap_policy),  # type: ignore[arg-type]
     )
+    if found.group is not None:
+        message.sharing = pb.SHARED
+        message.members.extend(members(found.group))
+    elif found.subscriber is not None:
+        message.sharing = pb.EXCLUSIVE
+    message.subscribers.extend(subscribers(found))
     message.partitions.extend(_rows(found.positions, store))
     delivering = found.delivering
     message.delivering.extend(_rows(delivering, store))
@@ -90,6 +108,41 @@ def subscription(found: Subscription, store: LogStore) -> pb.Subscription:
         message.lag.bytes += row.lag.bytes
         message.lag.seconds = max(message.lag.seconds, row.lag.seconds)
     return message
+
+
+def subscribers(found: Subscription) -> Iterator[pb.Subscriber]:
+    """The open streams on a subscription, in the order in which they came."""
+    streams: list[tuple[str, Subscriber]] = []
+    if found.group is not None:
+        streams = [(member.name, member.subscriber) for member in found.group.active]
+    elif found.connected and found.subscriber is not None:
+        streams = [("", found.subscriber)]
+    for name, stream in streams:
+        message = pb.Subscriber(member=name, records=stream.records, bytes=stream.bytes)
+        if stream.origin is not None:
+            message.principal, message.address = stream.origin.principal, stream.origin.address
+            message.client = stream.origin.client
+            message.connected_ms = stream.origin.connected_ms
+        yield message
+
+
+def members(group: Group) -> Iterator[pb.Member]:
+    """Who shares a subscription, ordered by name, and where each is."""
+    now_ms = time.time_ns() // 1_000_000
+    for name, member in sorted(group.members.items()):
+        message = pb.Member(name=name, joined_ms=member.joined_ms, finished=member.finished)
+        reached = member.reached()
+        for partition, holding in sorted(group.held(member).items()):
+            topic, number = partition
+            position = pb.Position(topic=topic, partition=number, epoch=holding.epoch)
+            if (at := reached.get(partition)) is not None:
+                position.incarnation, position.offset = at[0].incarnation, at[1]
+            revoked = holding.revoked_s is not None
+            (message.revoked if revoked else message.positions).append(position)
+        stalled_s = group.stalled_s(member)
+        if stalled_s is not None:
+            message.stalled_since_ms = now_ms - round(1000 * stalled_s)
+        yield message
 
 
 def _rows(

@@ -16,11 +16,15 @@ from msgspec import Meta, Struct
 
 from cachesvc.errors import InvalidConfig
 from cachesvc.policy.addresses import is_loopback, parse_address
+from cachesvc.settings.access import AccessConfig, check_access, check_access_listen
 from cachesvc.settings.alarms import AlarmsConfig, check_alarms
+from cachesvc.settings.audit import AuditConfig
 from cachesvc.settings.bounds import GIB, KIB, MIB, Age, Budget, CacheBytes, Interval, TopicBytes
+from cachesvc.settings.callers import CallersConfig
 from cachesvc.settings.connection import ConnectionConfig, check_connection
 from cachesvc.settings.jobs import JobsConfig, check_jobs
 from cachesvc.settings.stores import StoreEntry, check_stores
+from cachesvc.settings.traces import TracesConfig, check_traces
 from cachesvc.settings.validation import setting_error
 
 MASK = "********"
@@ -64,27 +68,49 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     # HOST:PORT; an IPv6 host in brackets; port 0 lets the system choose one.
     listen: str = "127.0.0.1:7070"
+    # HOST:PORT where operators are answered, and then no longer at listen; not set: there.
+    admin_listen: str | None = None
     # PEM files; both or none. Relative paths as for store.path.
     tls_certificate_file: str | None = None
     tls_key_file: str | None = None
-    # Allows listening beyond loopback without TLS.
+    # PEM file with authorities: whoever connects shows a certificate of one of them, besides.
+    tls_client_ca_file: str | None = None
+    # Allows listening beyond loopback without TLS, and without access control.
     insecure: bool = False
     # Seconds that a clean end may take. 0 to 3,600.
     shutdown_grace_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
-    # Seconds between progress events on a quiet stream. 0.05 to 60.
+    # Seconds between progress events on a quiet stream. 0.05 to 60. With more than 1,000 streams
+    # for each of these seconds they are further apart, up to 5 seconds.
     progress_interval_s: Annotated[float, Meta(ge=0.05, le=60)] = 2.0
+    # Seconds for which a member of a shared subscription may commit what it was delivered of a
+    # partition that it loses. 0.1 to 3,600.
+    member_release_s: Annotated[float, Meta(ge=0.1, le=3_600)] = 10.0
+    # Seconds for which the client of a member may take nothing before others get its partitions. 1
+    # to 86,400.
+    member_stall_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.listen,) if self.admin_listen is None else (self.listen, self.admin_listen)
 
 
 class HttpConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[http]``: the listener for metrics and probes."""
+    """``[http]``: the listener for metrics, probes and the pages in the browser."""
 
     # HOST:PORT, as server.listen; "": nowhere. Not set: 127.0.0.1:7071 if it is free, or nowhere.
     listen: str | None = None
-    # Allows listening beyond loopback: whoever reaches it reads names of topics and subscriptions.
+    # Allows listening beyond loopback: whoever reaches it reads names of topics and subscriptions,
+    # and, where there are pages and no access control, records.
     insecure: bool = False
+    # Whether it speaks TLS, with the certificate of [server]. Not set: beyond loopback, if there is
+    # one.
+    tls: bool | None = None
     # Topics with series of their own; all others of a connection are told as one, "(other)". So for
     # subscriptions. 1 to 100,000.
     series_max: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
+    # Whether there are pages for browsers. Not set: on loopback, and where access control is on.
+    pages: bool | None = None
 
 
 class MiningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,6 +199,8 @@ class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     # "text" for people, "json" for programs: one object a line.
     format: Literal["text", "json"] = "text"
+    # Lines of one event about the same thing in ten seconds; more are counted. 0: all are written.
+    repeats_max: Annotated[int, Meta(ge=0, le=10_000)] = 5
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -185,7 +213,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retention: RetentionConfig = RetentionConfig()
     jobs: JobsConfig = JobsConfig()
     alarms: AlarmsConfig = AlarmsConfig()
+    callers: CallersConfig = CallersConfig()
+    audit: AuditConfig = AuditConfig()
     sql: SqlConfig = SqlConfig()
+    access: AccessConfig = AccessConfig()
+    traces: TracesConfig = TracesConfig()
     log: LogConfig = LogConfig()
     stores: tuple[StoreEntry, ...] = ()
     connections: tuple[ConnectionConfig, ...] = ()
@@ -202,10 +234,17 @@ def check_fields(config: Config, source: str) -> None:
         InvalidConfig: A field is wrong; the message names the source, the field and what to do.
     """
     _check_address(config.server.listen, source, "server.listen")
+    if config.server.admin_listen is not None:
+        _check_address(config.server.admin_listen, source, "server.admin_listen")
     if config.http.listen:
         _check_address(config.http.listen, source, "http.listen")
+    if config.http.tls and config.server.tls_certificate_file is None:
+        advice = "set server.tls_certificate_file and server.tls_key_file, or leave it out"
+        raise setting_error(source, "http.tls", "there is no certificate", advice)
+    check_access(config.access, source)
     check_alarms(config.alarms, source)
     check_jobs(config.jobs, source)
+    check_traces(config.traces, source)
     if config.mining.listen is not None:
         _check_address(config.mining.listen, source, "mining.listen")
     names: set[str] = set()
@@ -219,25 +258,46 @@ def check_fields(config: Config, source: str) -> None:
     check_stores(config.stores, config.connections, source)
 
 
-def check_listen(server: ServerConfig, source: str = "server") -> None:
-    """Refuses to listen beyond loopback without TLS, unless ``insecure`` says that it is meant.
+def http_speaks_tls(config: "Config") -> bool:
+    """Whether the listener for metrics, probes and pages does."""
+    if config.http.tls is not None:
+        return config.http.tls
+    address = config.http.listen
+    if not address or config.server.tls_certificate_file is None:
+        return False
+    return not is_loopback(parse_address(address)[0])
+
+
+def check_listen(
+    server: ServerConfig, source: str = "server", access: AccessConfig | None = None
+) -> None:
+    """Refuses to listen beyond loopback without TLS or access control, unless ``insecure`` says so.
 
     Raises:
         InvalidConfig: As said, or only one half of a key pair, or TLS and ``insecure`` together.
     """
-    host, _ = parse_address(server.listen)
     certificate, key = server.tls_certificate_file, server.tls_key_file
     if (certificate is None) != (key is None):
         missing = "tls_certificate_file" if certificate is None else "tls_key_file"
         advice = "TLS needs a certificate and its key"
         raise setting_error(source, f"server.{missing}", "is missing", advice)
-    if certificate is not None and server.insecure:
-        raise setting_error(source, "server.insecure", "contradicts TLS", "leave out one of them")
-    if certificate is None and not server.insecure and not is_loopback(host):
-        problem = f"{server.listen} is beyond loopback without TLS"
-        advice = "set server.tls_certificate_file and server.tls_key_file, or listen on 127.0.0.1, "
-        advice += "or accept plain text with server.insecure = true (--insecure)"
-        raise setting_error(source, "server.listen", problem, advice)
+    if certificate is None and server.tls_client_ca_file is not None:
+        advice = "set server.tls_certificate_file and server.tls_key_file, or leave it out"
+        raise setting_error(source, "server.tls_client_ca_file", "needs TLS", advice)
+    open_to_all = access is not None and access.enabled is False
+    if certificate is not None and server.insecure and not open_to_all:
+        advice = "leave out one of them; with access.enabled = false it lets everybody call"
+        raise setting_error(source, "server.insecure", "contradicts TLS", advice)
+    if access is not None:
+        check_access_listen(access, server.addresses, server.insecure, source)
+    if certificate is not None or server.insecure:
+        return
+    for field, address in (("listen", server.listen), ("admin_listen", server.admin_listen)):
+        if address is not None and not is_loopback(parse_address(address)[0]):
+            problem = f"{address} is beyond loopback without TLS"
+            advice = "set server.tls_certificate_file and server.tls_key_file, or listen on "
+            advice += "127.0.0.1, or accept plain text with server.insecure = true (--insecure)"
+            raise setting_error(source, f"server.{field}", problem, advice)
 
 
 def check_http_listen(http: HttpConfig, source: str = "http") -> None:

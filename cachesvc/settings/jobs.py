@@ -71,6 +71,8 @@ class BackupConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     daily_at: TimeOfDay | None = None
     # How many stay, the newest. 1 to 1,000.
     kept: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    # Whether what lies in other stores is copied too; else a backup only names it.
+    other_stores: bool = False
 
 
 class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

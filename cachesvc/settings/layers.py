@@ -56,13 +56,19 @@ _FLAGS = {
     "log_level": ("--log-level", "log.level"),
     "log_format": ("--log-format", "log.format"),
 }
+_ARRAYS = ("connections", "stores", "access.roles", "access.principals")
 _PATH_FIELDS = (
     "store.path",
     "server.tls_certificate_file",
     "server.tls_key_file",
+    "server.tls_client_ca_file",
     "mining.join_token_file",
     "alarms.webhook_token_file",
     "jobs.backup.directory",
+    "access.jwt.keys_file",
+    "access.jwt.keys_ca_file",
+    "audit.file",
+    "access.secrets_directory",
 )
 
 
@@ -99,10 +105,10 @@ def _check_whole(config: Config, source: str) -> None:
     if not config.store.path:
         advice = "set it, or give --store DIR or CACHESVC_STORE__PATH"
         raise setting_error(source, "store.path", "is missing", advice)
-    check_listen(config.server, source)
+    check_listen(config.server, source, config.access)
     check_http_listen(config.http, source)
     check_mining_listen(config, source)
-    for field in ("tls_certificate_file", "tls_key_file"):
+    for field in ("tls_certificate_file", "tls_key_file", "tls_client_ca_file"):
         value = getattr(config.server, field)
         if value is not None and not Path(value).is_file():
             raise setting_error(source, f"server.{field}", f"no file {value}", "give a PEM file")
@@ -120,24 +126,27 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _settings() -> Iterator[tuple[str, Any]]:
     """Path and default of every setting that is not inside an array."""
-    arrays = ("connections", "stores")
-    return ((path, default) for path, default in setting_paths(Config) if path not in arrays)
+    return ((path, default) for path, default in setting_paths(Config) if path not in _ARRAYS)
 
 
 def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Variable and path of every setting that the environment gives, in order."""
-    known = {ENV_PREFIX + path.upper().replace(".", "__"): path for path, _ in _settings()}
+    known = {_variable_of(path): path for path, _ in _settings()}
     for variable in sorted(env):
         if not variable.startswith(ENV_PREFIX) or "__" not in variable:
             continue  # CACHESVC_ADDRESS, and what an orchestrator sets for a service of our name
         if variable not in known:
             close = difflib.get_close_matches(variable, known, 1)
             advice = f"did you mean {close[0]}?" if close else "docs/configuration.md lists them"
-            for array in ("connections", "stores"):
-                if variable.startswith(f"{ENV_PREFIX}{array.upper()}__"):
+            for array in _ARRAYS:
+                if f"{variable}__".startswith(f"{_variable_of(array)}__"):
                     advice = f"{array} are set in the file"
             raise InvalidConfig(f"{variable}: no such setting; {advice}")
         yield variable, known[variable]
+
+
+def _variable_of(path: str) -> str:
+    return ENV_PREFIX + path.upper().replace(".", "__")
 
 
 def _apply_flags(tree: dict[str, Any], overrides: Overrides) -> None:
@@ -170,10 +179,12 @@ def _set(tree: dict[str, Any], field: str, value: object) -> None:
 
 def _make_absolute(tree: dict[str, Any], directory: Path) -> None:
     for field in _PATH_FIELDS:
-        section, _, name = field.partition(".")
-        value = tree.get(section, {}).get(name)
-        if value:
-            tree[section][name] = os.path.abspath(directory / value)
+        *sections, name = field.split(".")
+        table = tree
+        for section in sections:
+            table = table.get(section, {})
+        if value := table.get(name):
+            table[name] = os.path.abspath(directory / value)
     for store in tree.get("stores", ()):
         make_store_absolute(store, directory)
     for connection in tree.get("connections", ()):

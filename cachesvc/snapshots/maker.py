@@ -90,7 +90,7 @@ class SnapshotMaker:
         async with at_hand as directory:
             damage = await asyncio.to_thread(damage_of, directory, file)
         if damage:
-            await self._shelf.take_out(snapshot)
+            await self._shelf.take_out(snapshot, damage)
         return bool(damage)
 
     def _order(

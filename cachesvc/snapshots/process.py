@@ -14,6 +14,7 @@ from typing import BinaryIO
 import duckdb
 import pyarrow as pa
 
+from cachesvc.arrow_alone import keep_pandas_out
 from cachesvc.bounds import bound_process
 from cachesvc.errors import DamagedFile
 from cachesvc.snapshots import order as messages
@@ -27,6 +28,7 @@ _WORDS_MAX = 800
 
 def main() -> None:
     """Makes one snapshot, and ends the process."""
+    keep_pandas_out()
     # Whatever a library prints must not get between the answers.
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

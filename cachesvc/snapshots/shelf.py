@@ -32,6 +32,7 @@ class Shelf:
     ) -> None:
         self._catalogue = store.catalogue
         self._manifest = store.manifest
+        self._damages = store.damages
         self._subscriptions = subscriptions
         self._kept = kept
         self._snapshots: dict[PartitionId, list[Snapshot]] = {}
@@ -56,11 +57,14 @@ class Shelf:
         return any(found and each.topic_id == topic for each, found in self._snapshots.items())
 
     def read_by(self, subscription: Subscription, partition: PartitionId) -> Snapshot | None:
-        """The snapshot of a partition that a subscription is in the middle of."""
+        """The snapshot of a partition that a subscription is in the middle of, or about to begin.
+
+        It is about to as long as its begin is not stored as its position.
+        """
         snapshot = self.reads(subscription, partition)
-        position = subscription.positions.get(partition)
-        if snapshot is None or position is None:
+        if snapshot is None:
             return None
+        position = subscription.positions.get(partition, snapshot.base_offset)
         return snapshot if snapshot.base_offset <= position < snapshot.end_offset else None
 
     def reads(self, subscription: Subscription, partition: PartitionId) -> Snapshot | None:
@@ -100,9 +104,26 @@ class Shelf:
         await self._replace(partition, gone, [snapshot])
         await self._forget_read(partition)
 
-    async def take_out(self, snapshot: Snapshot) -> None:
-        """Retires a damaged one."""
+    async def take_out(self, snapshot: Snapshot, damage: object) -> None:
+        """Retires a damaged one, and tells of it like of any other damaged file."""
+        self._damages.note(snapshot.partition, snapshot.file.path, damage)
         await self._replace(snapshot.partition, [snapshot], [])
+
+    def bytes_in(self, store: str) -> int:
+        """Bytes of those that lie in a store."""
+        every = (each for found in self._snapshots.values() for each in found)
+        return sum(each.file.bytes for each in every if each.file.store == store)
+
+    async def leave_newest(self, store: str) -> int:
+        """Retires all in a store but the newest of each partition and what is read; how many."""
+        count = 0
+        for partition in list(self._snapshots):
+            old = superseded(self.of(partition), 1, self._read_paths(partition))
+            gone = [each for each in old if each.file.store == store]
+            if gone:
+                await self._replace(partition, gone, [])
+            count += len(gone)
+        return count
 
     async def keep_only(self, wanted: Collection[PartitionId]) -> int:
         """Retires the snapshots of all other partitions that nobody reads; how many."""

@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import ipc
 
+from cachesvc.arrow_alone import keep_pandas_out
 from cachesvc.bounds import bound_process, open_duckdb
 from cachesvc.errors import CacheError, DamagedFile
 from cachesvc.sql import messages
@@ -65,6 +66,7 @@ class _Answer:
 
 def main() -> None:
     """Answers one query, and ends the process."""
+    keep_pandas_out()
     # Whatever a library prints must not get between the messages.
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

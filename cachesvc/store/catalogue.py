@@ -1,32 +1,29 @@
-"""The catalogue on DuckDB: the only module that imports it.
+"""The catalogue on DuckDB.
 
 DuckDB lets one process write, so the service owns the file. A commit is durable when it returns
-(DuckDB syncs its write-ahead log). Statements live in ``queries.sql``,
-those of tables that are a subject of their own beside it.
+(DuckDB syncs its write-ahead log, and commits of positions go to a log of their own). Statements
+live in ``queries.sql``, those of tables that are a subject of their own beside it.
 """
 
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from cachesvc.errors import DamagedFile, StoreFormatUnsupported, StoreUnwritable
-from cachesvc.model import (
-    GapPolicy,
-    Mode,
-    PartitionId,
-)
+from cachesvc.store import layout
+from cachesvc.store.access_tables import AccessTables
+from cachesvc.store.audit_tables import AuditTables
 from cachesvc.store.drop_tables import DropTables
 from cachesvc.store.entry_tables import EntryTables
 from cachesvc.store.epoch_tables import EpochTables
+from cachesvc.store.execution import Execution, failures
 from cachesvc.store.incarnation_tables import ClusterTables, IncarnationTables
+from cachesvc.store.maker_tables import MakerTables
 from cachesvc.store.manifest_tables import ManifestTables
 from cachesvc.store.mining_tables import MiningTables
 from cachesvc.store.model_tables import ModelTables
@@ -34,23 +31,32 @@ from cachesvc.store.ports import (
     JOB_RUNS_MAX,
     ConnectionRecord,
     JobRunRecord,
-    PositionCommit,
-    SubscriptionRecord,
 )
+from cachesvc.store.position_log import PositionLog
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.store.snapshot_tables import SnapshotTables
 from cachesvc.store.statements import load_statements
 from cachesvc.store.stores_tables import StoresTables
+from cachesvc.store.subscription_tables import SubscriptionTables
 from cachesvc.store.trouble_tables import TroubleTables
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
 _ROWS_AT_ONCE = 10_000
 _QUERIES = load_statements(
-    "queries.sql", "models.sql", "snapshots.sql", "watching.sql", "drops.sql", "stores.sql"
+    "queries.sql",
+    "models.sql",
+    "snapshots.sql",
+    "watching.sql",
+    "drops.sql",
+    "stores.sql",
+    "audit.sql",
+    "access.sql",
 )
 
 
-class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTables):
+class DuckDBCatalogue(
+    ManifestTables, MiningTables, IncarnationTables, EntryTables, SubscriptionTables
+):
     """``ports.Catalogue`` in one DuckDB file; see there for the contract.
 
     Raises:
@@ -76,18 +82,24 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
         except StoreFormatUnsupported:
             self._connection.close()
             raise
+        self._position_log = PositionLog(path.with_name(path.name + layout.POSITIONS_SUFFIX))
         # A connection refuses a call while another one is under way.
         self._copying = self._connection.cursor()
         self._copies = threading.Lock()
-        self.clusters = ClusterTables(self._run)
-        self.leader_epochs = EpochTables(self._run, self._with_table)
-        self.troubles = TroubleTables(self._run, self._transaction)
-        self.models = ModelTables(self._run, self._transaction, self._with_table)
-        self.snapshots = SnapshotTables(self._run, self._transaction)
-        self.counts = CountTables(self._run, self._transaction, self._with_table)
-        self.alarms = AlarmTables(self._run, self._transaction)
-        self.drops = DropTables(self._run, self._transaction)
-        self.stores = StoresTables(self._run, self._transaction)
+        execution = Execution(self._connection, _QUERIES)
+        super().__init__(execution)
+        self.clusters = ClusterTables(execution)
+        self.leader_epochs = EpochTables(execution)
+        self.troubles = TroubleTables(execution)
+        self.models = ModelTables(execution)
+        self.snapshots = SnapshotTables(execution)
+        self.counts = CountTables(execution)
+        self.alarms = AlarmTables(execution)
+        self.drops = DropTables(execution)
+        self.stores = StoresTables(execution)
+        self.makers = MakerTables(execution)
+        self.access = AccessTables(execution)
+        self.audit = AuditTables(execution)
 
     def _prepare(self, path: Path) -> None:
         execute = self._connection.execute
@@ -115,137 +127,6 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
             rows = self._connection.execute(f"from {_quoted(table, chr(34))}")
             while rows.fetchmany(_ROWS_AT_ONCE):
                 pass
-
-    def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        with _failures():
-            return self._connection.execute(_QUERIES[query], list(parameters)).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with _failures():
-            self._connection.begin()
-        try:
-            yield
-        except BaseException:
-            with _failures():
-                self._connection.rollback()
-            raise
-        with _failures():
-            self._connection.commit()
-
-    # Subscriptions
-
-    def list_subscriptions(self) -> list[SubscriptionRecord]:
-        return [
-            SubscriptionRecord(
-                name,
-                connection,
-                tuple(topics),
-                expression,
-                Mode(mode),
-                epoch,
-                full_sync_done,
-                created_ms,
-                committed_ms,
-                GapPolicy(policy),
-            )
-            for (
-                name,
-                connection,
-                topics,
-                expression,
-                mode,
-                epoch,
-                full_sync_done,
-                created_ms,
-                committed_ms,
-                policy,
-            ) in self._run("list_subscriptions")
-        ]
-
-    def list_positions(self) -> dict[str, dict[PartitionId, int]]:
-        found: dict[str, dict[PartitionId, int]] = {}
-        for name, *identity, offset in self._run("list_positions"):
-            found.setdefault(name, {})[PartitionId(*identity)] = offset
-        return found
-
-    def put_subscription(
-        self,
-        subscription: SubscriptionRecord,
-        positions: Mapping[PartitionId, int] | None = None,
-        *,
-        drop_positions: bool = False,
-    ) -> None:
-        with self._transaction():
-            self._run(
-                "put_subscription",
-                subscription.name,
-                subscription.connection,
-                list(subscription.topics),
-                subscription.topic_expression,
-                int(subscription.mode),
-                subscription.epoch,
-                subscription.full_sync_done,
-                subscription.created_ms,
-                subscription.committed_ms,
-                int(subscription.gap_policy),
-            )
-            if drop_positions:
-                self._run("delete_positions", subscription.name)
-            if positions:
-                self._put_positions({subscription.name: positions})
-
-    def delete_subscription(self, name: str) -> None:
-        with self._transaction():
-            self._run("note_deleted_epoch", name)
-            self._run("delete_positions", name)
-            self._run("delete_subscription", name)
-
-    def deleted_epoch(self) -> int:
-        rows = self._run("get_deleted_epoch")
-        return int(rows[0][0]) if rows else 0
-
-    def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
-        merged: dict[str, dict[PartitionId, int]] = {}
-        marks: dict[str, tuple[int, bool]] = {}
-        for commit in commits:
-            merged.setdefault(commit.subscription, {}).update(commit.positions)
-            if commit.committed_ms is not None:
-                done = commit.full_sync_done or marks.get(commit.subscription, (0, False))[1]
-                marks[commit.subscription] = (commit.committed_ms, done)
-        with self._transaction():
-            self._put_positions(merged)
-            if marks:
-                self._with_table(
-                    "new_commits",
-                    pa.table(
-                        {
-                            "subscription": list(marks),
-                            "committed_ms": [mark[0] for mark in marks.values()],
-                            "full_sync_done": [mark[1] for mark in marks.values()],
-                        }
-                    ),
-                    "mark_committed",
-                )
-
-    def _put_positions(self, positions: Mapping[str, Mapping[PartitionId, int]]) -> None:
-        rows = [
-            (name, partition.topic, partition.incarnation, partition.partition, offset)
-            for name, by_partition in positions.items()
-            for partition, offset in by_partition.items()
-        ]
-        if not rows:
-            return
-        names = ["subscription", "topic", "incarnation", "partition", "offset"]
-        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-        self._with_table("new_positions", pa.table(columns), "put_positions")
-
-    def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]:
-        self._connection.register(name, table)
-        try:
-            return self._run(query)
-        finally:
-            self._connection.unregister(name)
 
     # Jobs
 
@@ -290,7 +171,7 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
     def copy_to(self, path: Path) -> None:
         execute = self._copying.execute
         attach, copy = (_QUERIES[each] for each in ("attach_copy", "copy_all"))
-        with self._copies, _failures():
+        with self._copies, failures():
             for each in (path, path.with_name(path.name + ".wal")):
                 each.unlink(missing_ok=True)
             ((name,),) = execute(_QUERIES["get_database"]).fetchall()
@@ -301,6 +182,9 @@ class DuckDBCatalogue(ManifestTables, MiningTables, IncarnationTables, EntryTabl
                 execute(_QUERIES["detach_copy"])
 
     def close(self) -> None:
+        with suppress(StoreUnwritable):  # then the file beside it has it
+            self.settle()
+        self._position_log.close()
         with self._copies:
             self._copying.close()
             self._connection.close()
@@ -317,12 +201,3 @@ def _unreadable(path: Path, error: duckdb.Error) -> DamagedFile:
         "`cachesvc store rebuild` makes it anew from the store's files",
         metadata={"path": path},
     )
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Names what DuckDB raises, so that callers need not know it: a full disk, most likely."""
-    try:
-        yield
-    except duckdb.Error as error:
-        raise StoreUnwritable(f"the catalogue cannot be used: {error}") from error

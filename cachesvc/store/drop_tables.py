@@ -1,23 +1,13 @@
 """What retention has dropped, in a table of ``catalogue.DuckDBCatalogue``."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 
 from cachesvc.store.drops_port import DROPS_MAX, DropCause, DropRecord
-from cachesvc.store.model_tables import Run
+from cachesvc.store.execution import Tables
 
 
-class DropTables:
-    """``drops_port.Drops``; see there for the contract.
-
-    Args:
-        run: Executes a named statement.
-        transaction: Makes what is run within durable at once, or not at all.
-    """
-
-    def __init__(self, run: Run, transaction: Callable[[], AbstractContextManager[None]]) -> None:
-        self._run = run
-        self._transaction = transaction
+class DropTables(Tables):
+    """``drops_port.Drops``; see there for the contract."""
 
     def add(self, drops: Sequence[DropRecord]) -> None:
         with self._transaction():

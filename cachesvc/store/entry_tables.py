@@ -1,14 +1,12 @@
 """The part of the DuckDB catalogue in which topics and partitions begin: many of them at once."""
 
-from abc import abstractmethod
 from collections.abc import Collection, Iterable
-from contextlib import AbstractContextManager
-from typing import Any
 
 import pyarrow as pa
 
 from cachesvc.model import TopicId
 from cachesvc.store.epoch_tables import EpochTables
+from cachesvc.store.execution import Tables
 from cachesvc.store.ports import TopicEntry
 
 _INCARNATION = [("connection", pa.string()), ("topic", pa.string()), ("incarnation", pa.int32())]
@@ -20,16 +18,10 @@ _PARTITIONS = pa.schema([*_INCARNATION, ("partition", pa.int32()), ("offset", pa
 _TOPICS = pa.schema([*_INCARNATION, ("epoch", pa.int64()), ("created_ms", pa.int64())])
 
 
-class EntryTables:
+class EntryTables(Tables):
     """Statements that put topics in, for a catalogue that can run statements."""
 
     leader_epochs: EpochTables
-
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]: ...
 
     def put_topics(self, entry: TopicEntry, now_ms: int) -> None:
         topics = {incarnation.topic: incarnation for incarnation in entry.incarnations}
@@ -57,12 +49,12 @@ class EntryTables:
         )
         with self._transaction():
             if incarnations.num_rows:
-                self._with_table("new_incarnations", incarnations, "put_incarnations")
+                self._run_with("new_incarnations", incarnations, "put_incarnations")
             if clusters.num_rows:
-                self._with_table("new_clusters", clusters, "put_topic_clusters")
+                self._run_with("new_clusters", clusters, "put_topic_clusters")
             if partitions.num_rows:
-                self._with_table("new_partitions", partitions, "put_new_partitions")
-                self._with_table("new_partitions", partitions, "put_new_mined_from")
+                self._run_with("new_partitions", partitions, "put_new_partitions")
+                self._run_with("new_partitions", partitions, "put_new_mined_from")
             if entry.epochs:
                 self.leader_epochs.put(entry.epochs)
 
@@ -70,7 +62,7 @@ class EntryTables:
         if not topics:
             return {}
         table = _table(_TOPICS, ((*_key(topic), 1, now_ms) for topic in set(topics)))
-        rows = self._with_table("raised_topics", table, "raise_epochs")
+        rows = self._run_with("raised_topics", table, "raise_epochs")
         return {TopicId(*identity): epoch for *identity, epoch in rows}
 
 

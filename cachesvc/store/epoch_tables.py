@@ -1,12 +1,12 @@
 """The catalogue's table of leader epochs, on DuckDB."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import pyarrow as pa
 
 from cachesvc.model import PartitionId
 from cachesvc.policy.leader_epochs import EpochHistory
+from cachesvc.store.execution import Tables
 
 _SCHEMA = pa.schema(
     [
@@ -20,21 +20,8 @@ _SCHEMA = pa.schema(
 )
 
 
-class EpochTables:
-    """``ports.LeaderEpochs``.
-
-    Args:
-        run: Runs a statement by name and returns its rows.
-        with_table: Runs a statement that reads a registered Arrow table.
-    """
-
-    def __init__(
-        self,
-        run: Callable[..., list[tuple[Any, ...]]],
-        with_table: Callable[[str, pa.Table, str], object],
-    ) -> None:
-        self._run = run
-        self._with_table = with_table
+class EpochTables(Tables):
+    """``ports.LeaderEpochs``."""
 
     def list(self) -> dict[PartitionId, EpochHistory]:
         return {
@@ -55,4 +42,4 @@ class EpochTables:
             for partition, history in histories.items()
         ]
         table = pa.Table.from_pylist(rows, _SCHEMA)
-        self._with_table("new_leader_epochs", table, "put_leader_epochs")
+        self._run_with("new_leader_epochs", table, "put_leader_epochs")

@@ -8,7 +8,7 @@ Invariant of a journal: frames are contiguous, ``frame.base_offset == previous.e
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crc32c import crc32c
@@ -31,7 +31,8 @@ class Frame:
     Attributes:
         base_offset: Begin of the covered range.
         end_offset: End of the covered range, the position after the frame.
-        first_offset: Offset of the first record; ``end_offset`` without records.
+        first_offset: Offset of the first record; ``end_offset`` without records, ``base_offset``
+            where there are some that a filter leaves out unread.
         min_timestamp_ms: Smallest record timestamp; 0 without records.
         max_timestamp_ms: Largest record timestamp; 0 without records.
         record_count: Records in ``payload``.
@@ -125,3 +126,15 @@ def iterate_frames(buffer: memoryview, position: int = 0) -> Iterator[tuple[int,
         frame = decode_frame(buffer, position)
         yield position, frame
         position += frame.encoded_bytes
+
+
+def first_offset(frames: Iterable[Frame], begin: int, end: int) -> int | None:
+    """About where the first record of contiguous frames within ``[begin, end)`` lies.
+
+    Exact but for holes within a frame that begins before ``begin``; None without records.
+    """
+    for frame in frames:
+        if begin < frame.end_offset and frame.first_offset < frame.end_offset:
+            first = max(begin, frame.first_offset)
+            return first if first < end else None
+    return None

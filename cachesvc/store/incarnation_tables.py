@@ -1,20 +1,11 @@
 """The part of the DuckDB catalogue that keeps incarnations of topics, and what they have lost."""
 
-from abc import abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any
-
 from cachesvc.model import GapCause, LostRange, PartitionId, TopicId, TopicIncarnation
+from cachesvc.store.execution import Tables
 
 
-class IncarnationTables:
+class IncarnationTables(Tables):
     """Statements on incarnations and lost ranges, for a catalogue that can run statements."""
-
-    @abstractmethod
-    def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]: ...
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[None]: ...
 
     def list_incarnations(self) -> list[TopicIncarnation]:
         return [
@@ -36,15 +27,8 @@ class IncarnationTables:
         self._run("put_lost", *row)
 
 
-class ClusterTables:
-    """``ports.Clusters``.
-
-    Args:
-        run: Runs a statement by name and returns its rows.
-    """
-
-    def __init__(self, run: Callable[..., list[tuple[Any, ...]]]) -> None:
-        self._run = run
+class ClusterTables(Tables):
+    """``ports.Clusters``."""
 
     def all(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}

@@ -1,30 +1,33 @@
 """The part of the DuckDB catalogue that keeps partitions, the manifest and what is damaged."""
 
-from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 
 from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
+from cachesvc.store.execution import Tables
 from cachesvc.store.incarnation_tables import key_of
 from cachesvc.store.ports import RetiredFile
 from cachesvc.store.segments import data_paths
 
+_IDENTITY = ("connection", "topic", "incarnation", "partition")
+_TEXTS = ("connection", "topic", "path", "rejects_path", "store")
+_COLUMNS = (
+    *_IDENTITY,
+    *(each.name for each in fields(Segment) if each.name != "partition"),
+)
+_SCHEMA = pa.schema([(n, pa.string() if n in _TEXTS else pa.int64()) for n in _COLUMNS])
 
-class ManifestTables:
+
+def _column(segment: Segment, name: str) -> object:
+    return getattr(segment.partition if name in _IDENTITY else segment, name)
+
+
+class ManifestTables(Tables):
     """Statements on partitions and segments, for a catalogue that can run statements."""
-
-    @abstractmethod
-    def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]: ...
-
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]: ...
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return {PartitionId(*row[:4]): row[4] for row in self._run("list_partitions")}
@@ -38,7 +41,14 @@ class ManifestTables:
         return {PartitionId(*row[:4]): row[4] for row in self._run("list_mined_from")}
 
     def list_segments(self) -> list[Segment]:
-        return [Segment(PartitionId(*row[:4]), *row[4:]) for row in self._run("list_segments")]
+        partitions: dict[tuple[Any, ...], PartitionId] = {}
+        segments: list[Segment] = []
+        for row in self._stream("list_segments"):
+            key = row[:4]
+            # There may be thousands of each partition.
+            partition = partitions.get(key) or partitions.setdefault(key, PartitionId(*key))
+            segments.append(Segment(partition, *row[4:]))
+        return segments
 
     def replace_segments(
         self, removed: Sequence[Segment], added: Sequence[Segment], now_ms: int
@@ -61,7 +71,7 @@ class ManifestTables:
             "newest_ms": [segment.newest_mined_ms for segment in segments],
         }
         with self._transaction():
-            self._with_table("new_mined_times", pa.table(columns), "put_mined_times")
+            self._run_with("new_mined_times", pa.table(columns), "put_mined_times")
 
     def list_damaged(self) -> dict[PartitionId, list[OffsetRange]]:
         found: dict[PartitionId, list[OffsetRange]] = {}
@@ -93,33 +103,16 @@ class ManifestTables:
 
     def put_scrubbed(self, paths: Collection[str]) -> None:
         with self._transaction():
-            self._with_table("new_scrubbed", pa.table({"path": list(paths)}), "put_scrubbed")
+            self._run_with("new_scrubbed", pa.table({"path": list(paths)}), "put_scrubbed")
 
     def forget_scrubbed(self) -> None:
         self._run("delete_scrubbed")
 
     def _insert(self, segments: Sequence[Segment]) -> None:
-        for segment in segments:
-            self._run(
-                "insert_segment",
-                *key_of(segment.partition),
-                segment.base_offset,
-                segment.end_offset,
-                segment.record_count,
-                segment.bytes,
-                segment.min_timestamp_ms,
-                segment.max_timestamp_ms,
-                segment.created_ms,
-                segment.level,
-                segment.path,
-                segment.reject_count,
-                segment.rejects_path,
-                segment.backfilled_ms,
-                segment.oldest_mined_ms,
-                segment.newest_mined_ms,
-                segment.store,
-                segment.rejects_bytes,
-            )
+        if segments:
+            rows = [{name: _column(each, name) for name in _COLUMNS} for each in segments]
+            table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+            self._run_with("new_segments", table, "insert_segments")
 
     def _put_starts(self, log_starts: Mapping[PartitionId, int]) -> None:
         for partition, log_start_offset in log_starts.items():

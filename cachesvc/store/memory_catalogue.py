@@ -9,6 +9,9 @@ from cachesvc.model import LostRange, PartitionId, Segment, TopicId, TopicIncarn
 from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.leader_epochs import EpochHistory
+from cachesvc.store.maker_tables import MemoryMakers
+from cachesvc.store.memory_access import MemoryAccess
+from cachesvc.store.memory_audit import MemoryAudit
 from cachesvc.store.memory_drops import MemoryDrops
 from cachesvc.store.memory_mining import MemoryMiningTables
 from cachesvc.store.memory_models import MemoryModels
@@ -21,6 +24,7 @@ from cachesvc.store.ports import (
     JobRunRecord,
     PositionCommit,
     RetiredFile,
+    SubscriptionChange,
     SubscriptionRecord,
     TopicEntry,
 )
@@ -56,6 +60,9 @@ class MemoryCatalogue(MemoryMiningTables):
         self.alarms = MemoryAlarms()
         self.drops = MemoryDrops()
         self.stores = MemoryStores()
+        self.makers = MemoryMakers(self._subscriptions.keys())
+        self.access = MemoryAccess()
+        self.audit = MemoryAudit()
 
     def list_partitions(self) -> dict[PartitionId, int]:
         return dict(sorted(self._partitions.items()))
@@ -169,20 +176,14 @@ class MemoryCatalogue(MemoryMiningTables):
     def list_positions(self) -> dict[str, dict[PartitionId, int]]:
         return {name: dict(found) for name, found in self._positions.items() if found}
 
-    def put_subscription(
-        self,
-        subscription: SubscriptionRecord,
-        positions: Mapping[PartitionId, int] | None = None,
-        *,
-        drop_positions: bool = False,
-    ) -> None:
-        before = self._subscriptions.get(subscription.name)
-        created_ms = before.created_ms if before else subscription.created_ms
-        self._subscriptions[subscription.name] = replace(subscription, created_ms=created_ms)
-        if drop_positions:
-            self._positions.pop(subscription.name, None)
-        if positions:
-            self._positions.setdefault(subscription.name, {}).update(positions)
+    def put_subscriptions(self, changes: Sequence[SubscriptionChange]) -> None:
+        for change in changes:
+            name = change.record.name
+            before = self._subscriptions.get(name, change.record)
+            self._subscriptions[name] = replace(change.record, created_ms=before.created_ms)
+            if change.drop_positions:
+                self._positions.pop(name, None)
+            self._positions.setdefault(name, {}).update(change.positions)
 
     def delete_subscription(self, name: str) -> None:
         record = self._subscriptions.pop(name, None)
@@ -205,6 +206,9 @@ class MemoryCatalogue(MemoryMiningTables):
                     committed_ms=commit.committed_ms,
                     full_sync_done=record.full_sync_done or commit.full_sync_done,
                 )
+
+    def settle(self) -> None:
+        """All is where it has to be."""
 
     def add_job_run(self, run: JobRunRecord) -> None:
         self._runs.append(run)

@@ -1,14 +1,12 @@
 """The part of the DuckDB catalogue that keeps mining tasks; ``mining_ports`` is the contract."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Any
 
 import pyarrow as pa
 
 from cachesvc.model import MiningStart, StartKind
 from cachesvc.policy.mining_task import TaskState, TopicState
+from cachesvc.store.execution import Tables
 from cachesvc.store.mining_ports import (
     TRANSITIONS_MAX,
     MinedTopicRecord,
@@ -33,15 +31,8 @@ _TOPIC_SCHEMA = pa.schema(
 )
 
 
-class MiningTables:
+class MiningTables(Tables):
     """Statements on mining tasks, for a catalogue that can run statements."""
-
-    @abstractmethod
-    def _run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]: ...
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[None]: ...
-    @abstractmethod
-    def _with_table(self, name: str, table: pa.Table, query: str) -> list[tuple[Any, ...]]: ...
 
     def list_mining_tasks(self) -> list[MiningTaskRecord]:
         return [
@@ -110,7 +101,7 @@ class MiningTables:
         ]
         if rows:
             table = pa.Table.from_pylist(rows, schema=_TOPIC_SCHEMA)
-            self._with_table("new_mined_topics", table, "put_mined_topics")
+            self._run_with("new_mined_topics", table, "put_mined_topics")
 
     def _add_transitions(self, transitions: Sequence[MiningTransition]) -> None:
         if not transitions:
@@ -121,7 +112,7 @@ class MiningTables:
             for number, each in enumerate(transitions, last + 1)
         ]
         table = pa.Table.from_pylist(rows, schema=_TRANSITION_SCHEMA)
-        self._with_table("new_mining_transitions", table, "add_mining_transitions")
+        self._run_with("new_mining_transitions", table, "add_mining_transitions")
         self._run("trim_mining_transitions", TRANSITIONS_MAX)
 
     def list_mining_transitions(

@@ -1,7 +1,6 @@
 """Models in the tables of ``catalogue.DuckDBCatalogue``."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -9,6 +8,7 @@ import pyarrow as pa
 
 from cachesvc.model import TopicId
 from cachesvc.policy.models import Change, ChangeKind, Field, JsonType, Model, Path, Seen
+from cachesvc.store.execution import Tables
 from cachesvc.store.model_port import (
     MODEL_CHANGES_MAX,
     Looked,
@@ -56,24 +56,8 @@ class Run(Protocol):
     def __call__(self, query: str, /, *parameters: object) -> list[tuple[Any, ...]]: ...
 
 
-class ModelTables:
-    """``model_port.Models``; see there for the contract.
-
-    Args:
-        run: Executes a named statement.
-        transaction: Makes what is run within durable at once, or not at all.
-        run_with: Executes a named statement that reads an Arrow table of that name.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        transaction: Callable[[], AbstractContextManager[None]],
-        run_with: Callable[[str, pa.Table, str], object],
-    ) -> None:
-        self._run = run
-        self._transaction = transaction
-        self._run_with = run_with
+class ModelTables(Tables):
+    """``model_port.Models``; see there for the contract."""
 
     def put(self, models: Sequence[ModelRecord], changes: Sequence[NotedChange]) -> None:
         if not models:

@@ -19,11 +19,17 @@ from cachesvc.store.journal import sync_directory
 from cachesvc.store.recoding import FRAME_ROWS, pieces_of
 from cachesvc.store.record_schema import DECODING_ERRORS
 
-ROW_GROUP_ROWS = 16_384
+ROW_GROUP_ROWS = 24_576
 ROW_GROUP_VALUE_BYTES = 16 << 20
 _TAIL = struct.Struct("<I4s")
 _MAGIC = b"PAR1"
-_DELTA = "DELTA_BINARY_PACKED"
+# Lengths apart from texts compress better; keys often begin like the one before (docs/findings.md).
+_ENCODINGS = {
+    "offset": "DELTA_BINARY_PACKED",
+    "timestamp": "DELTA_BINARY_PACKED",
+    "key": "DELTA_BYTE_ARRAY",
+    "value": "DELTA_LENGTH_BYTE_ARRAY",
+}
 
 
 @dataclass(slots=True)
@@ -89,6 +95,19 @@ def _read_footer(path: ReadableFile) -> bytes:
         return file.read(size - begin) or b""
 
 
+def read_checked_footer(path: ReadableFile) -> bytes:
+    """The same, if it is what was written.
+
+    Raises:
+        DamagedFile: Its checksum does not hold.
+        OSError: The system does not let it be read; FileNotFoundError where it is gone.
+    """
+    footer = _read_footer(path)
+    if crc32c(footer) != layout.footer_checksum(path.name):
+        raise DamagedFile(f"{path}: the checksum of the footer does not hold")
+    return footer
+
+
 def _write_rows(
     path: Path,
     schema: pa.Schema,
@@ -132,8 +151,7 @@ def open_parquet(path: ReadableFile) -> Iterator[pq.ParquetFile]:
         OSError: The system does not let it be read; FileNotFoundError where it is gone.
     """
     try:
-        if crc32c(_read_footer(path)) != layout.footer_checksum(path.name):
-            raise DamagedFile(f"{path}: the checksum of the footer does not hold")
+        read_checked_footer(path)
         local = isinstance(path, Path)
         source = path if local else path.open("rb", buffering=0)
         with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=not local) as file:
@@ -154,10 +172,11 @@ def _open_writer(
         compression="zstd",
         compression_level=zstd_level,
         use_dictionary=["timestamp_type", *(["reason"] if "reason" in schema.names else [])],
-        column_encoding={"offset": _DELTA, "timestamp": _DELTA},
+        column_encoding=_ENCODINGS,
         write_statistics=["offset", "timestamp"],
         write_page_checksum=True,
-        data_page_size=4 << 20,
+        data_page_size=2 * ROW_GROUP_VALUE_BYTES,  # one page: zstd sees all of it
+        max_rows_per_page=ROW_GROUP_ROWS,
         store_schema=True,
     )
 

@@ -25,7 +25,10 @@ from cachesvc.model import (
 from cachesvc.policy.blocking import Trouble
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.leader_epochs import EpochHistory
+from cachesvc.store.access_port import AccessKept
+from cachesvc.store.audit_port import Audit
 from cachesvc.store.drops_port import Drops
+from cachesvc.store.makers_port import MakersKept
 from cachesvc.store.mining_ports import MiningCatalogue
 from cachesvc.store.model_port import Models
 from cachesvc.store.snapshot_port import Snapshots
@@ -63,6 +66,21 @@ class SubscriptionRecord:
     created_ms: int
     committed_ms: int | None = None
     gap_policy: GapPolicy = GapPolicy.STOP_AT_GAP
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionChange:
+    """A subscription to be entered or changed.
+
+    Attributes:
+        record: What it is then; ``created_ms`` of one that is there stays.
+        positions: What is stored with it.
+        drop_positions: Whether stored positions that are not among these are forgotten.
+    """
+
+    record: SubscriptionRecord
+    positions: Mapping[PartitionId, int] = field(default_factory=dict)
+    drop_positions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +231,18 @@ class Catalogue(MiningCatalogue, Protocol):
     def stores(self) -> StoresKept:
         """Stores made over Admin, tests of stores, and what was moved where."""
 
+    @property
+    def makers(self) -> MakersKept:
+        """Who made which subscription."""
+
+    @property
+    def access(self) -> AccessKept:
+        """Principals, roles and tokens."""
+
+    @property
+    def audit(self) -> Audit:
+        """Who changed what."""
+
     def list_partitions(self) -> dict[PartitionId, int]:
         """Every known partition with its log start offset."""
 
@@ -297,17 +327,8 @@ class Catalogue(MiningCatalogue, Protocol):
     def list_positions(self) -> dict[str, dict[PartitionId, int]]:
         """Stored positions by subscription; subscriptions without any are left out."""
 
-    def put_subscription(
-        self,
-        subscription: SubscriptionRecord,
-        positions: Mapping[PartitionId, int] | None = None,
-        *,
-        drop_positions: bool = False,
-    ) -> None:
-        """Enters or changes a subscription and its positions, at once.
-
-        With ``drop_positions`` those not in ``positions`` are forgotten.
-        """
+    def put_subscriptions(self, changes: Sequence[SubscriptionChange]) -> None:
+        """Enters or changes subscriptions, each once, with their positions, all at once."""
 
     def delete_subscription(self, name: str) -> None:
         """Forgets a subscription and its positions; nothing happens if there is none."""
@@ -316,7 +337,13 @@ class Catalogue(MiningCatalogue, Protocol):
         """The highest epoch of all subscriptions that were deleted; 0 if none was."""
 
     def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
-        """Stores positions of many subscriptions at once; later ones win over earlier ones."""
+        """Stores positions of many subscriptions at once; later ones win over earlier ones.
+
+        They may be durable elsewhere than what ``copy_to`` copies until ``settle``.
+        """
+
+    def settle(self) -> None:
+        """Sees to it that a copy from now on has every commit so far."""
 
     def add_job_run(self, run: JobRunRecord) -> None:
         """Appends to the history; the newest ``JOB_RUNS_MAX`` of each job are kept."""

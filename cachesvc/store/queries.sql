@@ -178,6 +178,37 @@ create table if not exists drops (
     segments bigint not null, records bigint not null, bytes bigint not null,
     detail varchar not null
 );
+-- Who made which subscription, as far as it is known: the name of a principal, or an address.
+create table if not exists subscription_makers (
+    subscription varchar primary key, maker varchar not null
+);
+-- Calls that change something: who made them, and how they ended.
+create table if not exists audit (
+    -- Grows; tells their order.
+    number bigint not null,
+    at_ms bigint not null, principal varchar not null, proof varchar not null,
+    credential varchar not null, address varchar not null, call varchar not null,
+    -- As JSON, secrets masked.
+    request varchar not null,
+    -- See audit_port.AuditEntry; no time while the call is under way.
+    outcome varchar not null, reason varchar not null, took_ms bigint
+);
+-- Who may call. Names of roles and grants as JSON; of a token only its SHA-256, in hexadecimal.
+create table if not exists access_roles (
+    name varchar primary key, grants_json varchar not null,
+    created_ms bigint not null, updated_ms bigint not null
+);
+create table if not exists access_principals (
+    name varchar primary key, roles_json varchar not null,
+    created_ms bigint not null, updated_ms bigint not null,
+    disabled boolean not null default false
+);
+alter table access_principals add column if not exists disabled boolean default false;
+-- The principal may be one of the settings.
+create table if not exists access_tokens (
+    id varchar primary key, principal varchar not null, digest varchar not null,
+    created_ms bigint not null, expires_ms bigint, revoked_ms bigint
+);
 create table if not exists model_refreshes (
     connection varchar primary key, refreshed_ms bigint not null
 );
@@ -398,12 +429,9 @@ select connection, topic, incarnation, "partition", base_offset, end_offset, rec
 from segments
 order by connection, topic, incarnation, "partition", base_offset;
 
--- name: insert_segment
-insert into segments (
-    connection, topic, incarnation, "partition", base_offset, end_offset, record_count, bytes,
-    min_timestamp_ms, max_timestamp_ms, created_ms, level, path, reject_count, rejects_path,
-    backfilled_ms, oldest_mined_ms, newest_mined_ms, store, rejects_bytes
-) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: insert_segments
+-- Enters the segments of the registered Arrow table `new_segments`.
+insert into segments by name select * from new_segments;
 
 -- name: put_mined_times
 -- Changes the times of mining of the segments of the registered Arrow table `new_mined_times`.
@@ -423,8 +451,12 @@ select path, retired_ms, store, bytes from retired_files order by retired_ms, pa
 -- name: delete_retired
 delete from retired_files where path = ?;
 
--- name: put_subscription
-insert into subscriptions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: put_subscriptions
+-- Upserts the rows of the registered Arrow table `new_subscriptions`.
+insert into subscriptions
+select name, connection, topics, topic_expression, mode, epoch, full_sync_done, created_ms,
+    committed_ms, gap_policy
+from new_subscriptions
 on conflict do update set
     connection = excluded.connection, topics = excluded.topics,
     topic_expression = excluded.topic_expression, mode = excluded.mode, epoch = excluded.epoch,
@@ -442,6 +474,16 @@ on conflict do update set epoch = greatest(deleted_subscriptions.epoch, excluded
 
 -- name: get_deleted_epoch
 select epoch from deleted_subscriptions;
+
+-- name: put_makers
+insert or replace into subscription_makers select subscription, maker from new_makers;
+
+-- name: delete_lost_makers
+delete from subscription_makers where subscription not in (select name from subscriptions);
+
+-- name: list_makers
+select subscription, maker from subscription_makers
+where subscription in (select name from subscriptions) order by subscription;
 
 -- name: delete_subscription
 delete from subscriptions where name = ?;

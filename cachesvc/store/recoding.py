@@ -5,13 +5,14 @@ from one to the next by ``end_offset`` alone.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cachesvc.model import ArrowCompression
 from cachesvc.store.frames import Frame
-from cachesvc.store.record_schema import RECORD_SCHEMA, decode_payloads, encode_payload
+from cachesvc.store.record_schema import decode_payloads, encode_payload
 
 FRAME_ROWS = 4_096
 FRAME_VALUE_BYTES = 4 << 20
@@ -22,14 +23,29 @@ def empty_frame(base_offset: int, end_offset: int) -> Frame:
     return Frame(base_offset, end_offset, end_offset, 0, 0, 0, 0, b"")
 
 
-def frames_of(table: pa.Table, base_offset: int, end_offset: int) -> list[Frame]:
-    """Records as frames of bounded size that together cover ``[base_offset, end_offset)``."""
-    if not table.num_rows:
-        return [empty_frame(base_offset, end_offset)]
-    batch = table.cast(RECORD_SCHEMA).combine_chunks().to_batches()[0]
-    return _encode_all(
-        list(pieces_of(batch, FRAME_ROWS, FRAME_VALUE_BYTES)), base_offset, end_offset
+def unread_frame(base_offset: int, end_offset: int) -> Frame:
+    """A frame that covers a range whose records nobody wants."""
+    return Frame(base_offset, end_offset, base_offset, 0, 0, 0, 0, b"")
+
+
+def frames_of(batches: Iterable[pa.RecordBatch], base_offset: int, end_offset: int) -> list[Frame]:
+    """Records as frames of bounded size that together cover ``[base_offset, end_offset)``.
+
+    Each is encoded before the next batch is asked for, while the processor's caches still have it.
+    Blocking.
+    """
+    pieces = (
+        piece
+        for batch in batches
+        if batch.num_rows
+        for piece in pieces_of(batch, FRAME_ROWS, FRAME_VALUE_BYTES)
     )
+    frames, begin = [], base_offset
+    for piece, following in pairwise(chain(pieces, (None,))):
+        end = end_offset if following is None else following.column(0)[0].as_py()
+        frames.append(frame_of(piece, begin, end))
+        begin = end
+    return frames or [empty_frame(base_offset, end_offset)]
 
 
 def slice_frame(frame: Frame, begin: int, end: int) -> Frame:
@@ -42,7 +58,7 @@ def slice_frame(frame: Frame, begin: int, end: int) -> Frame:
     rows = table.filter(mask)
     if not rows.num_rows:
         return empty_frame(begin, end)
-    return _encode(rows.combine_chunks().to_batches()[0], begin, end)
+    return frame_of(rows.combine_chunks().to_batches()[0], begin, end)
 
 
 def transcode(payload: bytes | memoryview, compression: ArrowCompression) -> bytes:
@@ -60,7 +76,7 @@ def split_frame(frame: Frame, parts: int) -> list[Frame]:
     batch = decode_payloads([frame.payload]).combine_chunks().to_batches()[0]
     rows = max(1, batch.num_rows // parts)
     pieces = [batch.slice(begin, rows) for begin in range(0, batch.num_rows, rows)]
-    return _encode_all(pieces, frame.base_offset, frame.end_offset)
+    return frames_of(pieces, frame.base_offset, frame.end_offset)
 
 
 def first_offset_at(frames: Iterable[Frame], timestamp_ms: int, from_offset: int = 0) -> int | None:
@@ -78,16 +94,8 @@ def first_offset_at(frames: Iterable[Frame], timestamp_ms: int, from_offset: int
     return None
 
 
-def _encode_all(pieces: list[pa.RecordBatch], begin: int, end: int) -> list[Frame]:
-    """Adjacent pieces as frames that continue each other and together cover ``[begin, end)``."""
-    begins = [begin, *(piece.column(0)[0].as_py() for piece in pieces[1:])]
-    return [
-        _encode(piece, first, last)
-        for piece, first, last in zip(pieces, begins, [*begins[1:], end], strict=True)
-    ]
-
-
-def _encode(batch: pa.RecordBatch, begin: int, end: int) -> Frame:
+def frame_of(batch: pa.RecordBatch, begin: int, end: int) -> Frame:
+    """A frame that covers ``[begin, end)`` with the records of a batch, at least one. Blocking."""
     times = pc.min_max(batch.column(1).cast(pa.int64()))
     return Frame(
         begin,

@@ -80,11 +80,11 @@ def encode_payload(
     What the store keeps is LZ4; other compressions are for the wire.
 
     Raises:
-        ValueError: ``batch`` has neither the record nor the reject schema.
+        ValueError: ``batch`` has neither the record nor the reject schema, or has metadata.
     """
-    if batch.schema.equals(RECORD_SCHEMA):
+    if batch.schema.equals(RECORD_SCHEMA, check_metadata=True):
         prefix = len(RECORD_SCHEMA_MESSAGE)
-    elif batch.schema.equals(REJECT_SCHEMA):
+    elif batch.schema.equals(REJECT_SCHEMA, check_metadata=True):
         prefix = len(REJECT_SCHEMA_MESSAGE)
     else:
         raise ValueError(f"not a schema of this store: {batch.schema}")
@@ -101,15 +101,24 @@ def join_stream(payloads: Iterable[bytes | memoryview]) -> bytes:
 
 
 def decode_payloads(
-    payloads: Iterable[bytes | memoryview], schema: pa.Schema = RECORD_SCHEMA
+    payloads: Iterable[bytes | memoryview],
+    schema: pa.Schema = RECORD_SCHEMA,
+    columns: Iterable[str] | None = None,
 ) -> pa.Table:
     """The table that payloads of one schema hold, in their order.
+
+    Args:
+        payloads: At least one.
+        schema: Of all of them.
+        columns: Which to decode, in the order of the schema; None for all.
 
     Raises:
         DamagedFile: They do not; their checksum held, so whoever wrote them was wrong.
     """
     stream = b"".join((schema_message(schema), *payloads, END_OF_STREAM))
+    numbers = None if columns is None else sorted(map(schema.get_field_index, columns))
+    options = ipc.IpcReadOptions(included_fields=numbers)
     try:
-        return ipc.open_stream(stream).read_all()
+        return ipc.open_stream(stream, options=options).read_all()
     except DECODING_ERRORS as error:
         raise DamagedFile(f"a payload cannot be decoded: {error}") from error

@@ -6,22 +6,21 @@ identity and coverage (docs/store-format.md).
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from cachesvc.errors import DamagedFile, ShuttingDown, StoreFormatUnsupported
+from cachesvc.errors import DamagedFile, StoreFormatUnsupported
 from cachesvc.model import PartitionId, Segment
 from cachesvc.store import layout
-from cachesvc.store.digest import RowDigest
 from cachesvc.store.file_store import ReadableFile
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile, read_frames
 from cachesvc.store.parquet_file import open_parquet, write_parquet
-from cachesvc.store.recoding import empty_frame, frames_of
+from cachesvc.store.recoding import FRAME_ROWS, empty_frame, frames_of
 from cachesvc.store.record_schema import (
     FORMAT_VERSION,
     RECORD_SCHEMA,
@@ -30,7 +29,7 @@ from cachesvc.store.record_schema import (
 )
 
 SEAL_ZSTD_LEVEL = 1
-MERGE_ZSTD_LEVEL = 9
+MERGE_ZSTD_LEVEL = 13
 _READ_BYTES = 1 << 20
 
 
@@ -40,9 +39,11 @@ class SegmentLayout:
 
     Attributes:
         first_offsets: Offset of the first record of each row group, rising.
+        times: The oldest and the newest timestamp of each.
     """
 
     first_offsets: tuple[int, ...]
+    times: tuple[tuple[int, int], ...]
 
     def locate(self, offset: int) -> int:
         """The row group to read for ``offset``; 0 for offsets before the first record."""
@@ -87,77 +88,16 @@ def seal_journal(
         backfilled_ms=now_ms if backfilled else 0,
         mined_ms=(index.oldest_mined_ms, index.newest_mined_ms),
     )
-    _check_complete(store, segment, index.record_count, index.reject_count)
+    check_complete(store, segment, index.record_count, index.reject_count)
     return segment
 
 
-def merge_segments(
-    store: Path,
-    segments: list[Segment],
-    level: int,
-    now_ms: int,
-    given_up: Callable[[], bool] = lambda: False,
-) -> Segment:
-    """Writes one segment with the records of adjacent ones. Blocking; memory bounded by row groups.
-
-    What was written is read again, and has to have every row of the sources as it was.
-
-    Args:
-        store: The store's directory.
-        segments: In offset order, each beginning where the one before it ends. A single one is
-            brought to the encoding of its new level.
-        level: Of the result.
-        now_ms: The present.
-        given_up: Asked between row groups whether to stop, from the thread that merges.
+def check_complete(store: Path, segment: Segment, records: int, rejects: int) -> None:
+    """Takes a new segment back that has lost something.
 
     Raises:
-        DamagedFile: A source does not hold the records that the manifest says, or what was written
-            is not what was read.
-        ShuttingDown: It was given up; nothing is left behind.
+        DamagedFile: It has; its files are deleted.
     """
-    records, rejects = RowDigest(), RowDigest()
-    merged = write_segment(
-        store,
-        segments[0].partition,
-        (segments[0].base_offset, segments[-1].end_offset),
-        records.through(_all_tables([store / segment.path for segment in segments], given_up)),
-        rejects.through(
-            _all_tables([store / s.rejects_path for s in segments if s.rejects_path], given_up)
-        ),
-        now_ms=now_ms,
-        level=level,
-        backfilled_ms=max(segment.backfilled_ms for segment in segments),
-        mined_ms=(
-            min(segment.oldest_mined_ms for segment in segments),
-            max(segment.newest_mined_ms for segment in segments),
-        ),
-    )
-    _check_complete(
-        store,
-        merged,
-        sum(segment.record_count for segment in segments),
-        sum(segment.reject_count for segment in segments),
-    )
-    try:
-        _check_same(store / merged.path, records, given_up)
-        if merged.rejects_path:
-            _check_same(store / merged.rejects_path, rejects, given_up)
-    except BaseException:
-        delete_files(store, merged)
-        raise
-    return merged
-
-
-def _check_same(path: Path, rows: RowDigest, given_up: Callable[[], bool]) -> None:
-    found = RowDigest()
-    for table in _all_tables([path], given_up):
-        found.add(table)
-    if found != rows:
-        raise DamagedFile(f"{path} does not hold the rows that were written to it")
-
-
-def _check_complete(store: Path, segment: Segment, records: int, rejects: int) -> None:
-    """Takes a new segment back that has lost something."""
     if (segment.record_count, segment.reject_count) == (records, rejects):
         return
     delete_files(store, segment)
@@ -182,6 +122,8 @@ def read_layout(path: ReadableFile, segment: Segment) -> SegmentLayout:
             raise StoreFormatUnsupported(f"{path} has segment format {version}")
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         firsts = tuple(group.column(0).statistics.min_raw for group in groups)
+        ages = [group.column(1).statistics for group in groups]
+        times = tuple((age.min_raw, age.max_raw) for age in ages)
     if not schema.equals(RECORD_SCHEMA):
         raise DamagedFile(f"{path}: the columns are not those of a segment")
     records = sum(group.num_rows for group in groups)
@@ -190,7 +132,7 @@ def read_layout(path: ReadableFile, segment: Segment) -> SegmentLayout:
     bounds = (segment.base_offset - 1, *firsts, segment.end_offset)
     if any(before >= after for before, after in pairwise(bounds)):
         raise DamagedFile(f"{path}: row groups begin at {firsts}, which does not rise")
-    return SegmentLayout(firsts)
+    return SegmentLayout(firsts, times)
 
 
 def read_row_group(
@@ -203,12 +145,18 @@ def read_row_group(
     Raises:
         DamagedFile: A page fails its checksum, cannot be read, or is not what the footer says.
     """
-    firsts = segment_layout.first_offsets
-    if not firsts:
+    if not segment_layout.first_offsets:
         return [empty_frame(segment.base_offset, segment.end_offset)]
+    begin, end = group_range(segment, segment_layout, number)
+    return frames_of(_group_batches(path, segment_layout, number, end), begin, end)
+
+
+def group_range(segment: Segment, segment_layout: SegmentLayout, number: int) -> tuple[int, int]:
+    """What a row group covers: together they cover the segment without a seam."""
+    firsts = segment_layout.first_offsets
     begin = segment.base_offset if number == 0 else firsts[number]
     end = segment.end_offset if number + 1 == len(firsts) else firsts[number + 1]
-    return frames_of(read_records(path, segment, segment_layout, number), begin, end)
+    return begin, end
 
 
 def read_records(
@@ -219,13 +167,42 @@ def read_records(
     Raises:
         DamagedFile: A page fails its checksum, cannot be read, or is not what the footer says.
     """
-    firsts = segment_layout.first_offsets
-    end = segment.end_offset if number + 1 == len(firsts) else firsts[number + 1]
+    _, end = group_range(segment, segment_layout, number)
+    batches = list(_group_batches(path, segment_layout, number, end))
+    return pa.Table.from_batches(batches, RECORD_SCHEMA)
+
+
+def _group_batches(
+    path: ReadableFile, segment_layout: SegmentLayout, number: int, end: int
+) -> Iterator[pa.RecordBatch]:
+    """The records of a row group, piece by piece: a whole one leaves the processor's caches."""
+    first, rows, last = segment_layout.first_offsets[number], 0, -1
     with open_parquet(path) as file:
-        table = file.read_row_group(number, use_threads=False)
-        offsets = table.column(0)
-        if offsets[0].as_py() != firsts[number] or offsets[-1].as_py() >= end:
-            raise DamagedFile(f"{path}: row group {number} is not [{firsts[number]}, {end})")
+        expected = file.metadata.row_group(number).num_rows
+        for batch in file.iter_batches(FRAME_ROWS, row_groups=[number], use_threads=False):
+            batch.validate()
+            offsets = batch.column(0)
+            begin, last = offsets[0].as_py(), offsets[-1].as_py()
+            if (rows == 0 and begin != first) or last >= end:
+                raise DamagedFile(f"{path}: row group {number} is not [{first}, {end})")
+            rows += batch.num_rows
+            yield batch.cast(RECORD_SCHEMA)  # without metadata, parts of lists named as there
+    if rows != expected:  # headers of pages have no checksum, and Arrow takes their word
+        raise DamagedFile(f"{path}: row group {number} has {rows} rows instead of {expected}")
+
+
+def read_columns(
+    path: ReadableFile, segment_layout: SegmentLayout, number: int, columns: Sequence[str]
+) -> pa.Table:
+    """Some columns of one row group, without what is in others being read. Blocking.
+
+    Raises:
+        DamagedFile: A page of them fails its checksum, or cannot be read.
+    """
+    with open_parquet(path) as file:
+        table = file.read_row_group(number, columns=[*columns, "offset"], use_threads=False)
+        if table.column("offset")[0].as_py() != segment_layout.first_offsets[number]:
+            raise DamagedFile(f"{path}: row group {number} begins elsewhere than its layout says")
         return table
 
 
@@ -237,20 +214,6 @@ def read_table(path: ReadableFile) -> pa.Table:
     """
     with open_parquet(path) as file:
         return file.read(use_threads=False)
-
-
-def _all_tables(paths: Iterable[Path], given_up: Callable[[], bool]) -> Iterator[pa.Table]:
-    for path in paths:
-        for table in _row_groups(path):
-            if given_up():
-                raise ShuttingDown("a merge was given up")
-            yield table
-
-
-def _row_groups(path: Path) -> Iterator[pa.Table]:
-    with open_parquet(path) as file:
-        for number in range(file.num_row_groups):
-            yield file.read_row_group(number, use_threads=False)
 
 
 def _journal_frames(journal: JournalFile) -> Iterator[list[Frame]]:
@@ -304,13 +267,7 @@ def write_segment(
     base, end = covered
     oldest_ms, newest_ms = mined_ms
     metadata = {
-        "cachesvc.format_version": str(FORMAT_VERSION),
-        "cachesvc.connection": partition.connection,
-        "cachesvc.topic": partition.topic,
-        "cachesvc.incarnation": str(partition.incarnation),
-        "cachesvc.partition": str(partition.partition),
-        "cachesvc.base_offset": str(base),
-        "cachesvc.end_offset": str(end),
+        **file_identity(partition, covered),
         "cachesvc.oldest_mined_ms": str(oldest_ms),
         "cachesvc.newest_mined_ms": str(newest_ms),
     }
@@ -351,6 +308,20 @@ def write_segment(
         newest_mined_ms=newest_ms,
         rejects_bytes=rejected.bytes if rejected.rows else 0,
     )
+
+
+def file_identity(partition: PartitionId, covered: tuple[int, int]) -> dict[str, str]:
+    """What each Parquet file of records says of itself: format, whose, and its range."""
+    base, end = covered
+    return {
+        "cachesvc.format_version": str(FORMAT_VERSION),
+        "cachesvc.connection": partition.connection,
+        "cachesvc.topic": partition.topic,
+        "cachesvc.incarnation": str(partition.incarnation),
+        "cachesvc.partition": str(partition.partition),
+        "cachesvc.base_offset": str(base),
+        "cachesvc.end_offset": str(end),
+    }
 
 
 def data_paths(segment: Segment) -> list[PurePosixPath]:

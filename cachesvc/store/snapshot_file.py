@@ -9,8 +9,8 @@ from cachesvc.errors import DamagedFile
 from cachesvc.model import PartitionId, Segment, Snapshot
 from cachesvc.store import layout
 from cachesvc.store.parquet_file import open_parquet, write_parquet
-from cachesvc.store.record_schema import FORMAT_VERSION, RECORD_SCHEMA
-from cachesvc.store.segments import SEAL_ZSTD_LEVEL
+from cachesvc.store.record_schema import RECORD_SCHEMA
+from cachesvc.store.segments import SEAL_ZSTD_LEVEL, file_identity
 
 
 def write_snapshot(
@@ -39,13 +39,7 @@ def write_snapshot(
     """
     base, end = covered
     metadata = {
-        "cachesvc.format_version": str(FORMAT_VERSION),
-        "cachesvc.connection": partition.connection,
-        "cachesvc.topic": partition.topic,
-        "cachesvc.incarnation": str(partition.incarnation),
-        "cachesvc.partition": str(partition.partition),
-        "cachesvc.base_offset": str(base),
-        "cachesvc.end_offset": str(end),
+        **file_identity(partition, covered),
         "cachesvc.complete_from_offset": str(complete_from_offset),
         "cachesvc.read_count": str(read_count),
     }

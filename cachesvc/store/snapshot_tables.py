@@ -1,29 +1,16 @@
 """The catalogue's tables of snapshots, on DuckDB."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cachesvc.model import PartitionId, Segment, Snapshot
+from cachesvc.store.execution import Tables
 from cachesvc.store.incarnation_tables import key_of
 from cachesvc.store.snapshot_port import SnapshotRead
 
 
-class SnapshotTables:
-    """``snapshot_port.Snapshots``.
-
-    Args:
-        run: Runs a statement by name and returns its rows.
-        transaction: Makes statements count together.
-    """
-
-    def __init__(
-        self,
-        run: Callable[..., list[tuple[Any, ...]]],
-        transaction: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._run = run
-        self._transaction = transaction
+class SnapshotTables(Tables):
+    """``snapshot_port.Snapshots``."""
 
     def list(self) -> list[Snapshot]:
         return [_snapshot(row) for row in self._run("list_snapshots")]

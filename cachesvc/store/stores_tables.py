@@ -1,28 +1,14 @@
 """The catalogue's tables of stores, on DuckDB."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import astuple
-from typing import Any
 
+from cachesvc.store.execution import Tables
 from cachesvc.store.stores_port import Placement, StoreRecord, StoreTested
 
 
-class StoresTables:
-    """``stores_port.StoresKept``.
-
-    Args:
-        run: Runs a statement by name and returns its rows.
-        transaction: Makes statements count together.
-    """
-
-    def __init__(
-        self,
-        run: Callable[..., list[tuple[Any, ...]]],
-        transaction: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._run = run
-        self._transaction = transaction
+class StoresTables(Tables):
+    """``stores_port.StoresKept``."""
 
     def list_made(self) -> list[StoreRecord]:
         return [StoreRecord(*row) for row in self._run("list_stores")]

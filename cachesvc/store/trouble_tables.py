@@ -1,28 +1,14 @@
 """The catalogue's table of partitions in trouble, on DuckDB."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Mapping
 
 from cachesvc.model import PartitionId
 from cachesvc.policy.blocking import Blockage, BlockReason, Trouble
+from cachesvc.store.execution import Tables
 
 
-class TroubleTables:
-    """``ports.Troubles``.
-
-    Args:
-        run: Runs a statement by name and returns its rows.
-        transaction: Makes statements count together.
-    """
-
-    def __init__(
-        self,
-        run: Callable[..., list[tuple[Any, ...]]],
-        transaction: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._run = run
-        self._transaction = transaction
+class TroubleTables(Tables):
+    """``ports.Troubles``."""
 
     def list(self) -> dict[PartitionId, Trouble]:
         found = {}

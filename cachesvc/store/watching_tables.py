@@ -9,7 +9,7 @@ import pyarrow as pa
 from cachesvc.model import TopicId
 from cachesvc.policy.alarms import AlarmKey, AlarmKind
 from cachesvc.policy.throughput import Counts, Tally
-from cachesvc.store.model_tables import Run
+from cachesvc.store.execution import Tables
 from cachesvc.store.watching_port import (
     ALARM_NOTICES_MAX,
     PAST_ALARMS_MAX,
@@ -34,21 +34,8 @@ _COUNTS = pa.schema(
 )
 
 
-class CountTables:
-    """``watching_port.MiningCountsKept``; see there for the contract.
-
-    Args:
-        run: Executes a named statement.
-        transaction: Makes what is run within durable at once, or not at all.
-        run_with: Executes a named statement that reads an Arrow table of that name.
-    """
-
-    def __init__(
-        self, run: Run, transaction: _Transaction, run_with: Callable[[str, pa.Table, str], object]
-    ) -> None:
-        self._run = run
-        self._transaction = transaction
-        self._run_with = run_with
+class CountTables(Tables):
+    """``watching_port.MiningCountsKept``; see there for the contract."""
 
     def put(self, counts: Mapping[TopicId, Counts]) -> None:
         rows = pa.Table.from_pylist(
@@ -65,12 +52,8 @@ class CountTables:
         }
 
 
-class AlarmTables:
-    """``watching_port.Alarms``; see there for the contract. Arguments as of ``CountTables``."""
-
-    def __init__(self, run: Run, transaction: _Transaction) -> None:
-        self._run = run
-        self._transaction = transaction
+class AlarmTables(Tables):
+    """``watching_port.Alarms``; see there for the contract."""
 
     def put(self, alarms: Sequence[AlarmRecord], *, notify: bool) -> None:
         with self._transaction():

@@ -98,6 +98,10 @@ class KnownStores:
         self.budgets.clear()
         self.budgets.update(budgets(self._in_file[LOCAL_STORE].bytes_max, self.entries))
 
+    def made(self) -> list[StoreEntry]:
+        """Those that were made over Admin, ordered by name."""
+        return [entry for _, (entry, _) in sorted(self._made.items())]
+
     # Choosing
 
     def check(self, connection: ConnectionConfig) -> None:

@@ -113,9 +113,8 @@ def positions_of(subscription: Subscription) -> dict[PartitionId, int]:
     for partition, offset in sorted(subscription.positions.items()):
         # Where it has come to a later incarnation, it is through with those before.
         positions[_name(partition)] = partition, offset
-    if subscription.subscriber is not None:
-        for partition in sorted(subscription.subscriber.reads):
-            positions.setdefault(_name(partition), (partition, 0))
+    for partition in sorted(subscription.reads):
+        positions.setdefault(_name(partition), (partition, 0))
     return dict(positions.values())
 
 

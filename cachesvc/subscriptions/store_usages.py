@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -53,6 +53,7 @@ class StoreUsage:
         journal_bytes: Journals that are no segments yet.
         warm_bytes: Sealed journals that are kept.
         retired_bytes: Files that wait for the sweep.
+        snapshot_bytes: Snapshots of its topics.
         bytes_max: Its budget; None without one.
         full: Why nothing is mined into it; empty while that is not so.
         topics: The largest first.
@@ -66,11 +67,13 @@ class StoreUsage:
     bytes_max: int | None = None
     full: str = ""
     topics: Sequence[TopicUsage] = field(default_factory=tuple)
+    snapshot_bytes: int = 0
 
     @property
     def bytes(self) -> int:
         """All together."""
-        return self.segment_bytes + self.journal_bytes + self.warm_bytes + self.retired_bytes
+        live = self.segment_bytes + self.journal_bytes + self.snapshot_bytes
+        return live + self.warm_bytes + self.retired_bytes
 
 
 class StoreUsages:
@@ -82,6 +85,7 @@ class StoreUsages:
         subscriptions: Who has read how far.
         budgets: Bytes by store.
         levels: Which stores are full.
+        snapshot_bytes: Answers what snapshots have of a store.
     """
 
     def __init__(
@@ -91,7 +95,9 @@ class StoreUsages:
         subscriptions: Subscriptions,
         budgets: Mapping[str, int],
         levels: StoreLevels,
+        snapshot_bytes: Callable[[str], int],
     ) -> None:
+        self._snapshot_bytes = snapshot_bytes
         self._store = store
         self._retention = retention
         self._subscriptions = subscriptions
@@ -131,6 +137,7 @@ class StoreUsages:
                     self._budgets.get(each),
                     level.full if level else "",
                     usages,
+                    self._snapshot_bytes(each),
                 )
             )
         return found

@@ -8,6 +8,23 @@ from cachesvc.errors import CacheError, InvalidRequest
 from cachesvc.model import PartitionId
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who opened a stream, and from where.
+
+    Attributes:
+        principal: Who subscribed.
+        address: Where the call comes from, as gRPC names a peer.
+        client: What the client calls itself.
+        connected_ms: When the stream was opened.
+    """
+
+    principal: str
+    address: str
+    client: str
+    connected_ms: int
+
+
 @dataclass(slots=True, eq=False)
 class Subscriber:
     """A live stream on a subscription.
@@ -19,6 +36,9 @@ class Subscriber:
         full_end_open: Whether partitions are missing there: the source could not be asked yet.
         delivered: The position after the last record sent, per partition of the stream.
         before: What the stream before it read; it may too, until it says what it reads.
+        origin: Who opened it; None where nobody has said so.
+        records: How many were sent.
+        bytes: Of the batches that carried them.
         ended: Holds the error with which the stream has to end, once it has to.
     """
 
@@ -28,6 +48,9 @@ class Subscriber:
     full_end_open: bool = False
     delivered: dict[PartitionId, int] = field(default_factory=dict)
     before: tuple[PartitionId, ...] = ()
+    origin: Origin | None = None
+    records: int = 0
+    bytes: int = 0
     ended: "asyncio.Future[CacheError]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -36,6 +59,11 @@ class Subscriber:
     def reads(self) -> tuple[PartitionId, ...]:
         """Which partitions, as far as that is known."""
         return tuple(self.delivered) or self.before
+
+    def sent(self, records: int, size: int) -> None:
+        """Counts a batch."""
+        self.records += records
+        self.bytes += size
 
     def full_sync_done(self, stored: Mapping[PartitionId, int]) -> bool:
         """Whether a full sync is stored to its end; a partition without records needs no commit."""

@@ -18,11 +18,16 @@ class Calls:
         ended: By method and the name of the status.
         open: Under way.
         took: Seconds of calls whose answer is a single message.
+        unknown_callers: Calls of whom nobody knows, by how they were answered: ``at_once``,
+            ``kept_back`` as their address had too many, or ``too_many`` to keep them back.
     """
 
     ended: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     open: Counter[Method] = field(default_factory=Counter)
     took: dict[Method, Histogram] = field(default_factory=dict)
+    unknown_callers: Counter[str] = field(
+        default_factory=lambda: Counter(at_once=0, kept_back=0, too_many=0)
+    )
 
     def over(self, method: Method, status: str, took_s: float | None) -> None:
         """Counts a call that has ended; ``took_s`` is None for a stream."""

@@ -80,10 +80,23 @@ class MiningWatch:
             meter = self._meters[topic] = Meter()
         meter.add(frame.record_count, size, time.monotonic())
 
+    @property
+    def topics(self) -> Sequence[TopicId]:
+        """All of which something was mined since the service started."""
+        return list(self._meters)
+
     def since_start(self, topic: TopicId) -> Tally:
         """What was mined of a topic since the service started."""
         total = self._counts.get(topic, Counts()).total
         return total - self._at_start.get(topic, Counts()).total
+
+    def rates(self) -> list[tuple[TopicId, float, float]]:
+        """Of all topics of which something was mined: records and bytes per second of late."""
+        now_s = time.monotonic()
+        return [
+            (topic, meter.records_10s.per_s(now_s), meter.bytes_10s.per_s(now_s))
+            for topic, meter in self._meters.items()
+        ]
 
     def activity(self, topic: TopicId, logs: Sequence[PartitionLog]) -> Activity:
         """What is mined of a topic now; ``logs`` are its partitions'."""

@@ -1,16 +1,17 @@
 """The HTTP paths."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from cachesvc.web.exposition import Exposition
 from cachesvc.web.gathering import AnyFamily
 from cachesvc.web.health import Answer, Health, Phase
+from cachesvc.web.sharing import Shared
 
 _PATHS = """\
 /metrics   figures for Prometheus
@@ -30,12 +31,15 @@ async def _none() -> list[AnyFamily]:
     return []
 
 
-def make_application(health: Health, figures: Figures) -> Starlette:
+def make_application(
+    health: Health, figures: Figures, pages: Sequence[BaseRoute] = ()
+) -> Starlette:
     """What answers.
 
     Args:
         health: Of the service.
         figures: Where they come from, once there are any.
+        pages: What answers browsers; none: nothing does.
     """
     exposition = Exposition()
 
@@ -48,21 +52,28 @@ def make_application(health: Health, figures: Figures) -> Starlette:
     async def readyz(_: Request) -> Response:
         return _probe(await health.ready())
 
-    async def metrics(request: Request) -> Response:
+    async def made(accept: str) -> tuple[bytes, str] | None:
         families = await health.ask(figures.gather)
         if families is None and health.phase is Phase.SERVING:
+            return None
+        return await asyncio.to_thread(exposition.text, families or [], accept)
+
+    shared = Shared(made)
+
+    async def metrics(request: Request) -> Response:
+        found = await shared.get(request.headers.get("accept", ""))
+        if found is None:
             # Half of the figures would look as if the rest were gone.
             return PlainTextResponse("the event loop does not answer\n", status_code=503)
-        accept = request.headers.get("accept", "")
-        text, media_type = await asyncio.to_thread(exposition.text, families or [], accept)
+        text, media_type = found
         return Response(text, media_type=media_type)
 
     return Starlette(
         routes=[
-            Route("/", index),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
+            *(pages or [Route("/", index)]),
         ]
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 
 import uvicorn
@@ -11,7 +12,7 @@ from cachesvc.errors import PreconditionFailed
 from cachesvc.policy.addresses import parse_address
 
 _BACKLOG = 128
-_CONNECTIONS_MAX = 64
+_CONNECTIONS_MAX = 256
 _GRACE_S = 2
 
 
@@ -21,9 +22,12 @@ class WebServer:
     Args:
         address: HOST:PORT; port 0 means any free one.
         application: What answers.
+        tls: How it speaks TLS; None: it does not.
     """
 
-    def __init__(self, address: str, application: Starlette) -> None:
+    def __init__(
+        self, address: str, application: Starlette, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._address = address
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -34,6 +38,7 @@ class WebServer:
                 server_header=False,
                 limit_concurrency=_CONNECTIONS_MAX,
                 timeout_graceful_shutdown=_GRACE_S,
+                ssl_context_factory=None if tls is None else lambda *_: tls,
             )
         )
         self._socket: socket.socket | None = None

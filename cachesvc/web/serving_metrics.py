@@ -65,7 +65,7 @@ def _subscriptions(observed: Observed, names: Bounded) -> Told:
         connected.add(labels, subscription.connected)
         if record.committed_ms:
             committed.add(labels, record.committed_ms / 1000)
-        streams += subscription.connected
+        streams += subscription.streams
     yield gauge("cachesvc_streams", "Streams of subscribers that are open.", streams)
     yield behind.family(
         "cachesvc_subscription_lag_records",
@@ -106,6 +106,14 @@ def _calls(observed: Observed) -> Told:
         Kind.COUNTER,
         "gRPC calls that have ended, by method and status.",
         (*_METHOD, "code"),
+    )
+    yield Family(
+        "cachesvc_unknown_callers",
+        Kind.COUNTER,
+        "Calls of callers whom nobody knows, by how they were answered: at once, kept back, or too "
+        "many to be kept back.",
+        ("answered",),
+        [((answered,), count) for answered, count in sorted(calls.unknown_callers.items())],
     )
     yield Family(
         "cachesvc_grpc_open_calls",

@@ -39,6 +39,7 @@ from cachesvc.v1.log_cache_pb2_grpc import LogCacheStub
 
 WELL, UNWELL, USAGE, UNREACHABLE, UNKNOWN, REFUSED = range(6)
 INTERRUPTED, TERMINATED = 130, 143
+_TOKEN_VARIABLE = "CACHESVC_TOKEN"
 Row = Mapping[str, object]
 _BY_ERROR: Mapping[type[ClientError], int] = {
     InvalidRequest: USAGE,
@@ -82,8 +83,51 @@ def parser(purpose: str | None) -> argparse.ArgumentParser:
         help="where the service listens; CACHESVC_ADDRESS, else 127.0.0.1:7070",
     )
     found.add_argument("--ca-file", metavar="FILE", help="speak TLS, and trust these certificates")
+    found.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help=f"show the token in this file; {_TOKEN_VARIABLE} has one otherwise",
+    )
     found.add_argument("--json", action="store_true", help="print JSON, for programs")
     return found
+
+
+class _ShowsToken(aio.UnaryUnaryClientInterceptor):
+    """Shows a token with every call."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = ("authorization", f"Bearer {token}")
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[aio.ClientCallDetails, Any], Any],
+        client_call_details: aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        """Goes on with the token among what is shown."""
+        return await continuation(self.shown(client_call_details), request)
+
+    def shown(self, details: Any) -> Any:
+        """A call with the token."""
+        metadata = aio.Metadata(*(details.metadata or ()), self._metadata)
+        return details._replace(metadata=metadata)
+
+
+class _ShowsTokenForStreams(aio.UnaryStreamClientInterceptor):
+    """The same for calls that answer with a stream: gRPC takes one kind per object."""
+
+    def __init__(self, token: str) -> None:
+        self._token = _ShowsToken(token)
+
+    async def intercept_unary_stream(
+        self,
+        continuation: Callable[[aio.ClientCallDetails, Any], Any],
+        client_call_details: aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        """See ``_ShowsToken``."""
+        return await continuation(self._token.shown(client_call_details), request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +147,25 @@ async def service(options: argparse.Namespace) -> AsyncIterator[Service]:
         tls = Tls(ca_file=options.ca_file)
         trusted = await asyncio.to_thread(Path(options.ca_file).read_bytes)
         credentials = grpc.ssl_channel_credentials(trusted)
+    token = await asyncio.to_thread(_token, options.token_file)
+    shown = [] if token is None else [_ShowsToken(token), _ShowsTokenForStreams(token)]
     channel = (
-        aio.insecure_channel(options.address)
+        aio.insecure_channel(options.address, interceptors=shown)
         if credentials is None
-        else aio.secure_channel(options.address, credentials)
+        else aio.secure_channel(options.address, credentials, interceptors=shown)
     )
-    async with Client(options.address, tls=tls) as client, channel:
+    async with Client(options.address, tls=tls, token=token) as client, channel:
         yield Service(client, AdminStub(channel), LogCacheStub(channel))
+
+
+def _token(file: Path | None) -> str | None:
+    """The token of a file, or of the environment; None where nobody asks for one."""
+    if file is None:
+        return os.environ.get(_TOKEN_VARIABLE) or None
+    token = file.read_text(encoding="utf-8").strip()
+    if not token:
+        raise ScriptFailed(f"{file} has no token", USAGE)
+    return token
 
 
 async def connection(found: Service, name: str) -> connections_pb2.Connection:

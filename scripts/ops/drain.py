@@ -94,9 +94,9 @@ async def main(options: argparse.Namespace) -> int:
             return WELL
         tasks = await found.admin.ListMiningTasks(mining.ListMiningTasksRequest(connection=name))
         stopped_before = any(task.state == mining.TASK_STOPPED for task in tasks.tasks)
-        await found.admin.StopMiningTask(mining.StopMiningTaskRequest(connection=name))
         rows, drained = [], False
         try:
+            await found.admin.StopMiningTask(mining.StopMiningTaskRequest(connection=name))
             rows = await drain(found, name, options)
             if not rows:
                 await seal(found)

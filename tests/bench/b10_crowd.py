@@ -3,21 +3,102 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psutil
+
 from tests.bench.digest import Json
-from tests.bench.processes import run_all
+from tests.bench.processes import cpu_seconds, run_all
 from tests.bench.report import Figure, Side, Target, absolute, ratio
 from tests.bench.service import Service
 from tests.bench.stage import Loaded, Stage, in_turn
 
 SUBSCRIBERS = 500
+IDLE_STREAMS = 5_000
 PROCESSES = 4
 _RECORDS_MAX = 200_000
 _DELIVERED = Target("at least", 1)
 _SLOWEST = Target("at least", 0.8)
 _UNIT = "records/s"
+_MIB = 1 << 20
+_IDLE_RECORDS = 10_000
+_IDLE_S = 20.0
+_SUBSCRIBE_S = 0.05
+
+
+def measure_idle(stage: Stage) -> list[Figure]:
+    """Hold streams on a topic that is cached to its end, while nothing is produced."""
+    topic = stage.topic(min(stage.options.records, _IDLE_RECORDS))
+    cpu: list[float] = []
+    memory: list[float] = []
+    opening: list[float] = []
+    for _ in stage.runs("B10I"):
+        with stage.service("b10i") as service:
+            service.mine(topic.name, topic.records, stage.patience_s(topic.records))
+            found = _idle(stage, topic, service)
+            cpu.append(100 * found.share)
+            memory.append(found.grown_bytes / _MIB)
+            opening.append(found.opening_s)
+    title = f"{IDLE_STREAMS:,} idle streams"
+    return [
+        absolute(
+            "B10i",
+            f"{title}, service",
+            Side("of a core", "%", tuple(cpu)),
+            Target("at most", 25),
+            [f"{_IDLE_S} s; {PROCESSES} processes hold the streams, 50 on a connection"],
+        ),
+        absolute(
+            "B10im",
+            f"{title}, memory",
+            Side("grown by", "MiB", tuple(memory)),
+            Target("at most", 1024),
+        ),
+        absolute(
+            "B10io",
+            f"{title}, opened in",
+            Side("from the first to the last", "s", tuple(opening)),
+            Target("at most", 100),
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """What idle streams cost: of a core, in bytes, and the seconds in which they were opened."""
+
+    share: float
+    grown_bytes: int
+    opening_s: float
+
+
+def _idle(stage: Stage, topic: Loaded, service: Service) -> _Idle:
+    """Open streams, hold them, and look at the service meanwhile."""
+    job = {
+        **stage.cache_job(service, topic),
+        "streams": IDLE_STREAMS // PROCESSES,
+        "idle_s": _IDLE_S,
+    }
+    patience_s = stage.patience_s(0) + IDLE_STREAMS * _SUBSCRIBE_S
+    process = psutil.Process(service.pid)
+    small_bytes = process.memory_info().rss
+    with stage.workers("cache", PROCESSES) as crew:
+        asked = time.monotonic()
+        for worker in crew:
+            worker.tell("idle", job)
+        for worker in crew:
+            worker.answer(patience_s, "subscribed")
+        opening_s = time.monotonic() - asked
+        began, before = time.monotonic(), cpu_seconds([service.pid])
+        for worker in crew:
+            worker.answer(patience_s, "idle")
+        share = (cpu_seconds([service.pid]) - before) / (time.monotonic() - began)
+        grown_bytes = process.memory_info().rss - small_bytes
+        found = [worker.answer(patience_s)["open"] for worker in crew]
+    stage.check("B10i: streams stay open", sum(found) == IDLE_STREAMS, f"{found}")
+    return _Idle(share, grown_bytes, opening_s)
 
 
 def measure(stage: Stage) -> list[Figure]:

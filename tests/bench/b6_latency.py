@@ -1,15 +1,20 @@
-"""B6: how old records are when they reach 16 tasks, at a steady rate."""
+"""B6: how old records are when they reach 16 tasks, at a steady rate; B6s: with scrapes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from tests.bench.digest import Json
 from tests.bench.latency import percentile_ms
-from tests.bench.processes import Worker
+from tests.bench.processes import ROOT, Worker, child_environment
 from tests.bench.report import Figure, Side, Target, ratio
 from tests.bench.stage import PARTITIONS, Stage, in_turn
+from tests.support.ports import HOST, free_ports
 
 TASKS = 16
 RATE = 5_000
@@ -18,6 +23,8 @@ MEASURED_S = 20
 _TARGET = Target("at most", 2, 1)
 _SUBSCRIBE_S = 60.0
 _HELD_SHARE = 0.98
+SCRAPES_PER_S = 100
+_SCRAPED_TARGET = Target("at most", 1.25, 1.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +69,62 @@ def measure(stage: Stage) -> list[Figure]:
     ]
 
 
-def _cache(stage: Stage) -> _Ages:
+def measure_scraped(stage: Stage) -> list[Figure]:
+    """Compare ages while ``/metrics`` is scraped many times a second with those without that."""
+    scraped: list[_Ages] = []
+    alone: list[_Ages] = []
+    for run in stage.runs("B6s"):
+        in_turn(
+            run,
+            lambda: scraped.append(_cache(stage, scraped=True)),
+            lambda: alone.append(_cache(stage)),
+        )
+    return [
+        ratio(
+            "B6s",
+            f"produce to delivery, p99, with {SCRAPES_PER_S} scrapes a second",
+            Side("scraped", "ms", tuple(ages.p99 for ages in scraped)),
+            Side("not scraped", "ms", tuple(ages.p99 for ages in alone)),
+            _SCRAPED_TARGET,
+        ),
+        ratio(
+            "B6sm",
+            f"produce to delivery, median, with {SCRAPES_PER_S} scrapes a second",
+            Side("scraped", "ms", tuple(ages.p50 for ages in scraped)),
+            Side("not scraped", "ms", tuple(ages.p50 for ages in alone)),
+        ),
+    ]
+
+
+def _cache(stage: Stage, *, scraped: bool = False) -> _Ages:
+    web = f"{HOST}:{free_ports(1)[0]}"
     with (
         stage.empty_topic() as topic,
-        stage.service("b6") as service,
+        stage.service("b6", {"http": {"listen": web}}) as service,
         stage.workers("cache", TASKS) as tasks,
+        _scraping(stage, f"http://{web}/metrics") if scraped else nullcontext(),
     ):
         return _follow(stage, "cache", topic, tasks, {"target": service.target})
+
+
+@contextmanager
+def _scraping(stage: Stage, url: str) -> Iterator[None]:
+    """Scrapes as long as a pass takes, if all goes well."""
+    seconds = WARM_UP_S + MEASURED_S
+    command = [sys.executable, "-m", "tests.support.scraper", url, str(SCRAPES_PER_S), str(seconds)]
+    scraper = subprocess.Popen(
+        command, stdout=subprocess.PIPE, cwd=ROOT, env=child_environment(), text=True
+    )
+    try:
+        yield
+        found = json.loads(scraper.communicate(timeout=stage.patience_s(0))[0])
+    finally:
+        scraper.kill()
+        scraper.wait()
+    answered = len(found["took_ms"])
+    stage.check(
+        "B6s: scrapes", not found["failures"], f"{answered} answered, {found['failures'][:3]}"
+    )
 
 
 def _direct(stage: Stage) -> _Ages:

@@ -42,7 +42,7 @@ def _figures(
     medians: list[float] = []
     slowest: list[float] = []
     for run in stage.runs(name):
-        times_ms = _first_records(stage, topic, service, name, run)
+        times_ms = first_records(stage, topic, service, name, run)
         medians.append(statistics.median(times_ms))
         slowest.append(max(times_ms))
     title = f"first record from an old offset{variant}"
@@ -57,9 +57,10 @@ def _figures(
     ]
 
 
-def _first_records(
+def first_records(
     stage: Stage, topic: Loaded, service: Service, name: str, run: int
 ) -> list[float]:
+    """Milliseconds to the first record at each of some places, which depend on the run alone."""
     dice = random.Random(f"{name} {run}")
     places: list[tuple[int, int]] = []
     for _ in range(PLACES):

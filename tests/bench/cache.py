@@ -11,14 +11,17 @@ import time
 import uuid
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pandas  # noqa: F401 - Arrow imports it at the first `to_numpy` wherever it is installed
 
-from cachesvc.client import Client, Mode, Stream
+from cachesvc.client import Client, Mode, Position, Stream
+from tests.bench import filtering
 from tests.bench.digest import Digest, Json, Tally
 from tests.bench.latency import Latencies
 from tests.bench.worker import Say, serve
+
+_STREAMS_PER_CONNECTION = 50
 
 
 def read_records(job: Json, _: Say) -> Json:
@@ -57,6 +60,16 @@ def crowd(job: Json, _: Say) -> Json:
     Times are of the clock that all processes of a machine share.
     """
     return asyncio.run(_crowd(job))
+
+
+def idle(job: Json, say: Say) -> Json:
+    """Hold many streams on which nothing happens."""
+    return asyncio.run(_idle(job, say))
+
+
+def commits(job: Json, _: Say) -> Json:
+    """Commit after each of some records, each caller one after the other."""
+    return asyncio.run(_commits(job))
 
 
 async def _read_records(job: Json) -> Json:
@@ -147,6 +160,46 @@ async def _count(job: Json) -> Json:
     return {"opened_s": opened_s, "complete_s": complete_s, "records": records, "ends": ends}
 
 
+async def _idle(job: Json, say: Say) -> Json:
+    """Streams of tasks that share connections, which is how many of them fit a process.
+
+    Those of one connection are opened one after the other, beside those of all others.
+    """
+    counts = [
+        min(_STREAMS_PER_CONNECTION, job["streams"] - first)
+        for first in range(0, job["streams"], _STREAMS_PER_CONNECTION)
+    ]
+    all_of_them = asyncio.Barrier(len(counts) + 1)
+    async with asyncio.TaskGroup() as tasks:
+        held = [tasks.create_task(_hold(job, count, all_of_them)) for count in counts]
+        await all_of_them.wait()
+        say("subscribed")
+        await asyncio.sleep(job["idle_s"])
+        say("idle")
+        await all_of_them.wait()
+    return {"open": sum(each.result() for each in held)}
+
+
+async def _hold(job: Json, count: int, all_of_them: asyncio.Barrier) -> int:
+    """Hold streams of one connection, until all say that it is over; how many are open then."""
+    async with AsyncExitStack() as stack:
+        reading: list[asyncio.Task[None]] = []
+        stack.callback(lambda: [task.cancel() for task in reading])
+        client = await stack.enter_async_context(Client(job["target"]))
+        for _ in range(count):
+            subscribed = client.subscribe(_new_name(), mode=Mode.INCREMENTAL, topics=job["topic"])
+            stream = await stack.enter_async_context(subscribed)
+            reading.append(asyncio.create_task(_discard(stream)))
+        await all_of_them.wait()
+        await all_of_them.wait()
+        return sum(not task.done() for task in reading)
+
+
+async def _discard(stream: Stream) -> None:
+    async for _ in stream:
+        pass
+
+
 async def _first_records(job: Json) -> Json:
     found = []
     for partition, offset in job["places"]:
@@ -168,6 +221,32 @@ async def _first_records(job: Json) -> Json:
                 found.append([record.offset, zlib.crc32(record.value or b""), seconds])
                 break
     return {"found": found}
+
+
+async def _commits(job: Json) -> Json:
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(_stream(job)) for _ in range(job["callers"])]
+        async with asyncio.TaskGroup() as tasks:
+            read = [tasks.create_task(_read_some(each, job["commits"])) for each in streams]
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for stream, positions in zip(streams, read, strict=True):
+                tasks.create_task(_commit_each(stream, positions.result()))
+        return {"seconds": time.perf_counter() - began}
+
+
+async def _read_some(stream: Stream, count: int) -> list[Position]:
+    positions: list[Position] = []
+    async for batch in stream:
+        positions += [record.position for record in batch]
+        if len(positions) >= count:
+            break
+    return positions[:count]
+
+
+async def _commit_each(stream: Stream, positions: list[Position]) -> None:
+    for position in positions:
+        await stream.commit(position)
 
 
 @asynccontextmanager
@@ -195,5 +274,10 @@ if __name__ == "__main__":
             "follow": follow,
             "first-records": first_records,
             "crowd": crowd,
+            "commits": commits,
+            "idle": idle,
+            "filter-service": filtering.by_service,
+            "filter-client": filtering.by_client,
+            "filter-bytes": filtering.count_bytes,
         }
     )

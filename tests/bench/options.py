@@ -8,23 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAMES = (
-    *(
-        "B1",
-        "B2",
-        "B3",
-        "B4",
-        "B5",
-        "B6",
-        "B7",
-        "B8",
-        "B9",
-        "B10",
-        "B11",
-        "B12",
-        "B13K",
-        "B13P",
-        "B14S",
-    ),
+    "B1",
+    "B2",
+    "B3",
+    "B4",
+    "B5",
+    "B6",
+    "B6S",
+    "B7",
+    "B8",
+    "B9",
+    "B10",
+    "B10I",
+    "B11",
+    "B12",
+    "B13K",
+    "B13P",
+    "B14O",
+    "B14C",
+    "B14D",
+    "B14R",
+    "B15",
+    "B17",
+    "B18",
+    "B19",
 )
 RECORDS_MAX = 10_000_000
 RECORDS_MIN = 1_000
@@ -155,12 +162,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    wanted = {name.strip().upper() for name in text.split(",") if name.strip()}
-    unknown = wanted - set(NAMES)
-    if unknown or not wanted:
+    """The figures that are named; B13 and B14 mean all their parts."""
+    named = {name.strip().upper() for name in text.split(",") if name.strip()}
+    wanted = {name: _meant(name) for name in named}
+    if not wanted or not all(wanted.values()):
         known = ", ".join(NAMES)
         raise argparse.ArgumentTypeError(f"{text!r} names what there is not; there are {known}")
-    return tuple(name for name in NAMES if name in wanted)
+    return tuple(name for name in NAMES if any(name in meant for meant in wanted.values()))
+
+
+def _meant(name: str) -> list[str]:
+    if name in NAMES:
+        return [name]
+    return [part for part in NAMES if part[:-1] == name and part[-1].isalpha()]
 
 
 def _count(text: str) -> int:

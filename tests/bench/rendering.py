@@ -112,7 +112,12 @@ def _spread(spread: Spread, unit: str) -> str:
     if unit:
         low, high = quantity(spread.minimum, unit), quantity(spread.maximum, unit)
         return f"{quantity(spread.median, unit)} ({low} – {high})"
-    return f"{spread.median:.2f} ({spread.minimum:.2f} – {spread.maximum:.2f})"
+    median, low, high = map(_ratio, (spread.median, spread.minimum, spread.maximum))
+    return f"{median} ({low} – {high})"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 2 else f"{value:.3f}"
 
 
 def _target(target: Target | None, unit: str) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Bound = Literal["at least", "at most"]
-_JUDGED_DECIMALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Spread:
 class Target:
     """What a figure is to reach.
 
-    A figure is judged as it is printed, rounded to two decimals: 1.003 is 1.00.
+    A figure is judged as it was measured, not as it is printed: 0.604 is more than 0.6.
 
     Attributes:
         bound: Whether more or less is better.
@@ -59,8 +58,7 @@ class Target:
         return self.beyond is not None and self._is_within(value, self.beyond)
 
     def _is_within(self, value: float, limit: float) -> bool:
-        rounded = round(value, _JUDGED_DECIMALS)
-        return rounded >= limit if self.bound == "at least" else rounded <= limit
+        return value >= limit if self.bound == "at least" else value <= limit
 
 
 @dataclass(frozen=True, slots=True)

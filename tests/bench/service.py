@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from cachesvc.v1.mining_tasks_pb2 import (
     StartMiningTaskRequest,
     StopMiningTaskRequest,
 )
+from cachesvc.v1.retention_pb2 import ListStoreUsageRequest
 from tests.bench.processes import (
     ROOT,
     BenchError,
@@ -33,7 +35,10 @@ from tests.bench.processes import (
 from tests.support.ports import HOST, free_ports
 
 Settings = Mapping[str, Mapping[str, object]]
-"""Section of the configuration to field to value; what is not named keeps its default."""
+"""Section of the configuration to field to value; what is not named keeps its default.
+
+A section in brackets of its own is one of several: `[stores]`.
+"""
 
 CONNECTION = "bench"
 START_TIMEOUT_S = 60.0
@@ -219,6 +224,12 @@ class Service:
         pages = self._admin.ListSegments(request, timeout=_CALL_TIMEOUT_S)
         return [segment for page in pages for segment in page.segments]
 
+    def held_records(self) -> int:
+        """Return how many records the store holds, of topics that the source knows or not."""
+        request = ListStoreUsageRequest()
+        stores = self._admin.ListStoreUsage(request, timeout=_CALL_TIMEOUT_S).stores
+        return sum(topic.records for store in stores for topic in store.topics)
+
     @contextlib.contextmanager
     def _subscribed(self, topic: str, mode: log_cache_pb2.Mode) -> Iterator[None]:
         request = log_cache_pb2.SubscribeRequest(
@@ -271,4 +282,4 @@ class Service:
 
 
 def _toml(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return json.dumps(value)

@@ -7,8 +7,10 @@ import os
 import time
 from pathlib import Path
 
+import pandas  # noqa: F401 - Arrow imports it at the first `to_numpy` wherever it is installed
 import psycopg
 
+from cachesvc.sync.sinks import postgres  # noqa: F401 - else a task loads it while it is timed
 from cachesvc.sync.task import Task
 from tests.bench.digest import Json
 from tests.bench.worker import Say, serve

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from cachesvc.client import RECORD_SCHEMA
@@ -17,6 +18,8 @@ Offsets: TypeAlias = dict[Key, int]
 
 FIRST_TIMESTAMP_MS = 1_700_000_000_000
 _PAYLOAD_ROWS = 2
+PARQUET = -1
+"""What ``encode`` takes for a Parquet file; not an encoding that one asks for."""
 _COMPRESSED = ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -113,6 +116,8 @@ def encode(
     )
     if encoding == pb.RECORDS:
         batch.records.extend(records)
+    elif encoding == PARQUET:
+        batch.parquet = parquet(records)
     else:
         batch.arrow_ipc = arrow_ipc(records)
     return batch
@@ -124,6 +129,22 @@ def arrow_ipc(records: Sequence[pb.Record]) -> bytes:
     with ipc.new_stream(sink, RECORD_SCHEMA, options=_COMPRESSED) as stream:
         for begin in range(0, len(records), _PAYLOAD_ROWS):
             stream.write_batch(_record_batch(records[begin : begin + _PAYLOAD_ROWS]))
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
+
+
+def parquet(records: Sequence[pb.Record]) -> bytes:
+    """A Parquet file of one row group, as segments have them."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        RECORD_SCHEMA.with_metadata({"cachesvc.format_version": "1"}),
+        compression="zstd",
+        use_dictionary=False,
+        column_encoding={"key": "DELTA_BYTE_ARRAY", "value": "DELTA_LENGTH_BYTE_ARRAY"},
+        write_page_checksum=True,
+    ) as writer:
+        writer.write_batch(_record_batch(records))
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
 

@@ -18,9 +18,9 @@ from cachesvc.client import (
     Record,
     TimestampType,
     TopicPartition,
+    incoming,
 )
 from cachesvc.client import payload as payload_module
-from cachesvc.client.incoming import event
 from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client import fake_log
 
@@ -28,11 +28,13 @@ KEY = ("orders", 3)
 OF = TopicPartition("orders", 3, 1)
 OFFSETS = [0, 1, 2, 3, 4, 6, 9, 13, 14, 20]
 
-both_encodings = pytest.mark.parametrize("encoding", [pb.ARROW_IPC, pb.RECORDS])
+every_form = pytest.mark.parametrize(
+    "encoding", [pb.ARROW_IPC, pb.RECORDS, fake_log.PARQUET], ids=["arrow", "records", "parquet"]
+)
 
 
 def received(message: pb.Batch) -> Batch:
-    batch = event(pb.SubscribeResponse(batch=message).SerializeToString())
+    (batch,) = incoming.received(pb.SubscribeResponse(batch=message).SerializeToString())
     assert isinstance(batch, Batch)
     return batch
 
@@ -58,11 +60,12 @@ def expected(offset: int) -> Record:
 @pytest.fixture(params=[1, 3, 1000])
 def _piece_records_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payload_module, "PIECE_RECORDS_MAX", request.param)
+    monkeypatch.setattr(payload_module, "DECODED_ROWS", 4)
 
 
-@both_encodings
+@every_form
 @pytest.mark.usefixtures("_piece_records_max")
-def test_records_are_the_same_in_both_encodings(encoding: int) -> None:
+def test_records_are_the_same_in_every_form(encoding: int) -> None:
     batch = batch_of(encoding)
     records = [expected(offset) for offset in OFFSETS]
     assert list(batch) == records
@@ -72,7 +75,7 @@ def test_records_are_the_same_in_both_encodings(encoding: int) -> None:
     assert {type(record.value) for record in batch} == {bytes, type(None)}
 
 
-@both_encodings
+@every_form
 def test_records_are_equal_if_all_that_they_have_is(encoding: int) -> None:
     records = batch_of(encoding).records()
     assert len(set(records + batch_of(encoding).records())) == len(records) == 10
@@ -111,7 +114,7 @@ def test_a_record_that_is_kept_keeps_no_values_of_others() -> None:
     assert kept.timestamp_ms == rows[0]["timestamp"].timestamp() * 1_000
 
 
-@both_encodings
+@every_form
 def test_a_batch_knows_where_it_belongs_and_what_comes_next(encoding: int) -> None:
     batch = batch_of(encoding)
     assert (batch.topic, batch.partition, batch.incarnation) == ("orders", 3, 1)
@@ -123,9 +126,9 @@ def test_a_batch_knows_where_it_belongs_and_what_comes_next(encoding: int) -> No
     assert "payload" not in repr(batch)
 
 
-@both_encodings
+@every_form
 @pytest.mark.usefixtures("_piece_records_max")
-def test_tables_are_the_same_in_both_encodings(encoding: int) -> None:
+def test_tables_are_the_same_in_every_form(encoding: int) -> None:
     batch = batch_of(encoding)
     table = batch.to_arrow()
     assert table.schema == RECORD_SCHEMA
@@ -152,7 +155,7 @@ def test_a_header_key_is_had_as_kafka_has_it() -> None:
     ]
 
 
-@both_encodings
+@every_form
 def test_data_frames(encoding: int) -> None:
     batch = batch_of(encoding)
     assert batch.to_pandas()["offset"].tolist() == OFFSETS
@@ -167,7 +170,7 @@ def test_a_missing_library_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(caught.value, ImportError)
 
 
-@both_encodings
+@every_form
 @pytest.mark.parametrize("begin", range(-1, 26))
 def test_a_batch_can_be_cut_at_any_offset(encoding: int, begin: int) -> None:
     left = [offset for offset in OFFSETS if offset >= begin]
@@ -179,7 +182,7 @@ def test_a_batch_can_be_cut_at_any_offset(encoding: int, begin: int) -> None:
     assert cut.position.offset == 25
 
 
-@both_encodings
+@every_form
 def test_an_empty_batch_only_moves_the_position(encoding: int) -> None:
     batch = batch_of(encoding, [])
     assert batch.records() == []
@@ -197,7 +200,7 @@ def test_bytes_that_do_not_decode_are_named_damage() -> None:
         batch.to_arrow()
 
 
-@both_encodings
+@every_form
 def test_a_wrong_number_of_records_is_named_damage(encoding: int) -> None:
     message = fake_log.encode(KEY, [fake_log.record(KEY, each) for each in OFFSETS], 25, encoding)
     message.record_count = 11

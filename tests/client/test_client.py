@@ -21,6 +21,7 @@ from cachesvc.client import (
     SubscriptionReset,
     Tls,
     Unavailable,
+    request_id,
 )
 from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client.fake_log import FIRST_TIMESTAMP_MS, Key, Logs
@@ -98,6 +99,31 @@ async def test_reset_and_delete_end_a_live_stream() -> None:
 
 
 @in_event_loop
+async def test_each_call_goes_by_an_id_which_may_be_the_callers() -> None:
+    cache, mode = made_cache(), Mode.FULL
+    async with serving(cache) as target, Client(target) as client:
+        seen = set()
+        for _ in range(2):
+            await client.list_offsets("orders")
+            seen.add(cache.metadata["x-request-id"])
+            async with client.subscribe("billing", topics="orders", mode=mode):
+                seen.add(cache.metadata["x-request-id"])
+        assert len(seen) == 4
+        with request_id("order-4711"):
+            await client.list_offsets("orders")
+            assert cache.metadata["x-request-id"] == "order-4711"
+            async with client.subscribe("billing", topics="orders", mode=mode):
+                assert cache.metadata["x-request-id"] == "order-4711"
+            with pytest.raises(NotFound) as caught:
+                await client.get_subscription("nothing")
+            assert caught.value.request_id == "order-4711"
+        await client.list_offsets("orders")
+        assert cache.metadata["x-request-id"] not in {*seen, "order-4711"}
+    with pytest.raises(ValueError, match="a request id has 1 to 64"), request_id("two words"):
+        pass
+
+
+@in_event_loop
 async def test_the_token_goes_along_and_is_shown_nowhere() -> None:
     cache = made_cache()
     async with serving(cache) as target, Client(target, token="s3cret") as client:
@@ -110,6 +136,20 @@ async def test_the_token_goes_along_and_is_shown_nowhere() -> None:
     async with connected(cache) as client:
         await client.list_offsets("orders")
         assert "authorization" not in cache.metadata
+
+
+@in_event_loop
+async def test_the_application_goes_before_grpc_in_the_user_agent() -> None:
+    cache = made_cache()
+    async with serving(cache) as target, Client(target, application="loader/2.1") as client:
+        await client.list_offsets("orders")
+        assert str(cache.metadata["user-agent"]).startswith("loader/2.1 grpc-python-asyncio/")
+    async with connected(cache) as client:
+        await client.list_offsets("orders")
+        assert str(cache.metadata["user-agent"]).startswith("grpc-python-asyncio/")
+    for wrong in ("a\nb", "ö"):
+        with pytest.raises(ValueError, match="application"):
+            Client(target, application=wrong)
 
 
 @in_event_loop

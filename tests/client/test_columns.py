@@ -12,7 +12,7 @@ import pytest
 
 from cachesvc.client import RECORD_SCHEMA, Batch, FieldType, InvalidRequest, TopicPartition
 from cachesvc.client import payload as payload_module
-from cachesvc.client.incoming import event
+from cachesvc.client.incoming import received
 from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client import fake_log
 
@@ -27,7 +27,9 @@ VALUES: list[str | None] = [
     "{}",
 ]
 
-both_encodings = pytest.mark.parametrize("encoding", [pb.ARROW_IPC, pb.RECORDS])
+every_form = pytest.mark.parametrize(
+    "encoding", [pb.ARROW_IPC, pb.RECORDS, fake_log.PARQUET], ids=["arrow", "records", "parquet"]
+)
 
 
 def batch_of(encoding: int, values: list[str | None] | None = None) -> Batch:
@@ -39,7 +41,7 @@ def batch_of(encoding: int, values: list[str | None] | None = None) -> Batch:
         if value is not None:
             record.value = value.encode()
     message = fake_log.encode(KEY, records, 25, encoding)
-    batch = event(pb.SubscribeResponse(batch=message).SerializeToString())
+    (batch,) = received(pb.SubscribeResponse(batch=message).SerializeToString())
     assert isinstance(batch, Batch)
     return batch
 
@@ -49,7 +51,7 @@ def _piece_records_max(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     monkeypatch.setattr(payload_module, "PIECE_RECORDS_MAX", request.param)
 
 
-@both_encodings
+@every_form
 @pytest.mark.usefixtures("_piece_records_max")
 def test_columns_are_those_of_the_records(encoding: int) -> None:
     batch = batch_of(encoding)
@@ -62,7 +64,7 @@ def test_columns_are_those_of_the_records(encoding: int) -> None:
     assert (batch.keys.type, batch.values.type) == (pa.binary(), pa.string())
 
 
-@both_encodings
+@every_form
 def test_some_columns_are_those_of_the_whole_table(encoding: int) -> None:
     batch = batch_of(encoding)
     whole = batch.to_arrow()
@@ -72,7 +74,7 @@ def test_some_columns_are_those_of_the_whole_table(encoding: int) -> None:
         assert pa.Table.from_batches(batch.arrow_batches(names)) == expected
 
 
-@both_encodings
+@every_form
 def test_columns_of_a_batch_that_was_cut(encoding: int) -> None:
     cut = batch_of(encoding).starting_at(5)
     assert cut.offsets.tolist() == OFFSETS[5:]
@@ -94,7 +96,7 @@ def test_a_column_that_is_none() -> None:
         batch_of(pb.ARROW_IPC).to_arrow(["price"])
 
 
-@both_encodings
+@every_form
 @pytest.mark.usefixtures("_piece_records_max")
 @pytest.mark.parametrize(
     ("path", "kind", "expected"),
@@ -123,7 +125,7 @@ def test_a_field(encoding: int, path: str, kind: FieldType, expected: list[Any])
         assert column.type == kind
 
 
-@both_encodings
+@every_form
 def test_fields_are_one_table(encoding: int) -> None:
     batch = batch_of(encoding, VALUES)
     table = batch.fields({"after.price": pa.float64(), "after": "json", "id": None})

@@ -14,13 +14,16 @@ from cachesvc.client import (
     MiningState,
     PartitionAdded,
     PartitionProgress,
+    PartitionsAssigned,
+    PartitionsRevoked,
     Position,
     Positions,
     Progress,
     ServiceFault,
+    SnapshotStart,
     Started,
 )
-from cachesvc.client.incoming import event
+from cachesvc.client.incoming import received
 from cachesvc.v1 import log_cache_pb2 as pb
 
 int32 = st.integers(min_value=0, max_value=2**31 - 1)
@@ -51,7 +54,7 @@ def described(batch: Batch) -> tuple[object, ...]:
 
 @given(batches)
 def test_a_batch_taken_apart_is_the_batch_as_parsed(message: pb.Batch) -> None:
-    batch = event(pb.SubscribeResponse(batch=message).SerializeToString())
+    (batch,) = received(pb.SubscribeResponse(batch=message).SerializeToString())
     assert isinstance(batch, Batch)
     assert described(batch) == (
         message.topic,
@@ -76,10 +79,11 @@ def test_a_batch_of_any_other_form_is_left_to_the_parser(
         expected = pb.SubscribeResponse.FromString(changed)
     except Exception:
         with pytest.raises(ServiceFault):
-            event(changed)
+            list(received(changed))
         return
-    got = event(changed)
-    if isinstance(got, Batch):
+    for got in received(changed):
+        if not isinstance(got, Batch) or expected.WhichOneof("event") == "batches":
+            continue
         assert expected.WhichOneof("event") == "batch"
         assert described(got)[3:] == (
             expected.batch.base_offset,
@@ -89,8 +93,53 @@ def test_a_batch_of_any_other_form_is_left_to_the_parser(
         assert got.topic == expected.batch.topic
 
 
+def all_of(batch: Batch) -> tuple[object, ...]:
+    return (*described(batch), bytes(getattr(batch.payload, "_data", b"")))
+
+
+@given(st.lists(batches, min_size=1, max_size=5))
+def test_joined_batches_are_those_that_would_have_come_one_by_one(
+    messages: list[pb.Batch],
+) -> None:
+    each = [pb.SubscribeResponse(batch=message).SerializeToString() for message in messages]
+    joined = pb.SubscribeResponse(batches=pb.Batches(batch=messages)).SerializeToString()
+    got = [event for event in received(joined) if isinstance(event, Batch)]
+    alone = [event for data in each for event in received(data) if isinstance(event, Batch)]
+    assert [all_of(batch) for batch in got] == [all_of(batch) for batch in alone]
+    assert joined.endswith(b"".join(each)), "the service joins them as bytes"
+
+
+@given(st.lists(batches, min_size=1, max_size=3), st.binary(max_size=8), st.data())
+def test_joined_batches_of_any_other_form_are_left_to_the_parser(
+    messages: list[pb.Batch], extra: bytes, data: st.DataObject
+) -> None:
+    joined = pb.SubscribeResponse(batches=pb.Batches(batch=messages)).SerializeToString()
+    at = data.draw(st.integers(0, len(joined)))
+    changed = joined[:at] + extra + joined[at:]
+    try:
+        expected = pb.SubscribeResponse.FromString(changed)
+    except Exception:
+        with pytest.raises(ServiceFault):
+            list(received(changed))
+        return
+    if expected.WhichOneof("event") == "batches":
+        got = [event for event in received(changed) if isinstance(event, Batch)]
+        assert [described(batch) for batch in got] == [
+            (
+                message.topic,
+                message.partition,
+                message.incarnation,
+                message.base_offset,
+                message.next_position,
+                message.record_count,
+            )
+            for message in expected.batches.batch
+        ]
+
+
 def test_every_other_event_is_a_value() -> None:
     orders = pb.Position(topic="orders", partition=1, incarnation=2, offset=42)
+    shared_orders = pb.Position(topic="orders", partition=1, incarnation=2, offset=42, epoch=7)
     position = Position("orders", 1, 42, 2)
     quiet = pb.PartitionProgress(
         topic="orders", partition=1, incarnation=2, position=42, log_end_offset=43
@@ -135,19 +184,38 @@ def test_every_other_event_is_a_value() -> None:
             PartitionAdded(position),
         ),
         (
+            pb.SubscribeResponse(
+                partitions_assigned=pb.PartitionsAssigned(
+                    positions=[shared_orders],
+                    snapshots=[pb.SnapshotStart(topic="orders", partition=1, end_offset=9)],
+                )
+            ),
+            PartitionsAssigned(
+                Positions([position]),
+                {("orders", 1): 7},
+                (SnapshotStart("orders", 1, 0, 0, 9, 0, 0, 0, resumed=False),),
+            ),
+        ),
+        (
+            pb.SubscribeResponse(
+                partitions_revoked=pb.PartitionsRevoked(positions=[shared_orders])
+            ),
+            PartitionsRevoked(Positions([position])),
+        ),
+        (
             pb.SubscribeResponse(ended=pb.Ended(positions=[orders])),
             Ended(Positions([position])),
         ),
     ]
     for message, expected in cases:
-        assert event(message.SerializeToString()) == expected
-    assert {message.WhichOneof("event") for message, _ in cases} | {"batch"} == {
+        assert list(received(message.SerializeToString())) == [expected]
+    assert {message.WhichOneof("event") for message, _ in cases} | {"batch", "batches"} == {
         each.name for each in pb.SubscribeResponse.DESCRIPTOR.oneofs_by_name["event"].fields
     }
 
 
 def test_what_a_newer_service_tells_is_passed_over() -> None:
-    assert event(b"") is None
-    assert event(bytes([99 << 3 & 0x7F | 0x82, 6, 0])) is None
+    assert list(received(b"")) == []
+    assert list(received(bytes([99 << 3 & 0x7F | 0x82, 6, 0]))) == []
     assert MiningState(77) is MiningState.UNSPECIFIED
     assert GapCause(77) is GapCause.UNSPECIFIED

@@ -17,7 +17,7 @@ from cachesvc.client import (
     Progress,
     Started,
 )
-from cachesvc.client.incoming import event
+from cachesvc.client.incoming import received
 from cachesvc.client.ledger import Ledger
 from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client import fake_log
@@ -43,7 +43,7 @@ def batch(
     records = [fake_log.record(key, offset) for offset in offsets]
     message = fake_log.encode(key, records, next_position or offsets[-1] + 1)
     message.incarnation = incarnation
-    made = event(pb.SubscribeResponse(batch=message).SerializeToString())
+    (made,) = received(pb.SubscribeResponse(batch=message).SerializeToString())
     assert isinstance(made, Batch)
     return made
 

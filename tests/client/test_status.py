@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode, aio
 
 from cachesvc.client import errors
@@ -24,6 +26,8 @@ def failure(code: StatusCode, value: bytes | None = None) -> aio.AioRpcError:
         (StatusCode.UNAVAILABLE, "SOURCE_UNREACHABLE", errors.SourceUnreachable),
         (StatusCode.FAILED_PRECONDITION, "SOURCE_UNREACHABLE", errors.SourceUnreachable),
         (StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_SUBSCRIBERS", errors.Overloaded),
+        (StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", errors.Overloaded),
+        (StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", errors.InvalidRequest),
         (StatusCode.DATA_LOSS, "CACHE_RETENTION", errors.DataLoss),
         (StatusCode.INVALID_ARGUMENT, "POSITION_NOT_DELIVERED", errors.PositionNotDelivered),
         (StatusCode.INVALID_ARGUMENT, "UNKNOWN_MODE", errors.InvalidRequest),
@@ -37,18 +41,33 @@ def failure(code: StatusCode, value: bytes | None = None) -> aio.AioRpcError:
 def test_the_reason_decides_and_an_unknown_one_maps_by_code(
     code: StatusCode, reason: str, kind: type[errors.ClientError]
 ) -> None:
-    error = error_from(failure(code, details(code, reason, topic="orders")))
+    error = error_from(failure(code, details(code, reason, topic="orders")), "call-7")
     assert type(error) is kind
     assert error.reason == reason
-    assert error.metadata == {"topic": "orders"}
+    assert error.metadata == {"topic": "orders", "request_id": "call-7"}
+    assert error.request_id == "call-7"
     assert str(error) == "some text"
+
+
+def test_when_to_try_again_is_what_the_service_says() -> None:
+    status = Status.FromString(details(StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED"))
+    wait = RetryInfo()
+    wait.retry_delay.FromMilliseconds(2_500)
+    status.details.add().Pack(wait)
+    error = error_from(failure(StatusCode.RESOURCE_EXHAUSTED, status.SerializeToString()), "call-7")
+    assert isinstance(error, errors.Overloaded)
+    assert error.retry_after_s == 2.5
+    without = details(StatusCode.UNAVAILABLE, "X")
+    other = error_from(failure(StatusCode.UNAVAILABLE, without), "call-7")
+    assert isinstance(other, errors.Unavailable)
+    assert other.retry_after_s == 0.0
 
 
 @pytest.mark.parametrize("code", [code for code in StatusCode if code is not StatusCode.OK])
 def test_every_code_has_an_error_without_a_reason(code: StatusCode) -> None:
-    error = error_from(failure(code))
+    error = error_from(failure(code), "call-7")
     assert error.reason == code.name
-    assert error.metadata == {}
+    assert error.metadata == {"request_id": "call-7"}
 
 
 @pytest.mark.parametrize(
@@ -56,13 +75,13 @@ def test_every_code_has_an_error_without_a_reason(code: StatusCode) -> None:
     [StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.UNKNOWN, StatusCode.INTERNAL],
 )
 def test_a_status_that_the_service_has_not_made_is_a_broken_connection(code: StatusCode) -> None:
-    assert error_from(failure(code)).retriable
+    assert error_from(failure(code), "call-7").retriable
     foreign = details(code, "SUBSCRIPTION_DELETED", domain="proxy.example")
-    assert error_from(failure(code, foreign)).retriable
+    assert error_from(failure(code, foreign), "call-7").retriable
 
 
 def test_details_that_cannot_be_read_are_ignored() -> None:
-    error = error_from(failure(StatusCode.NOT_FOUND, b"\xff\xff"))
+    error = error_from(failure(StatusCode.NOT_FOUND, b"\xff\xff"), "call-7")
     assert type(error) is errors.NotFound
     assert error.reason == "NOT_FOUND"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import Any
 
 import pytest
 from grpc import StatusCode
@@ -27,12 +28,14 @@ from cachesvc.client import (
     Position,
     Positions,
     Progress,
+    Projection,
     Start,
     Started,
     StreamBusy,
     StreamClosed,
 )
 from cachesvc.client.feed import Feed
+from cachesvc.v1 import filters_pb2
 from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client import fake_log
 from tests.client.fake_log import Key, Logs
@@ -158,6 +161,8 @@ async def test_everything_asked_for_is_in_the_request() -> None:
             batch_bytes_max=65_536,
             gap_policy=GapPolicy.GO_ON,
             bootstrap=Bootstrap.SNAPSHOT,
+            filter="exists(key)",
+            projection=Projection(without_headers=True, fields=["after.id"]),
         ),
     ):
         pass
@@ -172,8 +177,49 @@ async def test_everything_asked_for_is_in_the_request() -> None:
             batch_bytes_max=65_536,
             gap_policy=pb.GO_ON_BEHIND_GAP,
             bootstrap=pb.SNAPSHOT,
+            joins_batches=True,
+            filter_text="exists(key)",
+            projection=filters_pb2.Projection(without_headers=True, fields=["after.id"]),
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        ({}, 4 << 20),
+        ({"batch_bytes_max": 2 << 20}, 2 << 20),
+        ({"batch_bytes_max": 1 << 19}, 0),
+        ({"arrow_compression": ArrowCompression.ZSTD}, 0),
+        ({"encoding": Encoding.RECORDS}, 0),
+    ],
+)
+@in_event_loop
+async def test_row_groups_are_taken_as_they_lie_unless_something_else_is_asked_for(
+    asked: dict[str, Any], taken: int
+) -> None:
+    cache = FakeLogCache(Logs(ONE))
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", mode=Mode.INCREMENTAL, topics="orders", **asked),
+    ):
+        pass
+    (request,) = cache.requests
+    assert request.parquet_bytes_max == taken
+
+
+@in_event_loop
+async def test_a_filter_may_be_a_message() -> None:
+    cache = FakeLogCache(Logs(ONE))
+    wanted = filters_pb2.Filter(key=filters_pb2.BytesTest(prefix=b"a"))
+    async with (
+        connected(cache) as client,
+        client.subscribe("billing", mode=Mode.INCREMENTAL, topics="orders", filter=wanted),
+    ):
+        pass
+    (request,) = cache.requests
+    assert (request.filter, request.filter_text) == (wanted, "")
+    assert not request.HasField("projection")
 
 
 @in_event_loop

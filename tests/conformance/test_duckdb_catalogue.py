@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +13,17 @@ import pytest
 
 from cachesvc.errors import DamagedFile, PreconditionFailed, StoreFormatUnsupported
 from cachesvc.model import Mode, Segment
+from cachesvc.store.access_port import PrincipalRecord
 from cachesvc.store.catalogue import DuckDBCatalogue
-from cachesvc.store.ports import Catalogue, JobRunRecord, PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import (
+    Catalogue,
+    JobRunRecord,
+    PositionCommit,
+    SubscriptionChange,
+    SubscriptionRecord,
+)
 from tests.support.frames import ORDERS
+from tests.support.full_disk import full_disk
 
 COPIES = SubscriptionRecord("copies", "main", ("orders",), "", Mode.FULL, 1, False, 10)
 SEGMENT = Segment(ORDERS, 0, 9, 9, 100, 1, 2, 3, 0, "log/0-9.parquet", 1, "rejects/0-9.parquet")
@@ -47,7 +53,7 @@ def fill(catalogue: Catalogue) -> list[object]:
     catalogue.raise_epochs([ORDERS.topic_id], 1)
     catalogue.replace_segments([], [SEGMENT, later], 1)
     catalogue.expire_segments([SEGMENT], {ORDERS: 9}, 2)
-    catalogue.put_subscription(COPIES, {ORDERS: 3})
+    catalogue.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: 3})])
     catalogue.commit_positions([PositionCommit("copies", {ORDERS: 12}, 4, True)])
     catalogue.add_job_run(JobRunRecord("sweep", 1, 2, False, "no", {"files_deleted": 1}))
     catalogue.set_job_paused("sweep", paused=True)
@@ -87,6 +93,18 @@ def test_a_copy_is_a_catalogue_as_it_was_then(path: Path, tmp_path: Path) -> Non
         assert catalogue.raise_epochs([ORDERS.topic_id], 0) == {ORDERS.topic_id: 2}
 
 
+def test_principals_from_before_they_could_be_disabled_are_not(path: Path) -> None:
+    ops = PrincipalRecord("ops", "[]", 1, 1)
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.access.put_principal(ops)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("alter table access_principals drop column disabled")
+    for disabled in (False, True):
+        with closing(DuckDBCatalogue(path)) as catalogue:
+            assert catalogue.access.list_principals() == [replace(ops, disabled=disabled)]
+            catalogue.access.put_principal(replace(ops, disabled=True))
+
+
 def test_segments_from_before_there_were_times_of_mining_count_from_their_file(path: Path) -> None:
     backfilled = replace(SEGMENT, base_offset=9, path="log/9-12.parquet", backfilled_ms=7)
     with closing(DuckDBCatalogue(path)) as catalogue:
@@ -107,9 +125,8 @@ def test_segments_from_before_there_were_times_of_mining_count_from_their_file(p
 
 def test_a_torn_end_of_its_own_log_costs_the_last_change_at_most(path: Path) -> None:
     with closing(DuckDBCatalogue(path)) as catalogue:
-        catalogue.put_subscription(COPIES)
         for offset in range(5):
-            catalogue.commit_positions([PositionCommit("copies", {ORDERS: offset}, offset)])
+            catalogue.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: offset})])
         wal = path.with_name(path.name + ".wal")
         torn = path.with_name("torn.duckdb")
         shutil.copy(path, torn)
@@ -173,38 +190,67 @@ def test_what_is_no_catalogue_is_refused_and_left_alone(
 def test_a_failed_change_leaves_nothing_of_it(path: Path) -> None:
     with closing(DuckDBCatalogue(path)) as catalogue:
         before = fill(catalogue)
-        wrong = replace(SEGMENT, base_offset=2**70)
+        wrong = replace(SEGMENT, path=None)  # type: ignore[arg-type]
         with pytest.raises(PreconditionFailed) as caught:
             catalogue.replace_segments(catalogue.list_segments(), [SEGMENT, wrong], 9)
         assert caught.value.reason == "STORE_WRITE_FAILED"
         assert everything(catalogue) == before
 
 
-@contextmanager
-def full_disk(path: Path) -> Iterator[None]:
-    """Lets no file grow beyond the size of this one."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 def test_a_full_disk_is_told_and_goes_by(path: Path) -> None:
     with closing(DuckDBCatalogue(path)) as catalogue:
-        catalogue.put_subscription(COPIES, {ORDERS: 3})
+        catalogue.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: 3})])
         before = everything(catalogue)
-        with full_disk(path.with_name(path.name + ".wal")):
+        with full_disk(path.with_name(path.name + ".wal").stat().st_size):
             for _ in range(2):
                 with pytest.raises(PreconditionFailed) as caught:
-                    catalogue.commit_positions([PositionCommit("copies", {ORDERS: 5}, 4)])
+                    catalogue.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: 5})])
                 assert caught.value.reason == "STORE_WRITE_FAILED"
             assert everything(catalogue) == before
-        catalogue.commit_positions([PositionCommit("copies", {ORDERS: 6}, 4)])
+        catalogue.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: 6})])
         before = everything(catalogue)
     with closing(DuckDBCatalogue(path)) as catalogue:
         assert everything(catalogue) == before
         assert catalogue.list_positions() == {"copies": {ORDERS: 6}}
+
+
+def test_a_commit_is_whole_where_the_catalogue_has_no_room_for_it(path: Path) -> None:
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: 3})])
+        with full_disk(path.with_name(path.name + ".wal").stat().st_size):
+            catalogue.commit_positions([PositionCommit("copies", {ORDERS: 5}, 4)])
+            for _ in range(2):
+                with pytest.raises(PreconditionFailed):
+                    catalogue.list_positions()
+        left_behind = path.with_name("left-behind.duckdb")
+        for file in path.parent.glob("catalogue.duckdb*"):
+            shutil.copy(file, file.with_name(file.name.replace("catalogue", "left-behind")))
+        assert catalogue.list_positions() == {"copies": {ORDERS: 5}}
+    with closing(DuckDBCatalogue(left_behind)) as catalogue:
+        assert catalogue.list_positions() == {"copies": {ORDERS: 5}}
+
+
+def test_commits_go_into_the_catalogue_many_at_a_time(path: Path) -> None:
+    beside = path.with_name(path.name + ".positions")
+    partitions = [ORDERS.topic_id.partition(number) for number in range(10_000)]
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.put_subscriptions([SubscriptionChange(COPIES)])
+        largest = 0
+        for offset in range(10):
+            commit = PositionCommit("copies", dict.fromkeys(partitions, offset), offset)
+            catalogue.commit_positions([commit])
+            largest = max(largest, beside.stat().st_size)
+        assert 1 << 20 <= largest < 3 << 20
+        assert catalogue.list_positions() == {"copies": dict.fromkeys(partitions, 9)}
+        assert beside.stat().st_size == 0
+
+
+def test_a_copy_has_every_commit_once_they_are_settled(path: Path) -> None:
+    copy = path.with_name("copy.duckdb")
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: 3})])
+        catalogue.commit_positions([PositionCommit("copies", {ORDERS: 5}, 4)])
+        catalogue.settle()
+        catalogue.copy_to(copy)
+    with closing(DuckDBCatalogue(copy)) as catalogue:
+        assert catalogue.list_positions() == {"copies": {ORDERS: 5}}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cachesvc.log.stores import owner_of
+from cachesvc.store import layout
 from cachesvc.store.block_cache import BlockCache
 from cachesvc.store.file_store import FileStore
 from cachesvc.store.local_files import LocalFiles
@@ -98,6 +100,14 @@ def test_files_are_listed_below_a_directory(files: FileStore, tmp_path: Path) ->
     (found,) = files.list("log")
     assert (found.path, found.bytes) == (PATH, 5)
     assert [each.path for each in files.list("rejects")] == [OTHER]
+
+
+def test_whose_place_it_is_by_now_is_told(files: FileStore, tmp_path: Path) -> None:
+    assert owner_of(files) == ""
+    for owner in ("one", "two"):
+        files.put(layout.OWNER, written(tmp_path, owner.encode()))
+        assert owner_of(files) == owner
+        files.delete(layout.OWNER)
 
 
 def test_a_deleted_file_is_gone(files: FileStore, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from crc32c import crc32c
@@ -19,6 +20,7 @@ from cachesvc.store import layout
 from cachesvc.store.catalogue import DuckDBCatalogue
 from cachesvc.store.frames import Frame, decode_frame, encode_frame
 from cachesvc.store.journal import JournalFile
+from cachesvc.store.ports import PositionCommit
 from cachesvc.store.record_schema import (
     FORMAT_VERSION,
     RECORD_SCHEMA,
@@ -254,6 +256,25 @@ def test_the_query_of_the_document_works(tmp_path: Path) -> None:
     assert duckdb.execute(query).fetchall() == [(0, 2, "MALFORMED_JSON")]
 
 
+def test_commits_are_framed_as_the_document_says(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.duckdb"
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.commit_positions([PositionCommit("copies", {ORDERS: 12}, 4, True)])
+        catalogue.commit_positions([PositionCommit("copies", {ORDERS: 13}, None)])
+        data = path.with_name("catalogue.duckdb.positions").read_bytes()
+    found = []
+    while data:
+        length, checksum = (int.from_bytes(data[at : at + 4], "little") for at in (0, 4))
+        content, data = data[8 : 8 + length], data[8 + length :]
+        assert checksum == crc32c(length.to_bytes(4, "little") + content)
+        found.append(msgspec.msgpack.decode(content))
+    identity = [ORDERS.connection, ORDERS.topic, ORDERS.incarnation, ORDERS.partition]
+    assert found == [
+        [["copies", 4, True, [[identity, 12]]]],
+        [["copies", None, False, [[identity, 13]]]],
+    ]
+
+
 def test_the_catalogue_is_as_its_table_says(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.duckdb"
     DuckDBCatalogue(path).close()
@@ -286,6 +307,9 @@ def test_the_catalogue_is_as_its_table_says(tmp_path: Path) -> None:
         ("subscriptions", "committed_ms"),
         ("model_changes", "first_ms"),
         ("alarms", "cleared_ms"),
+        ("audit", "took_ms"),
+        ("access_tokens", "expires_ms"),
+        ("access_tokens", "revoked_ms"),
     }
     assert version == (FORMAT_VERSION,)
 

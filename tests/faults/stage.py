@@ -44,7 +44,7 @@ def objects(
     return [
         OutRecord(
             key=b"k%d" % number,
-            value=json.dumps({"id": number, "text": _noise(number, size)}).encode(),
+            value=json.dumps({"id": number, "text": noise(number, size)}).encode(),
             partition=number % partitions,
             timestamp_ms=timestamp_ms,
         )
@@ -52,7 +52,8 @@ def objects(
     ]
 
 
-def _noise(seed: int, length: int) -> str:
+def noise(seed: int, length: int) -> str:
+    """Text that hardly compresses."""
     return random.Random(seed).randbytes((length + 1) // 2).hex()[:length]
 
 
@@ -148,10 +149,10 @@ def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, dict[str,
 
 
 def error_info(error: Any) -> tuple[str, dict[str, str]]:
-    """Reason and metadata of an error of the service.
+    """Reason and metadata of an error of the service, without the id that every call has.
 
     Raises:
-        AssertionError: It has none.
+        AssertionError: It has no reason, or no id.
     """
     status = rpc_status.from_call(error)
     assert status is not None, f"no details: {error.code()} {error.details()}"
@@ -159,7 +160,9 @@ def error_info(error: Any) -> tuple[str, dict[str, str]]:
     info = error_details_pb2.ErrorInfo()
     assert detail.Unpack(info)
     assert info.domain == "cachesvc"
-    return info.reason, dict(info.metadata)
+    metadata = dict(info.metadata)
+    assert metadata.pop("request_id")
+    return info.reason, metadata
 
 
 class HandStartedReader:

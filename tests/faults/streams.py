@@ -6,6 +6,7 @@ import asyncio
 
 from cachesvc.client import (
     Batch,
+    Bootstrap,
     Client,
     DataLoss,
     Gap,
@@ -94,7 +95,9 @@ async def read(
     return seen
 
 
-async def beyond_gaps(address: str, topic: str) -> tuple[list[tuple[int, bytes | None]], list[Gap]]:
+async def beyond_gaps(
+    address: str, topic: str, bootstrap: Bootstrap = Bootstrap.NONE
+) -> tuple[list[tuple[int, bytes | None]], list[Gap]]:
     """Offsets and values of all that there is of a topic's first partition, and every gap."""
     seen: list[tuple[int, bytes | None]] = []
     gaps: list[Gap] = []
@@ -102,11 +105,12 @@ async def beyond_gaps(address: str, topic: str) -> tuple[list[tuple[int, bytes |
         asyncio.timeout(PATIENCE_S),
         Client(address) as client,
         client.subscribe(
-            "beyond-gaps",
+            f"beyond-gaps-{bootstrap.name}",
             topics=[topic],
             mode=Mode.FULL,
-            start=[Position(topic, 0, 0)],
+            start=[Position(topic, 0, 0)] if bootstrap is Bootstrap.NONE else None,
             gap_policy=GapPolicy.GO_ON,
+            bootstrap=bootstrap,
         ) as stream,
     ):
         async for event in stream.events():

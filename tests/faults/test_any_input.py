@@ -76,6 +76,7 @@ def _values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
         FieldDescriptor.TYPE_BOOL: st.booleans(),
         FieldDescriptor.TYPE_INT64: _LARGE,
         FieldDescriptor.TYPE_INT32: _NUMBERS,
+        FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
         FieldDescriptor.TYPE_ENUM: st.sampled_from([0, 1, 2, 3, 77, -1]),
         FieldDescriptor.TYPE_DOUBLE: st.floats(),
     }

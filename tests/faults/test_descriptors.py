@@ -24,7 +24,12 @@ PARTITIONS, TOPICS = 100, 3
 DESCRIPTORS = (64, 256)
 CROWDED = DESCRIPTORS[1] * 19 // 20
 RECORDS = 5
-SETTINGS = {"alarms": {"interval_s": 0.2, "raise_after_s": 0.5, "clear_after_s": 0.5}}
+SETTINGS: dict[str, dict[str, object]] = {
+    "alarms": {"interval_s": 0.2, "raise_after_s": 0.5, "clear_after_s": 0.5},
+    "callers": {"connections_max": 1_000},
+}
+# What a client of HTTP/2 says first; a connection without it is closed after some seconds.
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +98,8 @@ def test_says_that_the_limit_is_near_and_goes_on(
         assert asyncio.run(_read(service.address, [topic], 20)).count == 20
         assert not _alarms(calls)
         for _ in range(CROWDED - service.descriptors_in_use()):
-            idle.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            connection = socket.create_connection((host, int(port)), timeout=10)
+            idle.enter_context(connection).sendall(GREETING)
         eventually(lambda: service.descriptors_in_use() >= CROWDED, "the connections")
         (alarm,) = eventually(lambda: _alarms(calls), "the alarm")
         assert (alarm.kind, alarm.connection) == (ALARM_OUT_OF_DESCRIPTORS, "")

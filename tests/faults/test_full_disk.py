@@ -61,7 +61,7 @@ def test_a_full_disk_is_told_and_mining_goes_on_once_there_is_room(
     create_topic(kafka.bootstrap, topic)
     produce(kafka.bootstrap, topic, objects(0, RECORDS, size=1_000))
     with disk(tmp_path / "store", "12m") as remount:
-        service = ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS).start()
+        service = ServiceProcess(tmp_path, kafka.bootstrap, SETTINGS, http=True).start()
         try:
             with Calls(service.address) as calls:
                 asyncio.run(_commit(service.address, topic))

@@ -13,7 +13,7 @@ import pytest
 
 from cachesvc.errors import ShuttingDown
 from cachesvc.store import layout
-from cachesvc.store.segments import merge_segments
+from cachesvc.store.merging import merge_segments
 from cachesvc.v1 import admin_pb2 as admin
 from cachesvc.v1 import log_cache_pb2 as log_cache
 from tests.faults.stage import Calls, anomalies, check_manifest, eventually, objects, refusal

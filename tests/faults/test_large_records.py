@@ -31,7 +31,7 @@ Name = Callable[[str], str]
 MB = 1_000_000
 SIZE = 120 * MB
 # What reader and service are without any record, with room for what libraries keep.
-BASE_BYTES = 250 * MB
+BASE_BYTES = 270 * MB
 
 
 def value_of(size: int) -> bytes:

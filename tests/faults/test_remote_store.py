@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,17 +12,25 @@ from typing import Any
 
 import pytest
 
+from cachesvc.client import Bootstrap
 from cachesvc.v1 import alarms_pb2 as alarms
 from cachesvc.v1 import mining_tasks_pb2 as tasks
 from cachesvc.v1 import stores_pb2 as pb
 from cachesvc.v1.admin_pb2 import RunJobRequest
 from tests.faults.stage import CALL_S, Calls, anomalies, eventually, objects
+from tests.faults.streams import beyond_gaps
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 from tests.support.service import ServiceProcess
 from tests.support.tasks import full
 from tests.support.tcp_proxy import TcpProxy
-from tests.support.topics import BrokerRecord, create_topic, produce, read_all
+from tests.support.topics import (
+    BrokerRecord,
+    create_topic,
+    delete_records_before,
+    produce,
+    read_all,
+)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 Name = Callable[[str], str]
@@ -53,11 +62,19 @@ class Stage:
         self.topic = topic
         self.objects = server.bucket / topic
         self.truth: dict[int, list[BrokerRecord]] = {}
-        self.service = ServiceProcess(directory / "service", bootstrap, SETTINGS)
+        self.directory = directory
+        self.service = self.at("service")
         self.proxy = TcpProxy(server.port)
         self._keys = directory
         self._produced = 0
         self._reads = 0
+
+    def at(self, name: str) -> ServiceProcess:
+        """A service with a directory of that name."""
+        backup = {"directory": str(self.directory / "backups"), "other_stores": True}
+        settings = {**SETTINGS, "jobs.backup": backup}
+        snapshots = {"snapshot_expression": self.topic}
+        return ServiceProcess(self.directory / name, self.bootstrap, settings, snapshots)
 
     def store(self) -> pb.Store:
         for name, secret in (("access", ACCESS_KEY), ("secret", SECRET_KEY)):
@@ -153,6 +170,34 @@ def test_a_life_on_a_bucket(stage: Stage) -> None:
         assert not stage.local()
     stage.check()
     _expired(stage)
+
+
+def test_a_backup_is_whole_without_the_bucket(stage: Stage) -> None:
+    stage.produce()
+    stage.check()
+    with stage.calls() as calls:
+        calls.run_job("seal")
+        assert stores_of(calls, stage.topic).keys() == {"bucket"}
+        assert calls.run_job("snapshot")["snapshots_made"] == 1
+        stage.produce(ROUND // SEGMENTS_MIN)
+        stage.check()
+        assert calls.run_job("backup")["files"] > SEGMENTS_MIN
+        # Nothing of it is copied away from where it lies.
+        assert stores_of(calls, stage.topic).keys() == {"bucket"}
+    stage.service.kill()
+    stage.proxy.cut()
+    # What is read now is not from the broker either.
+    delete_records_before(stage.bootstrap, stage.topic, {0: len(stage.truth[0])})
+    (backup,) = (stage.directory / "backups").iterdir()
+    restored = stage.at("restored")
+    shutil.copytree(backup, restored.store)
+    with restored, Calls(restored.address) as calls:
+        assert stores_of(calls, stage.topic).keys() == {"local"}
+        found = asyncio.run(full(restored.address, "all", stage.topic, timeout_s=90))
+        assert not anomalies(stage.truth, found, stage.topic)
+        latest, gaps = asyncio.run(beyond_gaps(restored.address, stage.topic, Bootstrap.SNAPSHOT))
+        assert (len(latest), gaps) == (len(stage.truth[0]), []), "every record has its own key"
+    stage.proxy.restore()
 
 
 def _killed_while_it_moves(stage: Stage) -> None:

@@ -17,7 +17,14 @@ from tests.support.file_sink import events, mark, offsets
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
-from tests.support.topics import OutRecord, TransactionalWriter, create_topic, produce, read_all
+from tests.support.topics import (
+    OutRecord,
+    TransactionalWriter,
+    add_partitions,
+    create_topic,
+    produce,
+    read_all,
+)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -25,9 +32,10 @@ PARTITIONS = 2
 OUTAGES = 2
 
 
-def _tables(kafka: KafkaBroker) -> dict[str, dict[str, Any]]:
+def _tables(kafka: KafkaBroker, **source: Any) -> dict[str, dict[str, Any]]:
     return {
         "source": {
+            **source,
             "source": "auto",
             "outside_after_s": 0.5,
             "positions_file": "positions",
@@ -79,6 +87,33 @@ def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
     assert not (tmp_path / "task" / "positions").exists()
     truth, seen = read_all(kafka.bootstrap, topic), events(task.output, topic)
     assert not check(truth, [Observation("task", number, seen[number]) for number in truth])
+
+
+def test_a_partition_made_meanwhile_is_read_from_its_beginning_once_the_cache_is_back(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    """In the mode that begins everything else at its end."""
+    topic = topic_name("grown")
+    create_topic(kafka.bootstrap, topic, 1)
+    tables = _tables(kafka, mode="INCREMENTAL")
+    service = ServiceProcess(tmp_path / "service", kafka.bootstrap)
+    with service, SyncProcess(tmp_path / "task", service.address, topic, tables) as task:
+        eventually(lambda: task.state == "running", "the task to begin")
+        produce(kafka.bootstrap, topic, objects(0, 10, 1))
+        eventually(lambda: offsets(task.output, topic).get(0) == list(range(10)), "those inside")
+        service.kill()
+        eventually(lambda: task.outside, "the task to go around the cache")
+        add_partitions(kafka.bootstrap, topic, 2)
+        produce(kafka.bootstrap, topic, objects(10, 30, 2))
+        known = list(range(20))
+        eventually(lambda: offsets(task.output, topic)[0] == known, "those of before, outside")
+        assert 1 not in offsets(task.output, topic)
+        service.start()
+        eventually(lambda: not task.outside, "the task to come back")
+        new = list(range(10))
+        eventually(lambda: offsets(task.output, topic).get(1) == new, "those of the new partition")
+        assert offsets(task.output, topic)[0] == known
+        assert task.terminate() == 0
 
 
 def _rejects(service: ServiceProcess, topic: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""G17: task, service, broker and database killed at random; the checker stands at the table.
+"""G17: tasks, service, broker and database killed at random; the checker stands at the table.
 
 The position is in the same transaction as the rows, so each change is there once. A trigger refuses
 whatever comes again or in another order. CACHESVC_SYNC_ROUNDS makes it longer.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from tests.support.kafka_broker import KafkaBroker
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
-from tests.support.topics import OutRecord, create_topic, produce, read_all
+from tests.support.topics import BrokerRecord, OutRecord, create_topic, produce, read_all
 
 pytestmark = [
     pytest.mark.kafka,
@@ -73,8 +75,13 @@ def _producing(bootstrap: str, topic: str, stop: threading.Event) -> None:
 
 
 def _task(
-    directory: Path, service: ServiceProcess, topic: str, server: PostgresServer
+    directory: Path,
+    service: ServiceProcess,
+    topic: str,
+    server: PostgresServer,
+    more: Mapping[str, dict[str, Any]] | None = None,
 ) -> SyncProcess:
+    directory.mkdir(exist_ok=True)
     password = directory / "password"
     password.write_text(PASSWORD + "\n")
     sink = {
@@ -87,6 +94,7 @@ def _task(
     tables: dict[str, dict[str, Any]] = {
         "sink": sink,
         "batch": {"records_max": 700, "wait_s_max": 0.02},
+        **(more or {}),
     }
     task = SyncProcess(directory / "task", service.address, topic, tables)
     # Of the sink that tests have otherwise.
@@ -126,10 +134,80 @@ def test_killed_at_random_every_change_is_in_the_table_once(
                     each = ("task", "database", "service", "broker")
                     kill(each[turn] if turn < len(each) else chance.choice(each))
             truth = read_all(fresh_kafka.bootstrap, topic)
-            ends = {(number, records[-1].offset + 1) for number, records in truth.items()}
-            eventually(lambda: _positions(server) == ends, "the task to catch up", timeout_s=90)
+            _await(server, truth)
             assert task.terminate() == 0, task.log
-        rows = server.run("select id, partition, number from arrived order by arrival")
+        rows = server.run(_ROWS)
+    _check(truth, rows)
+
+
+def test_tasks_that_share_write_every_change_once(
+    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Whoever has a partition, also where one that was asleep goes on writing what it has lost."""
+    topic = topic_name("shared-table")
+    create_topic(kafka.bootstrap, topic, PARTITIONS)
+    chance = seeded()
+    bounds = {"server": {"member_release_s": 0.5, "member_stall_s": 1}}
+    service = ServiceProcess(tmp_path / "service", kafka.bootstrap, bounds)
+    with PostgresServer() as server, service, ExitStack() as tasks:
+        server.run(_TABLE)
+        crew: list[SyncProcess] = []
+
+        def add() -> None:
+            name = f"task-{len(crew)}"
+            more = {
+                "": {"name": name},
+                "source": {"subscription": "crew", "sharing": "shared"},
+            }
+            crew.append(tasks.enter_context(_task(tmp_path / name, service, topic, server, more)))
+
+        def disturb(what: str) -> None:
+            match what:
+                case "asleep":
+                    victim = chance.choice(crew)
+                    os.kill(victim.pid, signal.SIGSTOP)
+                    time.sleep(2.5)
+                    os.kill(victim.pid, signal.SIGCONT)
+                case "killed":
+                    victim = chance.choice(crew)
+                    victim.kill()
+                    victim.start()
+                case "more":
+                    add()
+                case "service":
+                    service.kill()
+                    service.start()
+                case "database":
+                    server.kill()
+                    server.start()
+
+        add()
+        add()
+        with alongside(partial(_producing, kafka.bootstrap, topic)):
+            eventually(lambda: server.run("select 1 from arrived limit 1"), "the first rows")
+            each = ("asleep", "killed", "database", "more", "service")
+            for turn in range(max(ROUNDS - 1, 3)):
+                time.sleep(chance.random())
+                disturb(each[turn] if turn < len(each) else chance.choice(each))
+        truth = read_all(kafka.bootstrap, topic)
+        _await(server, truth)
+        assert [task.terminate() for task in crew] == [0] * len(crew), [t.log for t in crew]
+        rows = server.run(_ROWS)
+        assert server.run("select distinct task from cachesvc_sync_positions") == [("crew",)]
+    _check(truth, rows)
+
+
+_ROWS = "select id, partition, number from arrived order by arrival"
+
+
+def _await(server: PostgresServer, truth: Mapping[int, Sequence[BrokerRecord]]) -> None:
+    ends = {(number, records[-1].offset + 1) for number, records in truth.items()}
+    eventually(lambda: _positions(server) == ends, "all to be written", timeout_s=90)
+
+
+def _check(
+    truth: Mapping[int, Sequence[BrokerRecord]], rows: Sequence[tuple[int, int, int]]
+) -> None:
     latest = {
         value["id"]: value["number"]
         for records in truth.values()

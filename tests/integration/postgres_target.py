@@ -23,8 +23,9 @@ def settings_of(server: PostgresServer, table: str, **more: Any) -> dict[str, An
     return {**place, "positions_table": f"positions_{table}", **more}
 
 
-def sink_of(settings: Mapping[str, Any], task: str = "task") -> Sink:
-    return POSTGRES.make(msgspec.convert(settings, POSTGRES.settings), TaskContext(task))
+def sink_of(settings: Mapping[str, Any], task: str = "task", *, shared: bool = False) -> Sink:
+    context = TaskContext(task, shared=shared)
+    return POSTGRES.make(msgspec.convert(settings, POSTGRES.settings), context)
 
 
 def write(settings: Mapping[str, Any], *pieces: Changes) -> Positions | None:

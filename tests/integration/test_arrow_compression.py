@@ -17,7 +17,7 @@ from cachesvc.log.reading import LogReader
 from cachesvc.log.stores import Stores
 from cachesvc.model import ArrowCompression as Compression
 from cachesvc.serving import batches as batches_module
-from cachesvc.serving.batches import Batches
+from cachesvc.serving.batches import Batches, Whose
 from cachesvc.serving.forms import Form, body
 from cachesvc.store.frames import Frame
 from cachesvc.v1 import log_cache_pb2 as pb
@@ -172,6 +172,6 @@ async def drain(batches: Batches, frames: Sequence[Frame], form: Form, bytes_max
     position = 0
     while position < frames[-1].end_offset:
         left = [each for each in frames if each.end_offset > position]
-        run = await batches.next_run(ORDERS, left, position, None, form, bytes_max)
+        run = await batches.next_run(Whose(ORDERS), left, position, None, form, bytes_max)
         assert sum(len(part.body) for part in run) <= bytes_max
         position = run[-1].frame.end_offset

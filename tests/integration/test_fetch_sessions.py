@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from cachesvc.mining.kafka import KafkaSettings
-from cachesvc.mining.kafka.cluster import Channel, Cluster
+from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.fetch_request import SessionFetchRequest
 from cachesvc.mining.kafka.fetch_session import Naming
+from cachesvc.mining.kafka.links import Channel
 from tests.integration.sources import Collected, broker, collecting, in_thread, objects
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.topics import create_topic

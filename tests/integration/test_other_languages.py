@@ -20,7 +20,7 @@ from tests.support.service import ServiceProcess
 from tests.support.topics import create_topic
 from tests.support.writing import OutRecord, produce
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.kafka, pytest.mark.environments, pytest.mark.timeout(900)]
 PARTITIONS = 2
 END_S = 20
 # More than a message of gRPC holds unless its receiver says so.

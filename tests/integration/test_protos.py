@@ -12,10 +12,13 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from cachesvc.v1 import (
+    access_pb2,
     admin_pb2,
     alarms_pb2,
+    audit_pb2,
     connection_test_pb2,
     connections_pb2,
+    filters_pb2,
     log_cache_pb2,
     mining_pb2,
     mining_tasks_pb2,
@@ -29,10 +32,13 @@ from cachesvc.v1 import (
 ROOT = Path(__file__).parents[2]
 LOG_CACHE = Path("proto/cachesvc/v1/log_cache.proto")
 FILES = [
+    access_pb2,
     admin_pb2,
     alarms_pb2,
+    audit_pb2,
     connection_test_pb2,
     connections_pb2,
+    filters_pb2,
     log_cache_pb2,
     mining_pb2,
     mining_tasks_pb2,
@@ -104,7 +110,7 @@ def test_protos_pass_and_break_nothing(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "rule"),
     [
-        ("  // Offset of the first record.\n", "", "COMMENT_FIELD"),
+        ("  // The next offset that the cache will accept.\n", "", "COMMENT_FIELD"),
         ("  ARROW_COMPRESSION_NONE = 3;", "  SNAPPY = 3;", "ENUM_VALUE_PREFIX"),
         ("returns (CommitResponse)", "returns (Positions)", "RPC_RESPONSE_STANDARD_NAME"),
     ],

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,11 @@ def test_a_log_of_which_nothing_is_left_goes_on_where_it_ended(
         assert seen == [(row.offset, row.value) for row in truth]
 
 
+def _is_mined(calls: Calls, topic: str, end: int) -> bool:
+    offsets = calls.offsets(topic)[0]
+    return bool(offsets.log_end_offset == end)
+
+
 def test_a_full_store_sheds_and_says_so(
     kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -190,9 +196,13 @@ def test_a_full_store_sheds_and_says_so(
     with service, Calls(service.address) as calls:
         create_topic(kafka.bootstrap, topic)
         rows = objects(0, 800, size=4_000)
-        produce(kafka.bootstrap, topic, rows)
-        asyncio.run(_commit_first_batch(service.address, topic))
-        eventually(lambda: calls.offsets(topic)[0].log_end_offset == len(rows), "mining")
+        for begin in range(0, len(rows), 100):  # so that no segment alone is beyond the budget
+            end = begin + 100
+            produce(kafka.bootstrap, topic, rows[begin:end])
+            if not begin:
+                asyncio.run(_commit_first_batch(service.address, topic))
+            mined = partial(_is_mined, calls, topic, end)
+            eventually(mined, f"mining up to {end}")
         delete_records_before(kafka.bootstrap, topic, {0: len(rows)})
 
         def usage() -> retention_pb2.StoreUsage:

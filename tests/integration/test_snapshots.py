@@ -10,9 +10,11 @@ from cachesvc.client import Batch as ClientBatch
 from cachesvc.client import Bootstrap, Client, Mode, SnapshotStart, Started
 from cachesvc.v1.admin_pb2 import ListSnapshotsRequest
 from tests.faults.stage import Calls, eventually
+from tests.support.file_sink import offsets
 from tests.support.flights import flights
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
+from tests.support.sync_process import SyncProcess
 from tests.support.tasks import full
 from tests.support.topics import OutRecord, create_topic, delete_records_before, produce
 
@@ -154,4 +156,71 @@ def test_a_table_from_a_snapshot_is_that_of_a_replay(
             scrubbed = calls.run_job("scrub")
             checked = scrubbed["snapshots_checked"], scrubbed["snapshots_damaged"]
             assert checked == (len(listed.snapshots), 0)
+        last = history(RECORDS + 200, RECORDS + 300)
+        produce(kafka.bootstrap, topic, last)
+        check_sync_task(service, topic, tmp_path / "task", [*rows, *later], last)
     assert not service.events("snapshot_damaged")
+
+
+def check_sync_task(
+    service: ServiceProcess,
+    topic: str,
+    directory: Path,
+    done: list[OutRecord],
+    last: list[OutRecord],
+) -> None:
+    """A sync task that ends on its way goes on in the same snapshots, then in the log."""
+    tables: dict[str, dict[str, object]] = {
+        "source": {"mode": "FULL", "bootstrap": "snapshot"},
+        "batch": {"records_max": 20},
+    }
+    # Of the records 5,000 to 5,999. Snapshots are in the order of offsets, and begin before.
+    refusing: dict[str, object] = {
+        "kind": "stage",
+        "path": "output",
+        "refuse": '"ts_ms":1700000005',
+    }
+    with SyncProcess(directory, service.address, topic, {**tables, "sink": refusing}) as task:
+        assert task.wait() != 0
+        assert f"begins {PARTITIONS} partitions with snapshots" in task.log
+    first = offsets(task.output, topic)
+    with SyncProcess(directory, service.address, topic, tables) as task:
+        assert task.wait() == 0, task.log
+    found = {number: sorted(set(each)) for number, each in offsets(task.output, topic).items()}
+    assert 0 < sum(map(len, first.values())) < sum(map(len, found.values()))
+    assert found == latest_offsets(done, last)
+
+
+def latest_offsets(done: Iterable[OutRecord], last: Iterable[OutRecord]) -> dict[int, list[int]]:
+    """By partition: the latest of each key that is not deleted, and all that came after."""
+    ends = dict.fromkeys(range(PARTITIONS), 0)
+    latest: dict[int, dict[bytes, int]] = {number: {} for number in ends}
+    for row in done:
+        assert row.key is not None
+        assert row.partition is not None
+        table = latest[row.partition]
+        table[row.key] = ends[row.partition]
+        if row.value is None or b'"op":"d"' in row.value:
+            del table[row.key]
+        ends[row.partition] += 1
+    found = {number: sorted(table.values()) for number, table in latest.items()}
+    for row in last:
+        assert row.partition is not None
+        found[row.partition].append(ends[row.partition])
+        ends[row.partition] += 1
+    return found
+
+
+def test_a_sync_task_ends_where_there_is_no_snapshot(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    topic = topic_name("without")
+    create_topic(kafka.bootstrap, topic, PARTITIONS)
+    produce(kafka.bootstrap, topic, history(0, 10))
+    settings = {"source": {"mode": "FULL", "bootstrap": "snapshot"}}
+    with ServiceProcess(tmp_path / "service", kafka.bootstrap, SETTINGS) as service:
+        asyncio.run(full(service.address, "mine", topic))
+        with SyncProcess(tmp_path / "task", service.address, topic, settings) as task:
+            assert task.wait() != 0
+            assert "SNAPSHOT_UNAVAILABLE" in task.log
+    assert not any(offsets(task.output, topic).values())

@@ -9,10 +9,12 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from cachesvc.sync import (
+    Check,
     TargetFailed,
     TargetUnavailable,
     TaskContext,
 )
+from cachesvc.sync.sink import SourceView
 from cachesvc.sync.sinks.kafka import KAFKA
 from tests.integration.kafka_target import Name, checked, expected, values, write
 from tests.support.deliveries import (
@@ -42,9 +44,35 @@ def test_a_check_tries_everything_and_leaves_nothing(kafka: KafkaBroker, topic_n
     found = checked(kafka.bootstrap, topic=missing, partitions=5)
     assert "can be made with 5 partitions" in found["create"].detail
     assert not checked(kafka.bootstrap, topic=missing, replicas=2)["create"].passed
+    assert "is off" in found["refusals"].detail
     topics = AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=30).topics
     assert not {missing, positions} & set(topics)
     assert not checked("127.0.0.1:1", topic=target)["port"].passed
+
+
+def test_a_check_tries_to_make_every_topic_whose_name_is_known(
+    kafka: KafkaBroker, topic_name: Name
+) -> None:
+    there, missing = topic_name("there"), topic_name("missing")
+    create_topic(kafka.bootstrap, f"copy.{there}", 1)
+
+    async def nobody() -> str:
+        return ""
+
+    async def found(**more: Any) -> dict[str, Check]:
+        settings = {"bootstrap_servers": [kafka.bootstrap], "topic": "copy.{topic}", **more}
+        source = SourceView((there, missing), "", nobody)
+        sink = KAFKA.make(
+            msgspec.convert(settings, KAFKA.settings), TaskContext("t", source=source)
+        )
+        return {check.name: check for check in await sink.check()}
+
+    checks = asyncio.run(found(partitions=2, ignore_push_errors=True))
+    assert checks["create"].detail.startswith(f"missing: copy.{missing}; can be made with 2")
+    assert "is on" in checks["refusals"].detail
+    assert not asyncio.run(found(replicas=2))["create"].passed
+    create_topic(kafka.bootstrap, f"copy.{missing}", 1)
+    assert "create" not in asyncio.run(found())
 
 
 def test_a_target_nobody_answers_at_is_unavailable() -> None:

@@ -10,6 +10,9 @@ from cachesvc.sync import (
     Task,
     TooManyRefused,
 )
+from cachesvc.sync.parts import TaskParts
+from cachesvc.sync.runner.letters import ReadableKeeper
+from cachesvc.sync.task_file import parse_task
 from tests.faults.stage import objects
 from tests.integration.kafka_target import Name
 from tests.support.kafka_broker import KafkaBroker
@@ -100,6 +103,11 @@ def test_dead_letters_are_records_of_a_topic(
         again = {**task, "name": topic_name("again"), "errors": {**errors, "refused_max": 0}}
         with pytest.raises(TooManyRefused, match=f"they are kept in topic {letters}"):
             asyncio.run(run_one(again))
+    keeper = TaskParts(parse_task({**task, "errors": errors})).keeper
+    assert isinstance(keeper, ReadableKeeper)
+    (letter,) = asyncio.run(keeper.read())
+    assert (letter.key, letter.value, letter.offset) == (b"large", value.decode(), 10)
+    assert [(each.key, each.value) for each in letter.headers] == [("h", b"1")]
     ((kept,),) = read_all(kafka.bootstrap, letters).values()
     ((*_, sent),) = (each for each in read_all(kafka.bootstrap, target).values())
     assert sent.value == others[-1].value

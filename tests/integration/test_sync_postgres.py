@@ -11,10 +11,12 @@ from cachesvc.client import Positions
 from cachesvc.sync import (
     BatchRefused,
     Delivery,
+    SharedSink,
     TargetUnavailable,
 )
 from cachesvc.sync.sinks.postgres import POSTGRES
 from cachesvc.sync.testing import Found, SinkSuite, SinkTarget, changes, delete, delivery, put
+from tests.faults.stage import eventually
 from tests.integration.postgres_target import (
     PLAIN,
     numbers,
@@ -256,6 +258,51 @@ def test_a_second_process_of_a_task_cannot_write_into_what_the_first_wrote(
 
     asyncio.run(story())
     assert server.run(f"select * from {table}") == [(0, 2)]
+
+
+def test_tasks_that_share_write_their_partitions_side_by_side(
+    server: PostgresServer, table: str
+) -> None:
+    """One in the middle of a transaction holds nobody up; of one partition one comes first."""
+    server.run(f"create table {table} (id int primary key, number int, note text)")
+    settings = settings_of(server, table)
+
+    async def story() -> None:
+        one, other = (sink_of(settings, shared=True) for _ in range(2))
+        await asyncio.gather(one.open(), other.open())
+        with server.connect() as held:
+            # A row that the first one is to write is somebody else's for now.
+            held.execute("begin")
+            held.execute(f"insert into {table} values (0, -1, '')")
+            waiting = asyncio.create_task(one.write(delivery(changes([put(0)]))))
+            await _waiting_for_locks(server, 1)
+            await other.write(delivery(changes([put(0, 1)], 1)))
+            again = asyncio.create_task(other.write(delivery(changes([put(0), put(1)]))))
+            await _waiting_for_locks(server, 2)
+            held.execute("rollback")
+        await waiting
+        with pytest.raises(TargetUnavailable) as caught:
+            await again
+        assert caught.value.reason == "POSITIONS_MOVED"
+        assert isinstance(other, SharedSink)
+        kept = await other.read_positions()
+        assert {key: at.offset for key, at in kept.items()} == {
+            ("conformance", 0): 1,
+            ("conformance", 1): 1,
+        }
+        await other.write(delivery(changes([put(1)])))
+        with pytest.raises(TargetUnavailable):
+            await one.write(delivery(changes([put(1, note="late")]), changes([put(1, 1)], 1)))
+        await asyncio.gather(one.close(), other.close())
+
+    asyncio.run(story())
+    found = server.run(f"select number, note from {table} order by id")
+    assert found == [(0, ""), (1, ""), (0, "")]
+
+
+async def _waiting_for_locks(server: PostgresServer, count: int) -> None:
+    asked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    await asyncio.to_thread(eventually, lambda: server.run(asked) == [(count,)], "locks")
 
 
 def test_changes_of_one_key_in_a_large_delivery_follow_one_another(

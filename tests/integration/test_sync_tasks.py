@@ -93,6 +93,34 @@ def test_an_incremental_task_begins_at_the_end_and_then_at_its_position(
     assert offsets(task.output, topic) == {n: list(range(100, 104)) for n in range(PARTITIONS)}
 
 
+def test_a_task_gets_what_its_filter_leaves_and_its_position_covers_the_rest(
+    kafka: KafkaBroker, service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    settings = source(filter="value.id >= 20 and value.id < 30", mode="FULL_AND_INCREMENTAL")
+    with SyncProcess(tmp_path, service.address, topic, settings) as task:
+        eventually(lambda: written(task, topic) == 10, "what the filter leaves")
+        produce(kafka.bootstrap, topic, objects(200, 300, PARTITIONS))
+        eventually(lambda: lag(service, topic) == (0, 300), "a position behind all that came")
+        assert task.terminate() == 0
+    assert offsets(task.output, topic) == {n: list(range(10, 15)) for n in range(PARTITIONS)}
+    with SyncProcess(tmp_path / "wrong", service.address, topic, source(filter="id > 5")) as task:
+        assert task.wait() != 0
+        assert "INVALID_FILTER" in task.log_path.read_text()
+    tail = ["tail", topic, "--address", service.address, "--no-follow", "--json"]
+    chosen = ["--filter", 'starts_with(key, "k29") and value.id > 290', "--field", "id"]
+    command = [sys.executable, "-m", "cachesvc", *tail, *chosen]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    found = sorted(json.loads(line)["value"]["id"] for line in shown.stdout.splitlines())
+    assert found == list(range(291, 300))
+
+
+def lag(service: ServiceProcess, topic: str) -> tuple[int, int]:
+    """Records behind the committed positions, and before them."""
+    found = subscription(service, f"task-{topic}")
+    assert found is not None
+    return found.lag.records, sum(each.position.offset for each in found.partitions)
+
+
 def test_a_running_task_is_shown_paused_resumed_and_stopped(
     kafka: KafkaBroker, service: ServiceProcess, topic: str, tmp_path: Path
 ) -> None:
@@ -140,12 +168,14 @@ def _lag(service: ServiceProcess, topic: str) -> int:
 def test_a_check_tries_both_ends_and_leaves_nothing_behind(
     service: ServiceProcess, topic: str, tmp_path: Path
 ) -> None:
-    good = SyncProcess(tmp_path / "good", service.address, topic)
+    tables = {"source": {"filter": 'value.id >= 7 and not key == "x"'}}
+    good = SyncProcess(tmp_path / "good", service.address, topic, tables)
     found = good.json("check", str(good.file))
     assert [each["check"] for each in found] == [
         "file",
         "service",
         "topics",
+        "filter",
         "position",
         "sink: write",
     ]
@@ -159,6 +189,14 @@ def test_a_check_says_what_is_wrong(service: ServiceProcess, topic: str, tmp_pat
     bad = SyncProcess(tmp_path / "topic", service.address, "no-such-topic", tables)
     failed = {each["check"] for each in bad.json("check", str(bad.file)) if not each["passed"]}
     assert failed == {"topics", "sink: write"}
+    unread = SyncProcess(
+        tmp_path / "filter", service.address, topic, {"source": {"filter": "x =="}}
+    )
+    (found,) = [
+        each for each in unread.json("check", str(unread.file)) if each["check"] == "filter"
+    ]
+    assert not found["passed"] and "filter" in found["detail"]
+    assert subscription(service, f"task-{topic}") is None
     away = SyncProcess(tmp_path / "away", "127.0.0.1:1", topic)
     shown = away.call("check", str(away.file))
     assert shown.returncode == 1 and "Start the service" in shown.stdout
@@ -240,6 +278,49 @@ def test_a_full_sync_has_a_bar_on_a_terminal(
     assert code == 0
     assert "━━━" in shown.decode()
     assert "200 records" in shown.decode() and "100%" in shown.decode()
+
+
+def test_tasks_that_share_a_subscription_read_each_partition_once(
+    kafka: KafkaBroker, service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    """What a second one gets, the first one has written and stored before."""
+    shares = source(sharing="shared", subscription=f"shared-{topic}")
+
+    def members() -> list[int]:
+        found = subscription(service, f"shared-{topic}")
+        return [] if found is None else [len(each.positions) for each in found.members]
+
+    with (
+        SyncProcess(tmp_path / "one", service.address, topic, shares) as one,
+        SyncProcess(tmp_path / "two", service.address, topic, shares) as two,
+    ):
+        eventually(lambda: members() == [1, 1], "a partition for each")
+        eventually(lambda: written(one, topic) + written(two, topic) == 200, "all records")
+        produce(kafka.bootstrap, topic, objects(200, 220, PARTITIONS))
+        eventually(lambda: written(one, topic) + written(two, topic) == 220, "all records")
+        parts = [offsets(each.output, topic) for each in (one, two)]
+        both = [sorted(o for part in parts for o in part.get(n, [])) for n in range(PARTITIONS)]
+        assert both == [list(range(110))] * PARTITIONS
+        assert one.terminate() == 0
+        eventually(lambda: members() == [2], "both for the other")
+        produce(kafka.bootstrap, topic, objects(220, 240, PARTITIONS))
+        eventually(lambda: written(one, topic) + written(two, topic) == 240, "all records")
+
+
+def test_a_full_sync_that_is_shared_ends_for_all(
+    service: ServiceProcess, topic: str, tmp_path: Path
+) -> None:
+    shares = source(sharing="shared", mode="FULL", subscription=f"full-{topic}")
+    with (
+        SyncProcess(tmp_path / "one", service.address, topic, shares) as one,
+        SyncProcess(tmp_path / "two", service.address, topic, shares) as two,
+    ):
+        assert (one.wait(), two.wait()) == (0, 0)
+        parts = [offsets(each.output, topic) for each in (one, two)]
+    for number in range(PARTITIONS):
+        assert {o for part in parts for o in part.get(number, [])} == set(range(100))
+    found = subscription(service, f"full-{topic}")
+    assert found is not None and found.full_sync_done
 
 
 LOADED_UNTIL_MS = 1_700_000_000_000

@@ -53,6 +53,19 @@ def test_rates_counts_and_lag(kafka: KafkaBroker, topic_name: Name, tmp_path: Pa
         assert found.bytes_per_s_10s > found.bytes_per_s_60s > 0
         assert (found.first_record_ms, found.last_record_ms) == (FIRST_MS, FIRST_MS)
         assert list(watched.subscriptions) == ["billing", "copies"]
+        assert watched.delivered.records_total == 2 * RECORDS
+        assert watched.delivered.bytes_total > found.bytes_total
+        assert watched.delivered.records_per_s_10s > found.records_per_s_10s
+        overview = calls.admin.GetOverview(pb.GetOverviewRequest(), timeout=30)
+        (whole,) = overview.connections
+        assert whole.mined_records == RECORDS
+        assert whole.delivered_records == 2 * RECORDS
+        assert whole.delivered_records_per_s > whole.records_per_s
+        assert (overview.subscriptions, whole.readers, overview.streams) == (2, 1, 0)
+        assert 0 < overview.disk_free_bytes <= overview.disk_bytes
+        assert len(overview.mined_to_sent.counts) == len(overview.mined_to_sent.bounds_s) + 1
+        assert overview.cpu_s > 0
+        assert overview.resident_bytes > 1 << 24
         assert Path(watched.stored_at) == service.store / "log" / "default" / topic / "i1"
         eventually(lambda: _topic(calls, topic).activity.HasField("lag_records"), "the lag")
         assert _topic(calls, topic).activity.lag_records == 0

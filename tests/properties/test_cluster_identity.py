@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachesvc.errors import SourceUnreachable
-from cachesvc.mining.kafka import cluster as module
-from cachesvc.mining.kafka.cluster import Channel
+from cachesvc.mining.kafka import links as module
+from cachesvc.mining.kafka.links import Channel
 from tests.unit.mining.test_cluster import NODE, OURS, THEIRS, Broker, Network, cluster
 
 HOSTS = "ab"

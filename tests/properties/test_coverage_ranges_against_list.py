@@ -1,6 +1,9 @@
 """A log with missing ranges against its model, a set of offsets: what is mined afterwards, in
 whatever order it is asked for, given up, expired, damaged or cut short by a crash, is what the
 source has.
+
+Between all of it the store sheds what is above a budget, and snapshots are made, damaged and
+superseded: each that is live is what a replay gives.
 """
 
 from __future__ import annotations
@@ -24,15 +27,38 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from cachesvc.bounds import Bounds
 from cachesvc.errors import PreconditionFailed
+from cachesvc.jobs.retired_files import RetiredFiles
+from cachesvc.jobs.shedding import Shedding
 from cachesvc.log import log_store
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import GapCause
+from cachesvc.policy.coverage import OffsetRange
+from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
+from cachesvc.policy.size_limits import held_by
+from cachesvc.policy.snapshots import complete_from, plan_snapshot
+from cachesvc.snapshots.maker import SnapshotMaker
+from cachesvc.snapshots.making import make_snapshot
+from cachesvc.snapshots.order import Order
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store import parquet_file
 from cachesvc.store.frames import Frame
-from tests.support.frames import NOW_MS, ORDERS, Record, flip_bit, frame, records_of
+from cachesvc.store.segments import read_table
+from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.store_levels import StoreLevels
+from cachesvc.subscriptions.topic_sizes import gather
+from tests.support.frames import (
+    NOW_MS,
+    ORDERS,
+    Record,
+    flip_bit,
+    frame,
+    records_of,
+    table_records,
+)
 from tests.unit.log import running
 from tests.unit.log.running import append, ensure, read_all, until
 
@@ -40,6 +66,7 @@ T = TypeVar("T")
 FIRST = 100
 """Where mining began; what lies before was never cached."""
 HUGE = 1 << 40
+BOUNDS = Bounds(64 << 20, 1 << 30, 1, 60.0)
 # Written beside everything else.
 COPIES = shutil.ignore_patterns("catalogue-copy*")
 
@@ -63,6 +90,7 @@ class RangeMachine(RuleBasedStateMachine):
         self._loop = asyncio.new_event_loop()
         self._root = Path(tempfile.mkdtemp(prefix="range-machine-"))
         self._openings = 0
+        self._budgets: dict[str, int] = {}
         self._store: LogStore
         self._run: asyncio.Task[None]
         # The model.
@@ -90,6 +118,8 @@ class RangeMachine(RuleBasedStateMachine):
     def _open(self, path: Path) -> None:
         self._store = LogStore.open(running.settings(path, **self._settings))
         self._run = self._loop.create_task(self._store.run())
+        self._shelf = Shelf(self._store, lambda: (), kept=2)
+        self._levels = StoreLevels(self._store)
         self._settle()
 
     def _close(self) -> None:
@@ -156,7 +186,7 @@ class RangeMachine(RuleBasedStateMachine):
             return
         end = min(missing.end, missing.begin + count)
         log = self._store.backfill.taking(ORDERS, missing.begin, end)
-        self._wait(self._store.lose(log, missing.begin, end))
+        self._wait(self._store.changes.lose(log, missing.begin, end))
         for at in range(missing.begin, end):
             self._lost.setdefault(at, self._cause(at))
         if log.blank:
@@ -196,6 +226,80 @@ class RangeMachine(RuleBasedStateMachine):
         self._wait(self._store.expire(log, gone, gone[-1].end_offset))
         for segment in gone:
             self._cached -= set(range(segment.base_offset, segment.end_offset))
+
+    @rule(percent=st.integers(0, 99))
+    def shed(self, percent: int) -> None:
+        """The store has a budget for a moment, of so much of what it holds."""
+        held = self._held()
+        self._budgets["local"] = held * percent // 100
+        self._wait(self._shedding().look())
+        self._budgets.clear()
+        level = self._levels.all()["local"]
+        assert level.bytes == self._held() <= held
+        # What is left above the budget are journals and the newest snapshot.
+        segments = sum(held_by(each) for log in self._store.every() for each in log.segments)
+        assert not segments or level.bytes <= held * percent // 100
+        assert not level.full or not segments
+        after = self._store.ranges.of(ORDERS)
+        covered = {at for log in after for at in range(log.log_start_offset, log.log_end_offset)}
+        self._cached &= covered
+        self._settle()
+
+    def _held(self) -> int:
+        logs = self._store.every()
+        segments = sum(held_by(each) for log in logs for each in log.segments)
+        journals = sum(each.bytes for log in logs for each in log.journals if not each.sealed)
+        return segments + journals + self._shelf.bytes_in("local")
+
+    def _shedding(self) -> Shedding:
+        retention = Retention(RetentionClock.MINED, 3_600)
+        return Shedding(
+            self._store,
+            lambda: gather(self._store, retention, []),
+            RetiredFiles(self._store, retention, 600.0),
+            self._budgets,
+            self._levels,
+            self._shelf,
+        )
+
+    @rule()
+    def snapshot(self) -> None:
+        """Of the top log, as the job makes it, but in this process."""
+        log = self._top
+        covered = OffsetRange(log.log_start_offset, log.sealed_end_offset)
+        plan = plan_snapshot(covered, self._shelf.of(ORDERS))
+        if plan is None:
+            return
+        previous = plan.previous
+        order = Order(
+            store=str(self._store.path),
+            partition=ORDERS,
+            base_offset=plan.covered.begin,
+            end_offset=plan.covered.end,
+            previous=previous.file.path if previous else "",
+            segments=[each.path for each in log.segments if each.end_offset > plan.read_from],
+            read_from=plan.read_from,
+            complete_from_offset=complete_from(plan, log.lost),
+            read_before=previous.read_count if previous else 0,
+            debezium=False,
+            now_ms=self._openings,
+        )
+        made = make_snapshot(order, BOUNDS, str(self._root / "spill"), lambda done, total: None)
+        self._wait(self._shelf.publish(made))
+
+    @rule(number=st.integers(0, 5), bit=st.integers(0, 1 << 20))
+    def damage_a_snapshot(self, number: int, bit: int) -> None:
+        every = self._shelf.all()
+        if not every:
+            return
+        snapshot = every[number % len(every)]
+        path = self._store.path / snapshot.file.path
+        flip_bit(path, bit % (8 * snapshot.file.bytes))
+        maker = SnapshotMaker(self._store, self._shelf, BOUNDS)
+        if self._wait(maker.check(snapshot)):
+            assert snapshot not in self._shelf.all()
+        else:  # it changes nothing of what is read
+            flip_bit(path, bit % (8 * snapshot.file.bytes))
 
     @rule(number=st.integers(0, 30), bit=st.none() | st.integers(0, 1 << 20))
     def damage(self, number: int, bit: int | None) -> None:
@@ -250,6 +354,21 @@ class RangeMachine(RuleBasedStateMachine):
             assert log.accepted_end_offset <= above.log_start_offset
         covered = {at for log in logs for at in range(log.log_start_offset, log.log_end_offset)}
         assert covered - self._lost.keys() == self._cached - self._lost.keys()
+
+    @invariant()
+    def snapshots_are_what_a_replay_gives(self) -> None:
+        if not hasattr(self, "_run"):
+            return
+        for each in self._shelf.all():
+            latest: dict[bytes | None, Record] = {}
+            for at in range(each.base_offset, each.end_offset):
+                if at not in self._lost and (row := record(at)) is not None:
+                    latest[row.key] = row
+            # What the source had lost by then may have been mined before, by whom it was continued.
+            found = table_records(read_table(self._store.path / each.file.path))
+            whole = [row for row in latest.values() if row.offset >= each.complete_from_offset]
+            rows = [row for row in found if row.offset >= each.complete_from_offset]
+            assert rows == sorted(whole, key=lambda row: row.offset)
 
     @invariant()
     def what_is_read_is_what_the_source_has(self) -> None:

@@ -20,7 +20,8 @@ from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.snapshots import complete_from, plan_snapshot
 from cachesvc.snapshots.making import make_snapshot
 from cachesvc.snapshots.order import Order
-from cachesvc.store.segments import merge_segments, read_table, write_segment
+from cachesvc.store.merging import merge_segments
+from cachesvc.store.segments import read_table, write_segment
 from tests.support.frames import ORDERS, Record, flip_bit, record_batch, table_records
 
 BOUNDS = Bounds(64 << 20, 1 << 30, 2, 60.0)

@@ -6,16 +6,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cachesvc.client.payload import ParquetPayload
 from cachesvc.errors import DamagedFile
 from cachesvc.model import Segment
 from cachesvc.store import layout
 from cachesvc.store.frames import Frame, decode_frame, encode_frame
 from cachesvc.store.journal import JournalFile, read_frames
+from cachesvc.store.merging import merge_segments
 from cachesvc.store.recoding import first_offset_at, slice_frame, split_frame
-from cachesvc.store.segments import merge_segments, read_table
+from cachesvc.store.segments import read_table
 from tests.support.frames import (
     ORDERS,
     Headers,
@@ -26,7 +29,9 @@ from tests.support.frames import (
     read_segment,
     records_of,
     rejects_of,
+    row_group_files,
     seal,
+    table_records,
     table_rejects,
     write_journal,
 )
@@ -129,6 +134,13 @@ def _check(store: Path, segment: Segment, listed: Sequence[Frame]) -> None:
     assert_contiguous(found, listed[0].base_offset, listed[-1].end_offset)
     rows = records_of(listed)
     assert records_of(found) == rows
+    files = [ParquetPayload(pa.py_buffer(each.payload)) for each in row_group_files(store, segment)]
+    assert [
+        row
+        for each in files
+        for batch in each.arrow_batches()
+        for row in table_records(pa.Table.from_batches([batch]))
+    ] == rows
     times = [row.timestamp_ms for row in rows]
     assert segment.min_timestamp_ms == min(times, default=0)
     assert segment.max_timestamp_ms == max(times, default=0)

@@ -24,7 +24,8 @@ from cachesvc.store.record_schema import (
     decode_payloads,
     encode_payload,
 )
-from cachesvc.store.segments import read_layout, read_row_group, seal_journal
+from cachesvc.store.row_group_file import read_plans, read_row_group_file
+from cachesvc.store.segments import group_range, read_layout, read_row_group, seal_journal
 
 ORDERS = PartitionId("main", "orders", 1, 0)
 NOW_MS = 1_700_000_000_000
@@ -231,6 +232,17 @@ def set_journal_version(path: Path, version: int) -> None:
     end = 16 + struct.unpack_from("<I", data, 12)[0]
     struct.pack_into("<I", data, end, crc32c(bytes(data[:end])))
     path.write_bytes(data)
+
+
+def row_group_files(store: Path, segment: Segment) -> list[Frame]:
+    """The row groups of a segment, each as a frame whose payload is a Parquet file."""
+    path, layout = store / segment.path, read_layout(store / segment.path, segment)
+    return [
+        read_row_group_file(path, plan, group_range(segment, layout, number), first, times)
+        for number, (plan, first, times) in enumerate(
+            zip(read_plans(path), layout.first_offsets, layout.times, strict=True)
+        )
+    ]
 
 
 def assert_contiguous(frames: Sequence[Frame], begin: int, end: int) -> None:

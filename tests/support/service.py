@@ -37,6 +37,7 @@ class ServiceProcess:
         ca_file: Speak TLS and trust these certificates.
         connections: Further connections, whole.
         descriptors: Soft and hard limit of file descriptors; those of the tests without it.
+        http: Answer monitoring and browsers; it makes a start longer.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class ServiceProcess:
         ca_file: Path | None = None,
         connections: Sequence[Mapping[str, Any]] = (),
         descriptors: tuple[int, int] | None = None,
+        http: bool = False,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.store = directory / "store"
@@ -55,7 +57,7 @@ class ServiceProcess:
         self._config = directory / "cachesvc.toml"
         port, http_port = free_ports(2)
         self.address = f"{HOST}:{port}"
-        self.web = f"http://{HOST}:{http_port}"
+        self._http_listen = f"{HOST}:{http_port}" if http else ""
         self._process: subprocess.Popen[bytes] | None = None
         self._ca_file = ca_file
         self._descriptors = descriptors
@@ -70,7 +72,7 @@ class ServiceProcess:
         sections: dict[str, dict[str, Any]] = {
             "store": {"path": str(self.store)},
             "server": {"listen": self.address, "progress_interval_s": 0.5},
-            "http": {"listen": self.web.removeprefix("http://")},
+            "http": {"listen": self._http_listen},
             "mining": {"metadata_interval_s": 0.5},
             "log": {"level": "debug", "format": "json"},
         }
@@ -85,6 +87,12 @@ class ServiceProcess:
     def config_path(self) -> Path:
         """The configuration file."""
         return self._config
+
+    @property
+    def web(self) -> str:
+        """The URL that monitoring and browsers go to."""
+        assert self._http_listen, "make the ServiceProcess with http=True"
+        return f"http://{self._http_listen}"
 
     @property
     def pid(self) -> int:

@@ -54,12 +54,13 @@ async def full(
     commit: bool = False,
     timeout_s: float = 60,
     encoding: Encoding = Encoding.ARROW_IPC,
+    token: str | None = None,
 ) -> Delivered:
     """Everything that the source has now, by a FULL stream."""
     delivered = Delivered()
     async with (
         asyncio.timeout(timeout_s),
-        Client(address) as client,
+        Client(address, token=token) as client,
         client.subscribe(
             subscription,
             connection=connection,

@@ -73,13 +73,13 @@ def test_an_export_that_cannot_be_written_forgets_nothing(tmp_path: Path) -> Non
     assert box.read() == []
 
 
-@pytest.mark.parametrize("command", ["list", "retry", "export"])
-def test_dead_letters_of_a_topic_are_no_files(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize("command", [["retry"], ["export", "--remove"]])
+def test_dead_letters_of_a_topic_are_not_removed(tmp_path: Path, command: list[str]) -> None:
     more = '[errors]\npolicy = "dead-letter"\ndead_letter_topic = "letters"\n'
     file = task_file(tmp_path, "127.0.0.1:1", more)
     kafka = 'kind = "kafka"\nbootstrap_servers = ["127.0.0.1:1"]'
     file.write_text(file.read_text().replace('kind = "jsonl"\npath = "out"', kafka))
-    done = CliRunner().invoke(app, ["dead-letters", command, str(file)])
+    done = CliRunner().invoke(app, ["dead-letters", *command, str(file)])
     assert done.exit_code == 2
     assert "keeps its dead letters in topic letters" in done.output
 
@@ -89,3 +89,12 @@ def test_a_topic_of_dead_letters_takes_a_kafka_sink(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["check", str(task_file(tmp_path, "127.0.0.1:1", more))])
     assert done.exit_code == 2
     assert 'errors.dead_letter_topic: takes a sink of kind "kafka"' in done.output
+
+
+@in_event_loop
+async def test_a_service_that_cannot_tell_of_filters_passes(tmp_path: Path) -> None:
+    async with serving(FakeLogCache(Logs({("orders", 0): range(5)}))) as target:
+        file = task_file(tmp_path, target, "")
+        file.write_text(file.read_text().replace("[sink]", "filter = 'value.id == 7'\n[sink]"))
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["check", str(file)])
+    assert "too old to tell" in done.output, done.output

@@ -1,6 +1,14 @@
 from cachesvc.client import Position, Positions
 from cachesvc.sync import Refusal
-from cachesvc.sync.runner.narrowing import Part, behind, halves, went_back, without
+from cachesvc.sync.runner.narrowing import (
+    Part,
+    ahead,
+    behind,
+    fell_back,
+    halves,
+    went_back,
+    without,
+)
 from tests.sync.pieces import ends_of, offsets_of, piece
 from tests.sync.stage import at
 
@@ -42,6 +50,20 @@ def test_what_the_target_has_is_left_out() -> None:
     assert left is not None and shape(left) == ([[2], [7, 8]], [3, 9])
     left = behind(TWO, at(3))
     assert left is not None and shape(left) == ([[7, 8]], [9])
+
+
+def test_what_comes_twice_is_left_once() -> None:
+    """As where a partition was lost and is there again, before what was read is written."""
+    part = Part([piece([0, 1]), piece([7], partition=1), piece([0, 1, 2]), piece([1])])
+    left = behind(part, at(1))
+    assert left is not None and shape(left) == ([[1], [7], [2]], [2, 8, 3])
+
+
+def test_positions_ahead_of_others_and_behind_them() -> None:
+    assert ahead(at(3), at(2, 5)) == [Position("orders", 1, 5, 1)]
+    assert ahead(at(3, 5), at(4, 5)) == [Position("orders", 0, 4, 1)]
+    assert fell_back(at(3, 9), at(2, 9)) == at(2)
+    assert fell_back(at(3, 9), Positions()) == Positions()
 
 
 def test_positions_of_another_incarnation_say_nothing_of_this_one() -> None:

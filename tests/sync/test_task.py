@@ -7,6 +7,7 @@ from grpc import StatusCode
 
 from cachesvc.client import DataLoss, SubscriptionTakenOver
 from cachesvc.sync import (
+    InvalidTask,
     SyncError,
     TargetFailed,
     TargetUnavailable,
@@ -43,6 +44,24 @@ async def test_a_full_sync_ends_by_itself_with_its_end_stored() -> None:
     assert stored(service) == {ORDERS: 20}
     assert service.subscriptions["task"].full_sync_done
     assert sink.calls[-1] == "close"
+
+
+@in_event_loop
+async def test_a_sink_that_keeps_positions_cannot_share_them() -> None:
+    service, sink = cache(), MemorySink(keeps_positions=True)
+    async with serving(service) as target:
+        with pytest.raises(InvalidTask, match=r"source\.sharing"):
+            await run_task(task_config(target, source={"sharing": "shared"}), sink=sink)
+    assert not service.requests
+    assert sink.calls[-1] == "close"
+
+
+@in_event_loop
+async def test_the_service_is_told_the_name_of_the_task() -> None:
+    service = cache()
+    async with serving(service) as target:
+        await run_task(task_config(target), sink=MemorySink())
+    assert str(service.metadata["user-agent"]).startswith("cachesvc-sync/task ")
 
 
 @in_event_loop

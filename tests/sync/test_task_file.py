@@ -71,9 +71,43 @@ def test_columns_may_be_called_as_settings_are(tmp_path: Path) -> None:
         ({"source": {"start": [{"topic": "a"}]}}, "source.start[0].partition: is missing"),
         ({"source": {"source": "auto"}}, "source.kafka: is needed with"),
         (
+            {"source": {"source": "auto", "sharing": "shared", "kafka": {}}},
+            'source.source: "auto" reads all partitions',
+        ),
+        ({"source": {"member": "one"}}, "source.member: has no meaning without"),
+        (
             {"source": {"source": "auto", "kafka": {}}},
             "source.positions_file: is needed with source.source",
         ),
+        (
+            {"source": {"source": "auto", "filter": "exists(key)"}},
+            'source.filter: contradicts source.source = "auto"',
+        ),
+        (
+            {
+                "source": {
+                    "source": "auto",
+                    "mode": "FULL",
+                    "bootstrap": "snapshot",
+                    "kafka": {},
+                    "positions_file": "p",
+                }
+            },
+            'source.bootstrap: contradicts source.source = "auto"',
+        ),
+        (
+            {"source": {"mode": "INCREMENTAL", "bootstrap": "snapshot"}},
+            'source.bootstrap: contradicts source.mode = "INCREMENTAL"',
+        ),
+        (
+            {"source": {"mode": "FULL", "start": "earliest", "bootstrap": "snapshot"}},
+            "source.bootstrap: contradicts source.start",
+        ),
+        (
+            {"source": {"mode": "INCREMENTAL", "sharing": "shared", "bootstrap": "snapshot"}},
+            'source.bootstrap: contradicts source.mode = "INCREMENTAL"',
+        ),
+        ({"source": {"bootstrap": "yes"}}, "source.bootstrap: "),
         ({"source": {"tls": {"x": 1}}}, "source.tls.x: there is no such setting"),
         ({"batch": {"records_max": 0}}, "batch.records_max: expected `int` >= 1"),
         ({"retry": {"delay_first_s": 60}}, "retry.delay_first_s: is above retry.delay_max_s"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,16 @@ import msgspec
 import pytest
 
 from cachesvc.client import Positions
-from cachesvc.sync import Changes, ChangesRefused, Check, Delivery, Refusal, SinkKind, TaskContext
+from cachesvc.sync import (
+    Changes,
+    ChangesRefused,
+    Check,
+    Delivery,
+    Refusal,
+    SinkKind,
+    TargetUnavailable,
+    TaskContext,
+)
 from cachesvc.sync.testing import Found, SinkSuite, SinkTarget
 
 REFUSED = {"id": 6, "partition": 0, "number": 6, "note": "refused"}
@@ -27,6 +37,7 @@ class Log:
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
         self.found: list[Found] = []
+        self.positions: defaultdict[str, Positions] = defaultdict(Positions)
 
     def read(self) -> Iterable[Found]:
         return list(self.found)
@@ -70,6 +81,34 @@ class LogSink:
                     raise ChangesRefused([Refusal(number, named, "NO", "never")])
 
 
+class SharedLogSink(LogSink):
+    """One that keeps positions, which several may move."""
+
+    def __init__(self, log: Log, task: str) -> None:
+        super().__init__(log)
+        self._kept, self._task = log.positions, task
+        self._known = Positions()
+
+    async def open(self) -> Positions | None:
+        await super().open()
+        return await self.read_positions()
+
+    async def read_positions(self) -> Positions:
+        self._known = self._kept[self._task]
+        return self._known
+
+    async def write(self, delivery: Delivery) -> None:
+        kept, wanted = self._kept[self._task], delivery.positions
+        if self._log.fault != "overtakes":
+            for key in wanted:
+                if kept.get(key) != self._known.get(key):
+                    raise TargetUnavailable("moved", reason="POSITIONS_MOVED")
+        await super().write(delivery)
+        ahead = [at for key, at in wanted.items() if key not in kept or at.is_after(kept[key])]
+        self._kept[self._task] = kept.moved(*ahead)
+        self._known = self._known.moved(*ahead)
+
+
 def _found(piece: Changes) -> list[Found]:
     rows = piece.rows.to_pylist()
     return [
@@ -78,9 +117,9 @@ def _found(piece: Changes) -> list[Found]:
     ]
 
 
-def target_of(log: Log) -> SinkTarget:
+def target_of(log: Log, *, shared: bool = False) -> SinkTarget:
     def make(settings: Settings, context: TaskContext) -> LogSink:
-        return LogSink(log)
+        return SharedLogSink(log, context.task) if shared else LogSink(log)
 
     return SinkTarget(SinkKind(Settings, make), {}, log.read, "changes", REFUSED)
 
@@ -89,6 +128,12 @@ class TestGood(SinkSuite):
     @pytest.fixture
     def target(self) -> SinkTarget:
         return target_of(Log())
+
+
+class TestShared(SinkSuite):
+    @pytest.fixture
+    def target(self) -> SinkTarget:
+        return target_of(Log(), shared=True)
 
 
 def _tests() -> dict[str, Callable[[SinkTarget], Any]]:
@@ -115,10 +160,19 @@ def _tests() -> dict[str, Callable[[SinkTarget], Any]]:
     ],
 )
 def test_the_suite_finds_a_fault(fault: str) -> None:
+    assert failed_of(lambda: target_of(Log(fault)))
+
+
+def test_the_suite_finds_a_sink_that_writes_what_another_task_has_written() -> None:
+    failed = failed_of(lambda: target_of(Log("overtakes"), shared=True))
+    assert failed == ["test_what_another_task_has_moved_is_not_written"]
+
+
+def failed_of(target: Callable[[], SinkTarget]) -> list[str]:
     failed = []
     for name, test in _tests().items():
         try:
-            test(target_of(Log(fault)))
+            test(target())
         except AssertionError:
             failed.append(name)
-    assert failed
+    return failed

@@ -8,7 +8,7 @@ from pathlib import Path
 from cachesvc.model import GapCause
 
 ROOT = Path(__file__).parents[2]
-WORD = re.compile(r"[A-Z]+(_[A-Z]+)+|INTERNAL|SUPERSEDED")
+WORD = re.compile(r"[A-Z]+(_[A-Z]+)+|INTERNAL|SUPERSEDED|UNAUTHENTICATED")
 
 
 def _reasons(tree: ast.AST) -> Iterator[str]:
@@ -34,6 +34,8 @@ def _texts(node: ast.AST) -> Iterator[str]:
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             yield part.value
+        elif isinstance(part, ast.Name):  # a constant is called as the reason that it is
+            yield part.id
 
 
 def reasons_in(path: Path) -> set[str]:

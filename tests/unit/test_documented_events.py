@@ -12,15 +12,15 @@ LEVELS = {"info": "info", "warning": "warning", "error": "error", "exception": "
 Event = tuple[str, str]
 
 
-def _events(tree: ast.AST) -> Iterator[Event]:
-    """Each event that a module logs, and at which level."""
+def _lines(tree: ast.AST) -> Iterator[tuple[int, set[Event]]]:
+    """Each line that a module logs: where, which events it may be, and at which level."""
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             for call in ast.walk(function):
                 if isinstance(call, ast.Call) and (level := _level(call.func)):
-                    for keyword in call.keywords:
-                        if keyword.arg == "extra":
-                            yield from ((name, level) for name in _names(keyword.value, function))
+                    extra = [each.value for each in call.keywords if each.arg == "extra"]
+                    names = (name for value in extra for name in _names(value, function))
+                    yield call.lineno, {(name, level) for name in names}
 
 
 def _level(function: ast.expr) -> str:
@@ -60,7 +60,9 @@ def _texts(node: ast.expr) -> Iterator[str]:
 def test_every_event_is_documented_and_every_documented_event_is_logged() -> None:
     logged: set[Event] = set()
     for path in (ROOT / "cachesvc").rglob("*.py"):
-        logged.update(_events(ast.parse(path.read_text(encoding="utf-8"))))
+        for line, events in _lines(ast.parse(path.read_text(encoding="utf-8"))):
+            assert events, f"{path}:{line} names no event"
+            logged |= events
     text = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
     documented = re.findall(r"^\| `([a-z_]+)` \| (\w+) \|", text, re.MULTILINE)
     assert sorted(set(documented)) == sorted(logged)

@@ -109,5 +109,5 @@ def test_nothing_heavy_is_imported_before_the_signals_are_taken() -> None:
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert "cachesvc.stop_signals" in loaded
     ours = {name for name in loaded if name.startswith("cachesvc.")}
-    assert ours == {"cachesvc.__main__", "cachesvc.stop_signals"}
+    assert ours == {"cachesvc.__main__", "cachesvc.starting", "cachesvc.stop_signals"}
     assert not {"asyncio", "typer", "grpc", "pyarrow", "duckdb", "rich", "logging"} & set(loaded)

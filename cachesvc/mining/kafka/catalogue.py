@@ -10,14 +10,9 @@ from typing import TypeVar
 from cachesvc.clusters.lookup import UNTIMED, Answers, SourceTopic, TopicPartition
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 from cachesvc.mining.backoff import Backoff
-from cachesvc.mining.kafka.cluster import (
-    EARLIEST_TIMESTAMP,
-    LATEST_TIMESTAMP,
-    Cluster,
-    KafkaSettings,
-    error_name,
-)
+from cachesvc.mining.kafka.cluster import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Cluster, error_name
 from cachesvc.mining.kafka.leaders import Leaders
+from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.cluster_identity import ForeignAddress

@@ -14,21 +14,23 @@ from typing import Any
 
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.backoff import Backoff
-from cachesvc.mining.kafka.cluster import (
-    READ_COMMITTED,
-    Channel,
-    Cluster,
-    KafkaSettings,
-    error_name,
-)
+from cachesvc.mining.kafka.cluster import READ_COMMITTED, Cluster, error_name
 from cachesvc.mining.kafka.cut_batch import cut_batch_bytes
 from cachesvc.mining.kafka.failures import told
 from cachesvc.mining.kafka.fetch_request import SessionFetchRequest
 from cachesvc.mining.kafka.fetch_state import FetchState
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.node_fetches import Fetch, NodeFetches
 from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
+from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.mining.kafka.survey import Survey
-from cachesvc.mining.source import POLL_BYTES_MAX, PartitionStatus, SourcePartition
+from cachesvc.mining.source import (
+    POLL_BYTES_MAX,
+    FetchCounts,
+    FetchTimes,
+    PartitionStatus,
+    SourcePartition,
+)
 from cachesvc.policy.fetch_size import FetchSize
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 from cachesvc.policy.spacing import SPACING_MS
@@ -60,6 +62,7 @@ class KafkaSource:
         self._spacing_s = SPACING_MS / 1000
         self._error = ""
         self._throttled_s = 0.0
+        self.fetches = FetchCounts()
 
     @property
     def error(self) -> str:
@@ -260,12 +263,16 @@ class KafkaSource:
         node.answered_s = time.monotonic()
         error_code = getattr(response, "error_code", _NO_ERROR)
         if error_code != _NO_ERROR:
+            self.fetches.failed += 1
             node.session.lost(error_code)
             await asyncio.sleep(node.backoff.next())
             return
         node.session.answered(getattr(response, "session_id", 0))
         node.backoff.reset()
-        brought_bytes = self._accept(node, response)
+        fetched = FetchTimes(began_s, node.answered_s)
+        brought_bytes = self._accept(node, response, fetched)
+        self.fetches.answered += 1
+        self.fetches.bytes += brought_bytes
         took_s = node.answered_s - began_s - fetch.wait_s
         if response.throttle_time_ms > 0:
             await self._held_back(node, response.throttle_time_ms / 1000)
@@ -277,6 +284,7 @@ class KafkaSource:
             await asyncio.sleep(began_s + self._spacing_s - time.monotonic())
 
     def _fetch_failed(self, node: NodeFetches, error: SourceUnreachable) -> None:
+        self.fetches.failed += 1
         node.session.lost()
         node.size.failed()
         for partition in list(node.session.wanted):
@@ -299,7 +307,7 @@ class KafkaSource:
             node.throttled = said
             self._news.update(p for p, holder in self._holders.items() if holder is node)
 
-    def _accept(self, node: NodeFetches, response: Any) -> int:
+    def _accept(self, node: NodeFetches, response: Any, fetched: FetchTimes) -> int:
         """Hands an answer to its states; how many bytes of records or holes it brought."""
         for recovered in node.take_troubled():
             recovered.works()
@@ -321,7 +329,7 @@ class KafkaSource:
                     state.works()
                     state.prove(asked.leader_epoch)
                     data = rest[-1] or b""
-                    brought_bytes += self._take(state, data, aborted or ())
+                    brought_bytes += self._take(state, data, aborted or (), fetched)
                     if node.size.scarce:
                         node.cut_bytes = max(node.cut_bytes, cut_batch_bytes(data))
                 self._settle(state)
@@ -336,11 +344,13 @@ class KafkaSource:
             state.refuse(error_code, error_name(error_code))
         self._survey.doubt(state)
 
-    def _take(self, state: FetchState, data: bytes, aborted: Iterable[Any]) -> int:
+    def _take(
+        self, state: FetchState, data: bytes, aborted: Iterable[Any], fetched: FetchTimes
+    ) -> int:
         end, epoch = next_fetch(data, state.offset)
         if end > state.offset:
-            batch = KafkaBatch(state.partition, state.offset, end, data, tuple(aborted), epoch)
-            state.buffer(batch)
+            span = state.offset, end
+            state.buffer(KafkaBatch(state.partition, *span, data, tuple(aborted), epoch, fetched))
             state.bytes_max = self._settings.partition_bytes_max
             self._ready.append(state)
             self._arrived.set()

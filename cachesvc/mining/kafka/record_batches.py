@@ -17,7 +17,7 @@ from typing import Any
 from cachesvc.errors import DataLoss
 from cachesvc.mining.kafka.batch_records import BatchRecords, Part, all_records
 from cachesvc.mining.kafka.stored_batch import LENGTH_END, StoredBatch, stored_batches
-from cachesvc.mining.source import ProblemReason, RecordColumns, SourcePartition
+from cachesvc.mining.source import FetchTimes, ProblemReason, RecordColumns, SourcePartition
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH
 
 # Base offset, length of what follows, partition leader epoch, magic; since magic 2 also CRC,
@@ -74,6 +74,7 @@ class KafkaBatch:
         data: Record batches; the first may begin before ``base_offset``, the last be cut off.
         aborted: Producer id and first offset of the aborted transactions that reach into it.
         leader_epoch: Of its last complete record batch.
+        fetched: When.
     """
 
     partition: SourcePartition
@@ -82,6 +83,7 @@ class KafkaBatch:
     data: bytes = field(repr=False)
     aborted: Sequence[tuple[int, int]] = ()
     leader_epoch: int = UNKNOWN_EPOCH
+    fetched: FetchTimes | None = None
 
     @property
     def encoded_bytes(self) -> int:

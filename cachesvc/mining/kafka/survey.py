@@ -14,11 +14,11 @@ from cachesvc.mining.kafka.cluster import (
     READ_COMMITTED,
     READ_UNCOMMITTED,
     Cluster,
-    RequestUnknown,
     error_name,
 )
 from cachesvc.mining.kafka.fetch_state import UNKNOWN_TOPIC_OR_PARTITION, FetchState
 from cachesvc.mining.kafka.leaders import Leaders
+from cachesvc.mining.kafka.links import RequestUnknown
 from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.mining.source import ProblemReason, SourcePartition
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH

@@ -6,7 +6,7 @@ import grpc
 
 from cachesvc.clusters.sources import Sources
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.serving.admin.limits import checked_limit
+from cachesvc.serving.admin.limits import checked_limit, rows_seen
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.watching_port import AlarmRecord
 from cachesvc.v1 import alarms_pb2 as pb
@@ -34,10 +34,14 @@ class AlarmAdmin:
             limit = checked_limit(request.limit, _ALARMS_DEFAULT)
             named = request.connection
             connection = self._sources.resolve(named).name if named else ""
-            found = await self._catalogue.call(
-                lambda port: port.alarms.list(connection, limit, past=request.past)
+            alarms = await rows_seen(
+                limit,
+                lambda count: self._catalogue.call(
+                    lambda port: port.alarms.list(connection, count, past=request.past)
+                ),
+                _alarm,
             )
-            return pb.ListAlarmsResponse(alarms=[_alarm(record) for record in found])
+            return pb.ListAlarmsResponse(alarms=alarms)
 
 
 def _alarm(record: AlarmRecord) -> pb.Alarm:

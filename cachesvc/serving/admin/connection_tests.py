@@ -1,5 +1,6 @@
 """Trying a connection, stored or not."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -11,7 +12,8 @@ from cachesvc.policy.connection_checks import CheckResult, CheckStatus
 from cachesvc.serving.connection_messages import connection_of
 from cachesvc.serving.ports import ConnectionTester
 from cachesvc.serving.status import errors_as_status
-from cachesvc.settings.connection import ConnectionConfig
+from cachesvc.settings.connection import ConnectionConfig, connection_dict
+from cachesvc.settings.secret_places import SecretPlaces
 from cachesvc.v1 import connection_test_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,6 +35,7 @@ class ConnectionTestAdmin:
             InvalidRequest.
         examine: Makes the checks.
         cluster_of: The id of the cluster that the logs of a connection of that name are of.
+        places: Where secrets may lie of what is not stored.
     """
 
     def __init__(
@@ -40,7 +43,9 @@ class ConnectionTestAdmin:
         find: Callable[[str], ConnectionConfig],
         examine: ConnectionTester,
         cluster_of: Callable[[str], str],
+        places: SecretPlaces,
     ) -> None:
+        self._places = places
         self._find = find
         self._examine = examine
         self._cluster_of = cluster_of
@@ -54,15 +59,17 @@ class ConnectionTestAdmin:
                 raise InvalidRequest(
                     f"timeout_s: {limit_s:g} is not above 0 and at most {_TIMEOUT_MAX_S:g}"
                 )
-            connection = self._meant(request)
+            connection = await self._meant(request)
             cluster_id = self._cluster_of(connection.name)
             async with aclosing(self._examine(connection, limit_s, cluster_id)) as results:
                 async for result in results:
                     yield pb.TestConnectionResponse(check=check_message(result))
 
-    def _meant(self, request: pb.TestConnectionRequest) -> ConnectionConfig:
+    async def _meant(self, request: pb.TestConnectionRequest) -> ConnectionConfig:
         if request.HasField("settings"):
-            return connection_of(request.settings, "settings")
+            config = connection_of(request.settings, "settings")
+            await asyncio.to_thread(self._places.check, connection_dict(config), "settings")
+            return config
         return self._find(request.name)
 
 

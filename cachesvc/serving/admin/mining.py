@@ -14,7 +14,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.model import MiningStart, StartKind
 from cachesvc.policy.topics import check_topic_name
 from cachesvc.serving.admin import mining_views
-from cachesvc.serving.admin.limits import checked_limit
+from cachesvc.serving.admin.limits import checked_limit, rows_seen
 from cachesvc.serving.admin.topics import check_known
 from cachesvc.serving.convert import timestamp
 from cachesvc.serving.status import errors_as_status
@@ -126,14 +126,13 @@ class MiningAdmin:
         self, request: pb.ListMiningTransitionsRequest, context: Context
     ) -> pb.ListMiningTransitionsResponse:
         async with errors_as_status(context):
-            found = await self._commands.history(
-                self._connection(request.connection),
-                request.topic,
+            connection = self._connection(request.connection)
+            transitions = await rows_seen(
                 checked_limit(request.limit, _HISTORY_DEFAULT),
+                lambda count: self._commands.history(connection, request.topic, count),
+                mining_views.transition,
             )
-            return pb.ListMiningTransitionsResponse(
-                transitions=[mining_views.transition(each) for each in found]
-            )
+            return pb.ListMiningTransitionsResponse(transitions=transitions)
 
     async def PinTopic(self, request: pb.PinTopicRequest, context: Context) -> pb.PinTopicResponse:
         async with errors_as_status(context):

@@ -13,8 +13,9 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.rejects import read_rejects
 from cachesvc.serving.admin import views
-from cachesvc.serving.admin.limits import checked_limit
+from cachesvc.serving.admin.limits import checked_limit, checked_skip
 from cachesvc.serving.admin.topics import unknown_topic
+from cachesvc.serving.calling import current_seen
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.record_schema import FORMAT_VERSION
 from cachesvc.v1 import admin_pb2 as pb
@@ -79,20 +80,34 @@ class OverviewAdmin:
         self, request: pb.ListTopicsRequest, context: Context
     ) -> pb.ListTopicsResponse:
         async with errors_as_status(context):
+            skip = checked_skip(request.skip)
+            end = skip + checked_limit(request.limit, 0) if request.limit else None
+            seen = current_seen()
             found = [
-                topic
+                (source, name)
                 for source in self._chosen(request.connection)
-                for topic in self._topics(source, request.topic)
+                for name in self._names(source, request.topic, request.search)
+                if seen(pb.Topic(connection=source.name, name=name))
             ]
             if request.topic and not found:
                 raise unknown_topic(request.topic)
-            return pb.ListTopicsResponse(topics=found)
+            page = self._topics(found[skip:end])
+            return pb.ListTopicsResponse(topics=page, total=len(found))
 
-    def _topics(self, source: Source, named: str) -> Iterator[pb.Topic]:
-        """The topics of a connection, or the one that is named, ordered by name."""
-        needed = self._assignments.needed(source)
-        for name in sorted({*self._store.logs.topics(source.name), *source.topics}):
-            if named in ("", name):
+    def _names(self, source: Source, named: str, search: str) -> list[str]:
+        """Of the topics of a connection, or the one that is named, in order."""
+        words = search.casefold()
+        return sorted(
+            name
+            for name in {*self._store.logs.topics(source.name), *source.topics}
+            if named in ("", name) and words in name.casefold()
+        )
+
+    def _topics(self, found: Iterable[tuple[Source, str]]) -> Iterator[pb.Topic]:
+        for _, group in itertools.groupby(found, lambda each: each[0].name):
+            named = list(group)
+            needed = self._assignments.needed(named[0][0])
+            for source, name in named:
                 topic = self._store.topic_id(source.name, name)
                 logs = self._store.logs.of_topic(topic)
                 yield views.topic(topic, logs, self._store, needed=name in needed)
@@ -126,7 +141,10 @@ class OverviewAdmin:
     ) -> AsyncIterator[pb.ListRejectsResponse]:
         async with errors_as_status(context):
             left = checked_limit(request.limit, _REJECTS_DEFAULT)
+            seen = current_seen()
             for log in self._logs(request.connection, request.topic):
+                if not seen(log.id):
+                    continue
                 async for rows in read_rejects(self._store, log):
                     wanted = rows[:left]
                     left -= len(wanted)

@@ -6,7 +6,7 @@ import grpc
 
 from cachesvc.clusters.sources import Sources
 from cachesvc.log.catalogue_thread import CatalogueThread
-from cachesvc.serving.admin.limits import checked_limit
+from cachesvc.serving.admin.limits import checked_limit, rows_seen
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store.drops_port import DropCause, DropRecord
 from cachesvc.subscriptions.store_usages import StoreUsage, StoreUsages, TopicUsage
@@ -50,10 +50,14 @@ class RetentionAdmin:
             limit = checked_limit(request.limit, _DROPS_DEFAULT)
             named, topic = request.connection, request.topic
             connection = self._sources.resolve(named).name if named else ""
-            found = await self._catalogue.call(
-                lambda port: port.drops.list(connection, topic, limit)
+            drops = await rows_seen(
+                limit,
+                lambda count: self._catalogue.call(
+                    lambda port: port.drops.list(connection, topic, count)
+                ),
+                _drop,
             )
-            return pb.ListDropsResponse(drops=map(_drop, found))
+            return pb.ListDropsResponse(drops=drops)
 
 
 def _store(usage: StoreUsage) -> pb.StoreUsage:
@@ -65,6 +69,7 @@ def _store(usage: StoreUsage) -> pb.StoreUsage:
         journal_bytes=usage.journal_bytes,
         warm_bytes=usage.warm_bytes,
         retired_bytes=usage.retired_bytes,
+        snapshot_bytes=usage.snapshot_bytes,
         full=usage.full,
         topics=map(_topic, usage.topics),
     )

@@ -1,6 +1,7 @@
 """Messages that show the state of readers, topics, files and jobs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cachesvc.serving.ports import JobProgress, JobState
 from cachesvc.serving.views import partition_offsets, waiting_partitions
 from cachesvc.store.ports import JobRunRecord
 from cachesvc.v1 import admin_pb2 as pb
+from cachesvc.v1.watching_pb2 import ReaderFigures
 
 # The state of a topic is that of its partition which needs most attention.
 _BY_URGENCY = (
@@ -39,6 +41,7 @@ def reader(joined: JoinedReader, bytes_per_s: float) -> pb.Reader:
         bytes_per_second=bytes_per_s,
         source_error=joined.source_error,
         throttled_ms=joined.throttled_ms,
+        figures=ReaderFigures(**asdict(joined.figures)) if joined.figures else None,
     )
 
 

@@ -12,11 +12,13 @@ from cachesvc.clusters.sources import Source, Sources
 from cachesvc.errors import InvalidRequest
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.policy.throughput import Flow
 from cachesvc.serving.admin import views
 from cachesvc.serving.status import errors_as_status
 from cachesvc.store import layout
 from cachesvc.subscriptions.subscriptions import Subscriptions
 from cachesvc.v1 import watching_pb2 as pb
+from cachesvc.watching.deliveries import Deliveries
 from cachesvc.watching.mining_watch import Activity, MiningWatch
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,6 +35,7 @@ class WatchAdmin:
         assignments: What is to be mined.
         subscriptions: Who wants what.
         watch: What is mined.
+        deliveries: What is sent.
         matching: The topics of a connection that a topic expression means.
     """
 
@@ -43,6 +46,7 @@ class WatchAdmin:
         assignments: Assignments,
         subscriptions: Subscriptions,
         watch: MiningWatch,
+        deliveries: Deliveries,
         matching: Callable[[Source, str], Sequence[str]],
     ) -> None:
         self._store = store
@@ -50,6 +54,7 @@ class WatchAdmin:
         self._assignments = assignments
         self._subscriptions = subscriptions
         self._watch = watch
+        self._deliveries = deliveries
         self._matching = matching
 
     async def WatchMining(
@@ -78,11 +83,14 @@ class WatchAdmin:
         for source in sources:
             topics = [found async for found in self._topics(source, topic)]
             whole = _sum([found.activity for found in topics])
+            sent = sum_of_delivered([found.delivered for found in topics])
             for begin in range(0, max(1, len(topics)), _PAGE):
                 if last.tasks:
                     yield last
                 page = topics[begin : begin + _PAGE]
-                task = pb.WatchedTask(connection=source.name, activity=whole, topics=page)
+                task = pb.WatchedTask(
+                    connection=source.name, activity=whole, topics=page, delivered=sent
+                )
                 last = pb.WatchMiningResponse(at_ms=at_ms, tasks=[task])
         last.complete = True
         yield last
@@ -125,6 +133,7 @@ class WatchAdmin:
             activity=activity_message(self._watch.activity(topic_id, logs)),
             subscriptions=users,
             stored_at=str(self._store.path / directory),
+            delivered=delivered_message(self._deliveries.by_topic.get(topic_id)),
         )
 
 
@@ -146,6 +155,29 @@ def activity_message(found: Activity) -> pb.MiningActivity:
         records_today=found.today.records,
         bytes_today=found.today.bytes,
         rejects_today=found.today.rejects,
+    )
+
+
+def delivered_message(flow: Flow | None) -> pb.Delivered:
+    """What subscribers of a topic were sent; nothing for None."""
+    if flow is None:
+        return pb.Delivered()
+    records_per_s, bytes_per_s = flow.per_s(time.monotonic())
+    return pb.Delivered(
+        records_per_s_10s=records_per_s,
+        bytes_per_s_10s=bytes_per_s,
+        records_total=flow.records,
+        bytes_total=flow.bytes,
+    )
+
+
+def sum_of_delivered(parts: Sequence[pb.Delivered]) -> pb.Delivered:
+    """All together."""
+    return pb.Delivered(
+        records_per_s_10s=sum(part.records_per_s_10s for part in parts),
+        bytes_per_s_10s=sum(part.bytes_per_s_10s for part in parts),
+        records_total=sum(part.records_total for part in parts),
+        bytes_total=sum(part.bytes_total for part in parts),
     )
 
 

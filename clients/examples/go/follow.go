@@ -5,7 +5,7 @@
 package main
 
 //go:generate sh -c "GOBIN=$PWD/.bin go install google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc"
-//go:generate protoc --plugin=.bin/protoc-gen-go --plugin=.bin/protoc-gen-go-grpc -I ../../../proto --go_out=. --go_opt=module=example,Mcachesvc/v1/log_cache.proto=example/cachesvc --go-grpc_out=. --go-grpc_opt=module=example,Mcachesvc/v1/log_cache.proto=example/cachesvc cachesvc/v1/log_cache.proto
+//go:generate protoc --plugin=.bin/protoc-gen-go --plugin=.bin/protoc-gen-go-grpc -I ../../../proto --go_out=. --go_opt=module=example,Mcachesvc/v1/log_cache.proto=example/cachesvc,Mcachesvc/v1/filters.proto=example/cachesvc --go-grpc_out=. --go-grpc_opt=module=example,Mcachesvc/v1/log_cache.proto=example/cachesvc,Mcachesvc/v1/filters.proto=example/cachesvc cachesvc/v1/log_cache.proto cachesvc/v1/filters.proto
 
 import (
 	"context"

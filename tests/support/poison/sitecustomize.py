@@ -16,8 +16,8 @@ if "reader" in sys.orig_argv:
 
     _encode_part = encode._encode_part
 
-    def _spoilt(part: Any, verdict: Any) -> Any:
-        append = _encode_part(part, verdict)
+    def _spoilt(part: Any, verdict: Any, *, traced: bool) -> Any:
+        append = _encode_part(part, verdict, traced=traced)
         if any(value and MARK.encode() in value for value in part.values):
             return replace(append, record_count=append.record_count + 1_000_000)
         return append

@@ -8,7 +8,7 @@ from cachesvc.alarms.damage_facts import damage_facts, lost_facts
 from cachesvc.model import GapCause, LostRange, Mode
 from cachesvc.policy.alarm_facts import DamageFacts, LostFacts
 from cachesvc.policy.coverage import OffsetRange
-from cachesvc.store.ports import PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import PositionCommit, SubscriptionChange, SubscriptionRecord
 from cachesvc.subscriptions.subscriptions import Subscriptions
 from tests.support.frames import ORDERS, full_frames
 from tests.unit.log.running import filled, running
@@ -41,7 +41,8 @@ def test_what_is_lost_as_long_as_somebody_comes_to_it(tmp_path: Path) -> None:
             for name, offset in {"behind": 6, "through": 7}.items():
                 record = SubscriptionRecord(name, "main", ("orders",), "", Mode.FULL, 1, False, 1)
                 commit = PositionCommit(name, {ORDERS: offset}, 2)
-                await store.catalogue.call(lambda port, r=record: port.put_subscription(r))  # type: ignore[misc]
+                change = SubscriptionChange(record)
+                await store.catalogue.call(lambda port, c=change: port.put_subscriptions([c]))  # type: ignore[misc]
                 await store.catalogue.call(lambda port, c=commit: port.commit_positions([c]))  # type: ignore[misc]
             subscriptions = Subscriptions(store.catalogue, lambda: None)
             now_ms = time.time_ns() // 1_000_000

@@ -22,7 +22,7 @@ from cachesvc.policy.cluster_identity import ForeignAddress
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.snapshots.shelf import Shelf
-from cachesvc.store.ports import PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import PositionCommit, SubscriptionChange, SubscriptionRecord
 from cachesvc.subscriptions.retention import Retention, TopicSize
 from cachesvc.subscriptions.store_levels import StoreLevel, StoreLevels
 from cachesvc.subscriptions.subscriptions import Subscriptions
@@ -47,7 +47,8 @@ def test_what_is_the_case(tmp_path: Path) -> None:
             for name, offset in positions.items():
                 record = SubscriptionRecord(name, "main", ("orders",), "", Mode.FULL, 1, False, 1)
                 commit = PositionCommit(name, {ORDERS: offset}, 2)
-                await store.catalogue.call(lambda port, r=record: port.put_subscription(r))  # type: ignore[misc]
+                change = SubscriptionChange(record)
+                await store.catalogue.call(lambda port, c=change: port.put_subscriptions([c]))  # type: ignore[misc]
                 await store.catalogue.call(lambda port, c=commit: port.commit_positions([c]))  # type: ignore[misc]
             here = source(FakeLookup(orders=1))
             size, levels = TopicSize(records_max=50), StoreLevels(store)

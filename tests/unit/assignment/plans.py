@@ -16,12 +16,14 @@ from cachesvc.clusters.sources import Source, Sources
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import Mode
 from cachesvc.policy.topics import topic_matcher
+from cachesvc.subscriptions.members import SharingBounds
 from cachesvc.subscriptions.subscriptions import Subscriptions, SubscriptionSettings
 from tests.unit.clusters.lookups import FakeLookup, source
 from tests.unit.log.running import running, until
 
 TIMEOUT_S = 1.0
 IDLE_S = 3_600.0
+SHARING = SharingBounds(release_s=0.4, stall_s=0.4)
 
 
 class Plan:
@@ -33,7 +35,7 @@ class Plan:
         self.source: Source = source(lookup)
         self.spare: Source = source(FakeLookup(items=1), "spare")
         self.sources = Sources([self.source, self.spare], store.incarnations)
-        self.subscriptions = Subscriptions(store.catalogue, self._plan_again)
+        self.subscriptions = Subscriptions(store.catalogue, self._plan_again, SHARING)
         self.mining = Mining.open(store.catalogue, idle_s, 0.1)
         self.tasks, self.commands = self.mining.tasks, self.mining.commands
         self.assignments = Assignments(

@@ -266,6 +266,9 @@ def test_a_topic_waits_for_a_reader(tmp_path: Path) -> None:
         await until(lambda: topics_of(plan) == {"orders": TopicState.STARTING})
         await until(lambda: log_of(plan, "orders").source.state is MiningState.STARTING)
         assert log_of(plan, "orders").source.error == "no reader is there"
+        plan.join("two")
+        await until(lambda: plan.owners() == {"orders": "two"})
+        await until(lambda: not log_of(plan, "orders").source.error)
 
     in_plan(tmp_path, FakeLookup(orders=1), test)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 
@@ -8,7 +7,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cachesvc.cli import app
-from cachesvc.logs import CHATTY
 from tests.unit.cli.fake_service import FakeService
 
 Run = Callable[..., Result]
@@ -36,16 +34,3 @@ def run(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Run:
         return CliRunner().invoke(app, list(arguments), prog_name="cachesvc")
 
     return invoke
-
-
-@pytest.fixture
-def logging_put_back() -> Iterator[None]:
-    """Undoes what a command that starts a process does to logging."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    levels = {name: logging.getLogger(name).level for name in CHATTY}
-    yield
-    root.handlers, root.level = handlers, level
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
-    logging.captureWarnings(capture=False)

@@ -32,6 +32,7 @@ MESSAGE = message_of(
     updated_ms=TIME_MS,
     cluster_id="ours",
     foreign_addresses=[pb.ForeignAddress(address="[::1]:9092", cluster_id="theirs")],
+    secrets_elsewhere=["sasl.password_env"],
 )
 
 
@@ -68,6 +69,7 @@ def test_show(run: Run, answering: FakeService) -> None:
         "reachable": "yes",
         "cluster": "ours",
         "set aside": "[::1]:9092 leads to theirs",
+        "secrets elsewhere": "sasl.password_env",
         "in the file": "no",
         "created": TIME,
         "updated": TIME,

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from cachesvc.v1 import admin_pb2 as admin
 from cachesvc.v1 import connections_pb2 as connections
+from cachesvc.v1 import filters_pb2 as filters
 from cachesvc.v1 import log_cache_pb2 as log_cache
 from cachesvc.v1 import mining_tasks_pb2 as mining_tasks
 from cachesvc.v1 import models_pb2 as models
@@ -182,6 +183,16 @@ def test_tail_ends_after_so_many_records(run: Run, service: FakeService, option:
     result = run("tail", "orders", option, "3")
     assert result.exit_code == 0, result.output
     assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["0/0", "0/1", "0/2"]
+
+
+def test_tail_hands_a_filter_and_fields_on(run: Run, service: FakeService) -> None:
+    service.answer("Subscribe", batch(record(7, b"{}")))
+    result = run("tail", "orders", "--filter", "value.n > 5", "--field", "n", "--field", "a.b")
+    assert result.exit_code == 0, result.output
+    (request,) = service.seen(log_cache.SubscribeRequest)
+    assert isinstance(request, log_cache.SubscribeRequest)
+    assert request.filter_text == "value.n > 5"
+    assert request.projection == filters.Projection(fields=["n", "a.b"])
 
 
 @pytest.mark.parametrize("spelling", [["--once"], ["--count", "1"], ["--once", "--count", "1"]])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import grpc
 import pytest
@@ -71,9 +72,10 @@ def test_a_job_that_is_running(run: Run, service: FakeService) -> None:
     service.refuse("RunJob", code, "job 'compact' is running already", "JOB_RUNNING", job="compact")
     result = run("jobs", "run", "compact")
     assert result.exit_code == 5
-    assert result.stderr == (
-        "error: job 'compact' is running already "
-        f"(service {service.address}, job=compact, JOB_RUNNING)\n"
+    assert re.fullmatch(
+        r"error: job 'compact' is running already "
+        rf"\(service {service.address}, job=compact, JOB_RUNNING, request [0-9a-f]{{16}}\)\n",
+        result.stderr,
     )
 
 

@@ -123,6 +123,12 @@ def test_history(run: Run, service: FakeService) -> None:
     assert service.requests == [pb.ListMiningTransitionsRequest(connection="shop", limit=7)]
 
 
+def test_history_of_the_only_task(run: Run, service: FakeService) -> None:
+    service.answer("ListMiningTransitions", pb.ListMiningTransitionsResponse())
+    assert run("mining", "history").exit_code == 0
+    assert service.requests == [pb.ListMiningTransitionsRequest(limit=100)]
+
+
 def test_pins(run: Run, service: FakeService) -> None:
     service.answer("PinTopic", pb.PinTopicResponse())
     service.answer("UnpinTopic", pb.UnpinTopicResponse())

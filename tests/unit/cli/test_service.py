@@ -33,7 +33,7 @@ def test_exit_codes(
     result = run("topics")
     assert result.exit_code == exit_code
     assert result.stdout == ""
-    start = f"error: it is so (service {service.address}, a=1, b=2, {reason})"
+    start = f"error: it is so (service {service.address}, a=1, b=2, {reason}, request "
     assert result.stderr.startswith(start)
     assert result.stderr.count("\n") == 1
 
@@ -56,7 +56,7 @@ def test_an_error_without_details(run: Run, service: FakeService) -> None:
     service.refuse("ListTopics", grpc.StatusCode.UNIMPLEMENTED, "no such method")
     result = run("topics")
     assert result.exit_code == 1
-    assert f"no such method (service {service.address}, UNIMPLEMENTED)" in result.stderr
+    assert f"no such method (service {service.address}, UNIMPLEMENTED, request " in result.stderr
 
 
 def test_nobody_listens(run: Run) -> None:

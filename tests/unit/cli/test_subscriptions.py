@@ -37,6 +37,42 @@ def test_show(run: Run, service: FakeService) -> None:
     assert as_json["partitions"][0]["position"]["offset"] == 50
 
 
+def test_show_lists_members(run: Run, service: FakeService) -> None:
+    def reads(*numbers: int, topic: str = "orders") -> list[log_cache.Position]:
+        return [log_cache.Position(topic=topic, partition=n, epoch=7) for n in numbers]
+
+    shared = subscription()
+    shared.sharing = log_cache.SHARED
+    shared.members.extend(
+        [
+            log_cache.Member(
+                name="one",
+                joined_ms=TIME_MS,
+                positions=reads(0, 1, 2, 5) + reads(3, topic="customers"),
+                revoked=reads(6),
+            ),
+            log_cache.Member(name="two", joined_ms=TIME_MS, finished=True),
+            log_cache.Member(name="three", joined_ms=TIME_MS),
+            log_cache.Member(name="four", joined_ms=TIME_MS, stalled_since_ms=TIME_MS),
+        ]
+    )
+    found = log_cache.GetSubscriptionResponse(subscription=shared)
+    service.answer("GetSubscription", found)
+    result = run("subscriptions", "show", "billing")
+    assert result.exit_code == 0, result.output
+    assert "sharing:        SHARED" in result.stdout
+    rows = [" ".join(row.split()) for row in result.stdout.splitlines()[-4:]]
+    assert rows == [
+        f"one {TIME} reads 5 customers 3; orders 0-2,5 orders 6",
+        f"two {TIME} finished 0 - -",
+        f"three {TIME} waits 0 - -",
+        f"four {TIME} stalled since {TIME} 0 - -",
+    ]
+    as_json = json.loads(run("subscriptions", "show", "billing", "--json").stdout)
+    assert as_json["sharing"] == "SHARED"
+    assert as_json["members"][0]["positions"][0]["epoch"] == 7
+
+
 @pytest.mark.parametrize(
     ("arguments", "start"),
     [
@@ -76,6 +112,33 @@ def test_reset_forgets_the_full_sync(run: Run, service: FakeService) -> None:
     assert service.requests == [
         log_cache.ResetSubscriptionRequest(subscription="billing", forget_full_sync=True)
     ]
+
+
+def test_a_reset_that_is_only_shown(run: Run, service: FakeService) -> None:
+    service.answer("ResetSubscription", RESET)
+    result = run("subscriptions", "reset", "billing", "--to", "earliest", "--dry-run")
+    assert "lag:            60 records" in result.stdout
+    start = log_cache.Start(earliest=log_cache.Earliest())
+    assert service.requests == [
+        log_cache.ResetSubscriptionRequest(subscription="billing", start=start, validate_only=True)
+    ]
+
+
+def test_show_lists_who_reads(run: Run, service: FakeService) -> None:
+    found = subscription()
+    found.subscribers.add(
+        principal="ops",
+        address="ipv4:10.0.0.4:4711",
+        client="cachesvc-sync/copy grpc",
+        connected_ms=TIME_MS,
+        records=1_200,
+        bytes=2_048,
+    )
+    service.answer("GetSubscription", log_cache.GetSubscriptionResponse(subscription=found))
+    row = run("subscriptions", "show", "billing").stdout.splitlines()[-1]
+    assert " ".join(row.split()) == (
+        f"ipv4:10.0.0.4:4711 - ops {TIME} 1,200 2.0 KiB cachesvc-sync/copy grpc"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from cachesvc.bounds import Bounds
 from cachesvc.errors import PreconditionFailed
 from cachesvc.jobs.backup import Backup
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import Mode
+from cachesvc.snapshots.maker import SnapshotMaker
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store import layout
-from cachesvc.store.ports import SubscriptionRecord
+from cachesvc.store.memory_files import MemoryFiles
+from cachesvc.store.ports import SubscriptionChange, SubscriptionRecord
 from tests.support.frames import ORDERS, full_frames, records, records_of
 from tests.unit.log.running import append, filled, read_all, roll, running, settings
 
@@ -30,7 +34,9 @@ async def history(store: LogStore) -> None:
     log = await filled(store, full_frames(0, 10, 5))
     await roll(store, log)
     await append(store, log, full_frames(10, 20, 5))
-    await store.catalogue.call(lambda port: port.put_subscription(COPIES, {ORDERS: 7}))
+    await store.catalogue.call(
+        lambda port: port.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: 7})])
+    )
 
 
 def only(directory: Path) -> Path:
@@ -109,6 +115,51 @@ def test_only_the_newest_stay_and_nothing_of_others_is_touched(tmp_path: Path) -
     assert len(names) == 3
     assert old[1] in names
     assert "mine" in names
+
+
+def test_what_lies_in_other_stores_is_copied_where_that_is_wanted(tmp_path: Path) -> None:
+    files = MemoryFiles()
+    directory = tmp_path / "backups"
+
+    async def run() -> None:
+        async with running(tmp_path / "store", warm_bytes_max=0, stores={"cold": files}) as store:
+            store.stores.choose = lambda _: "cold"
+            await history(store)
+            (segment,) = store.logs[ORDERS].segments
+            assert segment.store == "cold"
+            bounds = Bounds(64 << 20, 1 << 30, 1, 60.0)
+            shelf = Shelf(store, lambda: (), 1)
+            made = await SnapshotMaker(store, shelf, bounds).make(
+                store.logs[ORDERS], debezium=False, progress=lambda done, total: None
+            )
+            assert made is not None
+            assert made.file.store == "cold"
+            steps: list[str] = []
+            backup = Backup(store, directory, 0.0, 1, other_stores=True)
+            await backup.run(lambda done, total, what: steps.append(what))
+            assert "fetching from store cold" in steps
+            # The store that runs goes on as it did.
+            assert store.logs[ORDERS].segments == [segment]
+            retired = await store.catalogue.call(lambda port: port.list_retired())
+            assert retired == {}
+            files.delete(segment.path)
+            with pytest.raises(PreconditionFailed, match="went while it was copied"):
+                await backup.run(lambda *step: None)
+
+    asyncio.run(run())
+    (path,) = [each for each in directory.iterdir() if "unfinished" not in each.name]
+    # There is no other store any more.
+    check(path)
+
+    async def look() -> None:
+        async with running(path) as store:
+            assert {each.store for each in store.logs[ORDERS].segments} == {"local"}
+            assert await store.catalogue.call(lambda port: port.list_retired()) == {}
+            (snapshot,) = Shelf(store, lambda: (), 1).all()
+            assert snapshot.file.store == "local"
+            assert (path / snapshot.file.path).stat().st_size == snapshot.file.bytes
+
+    asyncio.run(look())
 
 
 def test_it_needs_a_place(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Mode, TopicId
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.size_limits import held_by
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store.drops_port import DropCause
 from cachesvc.store.ports import SubscriptionRecord
 from cachesvc.subscriptions.retention import Retention, TopicSize
@@ -43,6 +44,7 @@ class Guarded:
             RetiredFiles(store, retention, grace_s=600.0),
             self.budgets,
             self.levels,
+            Shelf(store, lambda: self.subscriptions, kept=2),
         )
         store.writer.check_room = self.levels.check_room
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cachesvc.log.log_store import LogStore, LogStoreSettings
+from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.reading import LogReader
+from cachesvc.log.store_settings import LogStoreSettings
 from cachesvc.model import PartitionId
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store.frames import Frame
@@ -48,7 +49,7 @@ async def running(path: Path, **changes: Any) -> AsyncIterator[LogStore]:
 async def ensure(store: LogStore, partition: PartitionId, log_start_offset: int) -> PartitionLog:
     """The log of a partition; a new one begins at ``log_start_offset``."""
     if partition not in store.logs:
-        await store.create_logs(TopicEntry(starts={partition: log_start_offset}))
+        await store.changes.create(TopicEntry(starts={partition: log_start_offset}))
     return store.logs[partition]
 
 

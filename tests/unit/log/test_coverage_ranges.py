@@ -153,7 +153,7 @@ def test_what_is_lost_at_the_begin_is_not_cached(tmp_path: Path) -> None:
             await store.expire(log, log.segments, 100)
             store.backfill.want("somebody", ORDERS, 10)
             empty = store.ranges.reach(ORDERS, 10)
-            await store.lose(empty, 10, 70)
+            await store.changes.lose(empty, 10, 70)
             store.ranges.move(empty, 70)
             assert empty.log_start_offset == 70
             # Before 60 nothing was ever cached.

@@ -20,8 +20,8 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.model import GapCause, TopicId, TopicIncarnation
 from cachesvc.policy.incarnations import next_incarnation
 from cachesvc.store import layout
+from cachesvc.store.merging import merge_segments
 from cachesvc.store.ports import TopicEntry
-from cachesvc.store.segments import merge_segments
 from tests.support.frames import (
     ORDERS,
     full_frame,
@@ -151,7 +151,7 @@ def test_an_empty_log_may_move_to_where_the_source_begins(tmp_path: Path) -> Non
     async def run() -> None:
         async with running(tmp_path) as store:
             log = await ensure(store, ORDERS, 0)
-            await store.begin_at(log, 500)
+            await store.changes.begin_at(log, 500)
             await append(store, log, [full_frame(500, 505)])
             assert log.log_start_offset == 500
         async with running(tmp_path) as store:
@@ -233,7 +233,7 @@ def test_only_logs_whose_incarnation_ends_now_are_told(tmp_path: Path) -> None:
                 next_incarnation(log.id.topic_id), "", GapCause.TOPIC_RECREATED
             )
             for _ in range(3):
-                await store.create_logs(TopicEntry([second]))
+                await store.changes.create(TopicEntry([second]))
             assert log.ended_by is GapCause.TOPIC_RECREATED
             assert len(told) == 1
 

@@ -11,7 +11,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import Segment
 from cachesvc.policy.mined_times import ClockReading
-from cachesvc.store.segments import merge_segments
+from cachesvc.store.merging import merge_segments
 from tests.support.frames import ORDERS, full_frames, seal
 from tests.unit.log.running import append, ensure, filled, roll, running
 

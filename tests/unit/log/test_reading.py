@@ -14,7 +14,7 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.rejects import read_rejects
 from cachesvc.model import Segment
 from cachesvc.store import journal as journal_module
-from cachesvc.store import parquet_file, recoding, segments
+from cachesvc.store import segments
 from cachesvc.store.frames import Frame
 from cachesvc.store.segments import SegmentLayout
 from tests.support.frames import (
@@ -32,14 +32,6 @@ from tests.support.frames import (
 from tests.unit.log.running import append, filled, read_all, roll, running, until
 
 ON_DISK = {"memory_bytes_max": 0}
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "CHUNK_BYTES", 2_000)
-    monkeypatch.setattr(parquet_file, "ROW_GROUP_ROWS", 12)
-    monkeypatch.setattr(parquet_file, "FRAME_ROWS", 4)
-    monkeypatch.setattr(recoding, "FRAME_ROWS", 4)
 
 
 async def in_every_place(store: LogStore) -> PartitionLog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from cachesvc.log.rebuilding import rebuild
 from cachesvc.model import Mode
 from cachesvc.store import layout
 from cachesvc.store.local_files import LocalFiles
-from cachesvc.store.ports import PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import PositionCommit, SubscriptionChange, SubscriptionRecord
 from tests.support.frames import ORDERS, flip_bit, full_frames, records, records_of
 from tests.unit.log.running import append, filled, read_all, roll, running, settings
 
@@ -28,7 +29,9 @@ async def history(store: LogStore) -> None:
     await roll(store, log)
     await append(store, log, full_frames(10, 20, 5))
     await roll(store, log)
-    await store.catalogue.call(lambda port: port.put_subscription(COPIES, {ORDERS: 7}))
+    await store.catalogue.call(
+        lambda port: port.put_subscriptions([SubscriptionChange(COPIES, {ORDERS: 7})])
+    )
     await store.copies.write()
     await append(store, log, full_frames(20, 30, 5))
     await roll(store, log)
@@ -83,6 +86,23 @@ def test_from_the_copy_and_what_came_since(tmp_path: Path, damage: Callable[[Pat
     assert kept.epoch > COPIES.epoch + 100, "whoever had a newer one cannot commit with it"
     assert replace(kept, epoch=COPIES.epoch) == COPIES
     store.close()
+
+
+def test_commits_after_the_copy_are_there_again(tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+
+    async def run() -> None:
+        async with running(tmp_path / "store") as store:
+            await history(store)
+            shutil.copytree(store.path, killed)
+
+    asyncio.run(run())
+    (killed / layout.CATALOGUE).unlink()
+    rebuild(killed)
+    store = LogStore.open(settings(killed))
+    positions = store.catalogue.call_blocking(lambda port: port.list_positions())
+    store.close()
+    assert positions == {"copies": {ORDERS: 20}}
 
 
 def test_without_any_copy_the_log_is_there(tmp_path: Path) -> None:

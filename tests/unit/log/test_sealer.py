@@ -12,8 +12,9 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import GapCause, LostRange, Segment
 from cachesvc.policy.sealing import SealLimits
-from cachesvc.store import journal, parquet_file, segments
+from cachesvc.store import journal, layout, parquet_file, segments
 from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.memory_files import MemoryFiles
 from tests.support.frames import (
     ORDERS,
     flip_bit,
@@ -276,7 +277,7 @@ def test_a_journal_that_is_gone_leaves_a_hole_with_its_cause(tmp_path: Path) -> 
             assert missing is not None
             # The source does not have it either.
             empty = store.ranges.reach(ORDERS, 0)
-            await store.lose(empty, 0, 10)
+            await store.changes.lose(empty, 0, 10)
             store.ranges.move(empty, 10)
             assert log.gap_at(3) == LostRange(3, 10, GapCause.STORE_DAMAGED)
             await store.mending.forget_mended()
@@ -309,5 +310,36 @@ def test_counts_what_waits(tmp_path: Path) -> None:
             assert store.sealer.waiting == 1
             await until(lambda: log.sealed_end_offset == 10)
             assert store.sealer.waiting == 0
+
+    asyncio.run(run())
+
+
+class _Forgetful(MemoryFiles):
+    """Says that its mark is there, and does not give it, for as long as it is told to."""
+
+    forgets = True
+
+    def put(self, path: str, source: Path) -> None:
+        if self.forgets and path == layout.OWNER:
+            raise FileExistsError(path)
+        super().put(path, source)
+
+
+def test_a_store_without_its_mark_is_away_and_no_journal_is_damaged_for_it(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        cold = _Forgetful()
+        async with running(tmp_path, stores={"cold": cold}) as store:
+            store.stores.choose = lambda _: "cold"
+            log = await filled(store, full_frames(0, 10, 5))
+            store.writer.roll(log)
+            await until(lambda: "cold" in store.sealer.failures)
+            assert "does not keep" in str(store.sealer.failures["cold"])
+            assert not log.segments
+            cold.forgets = False
+            await until(lambda: bool(log.segments))
+            assert [segment.store for segment in log.segments] == ["cold"]
+            assert store.damages.since(0) == []
 
     asyncio.run(run())

@@ -14,7 +14,7 @@ import grpc
 from cachesvc.model import MiningState
 from cachesvc.store.record_schema import REJECT_SCHEMA, decode_payloads
 from cachesvc.v1 import mining_pb2 as pb
-from cachesvc.v1 import mining_pb2_grpc
+from cachesvc.v1 import mining_pb2_grpc, watching_pb2
 
 WAIT_S = 10.0
 
@@ -50,6 +50,8 @@ class FakeService(mining_pb2_grpc.MiningServicer):
     Attributes:
         logs: What was appended, by topic and partition.
         attempts: How often a partition was to be tried again, by topic and partition.
+        joins_appends: Whether it takes several appends in a message.
+        together: How many appends came in each message that had several.
         parts: Messages of appends that came in several.
         older: Ranges to be mined beside the tail, by topic and partition.
         backfills: What was appended of them.
@@ -74,6 +76,8 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         }
         self.logs: defaultdict[tuple[str, int], FakeLog] = defaultdict(FakeLog)
         self.attempts: dict[tuple[str, int], int] = {}
+        self.joins_appends = True
+        self.together: list[int] = []
         self.parts = 0
         self.older: dict[tuple[str, int], tuple[int, int]] = {}
         self.backfills: defaultdict[tuple[str, int], FakeLog] = defaultdict(FakeLog)
@@ -88,6 +92,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         self.backfill_reports: dict[tuple[str, int], pb.PartitionReport] = {}
         self.source_error = ""
         self.throttled_ms = 0
+        self.figures = watching_pb2.ReaderFigures()
         self.refused: list[str] = []
         self._joined: list[asyncio.Queue[pb.JoinResponse]] = []
         self._server: grpc.aio.Server | None = None
@@ -141,7 +146,11 @@ class FakeService(mining_pb2_grpc.MiningServicer):
     async def Join(self, requests: AsyncIterator[pb.JoinRequest], context: Any) -> None:  # noqa: N802
         first = await anext(aiter(requests))
         self.joins.append(first)
-        await context.write(pb.JoinResponse(connection_json=json.dumps(self.settings)))
+        await context.write(
+            pb.JoinResponse(
+                connection_json=json.dumps(self.settings), takes_joined_appends=self.joins_appends
+            )
+        )
         queue: asyncio.Queue[pb.JoinResponse] = asyncio.Queue()
         queue.put_nowait(self._assignment())
         self._joined.append(queue)
@@ -162,6 +171,7 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         async for request in requests:
             self.source_error = request.source_error
             self.throttled_ms = request.throttled_ms
+            self.figures = request.figures
             tail = [report for report in request.partitions if not report.backfill]
             older = [report for report in request.partitions if report.backfill]
             self.reports.update({(r.topic, r.partition): r for r in tail})
@@ -174,6 +184,11 @@ class FakeService(mining_pb2_grpc.MiningServicer):
         whole = None
         try:
             async for append in requests:
+                if append.joined:
+                    self.together.append(len(append.joined))
+                    taken = [self._take(each) for each in append.joined]
+                    answers.put_nowait(pb.AppendResponse(joined=taken))
+                    continue
                 self.parts += append.more or whole is not None
                 if whole is None:
                     whole = append

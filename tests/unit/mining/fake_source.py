@@ -9,6 +9,8 @@ from cachesvc.errors import DataLoss
 from cachesvc.mining.source import (
     EARLIEST,
     POLL_BYTES_MAX,
+    FetchCounts,
+    FetchTimes,
     PartitionStatus,
     Problem,
     RecordColumns,
@@ -56,6 +58,7 @@ class FakeBatch:
     damaged_at: int | None = None
     encoded_bytes: int = 0
     leader_epoch: int = UNKNOWN_EPOCH
+    fetched: FetchTimes | None = None
 
     def chunks(self, records_max: int) -> Iterator[RecordColumns]:
         base, rest = self.base_offset, list(self.records)
@@ -90,6 +93,7 @@ class FakeSource:
         self.problems: dict[SourcePartition, Problem] = {}
         self.throttled = ""
         self.throttled_s = 0.0
+        self.fetches = FetchCounts()
         self.polls = 0
         self.spacing_s = 0.0
         self.cluster_id = ""

@@ -9,11 +9,12 @@ import pytest
 
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka import fetcher
-from cachesvc.mining.kafka.cluster import Channel, KafkaSettings, RequestUnknown
 from cachesvc.mining.kafka.fetcher import KafkaSource
+from cachesvc.mining.kafka.links import Channel, RequestUnknown
+from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadata
 from cachesvc.mining.source import POLL_BYTES_MAX, SourcePartition
-from tests.unit.mining.test_record_batches import record_batch
+from tests.unit.mining.record_batches import record_batch
 
 MIB = 1 << 20
 SETTINGS = KafkaSettings(

@@ -11,6 +11,7 @@ from cachesvc.mining.holdings import AssignedTopic, HeldPartition
 from cachesvc.mining.miner import Miner
 from cachesvc.mining.source import Problem, ProblemReason, SourcePartition
 from cachesvc.model import MiningState
+from cachesvc.v1.mining_pb2 import AppendTrace
 from tests.unit.mining.fake_service import FakeService, until
 from tests.unit.mining.fake_source import FakeSource
 from tests.unit.mining.stage import of_both_sizes, play, values
@@ -134,7 +135,15 @@ def test_another_range_comes_while_the_last_append_of_one_is_being_sent(large: b
         def __init__(self) -> None:
             super().__init__(None, backfill=True)
 
-        async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
+        async def append(
+            self,
+            connection: str,
+            held: HeldPartition,
+            append: EncodedAppend,
+            trace: AppendTrace | None = None,
+            *,
+            more: bool = False,
+        ) -> None:
             sent.append((append.base_offset, append.end_offset))
             if append.end_offset == 200:
                 miner.assign([_older(10, 100)])
@@ -168,7 +177,15 @@ def test_a_range_is_taken_away_while_the_gap_before_it_is_being_sent() -> None:
         def __init__(self) -> None:
             super().__init__(None, backfill=True)
 
-        async def append(self, connection: str, held: HeldPartition, append: EncodedAppend) -> None:
+        async def append(
+            self,
+            connection: str,
+            held: HeldPartition,
+            append: EncodedAppend,
+            trace: AppendTrace | None = None,
+            *,
+            more: bool = False,
+        ) -> None:
             sent.append((held.partition.number, append.base_offset, append.end_offset))
             miner.assign([])
 

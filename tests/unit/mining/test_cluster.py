@@ -11,9 +11,11 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from cachesvc.errors import CacheError, SourceChanged, SourceUnreachable
-from cachesvc.mining.kafka import cluster as module
+from cachesvc.mining.kafka import links as module
 from cachesvc.mining.kafka.catalogue import KafkaCatalogue
-from cachesvc.mining.kafka.cluster import Channel, Cluster, KafkaSettings
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.links import Channel
+from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.mining.kafka.topic_metadata import TopicMetadataRequest
 from cachesvc.policy.cluster_identity import ForeignAddress
 from tests.unit.mining.fake_service import until

@@ -18,7 +18,7 @@ from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.kafka.checks.clock import DESCRIBE_QUORUM, check_clock
 from cachesvc.mining.kafka.checks.tls import check_tls, speaks_tls
-from cachesvc.mining.kafka.cluster import Channel
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.security import client_context
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
 from cachesvc.settings.connection import TlsConfig, parse_connection

@@ -1,5 +1,5 @@
 from cachesvc.mining.kafka.cut_batch import cut_batch_bytes
-from tests.unit.mining.test_record_batches import record_batch
+from tests.unit.mining.record_batches import record_batch
 
 WHOLE, NEXT = record_batch(0, [b"{}"]), record_batch(1, [bytes(500)], compression=0)
 

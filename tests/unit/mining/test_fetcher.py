@@ -6,6 +6,7 @@ import time
 import pytest
 
 from cachesvc.mining.kafka.fetcher import KafkaSource
+from cachesvc.mining.source import FetchCounts
 from tests.unit.mining.fake_service import until
 from tests.unit.mining.fetching import (
     A0,
@@ -18,7 +19,7 @@ from tests.unit.mining.fetching import (
     FakeCluster,
     play,
 )
-from tests.unit.mining.test_record_batches import record_batch
+from tests.unit.mining.record_batches import record_batch
 
 
 def test_each_broker_is_asked_for_what_it_leads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +51,8 @@ def test_goes_on_behind_what_it_got_and_polls_small_batches_together(
             (A1, 0, 2),
         ]
         assert (await cluster.fetch(1)).asked == [("a", 0, 1), ("a", 1, 2)]
+        brought = len(SMALL) + len(SMALL + record_batch(1, [b""]))
+        assert source.fetches == FetchCounts(answered=1, failed=0, bytes=brought)
 
     play(monkeypatch, scenario)
 

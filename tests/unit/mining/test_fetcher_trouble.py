@@ -15,7 +15,7 @@ from tests.unit.mining.fetching import (
     FakeCluster,
     play,
 )
-from tests.unit.mining.test_record_batches import record_batch
+from tests.unit.mining.record_batches import record_batch
 
 
 def test_a_broker_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +32,7 @@ def test_a_broker_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
         assert problem.reason is ProblemReason.SOURCE_UNREACHABLE
         assert "h:1: gone" in str(problem)
         assert source.status(B0).problem is None
+        assert (source.fetches.answered, source.fetches.failed) == (0, 1)
 
         again = await cluster.fetch(1)
         assert again.asked == [("a", 0, 5)]

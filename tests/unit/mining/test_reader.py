@@ -4,7 +4,9 @@ import asyncio
 import os
 from pathlib import Path
 
-from cachesvc.mining.source import EARLIEST, Problem, ProblemReason, SourcePartition
+import pytest
+
+from cachesvc.mining.source import EARLIEST, FetchCounts, Problem, ProblemReason, SourcePartition
 from cachesvc.model import MiningState
 from tests.unit.mining.fake_service import FakeService, until
 from tests.unit.mining.fake_source import FakeSource
@@ -103,6 +105,41 @@ def test_a_new_assignment_leaves_others_undisturbed(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def _serving(*, joins: bool) -> FakeService:
+    service = FakeService(append_window_bytes_max=1 << 20)
+    service.joins_appends = joins
+    return service
+
+
+@pytest.mark.parametrize("joins", [True, False], ids=["joined", "one_by_one"])
+def test_what_one_fetch_brings_goes_together_where_the_service_takes_that(
+    tmp_path: Path, joins: bool
+) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        for number in range(4):
+            source.write("orders", number, *values(number, number + 20))
+        service.assign({"orders": (1, range(4))})
+
+        await until(lambda: sum(log.end_offset for log in service.logs.values()) == 80)
+
+        for number in range(4):
+            assert service.logs["orders", number].values == texts(number, number + 20)
+        assert max(service.together, default=0) == (4 if joins else 0)
+
+    play(tmp_path, scenario, service=lambda: _serving(joins=joins))
+
+
+def test_a_full_window_does_not_wait_for_what_is_held(tmp_path: Path) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        for number in range(4):
+            source.write("orders", number, *values(0, 20))
+        service.assign({"orders": (1, range(4))})
+
+        await until(lambda: sum(log.end_offset for log in service.logs.values()) == 80)
+
+    play(tmp_path, scenario, service=lambda: FakeService(append_window_bytes_max=1))
+
+
 @of_both_sizes
 def test_nothing_is_fetched_while_the_window_is_full(tmp_path: Path, large: bool) -> None:
     async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
@@ -168,6 +205,23 @@ def test_reports_what_the_source_says(tmp_path: Path) -> None:
         await until(lambda: service.source_error == "")
         await until(lambda: service.throttled_ms == 1_500)
         await until(lambda: service.state("a", 0) is MiningState.MINING)
+
+    play(tmp_path, scenario)
+
+
+def test_a_reader_tells_what_it_takes_and_does(tmp_path: Path) -> None:
+    async def scenario(service: FakeService, source: FakeSource, _: object) -> None:
+        service.assign({"a": (1, [0])})
+        source.write("a", 0, *values(0, 10))
+        source.fetches = FetchCounts(answered=3, failed=1, bytes=700)
+        await until(lambda: service.figures.fetches == 3)
+        assert (service.figures.fetches_failed, service.figures.fetched_bytes) == (1, 700)
+        assert service.figures.cpu_s > 0
+        assert service.figures.open_files > 2
+        assert service.figures.resident_bytes > 1 << 20
+        await until(lambda: service.logs["a", 0].end_offset == 10)
+        await until(lambda: service.figures.busy_s > 0)
+        await until(lambda: service.figures.unacknowledged_bytes == 0)
 
     play(tmp_path, scenario)
 

@@ -16,9 +16,10 @@ from aiokafka import errors
 
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 from cachesvc.mining.kafka import kerberos
-from cachesvc.mining.kafka.cluster import Cluster, KafkaSettings
+from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.failures import Attempt, connect_failure, told
 from cachesvc.mining.kafka.security import Security, open_broker, prepare
+from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.settings.connection import KerberosConfig, SaslConfig, TlsConfig
 from tests.support.sasl_stand_in import SaslStandIn
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from cachesvc.errors import ConnectionUnusable
-from cachesvc.logs import configure_logging
-from cachesvc.mining.kafka.cluster import Cluster, KafkaSettings
+from cachesvc.logs import CHATTY, NEVER_DEBUG, configure_logging
+from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.security import Security
+from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.settings.config import LogConfig
 from cachesvc.settings.connection import SaslConfig
 from tests.support.sasl_stand_in import SaslStandIn
@@ -27,7 +28,7 @@ def logged() -> Iterator[io.StringIO]:
     """Everything that is logged, at the level that says most."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    loggers = {name: logging.getLogger(name) for name in ("aiokafka", "aiokafka.conn", "asyncio")}
+    loggers = {name: logging.getLogger(name) for name in (*CHATTY, *NEVER_DEBUG)}
     levels = {name: logger.level for name, logger in loggers.items()}
     stream = io.StringIO()
     configure_logging(LogConfig(level="debug"), stream)

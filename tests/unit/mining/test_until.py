@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesvc.mining.source import BatchFrom, BatchUntil, SourceBatch, SourcePartition
+from cachesvc.mining.source import BatchPart, SourceBatch, SourcePartition
 from tests.unit.mining.fake_source import FakeBatch, FakeRecord
 
 PARTITION = SourcePartition("orders", 0)
@@ -21,7 +21,7 @@ def test_what_lies_before_the_end_is_there_and_nothing_else(
     offsets: set[int], batch_end: int, end: int, records_max: int
 ) -> None:
     records = [FakeRecord(at, b"{}") for at in sorted(offsets)]
-    batch = BatchUntil(FakeBatch(PARTITION, 10, batch_end, records), end)
+    batch = BatchPart.until(FakeBatch(PARTITION, 10, batch_end, records), end)
     chunks = list(batch.chunks(records_max))
     assert [at for chunk in chunks for at in chunk.offsets] == [
         at for at in sorted(offsets) if at < end
@@ -40,7 +40,7 @@ def test_two_parts_are_the_whole(
     records = [FakeRecord(at, b"%d" % at) for at in sorted(offsets)]
     batch = FakeBatch(PARTITION, 10, batch_end, records)
     cut = data.draw(st.integers(11, batch_end - 1))
-    parts: list[SourceBatch] = [BatchUntil(batch, cut), BatchFrom(batch, cut)]
+    parts: list[SourceBatch] = [BatchPart.until(batch, cut), BatchPart.since(batch, cut)]
     chunks = [chunk for part in parts for chunk in part.chunks(records_max)]
     assert [at for chunk in chunks for at in chunk.offsets] == sorted(offsets)
     assert [value for chunk in chunks for value in chunk.values] == [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachesvc.policy.throughput import DAY_MS, Counts, Meter, Rate, Tally
+from cachesvc.policy.throughput import DAY_MS, Counts, Flow, Meter, Rate, Tally
 
 
 def flow(rate: Rate, per_s: float, begin_s: int, end_s: int) -> None:
@@ -48,6 +48,17 @@ def test_meter() -> None:
     meter.add(60, 600, 0.0)
     rates = [meter.records_10s, meter.records_60s, meter.bytes_10s, meter.bytes_60s]
     assert [rate.per_s(0.0) for rate in rates] == [6, 1, 60, 10]
+
+
+def test_a_flow_is_two_rates_and_their_totals() -> None:
+    flow, records, sizes = Flow(), Rate(10.0), Rate(10.0)
+    for at_s, count, size in ((1.0, 60, 600), (4.0, 5, 7_000), (2.0, 1, 1), (30.0, 2, 20)):
+        flow.add(count, size, at_s)
+        records.add(count, at_s)
+        sizes.add(size, at_s)
+        now_s = at_s + 3
+        assert flow.per_s(now_s) == pytest.approx((records.per_s(now_s), sizes.per_s(now_s)))
+    assert (flow.records, flow.bytes) == (68, 7_621)
 
 
 def test_today_ends_at_midnight() -> None:

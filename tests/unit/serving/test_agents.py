@@ -14,6 +14,7 @@ from cachesvc.mining.append_stream import ServiceLost
 from cachesvc.mining.uplink import connect
 from cachesvc.serving.agents import Admission, AgentServer, TokenHolders, read_join_token
 from cachesvc.serving.status import errors_as_status
+from cachesvc.serving.tls import TlsFiles, TlsPaths
 from cachesvc.v1 import mining_pb2 as pb
 from cachesvc.v1 import mining_pb2_grpc
 from cachesvc.watching.calls import Calls
@@ -48,7 +49,7 @@ def with_greeter(
 ) -> None:
     async def run() -> None:
         greeter = Greeter(TokenHolders(token))
-        server = AgentServer(f"{host}:0", None, None, greeter, Calls())
+        server = AgentServer(f"{host}:0", None, greeter, Calls())
         address = f"{host}:{server.bind()}"
         await server.start()
         try:
@@ -100,12 +101,16 @@ def test_who_joins_over_tls_has_to_trust_the_certificate(tmp_path: Path) -> None
         names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
         files = ["-keyout", str(key_file), "-out", str(file)]
         subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
-        pairs.append((file.read_bytes(), key_file.read_bytes()))
-    (certificate, key), (other, _) = pairs
+        pairs.append((file, key_file))
+    (certificate, other), (key, _) = (
+        [file.read_bytes() for file, _ in pairs],
+        [str(key_file) for _, key_file in pairs],
+    )
+    tls = TlsFiles(TlsPaths(str(pairs[0][0]), key)).credentials()
 
     async def test() -> None:
         greeter = Greeter(TokenHolders(TOKEN))
-        server = AgentServer("127.0.0.1:0", certificate, key, greeter, Calls())
+        server = AgentServer("127.0.0.1:0", tls, greeter, Calls())
         address = f"127.0.0.1:{server.bind()}"
         await server.start()
         try:
@@ -136,7 +141,7 @@ def test_nothing_else_is_served_there() -> None:
 def test_an_address_in_use_names_the_setting() -> None:
     async def test(address: str, greeter: Greeter) -> None:
         with pytest.raises(PreconditionFailed, match=r"mining\.listen") as caught:
-            AgentServer(address, None, None, greeter, Calls()).bind()
+            AgentServer(address, None, greeter, Calls()).bind()
         assert caught.value.reason == "ADDRESS_IN_USE"
 
     with_greeter(None, test)

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from cachesvc.errors import InvalidRequest
-from cachesvc.serving.append_parts import WholeAppend
-from cachesvc.serving.appending import frame_of
+from cachesvc.log.partition_log import PartitionLog
+from cachesvc.serving.append_parts import AppendParts, WholeAppend
+from cachesvc.serving.appending import Appender, frame_of
 from cachesvc.store.frames import Frame, encode_frame
 from cachesvc.v1 import mining_pb2 as pb
-from tests.support.frames import Reject, frame, full_frame, record
+from tests.support.frames import ORDERS, Reject, frame, full_frame, record, records, records_of
+from tests.unit.log.running import append, filled, read_all, roll, running
 
 WHOLE = frame(10, 20, [record(12), record(15)], [Reject(13)])
 
@@ -74,3 +79,39 @@ def test_whatever_is_accepted_can_be_written() -> None:
     limits: dict[str, Any] = {"min_timestamp_ms": -(2**63), "max_timestamp_ms": 2**63 - 1}
     accepted = frame_of(whole(request(base_offset=0, end_offset=2**63 - 1, **limits)))
     assert b"".join(encode_frame(accepted))
+
+
+def test_who_comes_into_a_range_while_it_is_noted_as_lost_moves_no_log(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            top = await filled(store, [frame(100, 110, records(100, 110))], begin=100)
+            store.ranges.reach(ORDERS, 20)
+            store.backfill.want("one", ORDERS, 20)
+            lower = store.backfill.taking(ORDERS, 20, 40)
+            await append(store, lower, [frame(20, 40, records(20, 40))])
+            await roll(store, lower)
+            note = store.changes.lose
+
+            async def noted(log: PartitionLog, begin: int, end: int) -> None:
+                store.ranges.reach(ORDERS, 60)
+                store.backfill.want("other", ORDERS, 60)
+                await note(log, begin, end)
+
+            store.changes.lose = noted  # type: ignore[method-assign]
+            asked: Any = Mock()
+            gap = request(frame(40, 100), topic="orders", gap=True, backfill=True)
+            appender = Appender(store, asked, AppendParts(1 << 20), asked)
+            log, done = await appender._append(top, gap, frame_of(whole(gap)))
+            await done
+            await roll(store, log)
+            store.tend()
+            store.tend()
+            assert store.ranges.of(ORDERS) == [top]
+            assert (top.log_start_offset, top.log_end_offset) == (20, 110)
+            lost = top.gap_at(40)
+            assert lost is not None
+            assert (lost.begin, lost.end) == (40, 100)
+            found = await read_all(store.reader, top, 20)
+            assert records_of(found) == records(20, 40) + records(100, 110)
+
+    asyncio.run(run())

@@ -13,7 +13,7 @@ import pytest
 from cachesvc.log.reading import LogReader
 from cachesvc.log.stores import Stores
 from cachesvc.serving import batches as batches_module
-from cachesvc.serving.batches import Batches
+from cachesvc.serving.batches import Batches, Whose
 from cachesvc.serving.forms import Form, Part, body
 from cachesvc.store import recoding
 from cachesvc.store.frames import Frame
@@ -51,7 +51,7 @@ def next_run(
     bytes_max: int = 64 * KIB,
     form: Form = Form.ARROW_LZ4,
 ) -> Sequence[Frame]:
-    parts = asyncio.run(batches.next_run(ORDERS, frames, position, end, form, bytes_max))
+    parts = asyncio.run(batches.next_run(Whose(ORDERS), frames, position, end, form, bytes_max))
     assert [bytes(part.body) for part in parts] == [body(part.frame, form) for part in parts]
     return [part.frame for part in parts]
 
@@ -188,7 +188,7 @@ def test_other_forms_are_made_once_for_everybody(
     frames = full_frames(0, 30, 10)
 
     async def take(bytes_max: int, partition: int = 0) -> list[Part]:
-        whose = ORDERS.topic_id.partition(partition)
+        whose = Whose(ORDERS.topic_id.partition(partition))
         return await batches.next_run(whose, frames, 0, None, form, bytes_max)
 
     async def run() -> None:
@@ -208,7 +208,7 @@ def test_what_is_kept_is_never_made_again(
 
     frames = full_frames(0, 30, 10)
     monkeypatch.setattr(batches_module, "body", never)
-    parts = asyncio.run(batches.next_run(ORDERS, frames, 0, None, Form.ARROW_LZ4, 1 << 20))
+    parts = asyncio.run(batches.next_run(Whose(ORDERS), frames, 0, None, Form.ARROW_LZ4, 1 << 20))
     assert [part.body for part in parts] == [each.payload for each in frames]
     assert all(part.body is each.payload for part, each in zip(parts, frames, strict=True))
 

@@ -48,6 +48,23 @@ def test_what_is_left_out_has_a_default() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        ({}, 1 << 20),
+        ({"message_bytes_max": 4 << 20}, 1 << 20),
+        ({"message_bytes_max": 1 << 20}, (1 << 20) - 4096),
+        ({"message_bytes_max": 100}, 0),
+        ({"encoding": pb.RECORDS}, 0),
+    ],
+)
+def test_files_of_row_groups_stay_below_the_bound_of_messages(
+    asked: dict[str, Any], taken: int
+) -> None:
+    call = subscribe_call(request(parquet_bytes_max=1 << 20, **asked))
+    assert call.parquet_bytes_max == taken
+
+
 def test_takes_over_everything() -> None:
     call = subscribe_call(
         request(
@@ -139,6 +156,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     "compression": ({"arrow_compression": 4}, "UNKNOWN_ARROW_COMPRESSION", "LZ4, ZSTD or NONE"),
     "small batch": ({"batch_bytes_max": 65_535}, "INVALID_ARGUMENT", "65536 to 16777216"),
     "large batch": ({"batch_bytes_max": (16 << 20) + 1}, "INVALID_ARGUMENT", "batch_bytes_max"),
+    "large file": ({"parquet_bytes_max": (16 << 20) + 1}, "INVALID_ARGUMENT", "0 to 16777216"),
+    "negative file": ({"parquet_bytes_max": -1}, "INVALID_ARGUMENT", "parquet_bytes_max: -1"),
     "negative batch": ({"batch_bytes_max": -1}, "INVALID_ARGUMENT", "batch_bytes_max: -1"),
     "time": ({"start": pb.Start(timestamp_ms=-1)}, "INVALID_ARGUMENT", "start.timestamp_ms"),
     "offset": ({"start": start_at(position(offset=-1))}, "INVALID_POSITION", "start.positions"),

@@ -9,6 +9,7 @@ from cachesvc.clusters.sources import Source, Sources
 from cachesvc.model import GapCause, TopicId, TopicIncarnation
 from cachesvc.policy.incarnations import next_incarnation
 from cachesvc.serving.admin.overview import OverviewAdmin
+from cachesvc.serving.calling import set_seen
 from cachesvc.store.ports import TopicEntry
 from cachesvc.v1 import admin_pb2 as pb
 from tests.support.frames import ORDERS, full_frames
@@ -33,7 +34,7 @@ def test_topics_in_their_present_incarnation(tmp_path: Path) -> None:
         async with running(tmp_path) as store:
             await filled(store, full_frames(0, 20, 5))
             second = next_incarnation(ORDERS.topic_id)
-            await store.create_logs(
+            await store.changes.create(
                 TopicEntry([TopicIncarnation(second, "", GapCause.TOPIC_RECREATED)])
             )
             await append(store, await ensure(store, second.partition(0), 0), full_frames(0, 5, 5))
@@ -47,7 +48,7 @@ def test_topics_in_their_present_incarnation(tmp_path: Path) -> None:
             needed = _Needed("orders")
             overview = OverviewAdmin(store, sources, cast(Assignments, needed), "{}", "1")
 
-            async def topics(**request: str) -> list[tuple[Any, ...]]:
+            async def topics(**request: Any) -> list[tuple[Any, ...]]:
                 asked = pb.ListTopicsRequest(**request)
                 answer = await overview.ListTopics(asked, cast(Any, None))
                 return [
@@ -61,8 +62,16 @@ def test_topics_in_their_present_incarnation(tmp_path: Path) -> None:
                 ("orders", 2, True, [5]),
             ]
             assert await topics() == everything
-            assert needed.asked == 2, "once for each connection, however many topics it has"
+            assert needed.asked == 1, "once for each connection with topics, however many"
             assert await topics(topic="orders") == [("orders", 2, True, [5])]
             assert await topics(connection="b") == []
+            assert await topics(search="O", limit=1) == everything[:1]
+            assert await topics(search="O", limit=5, skip=1) == everything[2:]
+            assert await topics(search="none of them") == []
+            page = pb.ListTopicsRequest(search="o", limit=1, skip=1)
+            assert (await overview.ListTopics(page, cast(Any, None))).total == 2
+            set_seen(lambda row: bool(row.name != "gone"))
+            assert (await overview.ListTopics(page, cast(Any, None))).total == 1
+            assert await topics(limit=1) == everything[1:2]
 
     asyncio.run(run())

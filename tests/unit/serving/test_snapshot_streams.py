@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cachesvc.bounds import Bounds
+from cachesvc.alarms.damage_facts import damage_facts
 from cachesvc.errors import DataLoss, InvalidRequest, PreconditionFailed
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.reading import LogReader
@@ -18,9 +19,6 @@ from cachesvc.model import GapCause, Snapshot
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.convert import subscribe_call
 from cachesvc.serving.subscribing import Subscribing
-from cachesvc.snapshots.maker import Progress, SnapshotMaker
-from cachesvc.snapshots.making import make_snapshot
-from cachesvc.snapshots.order import Made, Order
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.watching.deliveries import Deliveries
@@ -28,20 +26,10 @@ from tests.support.frames import ORDERS, Record, flip_bit, frame
 from tests.unit.assignment.plans import Plan, planning
 from tests.unit.clusters.lookups import FakeLookup
 from tests.unit.log.running import roll, until
+from tests.unit.snapshots.making_here import HereMaker
 
-BOUNDS = Bounds(64 << 20, 1 << 30, 1, 60.0)
 Told = list[pb.SubscribeResponse]
 Rows = list[tuple[int, str | None, bool]]
-
-
-class HereMaker(SnapshotMaker):
-    """Makes snapshots in this process, which is faster."""
-
-    async def _run(self, order: Order, progress: Progress) -> Made:
-        made = await asyncio.to_thread(make_snapshot, order, BOUNDS, f"{order.store}/x", progress)
-        file = made.file
-        times = file.min_timestamp_ms, file.max_timestamp_ms
-        return Made(file.path, file.record_count, file.bytes, *times, made.read_count)
 
 
 class Streams:
@@ -50,7 +38,7 @@ class Streams:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.shelf = Shelf(plan.store, plan.subscriptions.all, 1)
-        self.maker = HereMaker(plan.store, self.shelf, BOUNDS)
+        self.maker = HereMaker(plan.store, self.shelf)
         self._subscribing = Subscribing(
             plan.store,
             plan.sources,
@@ -83,9 +71,7 @@ class Streams:
         await roll(self.plan.store, self.log)
 
     async def snapshot(self) -> Snapshot:
-        made = await self.maker.make(self.log, debezium=False, progress=lambda done, total: None)
-        assert made is not None
-        return made
+        return await self.maker.made(self.log)
 
     async def expire(self, begin: int) -> None:
         """Neither the cache nor the source has anything before an offset any more."""
@@ -94,7 +80,7 @@ class Streams:
         self.plan.lookup.earliest["orders", 0] = begin
 
     async def lose(self, begin: int, end: int) -> None:
-        await self.plan.store.lose(self.log, begin, end)
+        await self.plan.store.changes.lose(self.log, begin, end)
 
     async def commit(self, offset: int) -> None:
         epoch = self.plan.subscriptions.get("copies").record.epoch
@@ -285,6 +271,8 @@ def test_a_damaged_one_leaves_its_readers_to_the_log(tmp_path: Path, when: str) 
         assert [row[0] for row in found] == list(range(begin, 7))
         assert not any(marked for _, _, marked in found)
         assert streams.shelf.all() == []
+        (told,) = damage_facts(store, time.time_ns() // 1_000_000)
+        assert told.files[0].startswith(snapshot.file.path), "for the alarm STORE_DAMAGED"
 
     play(tmp_path, test)
 

@@ -50,7 +50,7 @@ def test_a_stored_position_counts_whatever_incarnation_it_is_of(
                 await ensure(store, partition, 0)
             incarnation = TopicIncarnation(NEXT, "", GapCause.TOPIC_RECREATED)
             begins = {NEXT.partition(partition.partition): 0 for partition in STORED}
-            await store.create_logs(TopicEntry([incarnation], begins))
+            await store.changes.create(TopicEntry([incarnation], begins))
             record = SubscriptionRecord("task", "main", (), "", Mode.INCREMENTAL, 1, False, 1)
             subscription = Subscription(record, dict(STORED))
             starts = Starts(store, source(FakeLookup(orders=2)))

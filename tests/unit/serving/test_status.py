@@ -16,6 +16,8 @@ CODES: dict[type[errors.CacheError], int] = {
     errors.InvalidRequest: code_pb2.INVALID_ARGUMENT,
     errors.InvalidConfig: code_pb2.INVALID_ARGUMENT,
     errors.NotFound: code_pb2.NOT_FOUND,
+    errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
+    errors.NotAllowed: code_pb2.PERMISSION_DENIED,
     errors.PreconditionFailed: code_pb2.FAILED_PRECONDITION,
     errors.StoreLocked: code_pb2.FAILED_PRECONDITION,
     errors.StoreUnwritable: code_pb2.UNAVAILABLE,
@@ -27,6 +29,9 @@ CODES: dict[type[errors.CacheError], int] = {
     errors.SourceUnreachable: code_pb2.UNAVAILABLE,
     errors.ConnectionUnusable: code_pb2.FAILED_PRECONDITION,
     errors.SourceChanged: code_pb2.FAILED_PRECONDITION,
+    errors.MemberStalled: code_pb2.UNAVAILABLE,
+    errors.RateLimited: code_pb2.RESOURCE_EXHAUSTED,
+    errors.RequestTooLarge: code_pb2.RESOURCE_EXHAUSTED,
     errors.ShuttingDown: code_pb2.UNAVAILABLE,
 }
 
@@ -41,7 +46,7 @@ def subclasses(kind: type[errors.CacheError]) -> set[type[errors.CacheError]]:
 
 
 def info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
-    (detail,) = status.details
+    detail, *_ = status.details
     found = error_details_pb2.ErrorInfo()
     assert detail.Unpack(found)
     return found
@@ -49,6 +54,15 @@ def info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
 
 def test_every_error_has_a_code() -> None:
     assert set(CODES) == subclasses(errors.CacheError)
+
+
+@pytest.mark.parametrize(("retry_after_s", "millis"), [(2.5, 2_500), (0.0, 1), (1e-9, 1)])
+def test_who_has_to_wait_is_told_how_long(retry_after_s: float, millis: int) -> None:
+    _, detail = status_of(errors.RateLimited("no", retry_after_s=retry_after_s)).details
+    retry = error_details_pb2.RetryInfo()
+    assert detail.Unpack(retry)
+    assert retry.retry_delay.ToMilliseconds() == millis
+    assert len(status_of(errors.RequestTooLarge("no")).details) == 1
 
 
 @pytest.mark.parametrize("kind", CODES)
@@ -70,7 +84,8 @@ def test_a_reason_of_its_own_wins(kind: type[errors.CacheError]) -> None:
 @pytest.mark.parametrize("kind", set(CODES) - {errors.CacheError})
 def test_no_foreseen_error_is_called_internal(kind: type[errors.CacheError]) -> None:
     assert kind.default_reason != "INTERNAL"
-    assert kind.retriable == (CODES[kind] == code_pb2.UNAVAILABLE)
+    again = CODES[kind] == code_pb2.UNAVAILABLE or kind is errors.RateLimited
+    assert kind.retriable == again
 
 
 @pytest.mark.parametrize(

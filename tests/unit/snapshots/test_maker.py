@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,19 +12,22 @@ from typing import Any
 
 import pytest
 
+from cachesvc.alarms.damage_facts import damage_facts
 from cachesvc.bounds import Bounds
 from cachesvc.errors import PreconditionFailed
 from cachesvc.jobs.backup import Backup
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.scrub import Scrub
+from cachesvc.jobs.shedding import Shedding
 from cachesvc.jobs.snapshot import MakeSnapshots
 from cachesvc.jobs.snapshot_scrub import SnapshotScrub
 from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.rebuilding import rebuild
-from cachesvc.model import Mode, Snapshot, TopicId
+from cachesvc.model import LOCAL_STORE, Mode, Snapshot, TopicId
 from cachesvc.policy.retention import RetentionClock
+from cachesvc.policy.size_limits import held_by
 from cachesvc.snapshots.maker import SnapshotMaker
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store import layout
@@ -31,7 +35,9 @@ from cachesvc.store.memory_files import MemoryFiles
 from cachesvc.store.ports import SubscriptionRecord
 from cachesvc.store.segments import read_table
 from cachesvc.subscriptions.retention import Retention
+from cachesvc.subscriptions.store_levels import StoreLevels
 from cachesvc.subscriptions.subscriptions import Subscription
+from cachesvc.subscriptions.topic_sizes import gather
 from tests.support.frames import ORDERS, Record, flip_bit, frame, records_of, table_records
 from tests.unit.log.running import append, ensure, roll, running
 
@@ -127,6 +133,28 @@ def test_made_and_continued_whatever_becomes_of_the_log(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_one_that_is_about_to_be_read_stays(tmp_path: Path) -> None:
+    """Until its begin is stored as the position of its subscription, and from then on."""
+
+    async def run() -> None:
+        async with making(tmp_path, kept=1) as made:
+            await made.add((b"a", "{}"), (b"b", "{}"))
+            first = await made.make()
+            assert first is not None
+            billing = Subscription(BILLING)
+            made.subscriptions.append(billing)
+            await made.shelf.begin("billing", {ORDERS: first})
+            await made.add((b"c", "{}"))
+            second = await made.make()
+            assert made.shelf.all() == [first, second]
+            assert made.shelf.readers(first) == ["billing"]
+            billing.positions[ORDERS] = first.base_offset
+            again = Shelf(made.store, lambda: made.subscriptions, 1)
+            assert again.read_by(billing, ORDERS) == first
+
+    asyncio.run(run())
+
+
 def test_old_ones_go_but_for_one_that_is_read(tmp_path: Path) -> None:
     async def run() -> None:
         async with making(tmp_path, kept=1) as made:
@@ -155,6 +183,49 @@ def test_old_ones_go_but_for_one_that_is_read(tmp_path: Path) -> None:
             assert made.files == names([first, second, third])
             await made.sweep()
             assert made.files == names([third])
+
+    asyncio.run(run())
+
+
+def test_a_budget_counts_them_and_takes_those_superseded_first(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with making(tmp_path, kept=3) as made:
+            snapshots = []
+            for number in range(3):
+                await made.add((b"%d" % number, "{}"))
+                snapshots.append(await made.make())
+            first, second, third = [each for each in snapshots if each is not None]
+            reader = Subscription(BILLING, {ORDERS: 0})
+            made.subscriptions.append(reader)
+            await made.shelf.begin("billing", {ORDERS: first})
+            levels, budgets = StoreLevels(made.store), {LOCAL_STORE: 1 << 30}
+            retention = Retention(RetentionClock.MINED, 3_600)
+            shedding = Shedding(
+                made.store,
+                lambda: gather(made.store, retention, made.subscriptions),
+                RetiredFiles(made.store, retention, 600.0),
+                budgets,
+                levels,
+                made.shelf,
+            )
+            await shedding.look()
+            segments = sum(map(held_by, made.log.segments))
+            held = segments + sum(each.file.bytes for each in snapshots if each is not None)
+            assert levels.all()[LOCAL_STORE].bytes == held
+            # Room enough without the one that nobody reads; no segment goes for it.
+            budgets[LOCAL_STORE] = held - 1
+            await shedding.look()
+            assert made.shelf.all() == [first, third]
+            assert made.files == names([first, third])
+            assert levels.all()[LOCAL_STORE].bytes == held - second.file.bytes
+            assert len(made.log.segments) == 3
+            # The newest stays whatever the budget, and what is read as long as it is.
+            budgets[LOCAL_STORE] = third.file.bytes
+            await shedding.look()
+            assert made.shelf.all() == [first, third]
+            reader.positions[ORDERS] = 3
+            await shedding.look()
+            assert made.shelf.all() == [third]
 
     asyncio.run(run())
 
@@ -214,6 +285,9 @@ def test_a_damaged_one_is_made_again(tmp_path: Path) -> None:
             flip_bit(damaged, damaged.stat().st_size * 4)
             counts = await scrub.run(lambda *step: None)
             assert (counts["snapshots_checked"], counts["snapshots_damaged"]) == (2, 1)
+            (told,) = damage_facts(made.store, time.time_ns() // 1_000_000)
+            assert (told.partition, told.mined_again) == (ORDERS, ())
+            assert told.files[0].startswith(newer.file.path), "for the alarm STORE_DAMAGED"
             again = made.shelf.newest(ORDERS)
             assert again is not None
             assert again.file.path != newer.file.path

@@ -9,7 +9,8 @@ import pytest
 
 from cachesvc.errors import DamagedFile
 from cachesvc.store import parquet_file
-from cachesvc.store.segments import merge_segments, read_table
+from cachesvc.store.merging import merge_segments
+from cachesvc.store.segments import read_table
 from tests.support.frames import (
     ORDERS,
     Reject,

@@ -66,7 +66,7 @@ def test_frames_of_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recoding, "FRAME_VALUE_BYTES", 2_000)
     rows = [*records(0, 25), Record(30, '"' + "x" * 5_000 + '"'), *records(31, 50)]
     table = decode_payloads([frame(0, 50, rows).payload])
-    found = frames_of(table, 0, 60)
+    found = frames_of(table.to_batches(), 0, 60)
     assert_contiguous(found, 0, 60)
     assert records_of(found) == rows
     assert max(part.record_count for part in found) <= 10
@@ -74,7 +74,7 @@ def test_frames_of_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_frames_of_no_records() -> None:
-    assert frames_of(RECORD_SCHEMA.empty_table(), 3, 9) == [empty_frame(3, 9)]
+    assert frames_of(RECORD_SCHEMA.empty_table().to_batches(), 3, 9) == [empty_frame(3, 9)]
 
 
 TIMES = [

@@ -17,9 +17,9 @@ import pytest
 
 from cachesvc.errors import DamagedFile, StoreFormatUnsupported
 from cachesvc.model import Segment
-from cachesvc.store import parquet_file, recoding
-from cachesvc.store import segments as segments_module
-from cachesvc.store.segments import merge_segments, read_layout, read_row_group, read_table
+from cachesvc.store import merging, parquet_file, recoding
+from cachesvc.store.merging import merge_segments
+from cachesvc.store.segments import read_layout, read_row_group, read_table, write_segment
 from tests.support.frames import (
     Record,
     Reject,
@@ -133,13 +133,14 @@ def test_a_merge_that_wrote_something_else_is_taken_back(
 ) -> None:
     sources = [seal(tmp_path, [full_frame(0, 500)]), seal(tmp_path, [full_frame(500, 510)])]
     before = set(tmp_path.rglob("*"))
-    real = segments_module.write_segment
 
     def write_wrongly(store: Path, *arguments: Any, **named: Any) -> Segment:
         partition, covered, tables, *others = arguments
-        return real(store, partition, covered, map(_with_another_key, tables), *others, **named)
+        return write_segment(
+            store, partition, covered, map(_with_another_key, tables), *others, **named
+        )
 
-    monkeypatch.setattr(segments_module, "write_segment", write_wrongly)
+    monkeypatch.setattr(merging, "write_segment", write_wrongly)
     with pytest.raises(DamagedFile, match="does not hold the rows that were written"):
         merge_segments(tmp_path, sources, 1, 0)
     assert set(tmp_path.rglob("*")) == before

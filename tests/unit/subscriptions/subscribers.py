@@ -11,7 +11,7 @@ from cachesvc.errors import CacheError
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.model import Mode
 from cachesvc.store.memory_catalogue import MemoryCatalogue
-from cachesvc.store.ports import PositionCommit
+from cachesvc.store.ports import PositionCommit, SubscriptionChange
 from cachesvc.subscriptions.subscriptions import (
     Subscriber,
     Subscription,
@@ -24,11 +24,12 @@ SECOND = ORDERS.topic_id.partition(1)
 
 
 class SlowCatalogue(MemoryCatalogue):
-    """A catalogue whose commits take as long as a test wants, or fail."""
+    """A catalogue that tells its transactions, and fails when a test wants it to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.commits: list[list[PositionCommit]] = []
+        self.puts: list[list[str]] = []
         self.error: Exception | None = None
 
     def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
@@ -36,6 +37,12 @@ class SlowCatalogue(MemoryCatalogue):
             raise self.error
         self.commits.append(list(commits))
         super().commit_positions(commits)
+
+    def put_subscriptions(self, changes: Sequence[SubscriptionChange]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.puts.append([change.record.name for change in changes])
+        super().put_subscriptions(changes)
 
 
 class Setting:

@@ -16,7 +16,7 @@ from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.size_limits import held_by
 from cachesvc.serving.admin.retention import RetentionAdmin
 from cachesvc.store.drops_port import DropCause, DropRecord
-from cachesvc.store.ports import PositionCommit, SubscriptionRecord
+from cachesvc.store.ports import PositionCommit, SubscriptionChange, SubscriptionRecord
 from cachesvc.subscriptions.retention import Retention, TopicSize
 from cachesvc.subscriptions.store_levels import StoreLevel, StoreLevels
 from cachesvc.subscriptions.store_usages import StoreUsages
@@ -50,7 +50,8 @@ def test_who_holds_what_and_who_has_still_to_read_it(tmp_path: Path) -> None:
             for name, places in positions.items():
                 record = SubscriptionRecord(name, "main", ("orders",), "", Mode.FULL, 1, False, 1)
                 commit = PositionCommit(name, places, 2)
-                await store.catalogue.call(lambda port, r=record: port.put_subscription(r))  # type: ignore[misc]
+                change = SubscriptionChange(record)
+                await store.catalogue.call(lambda port, c=change: port.put_subscriptions([c]))  # type: ignore[misc]
                 await store.catalogue.call(lambda port, c=commit: port.commit_positions([c]))  # type: ignore[misc]
             levels = StoreLevels(store)
             levels.note("local", StoreLevel(1, 2, 3, "of too much"))
@@ -61,6 +62,7 @@ def test_who_holds_what_and_who_has_still_to_read_it(tmp_path: Path) -> None:
                 Subscriptions(store.catalogue, lambda: None),
                 {"local": 1 << 30},
                 levels,
+                {"local": 77}.__getitem__,
             )
             (found,) = await usages.list()
             first, second = logs[1].segments
@@ -104,7 +106,7 @@ async def _ask(admin: RetentionAdmin) -> None:
     (store,) = answer.stores
     assert (store.store, store.bytes_max, store.full) == ("local", 1 << 30, "of too much")
     parts = store.segment_bytes, store.journal_bytes, store.warm_bytes, store.retired_bytes
-    assert store.bytes == sum(parts)
+    assert (store.snapshot_bytes, store.bytes) == (77, 77 + sum(parts))
     orders, items = store.topics
     assert (orders.topic, orders.unread_by, orders.is_protected) == ("orders", "far", True)
     assert (orders.bytes_max, orders.HasField("records_max")) == (5_000, False)

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from cachesvc.errors import NotFound, ShuttingDown, Superseded
+from cachesvc.errors import NotFound, ShuttingDown, StoreUnwritable, Superseded
 from cachesvc.model import Mode
 from cachesvc.subscriptions.retention import Unread
+from cachesvc.subscriptions.subscriptions import Opened
 from tests.support.frames import ORDERS
 from tests.unit.subscriptions.subscribers import (
     SECOND,
@@ -211,5 +212,62 @@ def test_what_the_stream_before_read_stays_until_the_next_has_places() -> None:
         latest.delivered = {SECOND: 3}
         assert Unread([subscription]).lowest(ORDERS) is None
         assert Unread([subscription]).lowest(SECOND) == 0
+
+    in_setting(test)
+
+
+def test_many_that_subscribe_at_once_share_transactions() -> None:
+    async def test(it: Setting) -> None:
+        names = [f"copies-{number:02}" for number in range(20)]
+        async with it.busy():
+            opening = [asyncio.ensure_future(it.open(name)) for name in ("first", *names)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await asyncio.gather(*opening)
+        assert sorted(name for put in it.catalogue.puts for name in put) == [*names, "first"]
+        assert len(it.catalogue.puts) <= 2
+        async with it.busy():  # those that take over, a reset, and a new one
+            opening = [asyncio.ensure_future(it.open(name)) for name in names]
+            reset = it.subscriptions.reset("first", {ORDERS: 7}, forget_full_sync=False)
+            changing = [*opening, asyncio.ensure_future(reset), asyncio.ensure_future(it.open())]
+            await asyncio.sleep(0)
+        await asyncio.gather(*changing)
+        assert len(it.catalogue.puts) <= 5
+        records = it.catalogue.list_subscriptions()
+        assert {each.epoch for each in records if each.name != "copies"} == {2}
+        assert it.catalogue.list_positions() == {"first": {ORDERS: 7}}
+
+    in_setting(test)
+
+
+def test_a_transaction_that_fails_is_told_to_all_and_the_next_goes_on() -> None:
+    async def test(it: Setting) -> None:
+        it.catalogue.error = StoreUnwritable("no room")
+        opening = [it.open(name) for name in ("one", "two")]
+        found = await asyncio.gather(*opening, return_exceptions=True)
+        assert [str(each) for each in found] == ["no room", "no room"]
+        assert it.subscriptions.all() == []
+        it.catalogue.error = None
+        await it.open("one")
+        assert [each.name for each in it.catalogue.list_subscriptions()] == ["one"]
+
+    in_setting(test)
+
+
+def test_tells_what_who_subscribes_has_done() -> None:
+    async def test(it: Setting) -> None:
+        told: list[Opened] = []
+        it.subscriptions.on_opened = told.append
+        subscription, subscriber = await it.open()
+        made = subscription.record
+        await it.open()
+        after = subscription.record
+        it.subscriptions.leave(subscription, subscription.subscriber or subscriber)
+        await it.open(mode=Mode.FULL)
+        assert told == [
+            Opened(made, None, taken_over=False),
+            Opened(after, made, taken_over=True),
+            Opened(subscription.record, after, taken_over=False),
+        ]
 
     in_setting(test)

@@ -13,7 +13,8 @@ from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, I
 from aiokafka.protocol.types import TaggedFields as Tags
 
 from cachesvc.errors import SourceUnreachable
-from cachesvc.mining.kafka.cluster import Channel, Cluster
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.policy.connection_checks import Finding, judge_clock, skipped
 
 DESCRIBE_QUORUM = 55

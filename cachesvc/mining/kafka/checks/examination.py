@@ -17,9 +17,10 @@ from cachesvc.mining.kafka.checks.topics import (
     check_topics,
 )
 from cachesvc.mining.kafka.checks.writing import check_replicas, check_writing
-from cachesvc.mining.kafka.cluster import Cluster, KafkaSettings
+from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.failures import Attempt
 from cachesvc.mining.kafka.security import client_context, open_broker, security_of
+from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.mining.kafka.topic_metadata import Metadata
 from cachesvc.policy.addresses import parse_address
 from cachesvc.policy.connection_checks import (

@@ -8,7 +8,8 @@ from aiokafka import errors
 from aiokafka.protocol.fetch import FetchRequest
 
 from cachesvc.errors import SourceUnreachable
-from cachesvc.mining.kafka.cluster import EARLIEST_TIMESTAMP, READ_COMMITTED, Channel, Cluster
+from cachesvc.mining.kafka.cluster import EARLIEST_TIMESTAMP, READ_COMMITTED, Cluster
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadata
 from cachesvc.mining.source import SourcePartition

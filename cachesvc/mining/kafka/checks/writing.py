@@ -7,7 +7,8 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from cachesvc.errors import SourceUnreachable
 from cachesvc.mining.kafka.checks.topics import Topics
-from cachesvc.mining.kafka.cluster import Channel, Cluster
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.producing.answers import (
     CLUSTER_NOT_AUTHORIZED,
     NOT_ENOUGH_REPLICAS,

@@ -10,7 +10,7 @@ from cachesvc.mining.kafka.producing.answers import (
     RecordRefused,
     name_of,
 )
-from cachesvc.mining.kafka.producing.encoding import Columns
+from cachesvc.mining.kafka.producing.encoding import AnyColumns
 from cachesvc.mining.source import SourcePartition
 
 _REQUEST_BYTES_MAX = 1 << 20
@@ -21,7 +21,7 @@ class Part:
     """Records for one partition, in their order."""
 
     partition: SourcePartition
-    columns: Columns
+    columns: AnyColumns
 
 
 @dataclass(frozen=True, slots=True)

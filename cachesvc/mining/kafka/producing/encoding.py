@@ -1,4 +1,7 @@
-"""Columns of records into Kafka's record batches, by aiokafka's compiled builder."""
+"""Columns of records into Kafka's record batches.
+
+Many of Arrow without headers at once, others one by one, by aiokafka's compiled builder.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +13,19 @@ from aiokafka.record.default_records import (
     _DefaultRecordBatchBuilderPy,
 )
 
-Headers = list[tuple[str, bytes | None]]
+from cachesvc.mining.kafka.producing.arrow_encoding import ArrowColumns, encode_arrow
+from cachesvc.mining.kafka.producing.form import Form
 
-CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
-"""Kafka's number for each compression."""
+Headers = list[tuple[str, bytes | None]]
 
 SEQUENCES = 1 << 31
 """Sequence numbers go on from 0 behind the last one below this."""
 
 _MAGIC = 2
+# Of fewer records it takes longer to call numpy and Arrow than to go through them.
+_AT_ONCE_MIN = 1_000
+# The compiled builder takes it for a first time that is not there yet, and the next one instead.
+_NO_TIMESTAMP = -1
 _NO_HEADERS: Headers = []
 
 
@@ -43,39 +50,38 @@ class Columns:
         return len(self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What all batches of a producer have in common.
-
-    Attributes:
-        codec: Kafka's number of the compression.
-        bytes_max: Size of a batch before compression; a single record may be larger.
-        producer_id: -1 without idempotence.
-        producer_epoch: Likewise.
-        is_transactional: Whether they belong to a transaction.
-    """
-
-    codec: int
-    bytes_max: int
-    producer_id: int = -1
-    producer_epoch: int = -1
-    is_transactional: bool = False
+AnyColumns = Columns | ArrowColumns
+"""Records of one partition, in either form."""
 
 
 def encode(
-    columns: Columns, begin: int, end: int, form: Form, sequence: int = -1
+    columns: AnyColumns, begin: int, end: int, form: Form, sequence: int = -1
 ) -> tuple[bytes, int]:
     """As many records of ``[begin, end)`` as fit, at least one. CPU work; blocks.
 
     Returns:
         The record batch, and the row behind the last one in it.
     """
-    if columns.headers is None:
-        return _encoded(DefaultRecordBatchBuilder, columns, begin, end, form, sequence)
-    try:
-        return _encoded(DefaultRecordBatchBuilder, columns, begin, end, form, sequence)
-    except UnicodeEncodeError:  # a header's key that is not UTF-8, which the compiled one refuses
-        return _encoded(_AnyKeyBuilder, columns, begin, end, form, sequence)
+    if isinstance(columns, ArrowColumns):
+        count = columns.fitting_max(begin, end, form.bytes_max)
+        if count >= _AT_ONCE_MIN:
+            return encode_arrow(columns, begin, count, form, sequence)
+        data, done = encode(_one_by_one(columns, begin, count), 0, count, form, sequence)
+        return data, begin + done
+    if columns.timestamps_ms[begin] != _NO_TIMESTAMP:
+        try:
+            return _encoded(DefaultRecordBatchBuilder, columns, begin, end, form, sequence)
+        except UnicodeEncodeError:  # a header's key that is not UTF-8
+            pass
+    return _encoded(_PlainBuilder, columns, begin, end, form, sequence)
+
+
+def _one_by_one(columns: ArrowColumns, begin: int, count: int) -> Columns:
+    return Columns(
+        columns.keys.slice(begin, count).to_pylist(),
+        columns.values.slice(begin, count).to_pylist(),
+        columns.timestamps_ms[begin : begin + count].tolist(),
+    )
 
 
 def _encoded(
@@ -120,8 +126,8 @@ class _AnyKey(str):
         return super().encode(errors="surrogateescape")
 
 
-class _AnyKeyBuilder(_DefaultRecordBatchBuilderPy):
-    """The plain builder, which encodes keys by their own method."""
+class _PlainBuilder(_DefaultRecordBatchBuilderPy):
+    """What the compiled builder refuses or gets wrong; encodes keys by their own method."""
 
     def append(
         self,

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 from cachesvc.mining.backoff import Backoff
-from cachesvc.mining.kafka.cluster import Channel, Cluster
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.producing.answers import (
     CORRUPT,
     NO_ERROR,
@@ -30,7 +31,8 @@ from cachesvc.mining.kafka.producing.batches import (
     in_requests,
     refused_records,
 )
-from cachesvc.mining.kafka.producing.encoding import SEQUENCES, Form, encode
+from cachesvc.mining.kafka.producing.encoding import SEQUENCES, encode
+from cachesvc.mining.kafka.producing.form import Form
 from cachesvc.mining.kafka.producing.requests import BatchesRequest, parse_answers
 from cachesvc.mining.kafka.producing.transactions import Coordinator, ProducerId, TransactionLost
 from cachesvc.mining.source import SourcePartition

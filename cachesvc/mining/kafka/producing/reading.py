@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator, Iterator
 
 from aiokafka.protocol.fetch import FetchRequest
 
@@ -12,12 +13,12 @@ from cachesvc.mining.kafka.cluster import (
     LATEST_TIMESTAMP,
     READ_COMMITTED,
     READ_UNCOMMITTED,
-    Channel,
     Cluster,
 )
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.producing.answers import NO_ERROR, name_of
 from cachesvc.mining.kafka.record_batches import KafkaBatch, next_fetch
-from cachesvc.mining.source import SourcePartition
+from cachesvc.mining.source import RecordColumns, SourcePartition
 
 _WAIT_MS = 200
 _FETCH_BYTES_MAX = 4 << 20
@@ -30,6 +31,19 @@ async def read_committed(
 ) -> dict[bytes, bytes | None]:
     """The last committed value of each key, as of a moment after the call.
 
+    Args and errors are those of ``committed``.
+    """
+    found: dict[bytes, bytes | None] = {}
+    async for batch in committed(cluster, partition, limit_s):
+        found.update(await asyncio.to_thread(_latest, batch))
+    return found
+
+
+async def committed(
+    cluster: Cluster, partition: SourcePartition, limit_s: float
+) -> AsyncGenerator[KafkaBatch, None]:
+    """What is committed as of a moment after the call, in order; without what expires meanwhile.
+
     Waits for transactions of others that were open by then and hold up what lies behind them;
     without that, a record that was committed before the call might be missing.
 
@@ -41,7 +55,6 @@ async def read_committed(
     Raises:
         SourceUnreachable: It did not come to its end in time.
     """
-    found: dict[bytes, bytes | None] = {}
     end_s = time.monotonic() + limit_s
     backoff = Backoff(0.02, 0.5)
     offset: int | None = None
@@ -57,10 +70,10 @@ async def read_committed(
                 )
             while offset < end and time.monotonic() < end_s:
                 batch = await _fetch(cluster, leader, partition, offset)
+                yield batch
                 offset = batch.end_offset
-                found.update(await asyncio.to_thread(_latest, batch))
             if offset >= end:
-                return found
+                return
         except SourceUnreachable as error:
             if time.monotonic() > end_s or not error.retriable:
                 raise
@@ -113,11 +126,15 @@ async def _fetch(
 
 
 def _latest(batch: KafkaBatch) -> dict[bytes, bytes | None]:
-    if batch.end_offset == batch.base_offset:
-        return {}
     return {
         key: value
-        for chunk in batch.chunks(_RECORDS_MAX)
+        for chunk in chunks_of(batch)
         for key, value in zip(chunk.keys, chunk.values, strict=True)
         if key is not None
     }
+
+
+def chunks_of(batch: KafkaBatch) -> Iterator[RecordColumns]:
+    """The records of a batch; none where it has not moved on. CPU work."""
+    if batch.end_offset > batch.base_offset:
+        yield from batch.chunks(_RECORDS_MAX)

@@ -9,7 +9,8 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 from cachesvc.mining.backoff import Backoff
-from cachesvc.mining.kafka.cluster import Channel, Cluster, RequestUnknown
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.links import Channel, RequestUnknown
 from cachesvc.mining.kafka.producing.answers import NO_ERROR, UNKNOWN_TOPIC, name_of
 from cachesvc.mining.kafka.topic_metadata import TopicMetadata
 

@@ -18,7 +18,8 @@ from aiokafka.protocol.transaction import (
 
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable, Superseded
 from cachesvc.mining.backoff import Backoff
-from cachesvc.mining.kafka.cluster import Channel, Cluster
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.producing.answers import NO_ERROR, Outcome, name_of, outcome_of
 from cachesvc.mining.source import SourcePartition
 

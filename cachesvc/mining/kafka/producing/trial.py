@@ -11,14 +11,16 @@ consumer that reads uncommitted records, as consumers do by default, would get i
 
 from collections.abc import Iterable
 
-from cachesvc.mining.kafka.cluster import Channel, Cluster
+from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.producing.answers import (
     CORRUPT,
     INVALID_RECORD,
     NO_ERROR,
     Answer,
 )
-from cachesvc.mining.kafka.producing.encoding import CODECS, Columns, Form, encode
+from cachesvc.mining.kafka.producing.encoding import Columns, encode
+from cachesvc.mining.kafka.producing.form import CODECS, Form
 from cachesvc.mining.kafka.producing.requests import BatchesRequest, parse_answers
 
 _WAIT_MS = 5_000

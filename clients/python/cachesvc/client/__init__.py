@@ -24,6 +24,7 @@ from cachesvc.client.errors import (
     MissingLibrary,
     NotFound,
     Overloaded,
+    PartitionRevoked,
     PositionNotDelivered,
     PreconditionFailed,
     ServiceFault,
@@ -48,16 +49,20 @@ from cachesvc.client.events import (
     MiningState,
     PartitionAdded,
     PartitionProgress,
+    PartitionsAssigned,
+    PartitionsRevoked,
     Progress,
     SnapshotStart,
     Started,
 )
 from cachesvc.client.fields import FieldType, parse_path
 from cachesvc.client.header_keys import header_key_bytes
+from cachesvc.client.members import Member
 from cachesvc.client.models import JsonType, ModelField, TopicModel
 from cachesvc.client.payload import RECORD_SCHEMA
 from cachesvc.client.positions import Position, Positions, PositionsLike, TopicPartition
 from cachesvc.client.record import Header, Record, TimestampType
+from cachesvc.client.request_ids import request_id
 from cachesvc.client.settings import (
     ArrowCompression,
     AtTimestamp,
@@ -67,6 +72,8 @@ from cachesvc.client.settings import (
     GapPolicy,
     Latest,
     Mode,
+    Projection,
+    Sharing,
     Start,
     StreamSettings,
     Tls,
@@ -105,6 +112,7 @@ __all__ = [
     "JsonType",
     "Lag",
     "Latest",
+    "Member",
     "MiningState",
     "MissingLibrary",
     "Mode",
@@ -114,14 +122,19 @@ __all__ = [
     "PartitionAdded",
     "PartitionOffsets",
     "PartitionProgress",
+    "PartitionRevoked",
+    "PartitionsAssigned",
+    "PartitionsRevoked",
     "Position",
     "PositionNotDelivered",
     "Positions",
     "PositionsLike",
     "PreconditionFailed",
     "Progress",
+    "Projection",
     "Record",
     "ServiceFault",
+    "Sharing",
     "ShuttingDown",
     "SnapshotStart",
     "SourceUnreachable",
@@ -145,4 +158,5 @@ __all__ = [
     "Unavailable",
     "header_key_bytes",
     "parse_path",
+    "request_id",
 ]

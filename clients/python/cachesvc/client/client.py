@@ -7,6 +7,7 @@ from typing import Self
 
 from cachesvc.client import rpc, wire
 from cachesvc.client.errors import StreamClosed
+from cachesvc.client.members import new_member
 from cachesvc.client.models import TopicModel, topic_model
 from cachesvc.client.positions import PositionsLike
 from cachesvc.client.settings import (
@@ -16,6 +17,8 @@ from cachesvc.client.settings import (
     Encoding,
     GapPolicy,
     Mode,
+    Projection,
+    Sharing,
     Start,
     StreamSettings,
     Subscribe,
@@ -25,6 +28,7 @@ from cachesvc.client.stream import Stream
 from cachesvc.client.subscriptions import PartitionOffsets, Subscription
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.v1 import models_pb2
+from cachesvc.v1.filters_pb2 import Filter
 
 
 class Client:
@@ -38,9 +42,12 @@ class Client:
         token: Who we are: a bearer token that goes along with every call. Without TLS everybody
             on the way can read it.
         call_timeout_s: How long each call other than a stream may take.
+        application: What this client is called for operators who look at who subscribes, such as
+            ``loader/2.1``: goes before gRPC's own name in the header ``user-agent``.
 
     Raises:
         OSError: A file of ``tls`` cannot be read.
+        ValueError: ``application`` is not of printable ASCII characters.
     """
 
     def __init__(
@@ -50,12 +57,16 @@ class Client:
         tls: Tls | None = None,
         token: str | None = None,
         call_timeout_s: float = 30.0,
+        application: str = "",
     ) -> None:
+        if not (application.isascii() and application.isprintable()):
+            raise ValueError("application: give printable ASCII characters")
         self._target = target
         self._credentials = rpc.credentials(tls) if tls is not None else None
         self._server_name = tls.server_name if tls is not None else None
         self._token = token
         self._call_timeout_s = call_timeout_s
+        self._application = application
         self._opened: rpc.Service | None = None
 
     def __repr__(self) -> str:
@@ -64,7 +75,9 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._opened is not None:
             raise StreamClosed("the client is open already")
-        self._opened = rpc.Service(self._target, self._credentials, self._server_name, self._token)
+        self._opened = rpc.Service(
+            self._target, self._credentials, self._server_name, self._token, self._application
+        )
         return self
 
     async def __aexit__(
@@ -91,6 +104,10 @@ class Client:
         batch_bytes_max: int = 0,
         gap_policy: GapPolicy = GapPolicy.STOP,
         bootstrap: Bootstrap = Bootstrap.NONE,
+        filter: str | Filter = "",
+        projection: Projection | None = None,
+        sharing: Sharing = Sharing.EXCLUSIVE,
+        member: str = "",
         settings: StreamSettings | None = None,
     ) -> Stream:
         """A stream, to be entered with ``async with``; that subscribes.
@@ -115,7 +132,18 @@ class Client:
             gap_policy: What to do at a range that neither the cache nor the source can give any
                 more: end with ``DataLoss``, or go on behind it. ``stream.events()`` tells the gap.
             bootstrap: SNAPSHOT begins each partition that has no stored position with its snapshot:
-                batches say ``snapshot``, and ``Started.snapshots`` what has to be there afterwards.
+                batches say ``snapshot``, and ``snapshots`` of ``Started``, or of
+                ``PartitionsAssigned``, what has to be there afterwards.
+            filter: Only records that meet this are sent, such as ``value.op == "c"``: text, or a
+                message. docs/filters.md has the whole of it. Positions are those of the whole log;
+                where nothing is left, ``Progress`` events move ``position`` on. A filter that is
+                none is refused with ``INVALID_FILTER``.
+            projection: What is left out of every record.
+            sharing: SHARED makes this stream a member of the subscription: each partition is with
+                one of them, and ``stream.events()`` tells what comes and goes. All members ask for
+                the same; ``start`` counts for partitions without a stored position alone.
+            member: With SHARED: what this member is called; a newer one of that name takes its
+                place. Made of the host's name and a random part without it.
             settings: Times and bounds.
 
         Raises:
@@ -136,6 +164,10 @@ class Client:
                 batch_bytes_max=batch_bytes_max,
                 gap_policy=gap_policy,
                 bootstrap=bootstrap,
+                filter=filter,
+                projection=projection,
+                sharing=sharing,
+                member=member or (new_member() if sharing is Sharing.SHARED else ""),
                 settings=settings or StreamSettings(),
             ),
         )
@@ -183,6 +215,17 @@ class Client:
         request = models_pb2.DescribeModelRequest(connection=connection, topic=topic)
         response = await self._call(self._service.describe_model, request)
         return topic_model(response.model)
+
+    async def test_filter(self, filter: str | Filter) -> None:
+        """Whether the service would take a filter; nothing is read, and nothing is remembered.
+
+        Raises:
+            InvalidRequest: It is none; the message says why.
+            ServiceFault: The service is too old to tell.
+        """
+        text, message = (filter, None) if isinstance(filter, str) else ("", filter)
+        request = pb.TestFilterRequest(filter_text=text, filter=message)
+        await self._call(self._service.test_filter, request)
 
     async def get_subscription(self, subscription: str) -> Subscription:
         """The durable side of a subscription, connected or not.

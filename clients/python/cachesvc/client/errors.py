@@ -10,6 +10,7 @@
     │   ├── SubscriptionTakenOver   a newer subscriber has the subscription
     │   ├── SubscriptionReset       its positions were replaced
     │   └── SubscriptionDeleted     it is no more
+    ├── PartitionRevoked          a partition is another member's now; the stream deals with it
     ├── DataLoss                  a range that neither the cache nor the source can give
     ├── Unavailable               no answer for now; retriable
     │   ├── ShuttingDown            the service is about to end
@@ -57,6 +58,11 @@ class ClientError(Exception):
         super().__init__(message)
         self.reason = reason or self.default_reason
         self.metadata = dict(metadata or {})
+
+    @property
+    def request_id(self) -> str:
+        """What the call went by that failed, as the service's log has it; empty where none did."""
+        return self.metadata.get("request_id", "")
 
 
 class InvalidRequest(ClientError):
@@ -113,6 +119,23 @@ class SubscriptionDeleted(Superseded):
     default_reason = "SUBSCRIPTION_DELETED"
 
 
+class PartitionRevoked(ClientError):
+    """A commit named partitions of a shared subscription that are another member's; nothing stored.
+
+    A stream leaves them out and tries again; callers of ``Stream.commit`` see it once the stream is
+    complete alone, when it took them too long to commit the end.
+    """
+
+    default_reason = "PARTITION_REVOKED"
+
+    @property
+    def partitions(self) -> list[tuple[str, int]]:
+        """Which, by topic and number."""
+        named = filter(None, self.metadata.get("partitions", "").split(","))
+        parts = (each.rpartition("/") for each in named)
+        return [(topic, int(number)) for topic, _, number in parts if number.isdecimal()]
+
+
 class DataLoss(ClientError):
     """A range that neither the cache nor the source can give any more.
 
@@ -130,10 +153,15 @@ class DataLoss(ClientError):
 
 
 class Unavailable(ClientError):
-    """The service gives no answer for now; try again later."""
+    """The service gives no answer for now; try again later.
+
+    Attributes:
+        retry_after_s: Before that it is of no use; 0 where the service does not say.
+    """
 
     retriable = True
     default_reason = "UNAVAILABLE"
+    retry_after_s: float = 0.0
 
 
 class ShuttingDown(Unavailable):
@@ -149,7 +177,7 @@ class SourceUnreachable(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """The service has reached a limit, such as that of its subscribers."""
+    """The caller has more than its share of the service, such as streams or calls per second."""
 
     default_reason = "RESOURCE_EXHAUSTED"
 

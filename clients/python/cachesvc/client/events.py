@@ -6,7 +6,7 @@ from typing import Self, TypeAlias
 import msgspec
 
 from cachesvc.client.batch import Batch
-from cachesvc.client.positions import Position, Positions
+from cachesvc.client.positions import PartitionKey, Position, Positions
 
 
 class MiningState(IntEnum):
@@ -97,6 +97,8 @@ class Started(msgspec.Struct, frozen=True):
         connection: The connection that was meant, also when the caller left it out.
         resumed: Whether this goes on where an earlier connection of this stream was lost.
         snapshots: The partitions that begin with a snapshot, or are in the middle of one.
+        member: What this member of a shared subscription is called; ``positions``, ``end`` and
+            ``snapshots`` are empty then.
     """
 
     epoch: int
@@ -105,6 +107,7 @@ class Started(msgspec.Struct, frozen=True):
     connection: str
     resumed: bool = False
     snapshots: tuple[SnapshotStart, ...] = ()
+    member: str = ""
 
 
 class CaughtUp(msgspec.Struct, frozen=True):
@@ -171,11 +174,52 @@ class PartitionAdded(msgspec.Struct, frozen=True):
     start: Position
 
 
+class PartitionsAssigned(msgspec.Struct, frozen=True):
+    """Partitions of a shared subscription are this member's from now on.
+
+    What it has of them from before counts no more: each begins at its stored position.
+
+    Attributes:
+        positions: Where each begins.
+        epochs: Under which it is committed; the stream does so by itself.
+        snapshots: Those of them that begin with a snapshot, or go on in the middle of one, perhaps
+            where another member has left it.
+    """
+
+    positions: Positions
+    epochs: dict[PartitionKey, int]
+    snapshots: tuple[SnapshotStart, ...] = ()
+
+
+class PartitionsRevoked(msgspec.Struct, frozen=True):
+    """Partitions of a shared subscription are this member's no longer; nothing more of them comes.
+
+    What came before may be committed for a few seconds more; once it is, as far as ``positions``,
+    another member goes on there, and after that time wherever they are stored.
+
+    Attributes:
+        positions: How far each was delivered.
+    """
+
+    positions: Positions
+
+
 class Ended(msgspec.Struct, frozen=True):
     """The stream is complete: every record before ``positions`` was delivered."""
 
     positions: Positions
 
 
-Event: TypeAlias = Started | Batch | CaughtUp | FellBehind | Progress | Gap | PartitionAdded | Ended
+Event: TypeAlias = (
+    Started
+    | Batch
+    | CaughtUp
+    | FellBehind
+    | Progress
+    | Gap
+    | PartitionAdded
+    | PartitionsAssigned
+    | PartitionsRevoked
+    | Ended
+)
 """Everything a stream can tell."""

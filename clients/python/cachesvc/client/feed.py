@@ -27,7 +27,7 @@ from cachesvc.client.errors import (
 from cachesvc.client.events import Ended, Event, Gap, Started
 from cachesvc.client.ledger import Ledger
 from cachesvc.client.rpc import Service, StreamCall
-from cachesvc.client.settings import Subscribe
+from cachesvc.client.settings import Sharing, Subscribe
 from cachesvc.v1 import log_cache_pb2 as pb
 
 _log = logging.getLogger("cachesvc.client")
@@ -144,11 +144,13 @@ class Feed:
                 wait_s = self._backoff.failed(time.monotonic())
                 if wait_s is None:
                     raise
+                wait_s = max(wait_s, failure.retry_after_s)
                 report(
-                    "no connection for subscription %s (%s: %s); next attempt in %.1f s",
+                    "no connection for subscription %s (%s: %s, request %s); next in %.1f s",
                     self._asked.subscription,
                     failure.reason,
                     failure,
+                    failure.request_id or "none",
                     wait_s,
                 )
                 await asyncio.sleep(wait_s)
@@ -167,9 +169,9 @@ class Feed:
         self._unanswered = True
         try:
             while (data := await self._read(call)) is not None:
-                event = incoming.event(data)
-                if event is not None and await self._pass_on(event):
-                    return
+                for event in incoming.received(data):
+                    if await self._pass_on(event):
+                        return
         except DataLoss as failure:
             failure.gaps = tuple(self._gaps)
             raise
@@ -205,7 +207,8 @@ class Feed:
         return isinstance(event, Ended)
 
     def _request(self) -> pb.SubscribeRequest:
-        if self.started is None:
+        # What a member gets begins where it is committed, not where the member was.
+        if self.started is None or self._asked.sharing is Sharing.SHARED:
             return wire.subscribe_request(self._asked)
         return wire.subscribe_request(self._asked, self._ledger.received, self._ledger.end)
 
@@ -231,5 +234,8 @@ class Feed:
             return
         except NotFound as error:
             raise SubscriptionDeleted(f"subscription {name!r} is no more") from error
-        if response.subscription.epoch > self.started.epoch:
+        # Another member may have begun a new group, which has a higher epoch.
+        found = response.subscription
+        shares = self._asked.sharing is Sharing.SHARED and found.sharing != pb.EXCLUSIVE
+        if found.epoch > self.started.epoch and not shares:
             raise SubscriptionTakenOver(f"a newer subscriber has taken subscription {name!r}")

@@ -6,7 +6,7 @@ are parsed as the message, and the rest is left alone. A message of any other fo
 the ordinary parser.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from cachesvc.client import events
 from cachesvc.client.batch import Batch
 from cachesvc.client.errors import ServiceFault
-from cachesvc.client.payload import ArrowPayload, Payload, RecordsPayload
+from cachesvc.client.payload import ArrowPayload, ParquetPayload, Payload, RecordsPayload
 from cachesvc.client.positions import Position, TopicPartition
 from cachesvc.client.wire import position, positions
 from cachesvc.v1 import log_cache_pb2 as pb
@@ -31,48 +31,94 @@ def _tag(message: Any, field: str) -> int:
 
 
 _BATCH_TAG = _tag(pb.SubscribeResponse, "batch")
-_ARROW_IPC_TAG = _tag(pb.Batch, "arrow_ipc")
+_BATCHES_TAG = _tag(pb.SubscribeResponse, "batches")
+_BODIES: Mapping[int, Callable[[pa.Buffer], Payload]] = {
+    _tag(pb.Batch, "arrow_ipc"): ArrowPayload,
+    _tag(pb.Batch, "parquet"): ParquetPayload,
+}
+"""What is made of a batch's last field, by its tag."""
 
 
-def event(data: bytes) -> events.Event | None:
-    """The event in a serialized ``SubscribeResponse``; None for one this version does not know.
+def received(data: bytes) -> Iterator[events.Event]:
+    """The events in a serialized ``SubscribeResponse``; none for one this version does not know.
 
     Raises:
         ServiceFault: It is no such message.
     """
     try:
-        places = _arrow_batch(data)
-        if places is not None:
-            begin, end, payload = places
-            head = pb.Batch.FromString(data[begin:end])
-            return _batch(head, ArrowPayload(pa.py_buffer(data).slice(payload)))
-        message = pb.SubscribeResponse.FromString(data)
+        batches = _batches(data)
+        if batches is None:
+            yield from _received(data, 0, len(data))
+            return
+        for begin, end in batches:
+            yield from _received(data, begin, end)
     except DecodeError as error:
         raise ServiceFault(f"a message of the stream does not decode: {error}") from error
+
+
+def _received(data: bytes, begin: int, end: int) -> Iterator[events.Event]:
+    """What a message tells that carries one event, in a part of some bytes."""
+    places = _arrow_batch(data, begin, end)
+    if places is not None:
+        head_begin, head_end, payload, make = places
+        head = pb.Batch.FromString(data[head_begin:head_end])
+        yield _batch(head, make(pa.py_buffer(data).slice(payload, end - payload)))
+        return
+    message = pb.SubscribeResponse.FromString(data[begin:end])
     kind = message.WhichOneof("event")
-    return _EVENTS[kind](getattr(message, kind)) if kind else None
+    if kind == "batches":
+        yield from map(_any_batch, message.batches.batch)
+    elif kind:
+        yield _EVENTS[kind](getattr(message, kind))
 
 
-def _arrow_batch(data: bytes) -> tuple[int, int, int] | None:
-    """Takes a message apart that is one batch whose last field is ``arrow_ipc``.
+def _batches(data: bytes) -> list[tuple[int, int]] | None:
+    """Where the batches lie in a message of several, each as it would have come by itself.
 
-    Returns:
-        Where the batch's other fields begin and end, and where the payload begins; it ends with
-        the message. None if the message has another form.
+    None if the message has another form.
     """
     try:
-        if data[0] != _BATCH_TAG:
+        if data[0] != _BATCHES_TAG:
             return None
-        length, begin = _varint(data, 1)
-        if begin + length != len(data):
+        length, at = _varint(data, 1)
+        if at + length != len(data):
+            return None
+        found = []
+        while at < len(data):
+            begin = at
+            tag, at = _varint(data, at)
+            if tag != _BATCH_TAG:
+                return None
+            length, at = _varint(data, at)
+            at += length
+            found.append((begin, at))
+    except IndexError:
+        return None
+    return found if at == len(data) else None
+
+
+def _arrow_batch(
+    data: bytes, begin: int, end: int
+) -> tuple[int, int, int, Callable[[pa.Buffer], Payload]] | None:
+    """Takes a message apart that is one batch whose last field is ``arrow_ipc`` or ``parquet``.
+
+    Returns:
+        Where the batch's other fields begin and end, and where the payload begins, which ends with
+        the message, and what it becomes. None if the message has another form.
+    """
+    try:
+        if data[begin] != _BATCH_TAG:
+            return None
+        length, begin = _varint(data, begin + 1)
+        if begin + length != end:
             return None
         at = begin
-        while at < len(data):
-            end = at
+        while at < end:
+            head_end = at
             tag, at = _varint(data, at)
             value, at = _varint(data, at)
-            if tag == _ARROW_IPC_TAG:
-                return (begin, end, at) if at + value == len(data) else None
+            if tag in _BODIES:
+                return (begin, head_end, at, _BODIES[tag]) if at + value == end else None
             if tag & 7 == _LENGTH_DELIMITED:
                 at += value
             elif tag & 7 != _VARINT:
@@ -101,6 +147,7 @@ def _started(message: pb.Started) -> events.Started:
         positions(message.end),
         message.connection,
         snapshots=tuple(map(_snapshot_start, message.snapshots)),
+        member=message.member,
     )
 
 
@@ -119,7 +166,10 @@ def _snapshot_start(message: pb.SnapshotStart) -> events.SnapshotStart:
 
 
 def _any_batch(message: pb.Batch) -> Batch:
-    data = message.arrow_ipc  # reading the field copies it
+    # Reading one of these fields copies it.
+    if data := message.parquet:
+        return _batch(message, ParquetPayload(pa.py_buffer(data)))
+    data = message.arrow_ipc
     return _batch(
         message, ArrowPayload(pa.py_buffer(data)) if data else RecordsPayload(message.records)
     )
@@ -170,5 +220,11 @@ _EVENTS: Mapping[str, Callable[[Any], events.Event]] = {
     "progress": _progress,
     "gap": _gap,
     "partition_added": lambda message: events.PartitionAdded(position(message.start)),
+    "partitions_assigned": lambda message: events.PartitionsAssigned(
+        positions(message.positions),
+        {(each.topic, each.partition): each.epoch for each in message.positions},
+        tuple(map(_snapshot_start, message.snapshots)),
+    ),
+    "partitions_revoked": lambda message: events.PartitionsRevoked(positions(message.positions)),
     "ended": lambda message: events.Ended(positions(message.positions)),
 }

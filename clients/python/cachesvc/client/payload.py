@@ -1,16 +1,18 @@
-"""What a batch carries, in either encoding, as Arrow and as records.
+"""What a batch carries, in each of its forms, as Arrow and as records.
 
 Decoding is lazy and piecewise. An Arrow payload is an IPC stream of several record batches; they
 are decoded one after the other, and made into records in slices, so that buffers and objects of
 one piece are in the processor's caches, and the memory of the piece before is used again.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
 from operator import length_hint
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from cachesvc.client.errors import DamagedBatch
@@ -37,6 +39,9 @@ RECORD_SCHEMA = pa.schema(
 
 PIECE_RECORDS_MAX = 500
 """Records made in one go: enough to hide the cost of going, few enough for a core's own cache."""
+
+DECODED_ROWS = 4_096
+"""Rows of a Parquet file decoded in one go."""
 
 # One thread: batches of this size decode faster than threads can be told to.
 _READ_OPTIONS = ipc.IpcReadOptions(use_threads=False)
@@ -72,11 +77,11 @@ class Payload(Protocol):
         """The records from an offset on."""
 
 
-class ArrowPayload:
-    """An Arrow IPC stream, as it came.
+class _Encoded(ABC):
+    """Records in bytes, as they came.
 
     Args:
-        data: The stream's bytes; what they lie in is kept as long as this.
+        data: The bytes; what they lie in is kept as long as this.
         first_offset: Records before this one are left out.
     """
 
@@ -86,6 +91,27 @@ class ArrowPayload:
         self._data = data
         self._first_offset = first_offset
 
+    @abstractmethod
+    def arrow_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]: ...
+
+    def runs(self, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
+        for batch in self.arrow_batches():
+            yield from _runs(batch, of)
+
+    def starting_at(self, offset: int) -> Self:
+        return type(self)(self._data, offset)
+
+    def _from_first(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Those of some records that are not left out; the offset is one of their columns."""
+        begin = batch.column("offset").to_numpy().searchsorted(self._first_offset)
+        return batch.slice(begin)
+
+
+class ArrowPayload(_Encoded):
+    """An Arrow IPC stream, as it came."""
+
+    __slots__ = ()
+
     def arrow_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         try:
             for decoded in self._reader(columns):
@@ -94,13 +120,6 @@ class ArrowPayload:
                     yield batch
         except (pa.ArrowException, OSError, KeyError) as error:
             raise DamagedBatch(f"a batch does not decode: {error}") from error
-
-    def runs(self, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
-        for batch in self.arrow_batches():
-            yield from _runs(batch, of)
-
-    def starting_at(self, offset: int) -> "ArrowPayload":
-        return ArrowPayload(self._data, offset)
 
     def _reader(self, columns: Sequence[str] | None) -> pa.RecordBatchReader:
         if columns is None:
@@ -115,11 +134,45 @@ class ArrowPayload:
     def _trimmed(self, batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
         """Without columns that a newer service may add, and without records left out."""
         if self._first_offset is not None:
-            begin = batch.column("offset").to_numpy().searchsorted(self._first_offset)
-            batch = batch.slice(begin)
+            batch = self._from_first(batch)
         if batch.schema == RECORD_SCHEMA:
             return batch
         return batch.select(RECORD_SCHEMA.names if columns is None else columns)
+
+
+class ParquetPayload(_Encoded):
+    """A Parquet file of one row group, as it came."""
+
+    __slots__ = ()
+
+    def arrow_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        names = RECORD_SCHEMA.names if columns is None else columns
+        needed = [name for name in RECORD_SCHEMA.names if name in names or self._trims(name)]
+        schema = pa.schema([RECORD_SCHEMA.field(name) for name in needed])
+        try:
+            with pq.ParquetFile(
+                pa.BufferReader(self._data), page_checksum_verification=True
+            ) as file:
+                rows = 0
+                for decoded in file.iter_batches(DECODED_ROWS, columns=needed, use_threads=False):
+                    decoded.validate()
+                    rows += decoded.num_rows
+                    for batch in pa.Table.from_batches([decoded]).cast(schema).to_batches():
+                        trimmed = self._trimmed(batch, names)
+                        if trimmed.num_rows:
+                            yield trimmed
+                if rows != file.metadata.num_rows:
+                    raise DamagedBatch(f"a batch has {rows} rows of {file.metadata.num_rows}")
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise DamagedBatch(f"a batch does not decode: {error}") from error
+
+    def _trims(self, name: str) -> bool:
+        return self._first_offset is not None and name == "offset"
+
+    def _trimmed(self, batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+        if self._first_offset is None:
+            return batch
+        return self._from_first(batch).select(names)
 
 
 class RecordsPayload:

@@ -10,6 +10,7 @@ import grpc
 from grpc import aio
 
 from cachesvc.client.errors import StreamClosed
+from cachesvc.client.request_ids import HEADER, id_of_call
 from cachesvc.client.settings import Tls
 from cachesvc.client.status import error_from
 from cachesvc.v1 import log_cache_pb2 as pb
@@ -72,6 +73,7 @@ class Service:
         credentials: For TLS; None for plain text.
         server_name: The name the service's certificate has to carry, if not the target's.
         token: Goes along with every call as a bearer token, if there is one.
+        application: What calls; goes before gRPC's own name in the header ``user-agent``.
     """
 
     def __init__(
@@ -80,9 +82,12 @@ class Service:
         credentials: grpc.ChannelCredentials | None = None,
         server_name: str | None = None,
         token: str | None = None,
+        application: str = "",
     ) -> None:
         _keep_grpcio_from_shutting_down()
-        options = list(_CHANNEL_OPTIONS)
+        options: list[tuple[str, int | str]] = list(_CHANNEL_OPTIONS)
+        if application:
+            options.append(("grpc.primary_user_agent", application))
         named = [("grpc.ssl_target_name_override", server_name)] if server_name else []
         self._channel = (
             aio.insecure_channel(target, options=options)
@@ -112,6 +117,7 @@ class Service:
         self.delete_subscription: Unary[
             pb.DeleteSubscriptionRequest, pb.DeleteSubscriptionResponse
         ] = stub.DeleteSubscription
+        self.test_filter: Unary[pb.TestFilterRequest, pb.TestFilterResponse] = stub.TestFilter
         self.describe_model: Unary[
             models_pb2.DescribeModelRequest, models_pb2.DescribeModelResponse
         ] = AdminStub(self._channel).DescribeModel
@@ -127,10 +133,12 @@ class Service:
         Raises:
             ClientError: The call has failed; ``TimedOut`` if no answer came in time.
         """
+        name = id_of_call()
+        metadata = (*self._metadata, (HEADER, name))
         try:
-            return await method(request, timeout=timeout_s, metadata=self._metadata)
+            return await method(request, timeout=timeout_s, metadata=metadata)
         except aio.AioRpcError as failure:
-            raise error_from(failure) from failure
+            raise error_from(failure, name) from failure
         except aio.UsageError as failure:
             raise StreamClosed("the client is closed") from failure
         except asyncio.CancelledError as cancelled:
@@ -143,13 +151,14 @@ class Service:
         Raises:
             StreamClosed: The client is closed.
         """
+        name = id_of_call()
         try:
-            call = self._subscribe(request, metadata=self._metadata)
+            call = self._subscribe(request, metadata=(*self._metadata, (HEADER, name)))
         except aio.UsageError as failure:
             raise StreamClosed("the client is closed") from failure
         self._streams.add(call)
         call.add_done_callback(self._streams.discard)
-        return _StreamCall(call)
+        return _StreamCall(call, name)
 
     async def close(self) -> None:
         """Ends all calls and the connection; idempotent."""
@@ -160,14 +169,17 @@ class Service:
 
 
 class _StreamCall:
-    def __init__(self, call: "aio.UnaryStreamCall[pb.SubscribeRequest, bytes]") -> None:
+    def __init__(
+        self, call: "aio.UnaryStreamCall[pb.SubscribeRequest, bytes]", request_id: str
+    ) -> None:
         self._call = call
+        self._request_id = request_id
 
     async def read(self) -> bytes | None:
         try:
             message = await self._call.read()
         except aio.AioRpcError as failure:
-            raise error_from(failure) from failure
+            raise error_from(failure, self._request_id) from failure
         except asyncio.CancelledError as cancelled:
             raise_if_closed(cancelled)
             raise

@@ -1,5 +1,6 @@
 """What a caller can set, as values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cachesvc.client.positions import PositionsLike
+from cachesvc.v1.filters_pb2 import Filter
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -64,6 +66,15 @@ class Bootstrap(IntEnum):
     """With the latest record per key up to a position, then everything from there on."""
 
 
+class Sharing(IntEnum):
+    """Who reads a subscription."""
+
+    EXCLUSIVE = 1
+    """One stream; a newer one takes the subscription over."""
+    SHARED = 2
+    """Several streams, its members, of which each has some of the partitions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Earliest:
     """Start at the lowest offset of each partition that the cache or the source has."""
@@ -94,6 +105,24 @@ class AtTimestamp:
         if isinstance(self.at, int):
             return self.at
         return -((_EPOCH - self.at) // timedelta(milliseconds=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What the service leaves out of every record; at most one of the three about values.
+
+    Attributes:
+        without_value: Values are ``{}``, so that a tombstone can still be told from others.
+        without_headers: There are none.
+        fields: Of values, these fields are all that stays, by paths such as ``after.price``. A dot
+            in a name has a backslash before it.
+        without_fields: Of values, these fields go.
+    """
+
+    without_value: bool = False
+    without_headers: bool = False
+    fields: Sequence[str] = ()
+    without_fields: Sequence[str] = ()
 
 
 Start: TypeAlias = Earliest | Latest | AtTimestamp | PositionsLike
@@ -166,4 +195,8 @@ class Subscribe:
     batch_bytes_max: int = 0
     gap_policy: GapPolicy = GapPolicy.STOP
     bootstrap: Bootstrap = Bootstrap.NONE
+    filter: str | Filter = ""
+    projection: Projection | None = None
+    sharing: Sharing = Sharing.EXCLUSIVE
+    member: str = ""
     settings: StreamSettings = field(default_factory=StreamSettings)

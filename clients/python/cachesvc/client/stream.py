@@ -14,7 +14,8 @@ from cachesvc.client.ledger import Ledger
 from cachesvc.client.positions import Positions, PositionsLike, as_positions
 from cachesvc.client.record import Record
 from cachesvc.client.rpc import Service
-from cachesvc.client.settings import Subscribe
+from cachesvc.client.settings import Sharing, Subscribe
+from cachesvc.client.shared_ledger import SharedLedger
 
 
 class Stream:
@@ -22,7 +23,8 @@ class Stream:
 
     Per partition, records come in offset order, none twice and none left out, also when the
     connection is lost in between: the stream connects again by itself and goes on. Across
-    streams delivery is at least once: a new stream starts at the committed positions.
+    streams delivery is at least once: a new stream starts at the committed positions. So does a
+    member of a shared subscription in each partition that it gets, also after a lost connection.
 
     Three ways to read, which may be mixed, by one task at a time; each goes on where the one
     before was left:
@@ -35,7 +37,8 @@ class Stream:
     """
 
     def __init__(self, service: Service, request: Subscribe) -> None:
-        self._ledger = Ledger()
+        shared = request.sharing is Sharing.SHARED
+        self._ledger = SharedLedger() if shared else Ledger()
         self._feed = Feed(service, request, self._ledger)
         self._committer = Committer(service, request, self._feed, self._ledger)
         self._cursor: RecordCursor | None = None
@@ -89,7 +92,9 @@ class Stream:
         ``record.position``, or a ``stream.position`` taken at the right moment.
 
         While the connection is lost, it waits for the next one, for ``commit_timeout_s`` in all.
-        Positions only go forward; what is stored already costs no call. Cancelled, or after
+        Positions only go forward; what is stored already costs no call. A member of a shared
+        subscription stores those of its partitions: others are left out, as another member has
+        them and began where they are stored. Cancelled, or after
         ``TimedOut``, they may be stored or not.
 
         Args:
@@ -99,6 +104,7 @@ class Stream:
         Raises:
             PositionNotDelivered: They cover more than was handed out; nothing is stored.
             Superseded: The subscription belongs to somebody else now; nothing is stored.
+            PartitionRevoked: A shared stream is complete, and others have its partitions by now.
             TimedOut: No answer came in time.
             StreamClosed: The stream is not open.
             ClientError: The service refuses it.

@@ -3,8 +3,9 @@
 import msgspec
 
 from cachesvc.client.events import MiningState
+from cachesvc.client.members import Member
 from cachesvc.client.positions import Position
-from cachesvc.client.settings import Mode
+from cachesvc.client.settings import Mode, Sharing
 
 
 class Lag(msgspec.Struct, frozen=True):
@@ -44,6 +45,9 @@ class Subscription(msgspec.Struct, frozen=True):
         committed_ms: When a position was last committed; None if never.
         partitions: Its stored positions, with their lag.
         lag: Sums over the partitions; seconds: the largest.
+        sharing: How its newest subscriber reads it; None where there was none since the service
+            started.
+        members: Who shares it now, ordered by name.
     """
 
     name: str
@@ -58,6 +62,8 @@ class Subscription(msgspec.Struct, frozen=True):
     committed_ms: int | None
     partitions: tuple[SubscriptionPartition, ...]
     lag: Lag
+    sharing: Sharing | None = None
+    members: tuple[Member, ...] = ()
 
 
 class PartitionOffsets(msgspec.Struct, frozen=True):

@@ -1,17 +1,36 @@
 """Values to messages and back, for all calls; what a stream tells is in `incoming`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
 
 from cachesvc.client.events import MiningState
-from cachesvc.client.positions import Position, Positions, as_positions
-from cachesvc.client.settings import AtTimestamp, Earliest, Latest, Mode, Start, Subscribe
+from cachesvc.client.members import Member
+from cachesvc.client.positions import PartitionKey, Position, Positions, as_positions
+from cachesvc.client.settings import (
+    ArrowCompression,
+    AtTimestamp,
+    Earliest,
+    Encoding,
+    Latest,
+    Mode,
+    Projection,
+    Sharing,
+    Start,
+    Subscribe,
+)
 from cachesvc.client.subscriptions import (
     Lag,
     PartitionOffsets,
     Subscription,
     SubscriptionPartition,
 )
+from cachesvc.v1 import filters_pb2
 from cachesvc.v1 import log_cache_pb2 as pb
+
+PARQUET_BYTES_MAX = 4 << 20
+"""Of a row group that is taken as it lies in the store, where the caller sets no bound."""
+_BATCH_BYTES_USUAL = 1 << 20
 
 
 def subscribe_request(
@@ -38,9 +57,37 @@ def subscribe_request(
         batch_bytes_max=request.batch_bytes_max,
         gap_policy=int(request.gap_policy),  # type: ignore[arg-type]
         bootstrap=int(request.bootstrap),  # type: ignore[arg-type]
+        joins_batches=True,
+        parquet_bytes_max=_parquet_bytes_max(request),
+        filter=None if isinstance(request.filter, str) else request.filter,
+        filter_text=request.filter if isinstance(request.filter, str) else "",
+        projection=None if request.projection is None else _projection(request.projection),
+        sharing=pb.SHARED if request.sharing is Sharing.SHARED else pb.SHARING_UNSPECIFIED,
+        member=request.member,
         start=None if start is None else start_message(start),
         end=None if ends is None else pb.Positions(positions=ends),
     )
+
+
+def _projection(wanted: Projection) -> filters_pb2.Projection:
+    return filters_pb2.Projection(
+        without_value=wanted.without_value,
+        without_headers=wanted.without_headers,
+        fields=wanted.fields,
+        without_fields=wanted.without_fields,
+    )
+
+
+def _parquet_bytes_max(request: Subscribe) -> int:
+    """How large the row groups are that a stream takes as they lie in the store."""
+    as_kept = request.arrow_compression is ArrowCompression.LZ4  # else it was chosen
+    if request.encoding is not Encoding.ARROW_IPC or not as_kept:
+        return 0
+    if not pa.Codec.is_available("zstd"):
+        return 0
+    # Row groups have many records in few bytes: not for who wants batches smaller than usual.
+    small = 0 < request.batch_bytes_max < _BATCH_BYTES_USUAL
+    return 0 if small else request.batch_bytes_max or PARQUET_BYTES_MAX
 
 
 def start_message(start: Start) -> pb.Start:
@@ -57,14 +104,17 @@ def start_message(start: Start) -> pb.Start:
             return pb.Start(positions=pb.Positions(positions=exactly))
 
 
-def position_messages(given: Iterable[Position]) -> list[pb.Position]:
-    """Positions as messages."""
+def position_messages(
+    given: Iterable[Position], epochs: Mapping[PartitionKey, int] | None = None
+) -> list[pb.Position]:
+    """Positions as messages; of a member, with the epochs of its partitions."""
     return [
         pb.Position(
             topic=each.topic,
             partition=each.partition,
             incarnation=each.incarnation,
             offset=each.offset,
+            epoch=(epochs or {}).get(each.key, 0),
         )
         for each in given
     ]
@@ -98,6 +148,20 @@ def subscription(message: pb.Subscription) -> Subscription:
             for partition in message.partitions
         ),
         lag=_lag(message.lag),
+        sharing=Sharing(message.sharing) if message.sharing else None,
+        members=tuple(map(_member, message.members)),
+    )
+
+
+def _member(message: pb.Member) -> Member:
+    stalled = message.stalled_since_ms if message.HasField("stalled_since_ms") else None
+    return Member(
+        message.name,
+        message.joined_ms,
+        positions(message.positions),
+        positions(message.revoked),
+        stalled,
+        message.finished,
     )
 
 

@@ -12,7 +12,9 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from cachesvc.v1 import access_pb2 as cachesvc_dot_v1_dot_access__pb2
 from cachesvc.v1 import alarms_pb2 as cachesvc_dot_v1_dot_alarms__pb2
+from cachesvc.v1 import audit_pb2 as cachesvc_dot_v1_dot_audit__pb2
 from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__test__pb2
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 from cachesvc.v1 import log_cache_pb2 as cachesvc_dot_v1_dot_log__cache__pb2
@@ -24,7 +26,7 @@ from cachesvc.v1 import stores_pb2 as cachesvc_dot_v1_dot_stores__pb2
 from cachesvc.v1 import watching_pb2 as cachesvc_dot_v1_dot_watching__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63\x61\x63hesvc/v1/admin.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x18\x63\x61\x63hesvc/v1/alarms.proto\x1a!cachesvc/v1/connection_test.proto\x1a\x1d\x63\x61\x63hesvc/v1/connections.proto\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\x1a\x1e\x63\x61\x63hesvc/v1/mining_tasks.proto\x1a\x18\x63\x61\x63hesvc/v1/models.proto\x1a\x1b\x63\x61\x63hesvc/v1/retention.proto\x1a\x15\x63\x61\x63hesvc/v1/sql.proto\x1a\x18\x63\x61\x63hesvc/v1/stores.proto\x1a\x1a\x63\x61\x63hesvc/v1/watching.proto\"\x12\n\x10GetConfigRequest\"W\n\x11GetConfigResponse\x12\x13\n\x0b\x63onfig_json\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x1c\n\x14store_format_version\x18\x03 \x01(\x05\"\x14\n\x12ListReadersRequest\";\n\x13ListReadersResponse\x12$\n\x07readers\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.Reader\"\xae\x01\n\x06Reader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x11\n\tjoined_ms\x18\x04 \x01(\x03\x12\x0e\n\x06topics\x18\x05 \x03(\t\x12\x0c\n\x04host\x18\x06 \x01(\t\x12\x18\n\x10\x62ytes_per_second\x18\x07 \x01(\x01\x12\x14\n\x0csource_error\x18\x08 \x01(\t\x12\x14\n\x0cthrottled_ms\x18\t \x01(\x03\"6\n\x11ListTopicsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"8\n\x12ListTopicsResponse\x12\"\n\x06topics\x18\x01 \x03(\x0b\x32\x12.cachesvc.v1.Topic\"\xa2\x02\n\x05Topic\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x05\x12\x0e\n\x06needed\x18\x04 \x01(\x08\x12.\n\x0cmining_state\x18\x05 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\x14\n\x0cmining_error\x18\x06 \x01(\t\x12\x31\n\npartitions\x18\x07 \x03(\x0b\x32\x1d.cachesvc.v1.PartitionOffsets\x12\x15\n\rsegment_count\x18\x08 \x01(\x03\x12\x15\n\rsegment_bytes\x18\t \x01(\x03\x12\x15\n\rjournal_bytes\x18\n \x01(\x03\x12\x14\n\x0creject_count\x18\x0b \x01(\x03\"8\n\x13ListSegmentsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\">\n\x14ListSegmentsResponse\x12&\n\x08segments\x18\x01 \x03(\x0b\x32\x14.cachesvc.v1.Segment\"9\n\x14ListSnapshotsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"A\n\x15ListSnapshotsResponse\x12(\n\tsnapshots\x18\x01 \x03(\x0b\x32\x15.cachesvc.v1.Snapshot\"\x97\x02\n\x08Snapshot\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x1c\n\x14\x63omplete_from_offset\x18\x07 \x01(\x03\x12\x14\n\x0crecord_count\x18\x08 \x01(\x03\x12\x12\n\nread_count\x18\t \x01(\x03\x12\r\n\x05\x62ytes\x18\n \x01(\x03\x12\x12\n\ncreated_ms\x18\x0b \x01(\x03\x12\x0c\n\x04path\x18\x0c \x01(\t\x12\r\n\x05store\x18\r \x01(\t\x12\x0f\n\x07read_by\x18\x0e \x03(\t\"\xcf\x02\n\x07Segment\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x14\n\x0crecord_count\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x18\n\x10min_timestamp_ms\x18\t \x01(\x03\x12\x18\n\x10max_timestamp_ms\x18\n \x01(\x03\x12\x12\n\ncreated_ms\x18\x0b \x01(\x03\x12\r\n\x05level\x18\x0c \x01(\x05\x12\x0c\n\x04path\x18\r \x01(\t\x12\x14\n\x0creject_count\x18\x0e \x01(\x03\x12\x17\n\x0foldest_mined_ms\x18\x0f \x01(\x03\x12\x17\n\x0fnewest_mined_ms\x18\x10 \x01(\x03\"8\n\x13ListJournalsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\">\n\x14ListJournalsResponse\x12&\n\x08journals\x18\x01 \x03(\x0b\x32\x14.cachesvc.v1.Journal\"\xda\x01\n\x07Journal\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x14\n\x0crecord_count\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12(\n\x05state\x18\t \x01(\x0e\x32\x19.cachesvc.v1.JournalState\x12\x0c\n\x04path\x18\n \x01(\t\"F\n\x12ListRejectsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\";\n\x13ListRejectsResponse\x12$\n\x07rejects\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.Reject\"\xc2\x01\n\x06Reject\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x10\n\x03key\x18\t \x01(\x0cH\x00\x88\x01\x01\x12\r\n\x05value\x18\n \x01(\x0c\x42\x06\n\x04_key\"\x11\n\x0fListJobsRequest\"2\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.cachesvc.v1.Job\"\xc0\x01\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\ninterval_s\x18\x03 \x01(\x01\x12\x0e\n\x06paused\x18\x04 \x01(\x08\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x18\n\x0bnext_run_ms\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12%\n\x08last_run\x18\x07 \x01(\x0b\x32\x13.cachesvc.v1.JobRun\x12\x10\n\x08\x64\x61ily_at\x18\x08 \x01(\tB\x0e\n\x0c_next_run_ms\"\x1d\n\rRunJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x0eRunJobResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0f\n\x07message\x18\x03 \x01(\t\x12 \n\x03run\x18\x04 \x01(\x0b\x32\x13.cachesvc.v1.JobRun\"\xbe\x01\n\x06JobRun\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nstarted_ms\x18\x02 \x01(\x03\x12\x10\n\x08\x65nded_ms\x18\x03 \x01(\x03\x12\x11\n\tsucceeded\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12/\n\x06\x63ounts\x18\x06 \x03(\x0b\x32\x1f.cachesvc.v1.JobRun.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x1f\n\x0fPauseJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x10PauseJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.cachesvc.v1.Job\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x11ResumeJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.cachesvc.v1.Job\"1\n\x12ListJobRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"8\n\x13ListJobRunsResponse\x12!\n\x04runs\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.JobRun*P\n\x0cJournalState\x12\x1d\n\x19JOURNAL_STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\x0b\n\x07SEALING\x10\x02\x12\x08\n\x04WARM\x10\x03\x32\xb3\x1d\n\x05\x41\x64min\x12J\n\tGetConfig\x12\x1d.cachesvc.v1.GetConfigRequest\x1a\x1e.cachesvc.v1.GetConfigResponse\x12\\\n\x0fListConnections\x12#.cachesvc.v1.ListConnectionsRequest\x1a$.cachesvc.v1.ListConnectionsResponse\x12V\n\rGetConnection\x12!.cachesvc.v1.GetConnectionRequest\x1a\".cachesvc.v1.GetConnectionResponse\x12_\n\x10\x43reateConnection\x12$.cachesvc.v1.CreateConnectionRequest\x1a%.cachesvc.v1.CreateConnectionResponse\x12_\n\x10UpdateConnection\x12$.cachesvc.v1.UpdateConnectionRequest\x1a%.cachesvc.v1.UpdateConnectionResponse\x12V\n\rAcceptCluster\x12!.cachesvc.v1.AcceptClusterRequest\x1a\".cachesvc.v1.AcceptClusterResponse\x12_\n\x10\x44\x65leteConnection\x12$.cachesvc.v1.DeleteConnectionRequest\x1a%.cachesvc.v1.DeleteConnectionResponse\x12[\n\x0eTestConnection\x12\".cachesvc.v1.TestConnectionRequest\x1a#.cachesvc.v1.TestConnectionResponse0\x01\x12M\n\nListStores\x12\x1e.cachesvc.v1.ListStoresRequest\x1a\x1f.cachesvc.v1.ListStoresResponse\x12G\n\x08GetStore\x12\x1c.cachesvc.v1.GetStoreRequest\x1a\x1d.cachesvc.v1.GetStoreResponse\x12P\n\x0b\x43reateStore\x12\x1f.cachesvc.v1.CreateStoreRequest\x1a .cachesvc.v1.CreateStoreResponse\x12P\n\x0bUpdateStore\x12\x1f.cachesvc.v1.UpdateStoreRequest\x1a .cachesvc.v1.UpdateStoreResponse\x12P\n\x0b\x44\x65leteStore\x12\x1f.cachesvc.v1.DeleteStoreRequest\x1a .cachesvc.v1.DeleteStoreResponse\x12L\n\tTestStore\x12\x1d.cachesvc.v1.TestStoreRequest\x1a\x1e.cachesvc.v1.TestStoreResponse0\x01\x12M\n\nPlaceTopic\x12\x1e.cachesvc.v1.PlaceTopicRequest\x1a\x1f.cachesvc.v1.PlaceTopicResponse\x12\\\n\x0fListMiningTasks\x12#.cachesvc.v1.ListMiningTasksRequest\x1a$.cachesvc.v1.ListMiningTasksResponse\x12\\\n\x0fStartMiningTask\x12#.cachesvc.v1.StartMiningTaskRequest\x1a$.cachesvc.v1.StartMiningTaskResponse\x12Y\n\x0eStopMiningTask\x12\".cachesvc.v1.StopMiningTaskRequest\x1a#.cachesvc.v1.StopMiningTaskResponse\x12Y\n\x0e\x45\x64itMiningTask\x12\".cachesvc.v1.EditMiningTaskRequest\x1a#.cachesvc.v1.EditMiningTaskResponse\x12\\\n\x0fStartMinedTopic\x12#.cachesvc.v1.StartMinedTopicRequest\x1a$.cachesvc.v1.StartMinedTopicResponse\x12Y\n\x0eStopMinedTopic\x12\".cachesvc.v1.StopMinedTopicRequest\x1a#.cachesvc.v1.StopMinedTopicResponse\x12n\n\x15ListMiningTransitions\x12).cachesvc.v1.ListMiningTransitionsRequest\x1a*.cachesvc.v1.ListMiningTransitionsResponse\x12G\n\x08PinTopic\x12\x1c.cachesvc.v1.PinTopicRequest\x1a\x1d.cachesvc.v1.PinTopicResponse\x12M\n\nUnpinTopic\x12\x1e.cachesvc.v1.UnpinTopicRequest\x1a\x1f.cachesvc.v1.UnpinTopicResponse\x12n\n\x15ListBlockedPartitions\x12).cachesvc.v1.ListBlockedPartitionsRequest\x1a*.cachesvc.v1.ListBlockedPartitionsResponse\x12\\\n\x0fRetryPartitions\x12#.cachesvc.v1.RetryPartitionsRequest\x1a$.cachesvc.v1.RetryPartitionsResponse\x12P\n\x0bListReaders\x12\x1f.cachesvc.v1.ListReadersRequest\x1a .cachesvc.v1.ListReadersResponse\x12M\n\nListTopics\x12\x1e.cachesvc.v1.ListTopicsRequest\x1a\x1f.cachesvc.v1.ListTopicsResponse\x12U\n\x0cListSegments\x12 .cachesvc.v1.ListSegmentsRequest\x1a!.cachesvc.v1.ListSegmentsResponse0\x01\x12S\n\x0cListJournals\x12 .cachesvc.v1.ListJournalsRequest\x1a!.cachesvc.v1.ListJournalsResponse\x12R\n\x0bListRejects\x12\x1f.cachesvc.v1.ListRejectsRequest\x1a .cachesvc.v1.ListRejectsResponse0\x01\x12V\n\rListSnapshots\x12!.cachesvc.v1.ListSnapshotsRequest\x1a\".cachesvc.v1.ListSnapshotsResponse\x12G\n\x08ListJobs\x12\x1c.cachesvc.v1.ListJobsRequest\x1a\x1d.cachesvc.v1.ListJobsResponse\x12\x43\n\x06RunJob\x12\x1a.cachesvc.v1.RunJobRequest\x1a\x1b.cachesvc.v1.RunJobResponse0\x01\x12G\n\x08PauseJob\x12\x1c.cachesvc.v1.PauseJobRequest\x1a\x1d.cachesvc.v1.PauseJobResponse\x12J\n\tResumeJob\x12\x1d.cachesvc.v1.ResumeJobRequest\x1a\x1e.cachesvc.v1.ResumeJobResponse\x12P\n\x0bListJobRuns\x12\x1f.cachesvc.v1.ListJobRunsRequest\x1a .cachesvc.v1.ListJobRunsResponse\x12O\n\nListModels\x12\x1e.cachesvc.v1.ListModelsRequest\x1a\x1f.cachesvc.v1.ListModelsResponse0\x01\x12V\n\rDescribeModel\x12!.cachesvc.v1.DescribeModelRequest\x1a\".cachesvc.v1.DescribeModelResponse\x12R\n\x0bWatchMining\x12\x1f.cachesvc.v1.WatchMiningRequest\x1a .cachesvc.v1.WatchMiningResponse0\x01\x12M\n\nListAlarms\x12\x1e.cachesvc.v1.ListAlarmsRequest\x1a\x1f.cachesvc.v1.ListAlarmsResponse\x12Y\n\x0eListStoreUsage\x12\".cachesvc.v1.ListStoreUsageRequest\x1a#.cachesvc.v1.ListStoreUsageResponse\x12J\n\tListDrops\x12\x1d.cachesvc.v1.ListDropsRequest\x1a\x1e.cachesvc.v1.ListDropsResponse\x12\x43\n\x06RunSql\x12\x1a.cachesvc.v1.RunSqlRequest\x1a\x1b.cachesvc.v1.RunSqlResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63\x61\x63hesvc/v1/admin.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x18\x63\x61\x63hesvc/v1/access.proto\x1a\x18\x63\x61\x63hesvc/v1/alarms.proto\x1a\x17\x63\x61\x63hesvc/v1/audit.proto\x1a!cachesvc/v1/connection_test.proto\x1a\x1d\x63\x61\x63hesvc/v1/connections.proto\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\x1a\x1e\x63\x61\x63hesvc/v1/mining_tasks.proto\x1a\x18\x63\x61\x63hesvc/v1/models.proto\x1a\x1b\x63\x61\x63hesvc/v1/retention.proto\x1a\x15\x63\x61\x63hesvc/v1/sql.proto\x1a\x18\x63\x61\x63hesvc/v1/stores.proto\x1a\x1a\x63\x61\x63hesvc/v1/watching.proto\"\x12\n\x10GetConfigRequest\"W\n\x11GetConfigResponse\x12\x13\n\x0b\x63onfig_json\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x1c\n\x14store_format_version\x18\x03 \x01(\x05\"\x14\n\x12ListReadersRequest\";\n\x13ListReadersResponse\x12$\n\x07readers\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.Reader\"\xdb\x01\n\x06Reader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x11\n\tjoined_ms\x18\x04 \x01(\x03\x12\x0e\n\x06topics\x18\x05 \x03(\t\x12\x0c\n\x04host\x18\x06 \x01(\t\x12\x18\n\x10\x62ytes_per_second\x18\x07 \x01(\x01\x12\x14\n\x0csource_error\x18\x08 \x01(\t\x12\x14\n\x0cthrottled_ms\x18\t \x01(\x03\x12+\n\x07\x66igures\x18\n \x01(\x0b\x32\x1a.cachesvc.v1.ReaderFigures\"c\n\x11ListTopicsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0e\n\x06search\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04skip\x18\x05 \x01(\x05\"G\n\x12ListTopicsResponse\x12\"\n\x06topics\x18\x01 \x03(\x0b\x32\x12.cachesvc.v1.Topic\x12\r\n\x05total\x18\x02 \x01(\x05\"\xa2\x02\n\x05Topic\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x05\x12\x0e\n\x06needed\x18\x04 \x01(\x08\x12.\n\x0cmining_state\x18\x05 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\x14\n\x0cmining_error\x18\x06 \x01(\t\x12\x31\n\npartitions\x18\x07 \x03(\x0b\x32\x1d.cachesvc.v1.PartitionOffsets\x12\x15\n\rsegment_count\x18\x08 \x01(\x03\x12\x15\n\rsegment_bytes\x18\t \x01(\x03\x12\x15\n\rjournal_bytes\x18\n \x01(\x03\x12\x14\n\x0creject_count\x18\x0b \x01(\x03\"8\n\x13ListSegmentsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\">\n\x14ListSegmentsResponse\x12&\n\x08segments\x18\x01 \x03(\x0b\x32\x14.cachesvc.v1.Segment\"9\n\x14ListSnapshotsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"A\n\x15ListSnapshotsResponse\x12(\n\tsnapshots\x18\x01 \x03(\x0b\x32\x15.cachesvc.v1.Snapshot\"\x97\x02\n\x08Snapshot\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x1c\n\x14\x63omplete_from_offset\x18\x07 \x01(\x03\x12\x14\n\x0crecord_count\x18\x08 \x01(\x03\x12\x12\n\nread_count\x18\t \x01(\x03\x12\r\n\x05\x62ytes\x18\n \x01(\x03\x12\x12\n\ncreated_ms\x18\x0b \x01(\x03\x12\x0c\n\x04path\x18\x0c \x01(\t\x12\r\n\x05store\x18\r \x01(\t\x12\x0f\n\x07read_by\x18\x0e \x03(\t\"\xcf\x02\n\x07Segment\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x14\n\x0crecord_count\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x18\n\x10min_timestamp_ms\x18\t \x01(\x03\x12\x18\n\x10max_timestamp_ms\x18\n \x01(\x03\x12\x12\n\ncreated_ms\x18\x0b \x01(\x03\x12\r\n\x05level\x18\x0c \x01(\x05\x12\x0c\n\x04path\x18\r \x01(\t\x12\x14\n\x0creject_count\x18\x0e \x01(\x03\x12\x17\n\x0foldest_mined_ms\x18\x0f \x01(\x03\x12\x17\n\x0fnewest_mined_ms\x18\x10 \x01(\x03\"8\n\x13ListJournalsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\">\n\x14ListJournalsResponse\x12&\n\x08journals\x18\x01 \x03(\x0b\x32\x14.cachesvc.v1.Journal\"\xda\x01\n\x07Journal\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_offset\x18\x05 \x01(\x03\x12\x12\n\nend_offset\x18\x06 \x01(\x03\x12\x14\n\x0crecord_count\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12(\n\x05state\x18\t \x01(\x0e\x32\x19.cachesvc.v1.JournalState\x12\x0c\n\x04path\x18\n \x01(\t\"\x9e\x01\n\x12ListRecordsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x10\n\x06offset\x18\x04 \x01(\x03H\x00\x12\x16\n\x0ctimestamp_ms\x18\x05 \x01(\x03H\x00\x12\r\n\x05limit\x18\x06 \x01(\x05\x12\x11\n\tbytes_max\x18\x07 \x01(\x05\x42\x06\n\x04\x66rom\"\x99\x01\n\x13ListRecordsResponse\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.cachesvc.v1.CachedRecord\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x03\x12\x14\n\x0c\x66irst_offset\x18\x03 \x01(\x03\x12\x16\n\x0elog_end_offset\x18\x04 \x01(\x03\x12\x13\n\x0bincarnation\x18\x05 \x01(\x05\"[\n\x0c\x43\x61\x63hedRecord\x12#\n\x06record\x18\x01 \x01(\x0b\x32\x13.cachesvc.v1.Record\x12\x11\n\tkey_bytes\x18\x02 \x01(\x03\x12\x13\n\x0bvalue_bytes\x18\x03 \x01(\x03\"F\n\x12ListRejectsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\";\n\x13ListRejectsResponse\x12$\n\x07rejects\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.Reject\"\xc2\x01\n\x06Reject\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x05\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x10\n\x03key\x18\t \x01(\x0cH\x00\x88\x01\x01\x12\r\n\x05value\x18\n \x01(\x0c\x42\x06\n\x04_key\"\x11\n\x0fListJobsRequest\"2\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.cachesvc.v1.Job\"\xc0\x01\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\ninterval_s\x18\x03 \x01(\x01\x12\x0e\n\x06paused\x18\x04 \x01(\x08\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x18\n\x0bnext_run_ms\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12%\n\x08last_run\x18\x07 \x01(\x0b\x32\x13.cachesvc.v1.JobRun\x12\x10\n\x08\x64\x61ily_at\x18\x08 \x01(\tB\x0e\n\x0c_next_run_ms\"\x1d\n\rRunJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x0eRunJobResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0f\n\x07message\x18\x03 \x01(\t\x12 \n\x03run\x18\x04 \x01(\x0b\x32\x13.cachesvc.v1.JobRun\"\xbe\x01\n\x06JobRun\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nstarted_ms\x18\x02 \x01(\x03\x12\x10\n\x08\x65nded_ms\x18\x03 \x01(\x03\x12\x11\n\tsucceeded\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12/\n\x06\x63ounts\x18\x06 \x03(\x0b\x32\x1f.cachesvc.v1.JobRun.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x1f\n\x0fPauseJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x10PauseJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.cachesvc.v1.Job\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x11ResumeJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.cachesvc.v1.Job\"1\n\x12ListJobRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\"8\n\x13ListJobRunsResponse\x12!\n\x04runs\x18\x01 \x03(\x0b\x32\x13.cachesvc.v1.JobRun*P\n\x0cJournalState\x12\x1d\n\x19JOURNAL_STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\x0b\n\x07SEALING\x10\x02\x12\x08\n\x04WARM\x10\x03\x32\xdf\'\n\x05\x41\x64min\x12J\n\tGetConfig\x12\x1d.cachesvc.v1.GetConfigRequest\x1a\x1e.cachesvc.v1.GetConfigResponse\x12\\\n\x0fListConnections\x12#.cachesvc.v1.ListConnectionsRequest\x1a$.cachesvc.v1.ListConnectionsResponse\x12V\n\rGetConnection\x12!.cachesvc.v1.GetConnectionRequest\x1a\".cachesvc.v1.GetConnectionResponse\x12_\n\x10\x43reateConnection\x12$.cachesvc.v1.CreateConnectionRequest\x1a%.cachesvc.v1.CreateConnectionResponse\x12_\n\x10UpdateConnection\x12$.cachesvc.v1.UpdateConnectionRequest\x1a%.cachesvc.v1.UpdateConnectionResponse\x12V\n\rAcceptCluster\x12!.cachesvc.v1.AcceptClusterRequest\x1a\".cachesvc.v1.AcceptClusterResponse\x12_\n\x10\x44\x65leteConnection\x12$.cachesvc.v1.DeleteConnectionRequest\x1a%.cachesvc.v1.DeleteConnectionResponse\x12[\n\x0eTestConnection\x12\".cachesvc.v1.TestConnectionRequest\x1a#.cachesvc.v1.TestConnectionResponse0\x01\x12M\n\nListStores\x12\x1e.cachesvc.v1.ListStoresRequest\x1a\x1f.cachesvc.v1.ListStoresResponse\x12G\n\x08GetStore\x12\x1c.cachesvc.v1.GetStoreRequest\x1a\x1d.cachesvc.v1.GetStoreResponse\x12P\n\x0b\x43reateStore\x12\x1f.cachesvc.v1.CreateStoreRequest\x1a .cachesvc.v1.CreateStoreResponse\x12P\n\x0bUpdateStore\x12\x1f.cachesvc.v1.UpdateStoreRequest\x1a .cachesvc.v1.UpdateStoreResponse\x12P\n\x0b\x44\x65leteStore\x12\x1f.cachesvc.v1.DeleteStoreRequest\x1a .cachesvc.v1.DeleteStoreResponse\x12L\n\tTestStore\x12\x1d.cachesvc.v1.TestStoreRequest\x1a\x1e.cachesvc.v1.TestStoreResponse0\x01\x12M\n\nPlaceTopic\x12\x1e.cachesvc.v1.PlaceTopicRequest\x1a\x1f.cachesvc.v1.PlaceTopicResponse\x12\\\n\x0fListMiningTasks\x12#.cachesvc.v1.ListMiningTasksRequest\x1a$.cachesvc.v1.ListMiningTasksResponse\x12\\\n\x0fStartMiningTask\x12#.cachesvc.v1.StartMiningTaskRequest\x1a$.cachesvc.v1.StartMiningTaskResponse\x12Y\n\x0eStopMiningTask\x12\".cachesvc.v1.StopMiningTaskRequest\x1a#.cachesvc.v1.StopMiningTaskResponse\x12Y\n\x0e\x45\x64itMiningTask\x12\".cachesvc.v1.EditMiningTaskRequest\x1a#.cachesvc.v1.EditMiningTaskResponse\x12\\\n\x0fStartMinedTopic\x12#.cachesvc.v1.StartMinedTopicRequest\x1a$.cachesvc.v1.StartMinedTopicResponse\x12Y\n\x0eStopMinedTopic\x12\".cachesvc.v1.StopMinedTopicRequest\x1a#.cachesvc.v1.StopMinedTopicResponse\x12n\n\x15ListMiningTransitions\x12).cachesvc.v1.ListMiningTransitionsRequest\x1a*.cachesvc.v1.ListMiningTransitionsResponse\x12G\n\x08PinTopic\x12\x1c.cachesvc.v1.PinTopicRequest\x1a\x1d.cachesvc.v1.PinTopicResponse\x12M\n\nUnpinTopic\x12\x1e.cachesvc.v1.UnpinTopicRequest\x1a\x1f.cachesvc.v1.UnpinTopicResponse\x12n\n\x15ListBlockedPartitions\x12).cachesvc.v1.ListBlockedPartitionsRequest\x1a*.cachesvc.v1.ListBlockedPartitionsResponse\x12\\\n\x0fRetryPartitions\x12#.cachesvc.v1.RetryPartitionsRequest\x1a$.cachesvc.v1.RetryPartitionsResponse\x12P\n\x0bListReaders\x12\x1f.cachesvc.v1.ListReadersRequest\x1a .cachesvc.v1.ListReadersResponse\x12M\n\nListTopics\x12\x1e.cachesvc.v1.ListTopicsRequest\x1a\x1f.cachesvc.v1.ListTopicsResponse\x12U\n\x0cListSegments\x12 .cachesvc.v1.ListSegmentsRequest\x1a!.cachesvc.v1.ListSegmentsResponse0\x01\x12S\n\x0cListJournals\x12 .cachesvc.v1.ListJournalsRequest\x1a!.cachesvc.v1.ListJournalsResponse\x12P\n\x0bListRecords\x12\x1f.cachesvc.v1.ListRecordsRequest\x1a .cachesvc.v1.ListRecordsResponse\x12R\n\x0bListRejects\x12\x1f.cachesvc.v1.ListRejectsRequest\x1a .cachesvc.v1.ListRejectsResponse0\x01\x12V\n\rListSnapshots\x12!.cachesvc.v1.ListSnapshotsRequest\x1a\".cachesvc.v1.ListSnapshotsResponse\x12G\n\x08ListJobs\x12\x1c.cachesvc.v1.ListJobsRequest\x1a\x1d.cachesvc.v1.ListJobsResponse\x12\x43\n\x06RunJob\x12\x1a.cachesvc.v1.RunJobRequest\x1a\x1b.cachesvc.v1.RunJobResponse0\x01\x12G\n\x08PauseJob\x12\x1c.cachesvc.v1.PauseJobRequest\x1a\x1d.cachesvc.v1.PauseJobResponse\x12J\n\tResumeJob\x12\x1d.cachesvc.v1.ResumeJobRequest\x1a\x1e.cachesvc.v1.ResumeJobResponse\x12P\n\x0bListJobRuns\x12\x1f.cachesvc.v1.ListJobRunsRequest\x1a .cachesvc.v1.ListJobRunsResponse\x12O\n\nListModels\x12\x1e.cachesvc.v1.ListModelsRequest\x1a\x1f.cachesvc.v1.ListModelsResponse0\x01\x12V\n\rDescribeModel\x12!.cachesvc.v1.DescribeModelRequest\x1a\".cachesvc.v1.DescribeModelResponse\x12P\n\x0bGetOverview\x12\x1f.cachesvc.v1.GetOverviewRequest\x1a .cachesvc.v1.GetOverviewResponse\x12G\n\x08GetTrend\x12\x1c.cachesvc.v1.GetTrendRequest\x1a\x1d.cachesvc.v1.GetTrendResponse\x12V\n\rGetTopicTrend\x12!.cachesvc.v1.GetTopicTrendRequest\x1a\".cachesvc.v1.GetTopicTrendResponse\x12k\n\x14GetSubscriptionTrend\x12(.cachesvc.v1.GetSubscriptionTrendRequest\x1a).cachesvc.v1.GetSubscriptionTrendResponse\x12R\n\x0bWatchMining\x12\x1f.cachesvc.v1.WatchMiningRequest\x1a .cachesvc.v1.WatchMiningResponse0\x01\x12M\n\nListAlarms\x12\x1e.cachesvc.v1.ListAlarmsRequest\x1a\x1f.cachesvc.v1.ListAlarmsResponse\x12Y\n\x0eListStoreUsage\x12\".cachesvc.v1.ListStoreUsageRequest\x1a#.cachesvc.v1.ListStoreUsageResponse\x12J\n\tListDrops\x12\x1d.cachesvc.v1.ListDropsRequest\x1a\x1e.cachesvc.v1.ListDropsResponse\x12\x43\n\x06RunSql\x12\x1a.cachesvc.v1.RunSqlRequest\x1a\x1b.cachesvc.v1.RunSqlResponse0\x01\x12J\n\tListAudit\x12\x1d.cachesvc.v1.ListAuditRequest\x1a\x1e.cachesvc.v1.ListAuditResponse\x12J\n\tGetCaller\x12\x1d.cachesvc.v1.GetCallerRequest\x1a\x1e.cachesvc.v1.GetCallerResponse\x12J\n\tListRoles\x12\x1d.cachesvc.v1.ListRolesRequest\x1a\x1e.cachesvc.v1.ListRolesResponse\x12\x44\n\x07SetRole\x12\x1b.cachesvc.v1.SetRoleRequest\x1a\x1c.cachesvc.v1.SetRoleResponse\x12M\n\nDeleteRole\x12\x1e.cachesvc.v1.DeleteRoleRequest\x1a\x1f.cachesvc.v1.DeleteRoleResponse\x12Y\n\x0eListPrincipals\x12\".cachesvc.v1.ListPrincipalsRequest\x1a#.cachesvc.v1.ListPrincipalsResponse\x12S\n\x0cSetPrincipal\x12 .cachesvc.v1.SetPrincipalRequest\x1a!.cachesvc.v1.SetPrincipalResponse\x12\\\n\x0f\x44\x65letePrincipal\x12#.cachesvc.v1.DeletePrincipalRequest\x1a$.cachesvc.v1.DeletePrincipalResponse\x12M\n\nListTokens\x12\x1e.cachesvc.v1.ListTokensRequest\x1a\x1f.cachesvc.v1.ListTokensResponse\x12P\n\x0b\x43reateToken\x12\x1f.cachesvc.v1.CreateTokenRequest\x1a .cachesvc.v1.CreateTokenResponse\x12P\n\x0bRevokeToken\x12\x1f.cachesvc.v1.RevokeTokenRequest\x1a .cachesvc.v1.RevokeTokenResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,74 +35,80 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBRUN_COUNTSENTRY']._loaded_options = None
   _globals['_JOBRUN_COUNTSENTRY']._serialized_options = b'8\001'
-  _globals['_JOURNALSTATE']._serialized_start=3509
-  _globals['_JOURNALSTATE']._serialized_end=3589
-  _globals['_GETCONFIGREQUEST']._serialized_start=325
-  _globals['_GETCONFIGREQUEST']._serialized_end=343
-  _globals['_GETCONFIGRESPONSE']._serialized_start=345
-  _globals['_GETCONFIGRESPONSE']._serialized_end=432
-  _globals['_LISTREADERSREQUEST']._serialized_start=434
-  _globals['_LISTREADERSREQUEST']._serialized_end=454
-  _globals['_LISTREADERSRESPONSE']._serialized_start=456
-  _globals['_LISTREADERSRESPONSE']._serialized_end=515
-  _globals['_READER']._serialized_start=518
-  _globals['_READER']._serialized_end=692
-  _globals['_LISTTOPICSREQUEST']._serialized_start=694
-  _globals['_LISTTOPICSREQUEST']._serialized_end=748
-  _globals['_LISTTOPICSRESPONSE']._serialized_start=750
-  _globals['_LISTTOPICSRESPONSE']._serialized_end=806
-  _globals['_TOPIC']._serialized_start=809
-  _globals['_TOPIC']._serialized_end=1099
-  _globals['_LISTSEGMENTSREQUEST']._serialized_start=1101
-  _globals['_LISTSEGMENTSREQUEST']._serialized_end=1157
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=1159
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1221
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1223
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1280
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1282
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1347
-  _globals['_SNAPSHOT']._serialized_start=1350
-  _globals['_SNAPSHOT']._serialized_end=1629
-  _globals['_SEGMENT']._serialized_start=1632
-  _globals['_SEGMENT']._serialized_end=1967
-  _globals['_LISTJOURNALSREQUEST']._serialized_start=1969
-  _globals['_LISTJOURNALSREQUEST']._serialized_end=2025
-  _globals['_LISTJOURNALSRESPONSE']._serialized_start=2027
-  _globals['_LISTJOURNALSRESPONSE']._serialized_end=2089
-  _globals['_JOURNAL']._serialized_start=2092
-  _globals['_JOURNAL']._serialized_end=2310
-  _globals['_LISTREJECTSREQUEST']._serialized_start=2312
-  _globals['_LISTREJECTSREQUEST']._serialized_end=2382
-  _globals['_LISTREJECTSRESPONSE']._serialized_start=2384
-  _globals['_LISTREJECTSRESPONSE']._serialized_end=2443
-  _globals['_REJECT']._serialized_start=2446
-  _globals['_REJECT']._serialized_end=2640
-  _globals['_LISTJOBSREQUEST']._serialized_start=2642
-  _globals['_LISTJOBSREQUEST']._serialized_end=2659
-  _globals['_LISTJOBSRESPONSE']._serialized_start=2661
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2711
-  _globals['_JOB']._serialized_start=2714
-  _globals['_JOB']._serialized_end=2906
-  _globals['_RUNJOBREQUEST']._serialized_start=2908
-  _globals['_RUNJOBREQUEST']._serialized_end=2937
-  _globals['_RUNJOBRESPONSE']._serialized_start=2939
-  _globals['_RUNJOBRESPONSE']._serialized_end=3035
-  _globals['_JOBRUN']._serialized_start=3038
-  _globals['_JOBRUN']._serialized_end=3228
-  _globals['_JOBRUN_COUNTSENTRY']._serialized_start=3183
-  _globals['_JOBRUN_COUNTSENTRY']._serialized_end=3228
-  _globals['_PAUSEJOBREQUEST']._serialized_start=3230
-  _globals['_PAUSEJOBREQUEST']._serialized_end=3261
-  _globals['_PAUSEJOBRESPONSE']._serialized_start=3263
-  _globals['_PAUSEJOBRESPONSE']._serialized_end=3312
-  _globals['_RESUMEJOBREQUEST']._serialized_start=3314
-  _globals['_RESUMEJOBREQUEST']._serialized_end=3346
-  _globals['_RESUMEJOBRESPONSE']._serialized_start=3348
-  _globals['_RESUMEJOBRESPONSE']._serialized_end=3398
-  _globals['_LISTJOBRUNSREQUEST']._serialized_start=3400
-  _globals['_LISTJOBRUNSREQUEST']._serialized_end=3449
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=3451
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=3507
-  _globals['_ADMIN']._serialized_start=3592
-  _globals['_ADMIN']._serialized_end=7355
+  _globals['_JOURNALSTATE']._serialized_start=4075
+  _globals['_JOURNALSTATE']._serialized_end=4155
+  _globals['_GETCONFIGREQUEST']._serialized_start=376
+  _globals['_GETCONFIGREQUEST']._serialized_end=394
+  _globals['_GETCONFIGRESPONSE']._serialized_start=396
+  _globals['_GETCONFIGRESPONSE']._serialized_end=483
+  _globals['_LISTREADERSREQUEST']._serialized_start=485
+  _globals['_LISTREADERSREQUEST']._serialized_end=505
+  _globals['_LISTREADERSRESPONSE']._serialized_start=507
+  _globals['_LISTREADERSRESPONSE']._serialized_end=566
+  _globals['_READER']._serialized_start=569
+  _globals['_READER']._serialized_end=788
+  _globals['_LISTTOPICSREQUEST']._serialized_start=790
+  _globals['_LISTTOPICSREQUEST']._serialized_end=889
+  _globals['_LISTTOPICSRESPONSE']._serialized_start=891
+  _globals['_LISTTOPICSRESPONSE']._serialized_end=962
+  _globals['_TOPIC']._serialized_start=965
+  _globals['_TOPIC']._serialized_end=1255
+  _globals['_LISTSEGMENTSREQUEST']._serialized_start=1257
+  _globals['_LISTSEGMENTSREQUEST']._serialized_end=1313
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=1315
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1377
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1379
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1436
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1438
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1503
+  _globals['_SNAPSHOT']._serialized_start=1506
+  _globals['_SNAPSHOT']._serialized_end=1785
+  _globals['_SEGMENT']._serialized_start=1788
+  _globals['_SEGMENT']._serialized_end=2123
+  _globals['_LISTJOURNALSREQUEST']._serialized_start=2125
+  _globals['_LISTJOURNALSREQUEST']._serialized_end=2181
+  _globals['_LISTJOURNALSRESPONSE']._serialized_start=2183
+  _globals['_LISTJOURNALSRESPONSE']._serialized_end=2245
+  _globals['_JOURNAL']._serialized_start=2248
+  _globals['_JOURNAL']._serialized_end=2466
+  _globals['_LISTRECORDSREQUEST']._serialized_start=2469
+  _globals['_LISTRECORDSREQUEST']._serialized_end=2627
+  _globals['_LISTRECORDSRESPONSE']._serialized_start=2630
+  _globals['_LISTRECORDSRESPONSE']._serialized_end=2783
+  _globals['_CACHEDRECORD']._serialized_start=2785
+  _globals['_CACHEDRECORD']._serialized_end=2876
+  _globals['_LISTREJECTSREQUEST']._serialized_start=2878
+  _globals['_LISTREJECTSREQUEST']._serialized_end=2948
+  _globals['_LISTREJECTSRESPONSE']._serialized_start=2950
+  _globals['_LISTREJECTSRESPONSE']._serialized_end=3009
+  _globals['_REJECT']._serialized_start=3012
+  _globals['_REJECT']._serialized_end=3206
+  _globals['_LISTJOBSREQUEST']._serialized_start=3208
+  _globals['_LISTJOBSREQUEST']._serialized_end=3225
+  _globals['_LISTJOBSRESPONSE']._serialized_start=3227
+  _globals['_LISTJOBSRESPONSE']._serialized_end=3277
+  _globals['_JOB']._serialized_start=3280
+  _globals['_JOB']._serialized_end=3472
+  _globals['_RUNJOBREQUEST']._serialized_start=3474
+  _globals['_RUNJOBREQUEST']._serialized_end=3503
+  _globals['_RUNJOBRESPONSE']._serialized_start=3505
+  _globals['_RUNJOBRESPONSE']._serialized_end=3601
+  _globals['_JOBRUN']._serialized_start=3604
+  _globals['_JOBRUN']._serialized_end=3794
+  _globals['_JOBRUN_COUNTSENTRY']._serialized_start=3749
+  _globals['_JOBRUN_COUNTSENTRY']._serialized_end=3794
+  _globals['_PAUSEJOBREQUEST']._serialized_start=3796
+  _globals['_PAUSEJOBREQUEST']._serialized_end=3827
+  _globals['_PAUSEJOBRESPONSE']._serialized_start=3829
+  _globals['_PAUSEJOBRESPONSE']._serialized_end=3878
+  _globals['_RESUMEJOBREQUEST']._serialized_start=3880
+  _globals['_RESUMEJOBREQUEST']._serialized_end=3912
+  _globals['_RESUMEJOBRESPONSE']._serialized_start=3914
+  _globals['_RESUMEJOBRESPONSE']._serialized_end=3964
+  _globals['_LISTJOBRUNSREQUEST']._serialized_start=3966
+  _globals['_LISTJOBRUNSREQUEST']._serialized_end=4015
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=4017
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=4073
+  _globals['_ADMIN']._serialized_start=4158
+  _globals['_ADMIN']._serialized_end=9245
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,6 @@
+from cachesvc.v1 import access_pb2 as _access_pb2
 from cachesvc.v1 import alarms_pb2 as _alarms_pb2
+from cachesvc.v1 import audit_pb2 as _audit_pb2
 from cachesvc.v1 import connection_test_pb2 as _connection_test_pb2
 from cachesvc.v1 import connections_pb2 as _connections_pb2
 from cachesvc.v1 import log_cache_pb2 as _log_cache_pb2
@@ -52,7 +54,7 @@ class ListReadersResponse(_message.Message):
     def __init__(self, readers: _Optional[_Iterable[_Union[Reader, _Mapping]]] = ...) -> None: ...
 
 class Reader(_message.Message):
-    __slots__ = ("name", "connection", "pid", "joined_ms", "topics", "host", "bytes_per_second", "source_error", "throttled_ms")
+    __slots__ = ("name", "connection", "pid", "joined_ms", "topics", "host", "bytes_per_second", "source_error", "throttled_ms", "figures")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +64,7 @@ class Reader(_message.Message):
     BYTES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ERROR_FIELD_NUMBER: _ClassVar[int]
     THROTTLED_MS_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
     name: str
     connection: str
     pid: int
@@ -71,21 +74,30 @@ class Reader(_message.Message):
     bytes_per_second: float
     source_error: str
     throttled_ms: int
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., joined_ms: _Optional[int] = ..., topics: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., bytes_per_second: _Optional[float] = ..., source_error: _Optional[str] = ..., throttled_ms: _Optional[int] = ...) -> None: ...
+    figures: _watching_pb2.ReaderFigures
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., pid: _Optional[int] = ..., joined_ms: _Optional[int] = ..., topics: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., bytes_per_second: _Optional[float] = ..., source_error: _Optional[str] = ..., throttled_ms: _Optional[int] = ..., figures: _Optional[_Union[_watching_pb2.ReaderFigures, _Mapping]] = ...) -> None: ...
 
 class ListTopicsRequest(_message.Message):
-    __slots__ = ("connection", "topic")
+    __slots__ = ("connection", "topic", "search", "limit", "skip")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SKIP_FIELD_NUMBER: _ClassVar[int]
     connection: str
     topic: str
-    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ...) -> None: ...
+    search: str
+    limit: int
+    skip: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., search: _Optional[str] = ..., limit: _Optional[int] = ..., skip: _Optional[int] = ...) -> None: ...
 
 class ListTopicsResponse(_message.Message):
-    __slots__ = ("topics",)
+    __slots__ = ("topics", "total")
     TOPICS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
     topics: _containers.RepeatedCompositeFieldContainer[Topic]
-    def __init__(self, topics: _Optional[_Iterable[_Union[Topic, _Mapping]]] = ...) -> None: ...
+    total: int
+    def __init__(self, topics: _Optional[_Iterable[_Union[Topic, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
 
 class Topic(_message.Message):
     __slots__ = ("connection", "name", "incarnation", "needed", "mining_state", "mining_error", "partitions", "segment_count", "segment_bytes", "journal_bytes", "reject_count")
@@ -246,6 +258,48 @@ class Journal(_message.Message):
     state: JournalState
     path: str
     def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., bytes: _Optional[int] = ..., state: _Optional[_Union[JournalState, str]] = ..., path: _Optional[str] = ...) -> None: ...
+
+class ListRecordsRequest(_message.Message):
+    __slots__ = ("connection", "topic", "partition", "offset", "timestamp_ms", "limit", "bytes_max")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    limit: int
+    bytes_max: int
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., limit: _Optional[int] = ..., bytes_max: _Optional[int] = ...) -> None: ...
+
+class ListRecordsResponse(_message.Message):
+    __slots__ = ("records", "next_offset", "first_offset", "log_end_offset", "incarnation")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    FIRST_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LOG_END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[CachedRecord]
+    next_offset: int
+    first_offset: int
+    log_end_offset: int
+    incarnation: int
+    def __init__(self, records: _Optional[_Iterable[_Union[CachedRecord, _Mapping]]] = ..., next_offset: _Optional[int] = ..., first_offset: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
+
+class CachedRecord(_message.Message):
+    __slots__ = ("record", "key_bytes", "value_bytes")
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    KEY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    VALUE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    record: _log_cache_pb2.Record
+    key_bytes: int
+    value_bytes: int
+    def __init__(self, record: _Optional[_Union[_log_cache_pb2.Record, _Mapping]] = ..., key_bytes: _Optional[int] = ..., value_bytes: _Optional[int] = ...) -> None: ...
 
 class ListRejectsRequest(_message.Message):
     __slots__ = ("connection", "topic", "limit")

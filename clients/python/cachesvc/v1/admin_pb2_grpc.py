@@ -3,8 +3,10 @@
 import grpc
 import warnings
 
+from cachesvc.v1 import access_pb2 as cachesvc_dot_v1_dot_access__pb2
 from cachesvc.v1 import admin_pb2 as cachesvc_dot_v1_dot_admin__pb2
 from cachesvc.v1 import alarms_pb2 as cachesvc_dot_v1_dot_alarms__pb2
+from cachesvc.v1 import audit_pb2 as cachesvc_dot_v1_dot_audit__pb2
 from cachesvc.v1 import connection_test_pb2 as cachesvc_dot_v1_dot_connection__test__pb2
 from cachesvc.v1 import connections_pb2 as cachesvc_dot_v1_dot_connections__pb2
 from cachesvc.v1 import mining_tasks_pb2 as cachesvc_dot_v1_dot_mining__tasks__pb2
@@ -195,6 +197,11 @@ class AdminStub(object):
                 request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListJournalsRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListJournalsResponse.FromString,
                 _registered_method=True)
+        self.ListRecords = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListRecords',
+                request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListRecordsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListRecordsResponse.FromString,
+                _registered_method=True)
         self.ListRejects = channel.unary_stream(
                 '/cachesvc.v1.Admin/ListRejects',
                 request_serializer=cachesvc_dot_v1_dot_admin__pb2.ListRejectsRequest.SerializeToString,
@@ -240,6 +247,26 @@ class AdminStub(object):
                 request_serializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelResponse.FromString,
                 _registered_method=True)
+        self.GetOverview = channel.unary_unary(
+                '/cachesvc.v1.Admin/GetOverview',
+                request_serializer=cachesvc_dot_v1_dot_watching__pb2.GetOverviewRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_watching__pb2.GetOverviewResponse.FromString,
+                _registered_method=True)
+        self.GetTrend = channel.unary_unary(
+                '/cachesvc.v1.Admin/GetTrend',
+                request_serializer=cachesvc_dot_v1_dot_watching__pb2.GetTrendRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_watching__pb2.GetTrendResponse.FromString,
+                _registered_method=True)
+        self.GetTopicTrend = channel.unary_unary(
+                '/cachesvc.v1.Admin/GetTopicTrend',
+                request_serializer=cachesvc_dot_v1_dot_watching__pb2.GetTopicTrendRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_watching__pb2.GetTopicTrendResponse.FromString,
+                _registered_method=True)
+        self.GetSubscriptionTrend = channel.unary_unary(
+                '/cachesvc.v1.Admin/GetSubscriptionTrend',
+                request_serializer=cachesvc_dot_v1_dot_watching__pb2.GetSubscriptionTrendRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_watching__pb2.GetSubscriptionTrendResponse.FromString,
+                _registered_method=True)
         self.WatchMining = channel.unary_stream(
                 '/cachesvc.v1.Admin/WatchMining',
                 request_serializer=cachesvc_dot_v1_dot_watching__pb2.WatchMiningRequest.SerializeToString,
@@ -264,6 +291,61 @@ class AdminStub(object):
                 '/cachesvc.v1.Admin/RunSql',
                 request_serializer=cachesvc_dot_v1_dot_sql__pb2.RunSqlRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_sql__pb2.RunSqlResponse.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListAudit',
+                request_serializer=cachesvc_dot_v1_dot_audit__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_audit__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
+        self.GetCaller = channel.unary_unary(
+                '/cachesvc.v1.Admin/GetCaller',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.GetCallerRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.GetCallerResponse.FromString,
+                _registered_method=True)
+        self.ListRoles = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListRoles',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.ListRolesRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.ListRolesResponse.FromString,
+                _registered_method=True)
+        self.SetRole = channel.unary_unary(
+                '/cachesvc.v1.Admin/SetRole',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.SetRoleRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.SetRoleResponse.FromString,
+                _registered_method=True)
+        self.DeleteRole = channel.unary_unary(
+                '/cachesvc.v1.Admin/DeleteRole',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.DeleteRoleRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.DeleteRoleResponse.FromString,
+                _registered_method=True)
+        self.ListPrincipals = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListPrincipals',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.ListPrincipalsRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.ListPrincipalsResponse.FromString,
+                _registered_method=True)
+        self.SetPrincipal = channel.unary_unary(
+                '/cachesvc.v1.Admin/SetPrincipal',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.SetPrincipalRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.SetPrincipalResponse.FromString,
+                _registered_method=True)
+        self.DeletePrincipal = channel.unary_unary(
+                '/cachesvc.v1.Admin/DeletePrincipal',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.DeletePrincipalRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.DeletePrincipalResponse.FromString,
+                _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/cachesvc.v1.Admin/ListTokens',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.CreateToken = channel.unary_unary(
+                '/cachesvc.v1.Admin/CreateToken',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.CreateTokenResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/cachesvc.v1.Admin/RevokeToken',
+                request_serializer=cachesvc_dot_v1_dot_access__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_access__pb2.RevokeTokenResponse.FromString,
                 _registered_method=True)
 
 
@@ -504,6 +586,14 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRecords(self, request, context):
+        """Some records of a partition as they are cached; nothing is mined for it, and nobody's position
+        moves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRejects(self, request, context):
         """Records that the JSON rule turned away, ordered by topic, partition and offset.
         """
@@ -570,6 +660,34 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOverview(self, request, context):
+        """The service as a whole, as of a few seconds ago at most. Needs the right to read everything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTrend(self, request, context):
+        """How the service as a whole was doing over the last hour. Needs the right to read everything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTopicTrend(self, request, context):
+        """The same of a topic, or of a connection. NOT_FOUND and UNKNOWN_TOPIC.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSubscriptionTrend(self, request, context):
+        """The same of one subscription. NOT_FOUND and UNKNOWN_SUBSCRIPTION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchMining(self, request, context):
         """What is mined, again and again until the caller goes.
         """
@@ -603,6 +721,85 @@ class AdminServicer(object):
         view. It runs in a process of its own, which ends when the caller goes. INVALID_ARGUMENT:
         INVALID_SQL, SQL_FORBIDDEN, QUERY_FAILED, CONNECTION_REQUIRED; NOT_FOUND: UNKNOWN_TOPIC,
         UNKNOWN_MODEL; FAILED_PRECONDITION: SQL_OFF, QUERIES_MAX, QUERY_MEMORY_MAX, QUERY_TIME_MAX.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """Who changed what, from where, and how it ended, the newest first. Calls that change something are
+        entered before they are carried out; what tasks commit is not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCaller(self, request, context):
+        """Who the caller is to the service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRoles(self, request, context):
+        """Roles: what principals may do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRole(self, request, context):
+        """Makes a role, or changes it for all who have it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRole(self, request, context):
+        """Forgets a role.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPrincipals(self, request, context):
+        """Principals: who may call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPrincipal(self, request, context):
+        """Makes a principal, or changes its roles.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePrincipal(self, request, context):
+        """Forgets a principal with its tokens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """Tokens, without what makes them ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateToken(self, request, context):
+        """Makes a token and shows it this once. A principal has two that are valid at most, so that one
+        can take the place of the other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Has a token open nothing any more, at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -761,6 +958,11 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListJournalsRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_admin__pb2.ListJournalsResponse.SerializeToString,
             ),
+            'ListRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecords,
+                    request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListRecordsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_admin__pb2.ListRecordsResponse.SerializeToString,
+            ),
             'ListRejects': grpc.unary_stream_rpc_method_handler(
                     servicer.ListRejects,
                     request_deserializer=cachesvc_dot_v1_dot_admin__pb2.ListRejectsRequest.FromString,
@@ -806,6 +1008,26 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_models__pb2.DescribeModelResponse.SerializeToString,
             ),
+            'GetOverview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOverview,
+                    request_deserializer=cachesvc_dot_v1_dot_watching__pb2.GetOverviewRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_watching__pb2.GetOverviewResponse.SerializeToString,
+            ),
+            'GetTrend': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrend,
+                    request_deserializer=cachesvc_dot_v1_dot_watching__pb2.GetTrendRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_watching__pb2.GetTrendResponse.SerializeToString,
+            ),
+            'GetTopicTrend': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTopicTrend,
+                    request_deserializer=cachesvc_dot_v1_dot_watching__pb2.GetTopicTrendRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_watching__pb2.GetTopicTrendResponse.SerializeToString,
+            ),
+            'GetSubscriptionTrend': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSubscriptionTrend,
+                    request_deserializer=cachesvc_dot_v1_dot_watching__pb2.GetSubscriptionTrendRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_watching__pb2.GetSubscriptionTrendResponse.SerializeToString,
+            ),
             'WatchMining': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchMining,
                     request_deserializer=cachesvc_dot_v1_dot_watching__pb2.WatchMiningRequest.FromString,
@@ -830,6 +1052,61 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.RunSql,
                     request_deserializer=cachesvc_dot_v1_dot_sql__pb2.RunSqlRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_sql__pb2.RunSqlResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=cachesvc_dot_v1_dot_audit__pb2.ListAuditRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_audit__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'GetCaller': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCaller,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.GetCallerRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.GetCallerResponse.SerializeToString,
+            ),
+            'ListRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoles,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.ListRolesRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.ListRolesResponse.SerializeToString,
+            ),
+            'SetRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRole,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.SetRoleRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.SetRoleResponse.SerializeToString,
+            ),
+            'DeleteRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRole,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.DeleteRoleRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.DeleteRoleResponse.SerializeToString,
+            ),
+            'ListPrincipals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrincipals,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.ListPrincipalsRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.ListPrincipalsResponse.SerializeToString,
+            ),
+            'SetPrincipal': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPrincipal,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.SetPrincipalRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.SetPrincipalResponse.SerializeToString,
+            ),
+            'DeletePrincipal': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePrincipal,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.DeletePrincipalRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.DeletePrincipalResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.ListTokensRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.CreateTokenRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=cachesvc_dot_v1_dot_access__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_access__pb2.RevokeTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1655,6 +1932,33 @@ class Admin(object):
             _registered_method=True)
 
     @staticmethod
+    def ListRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListRecords',
+            cachesvc_dot_v1_dot_admin__pb2.ListRecordsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_admin__pb2.ListRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListRejects(request,
             target,
             options=(),
@@ -1898,6 +2202,114 @@ class Admin(object):
             _registered_method=True)
 
     @staticmethod
+    def GetOverview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/GetOverview',
+            cachesvc_dot_v1_dot_watching__pb2.GetOverviewRequest.SerializeToString,
+            cachesvc_dot_v1_dot_watching__pb2.GetOverviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/GetTrend',
+            cachesvc_dot_v1_dot_watching__pb2.GetTrendRequest.SerializeToString,
+            cachesvc_dot_v1_dot_watching__pb2.GetTrendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTopicTrend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/GetTopicTrend',
+            cachesvc_dot_v1_dot_watching__pb2.GetTopicTrendRequest.SerializeToString,
+            cachesvc_dot_v1_dot_watching__pb2.GetTopicTrendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSubscriptionTrend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/GetSubscriptionTrend',
+            cachesvc_dot_v1_dot_watching__pb2.GetSubscriptionTrendRequest.SerializeToString,
+            cachesvc_dot_v1_dot_watching__pb2.GetSubscriptionTrendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WatchMining(request,
             target,
             options=(),
@@ -2022,6 +2434,303 @@ class Admin(object):
             '/cachesvc.v1.Admin/RunSql',
             cachesvc_dot_v1_dot_sql__pb2.RunSqlRequest.SerializeToString,
             cachesvc_dot_v1_dot_sql__pb2.RunSqlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListAudit',
+            cachesvc_dot_v1_dot_audit__pb2.ListAuditRequest.SerializeToString,
+            cachesvc_dot_v1_dot_audit__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCaller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/GetCaller',
+            cachesvc_dot_v1_dot_access__pb2.GetCallerRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.GetCallerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListRoles',
+            cachesvc_dot_v1_dot_access__pb2.ListRolesRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/SetRole',
+            cachesvc_dot_v1_dot_access__pb2.SetRoleRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.SetRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/DeleteRole',
+            cachesvc_dot_v1_dot_access__pb2.DeleteRoleRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.DeleteRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrincipals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListPrincipals',
+            cachesvc_dot_v1_dot_access__pb2.ListPrincipalsRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.ListPrincipalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPrincipal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/SetPrincipal',
+            cachesvc_dot_v1_dot_access__pb2.SetPrincipalRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.SetPrincipalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePrincipal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/DeletePrincipal',
+            cachesvc_dot_v1_dot_access__pb2.DeletePrincipalRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.DeletePrincipalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/ListTokens',
+            cachesvc_dot_v1_dot_access__pb2.ListTokensRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/CreateToken',
+            cachesvc_dot_v1_dot_access__pb2.CreateTokenRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.CreateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.Admin/RevokeToken',
+            cachesvc_dot_v1_dot_access__pb2.RevokeTokenRequest.SerializeToString,
+            cachesvc_dot_v1_dot_access__pb2.RevokeTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

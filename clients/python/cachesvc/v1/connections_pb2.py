@@ -14,49 +14,49 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61\x63hesvc/v1/connections.proto\x12\x0b\x63\x61\x63hesvc.v1\"\xc8\x05\n\nConnection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x62ootstrap_servers\x18\x02 \x03(\t\x12\x18\n\x10topic_expression\x18\x03 \x01(\t\x12\x33\n\x0fnon_json_policy\x18\x04 \x01(\x0e\x32\x1a.cachesvc.v1.NonJsonPolicy\x12\x11\n\treachable\x18\x05 \x01(\x08\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x0c\n\x04type\x18\x07 \x01(\t\x12\x18\n\x0blog_caching\x18\x08 \x01(\x08H\x00\x88\x01\x01\x12\r\n\x05store\x18\t \x01(\t\x12\r\n\x05\x61gent\x18\n \x01(\t\x12\x17\n\x0fmodel_load_time\x18\x0b \x01(\t\x12\'\n\x03tls\x18\x0c \x01(\x0b\x32\x1a.cachesvc.v1.ConnectionTls\x12)\n\x04sasl\x18\r \x01(\x0b\x32\x1b.cachesvc.v1.ConnectionSasl\x12\x31\n\x08kerberos\x18\x0e \x01(\x0b\x32\x1f.cachesvc.v1.ConnectionKerberos\x12-\n\x06target\x18\x0f \x01(\x0b\x32\x1d.cachesvc.v1.ConnectionTarget\x12\x14\n\x0c\x65rror_reason\x18\x10 \x01(\t\x12\x0f\n\x07in_file\x18\x11 \x01(\x08\x12\x17\n\ncreated_ms\x18\x12 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nupdated_ms\x18\x13 \x01(\x03H\x02\x88\x01\x01\x12\x12\n\ncluster_id\x18\x14 \x01(\t\x12\x36\n\x11\x66oreign_addresses\x18\x15 \x03(\x0b\x32\x1b.cachesvc.v1.ForeignAddress\x12\x1b\n\x13snapshot_expression\x18\x16 \x01(\t\x12\x1b\n\x13\x64\x65\x62\x65zium_expression\x18\x17 \x01(\tB\x0e\n\x0c_log_cachingB\r\n\x0b_created_msB\r\n\x0b_updated_ms\"5\n\x0e\x46oreignAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\"\xb1\x01\n\rConnectionTls\x12\x0f\n\x07\x63\x61_file\x18\x01 \x01(\t\x12\x18\n\x10\x63\x65rtificate_file\x18\x02 \x01(\t\x12\x10\n\x08key_file\x18\x03 \x01(\t\x12\x18\n\x10key_password_env\x18\x04 \x01(\t\x12\x19\n\x11key_password_file\x18\x05 \x01(\t\x12\x1b\n\x0e\x63heck_hostname\x18\x06 \x01(\x08H\x00\x88\x01\x01\x42\x11\n\x0f_check_hostname\"t\n\x0e\x43onnectionSasl\x12\x11\n\tmechanism\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x14\n\x0cpassword_env\x18\x03 \x01(\t\x12\x15\n\rpassword_file\x18\x04 \x01(\t\x12\x10\n\x08insecure\x18\x05 \x01(\x08\"e\n\x12\x43onnectionKerberos\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x13\n\x0bkeytab_file\x18\x02 \x01(\t\x12\x11\n\tkrb5_file\x18\x03 \x01(\t\x12\x14\n\x0cservice_name\x18\x04 \x01(\t\"Q\n\x10\x43onnectionTarget\x12\x0c\n\x04\x61\x63ks\x18\x01 \x01(\t\x12\x13\n\x0b\x63ompression\x18\x02 \x01(\t\x12\x1a\n\x12ignore_push_errors\x18\x03 \x01(\x08\"\x18\n\x16ListConnectionsRequest\"G\n\x17ListConnectionsResponse\x12,\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.Connection\"$\n\x14GetConnectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x15GetConnectionResponse\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"F\n\x17\x43reateConnectionRequest\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"G\n\x18\x43reateConnectionResponse\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"F\n\x17UpdateConnectionRequest\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"G\n\x18UpdateConnectionResponse\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"8\n\x14\x41\x63\x63\x65ptClusterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\"a\n\x15\x41\x63\x63\x65ptClusterResponse\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\x12\x1b\n\x13previous_cluster_id\x18\x02 \x01(\t\"\'\n\x17\x44\x65leteConnectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteConnectionResponse*F\n\rNonJsonPolicy\x12\x1f\n\x1bNON_JSON_POLICY_UNSPECIFIED\x10\x00\x12\n\n\x06REJECT\x10\x01\x12\x08\n\x04STOP\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61\x63hesvc/v1/connections.proto\x12\x0b\x63\x61\x63hesvc.v1\"\xe3\x05\n\nConnection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x62ootstrap_servers\x18\x02 \x03(\t\x12\x18\n\x10topic_expression\x18\x03 \x01(\t\x12\x33\n\x0fnon_json_policy\x18\x04 \x01(\x0e\x32\x1a.cachesvc.v1.NonJsonPolicy\x12\x11\n\treachable\x18\x05 \x01(\x08\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x0c\n\x04type\x18\x07 \x01(\t\x12\x18\n\x0blog_caching\x18\x08 \x01(\x08H\x00\x88\x01\x01\x12\r\n\x05store\x18\t \x01(\t\x12\r\n\x05\x61gent\x18\n \x01(\t\x12\x17\n\x0fmodel_load_time\x18\x0b \x01(\t\x12\'\n\x03tls\x18\x0c \x01(\x0b\x32\x1a.cachesvc.v1.ConnectionTls\x12)\n\x04sasl\x18\r \x01(\x0b\x32\x1b.cachesvc.v1.ConnectionSasl\x12\x31\n\x08kerberos\x18\x0e \x01(\x0b\x32\x1f.cachesvc.v1.ConnectionKerberos\x12-\n\x06target\x18\x0f \x01(\x0b\x32\x1d.cachesvc.v1.ConnectionTarget\x12\x14\n\x0c\x65rror_reason\x18\x10 \x01(\t\x12\x0f\n\x07in_file\x18\x11 \x01(\x08\x12\x17\n\ncreated_ms\x18\x12 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nupdated_ms\x18\x13 \x01(\x03H\x02\x88\x01\x01\x12\x12\n\ncluster_id\x18\x14 \x01(\t\x12\x36\n\x11\x66oreign_addresses\x18\x15 \x03(\x0b\x32\x1b.cachesvc.v1.ForeignAddress\x12\x1b\n\x13snapshot_expression\x18\x16 \x01(\t\x12\x1b\n\x13\x64\x65\x62\x65zium_expression\x18\x17 \x01(\t\x12\x19\n\x11secrets_elsewhere\x18\x18 \x03(\tB\x0e\n\x0c_log_cachingB\r\n\x0b_created_msB\r\n\x0b_updated_ms\"5\n\x0e\x46oreignAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\"\xb1\x01\n\rConnectionTls\x12\x0f\n\x07\x63\x61_file\x18\x01 \x01(\t\x12\x18\n\x10\x63\x65rtificate_file\x18\x02 \x01(\t\x12\x10\n\x08key_file\x18\x03 \x01(\t\x12\x18\n\x10key_password_env\x18\x04 \x01(\t\x12\x19\n\x11key_password_file\x18\x05 \x01(\t\x12\x1b\n\x0e\x63heck_hostname\x18\x06 \x01(\x08H\x00\x88\x01\x01\x42\x11\n\x0f_check_hostname\"t\n\x0e\x43onnectionSasl\x12\x11\n\tmechanism\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x14\n\x0cpassword_env\x18\x03 \x01(\t\x12\x15\n\rpassword_file\x18\x04 \x01(\t\x12\x10\n\x08insecure\x18\x05 \x01(\x08\"e\n\x12\x43onnectionKerberos\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x13\n\x0bkeytab_file\x18\x02 \x01(\t\x12\x11\n\tkrb5_file\x18\x03 \x01(\t\x12\x14\n\x0cservice_name\x18\x04 \x01(\t\"Q\n\x10\x43onnectionTarget\x12\x0c\n\x04\x61\x63ks\x18\x01 \x01(\t\x12\x13\n\x0b\x63ompression\x18\x02 \x01(\t\x12\x1a\n\x12ignore_push_errors\x18\x03 \x01(\x08\"\x18\n\x16ListConnectionsRequest\"G\n\x17ListConnectionsResponse\x12,\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.Connection\"$\n\x14GetConnectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x15GetConnectionResponse\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"F\n\x17\x43reateConnectionRequest\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"G\n\x18\x43reateConnectionResponse\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"F\n\x17UpdateConnectionRequest\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"G\n\x18UpdateConnectionResponse\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\"8\n\x14\x41\x63\x63\x65ptClusterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\"a\n\x15\x41\x63\x63\x65ptClusterResponse\x12+\n\nconnection\x18\x01 \x01(\x0b\x32\x17.cachesvc.v1.Connection\x12\x1b\n\x13previous_cluster_id\x18\x02 \x01(\t\"\'\n\x17\x44\x65leteConnectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteConnectionResponse*F\n\rNonJsonPolicy\x12\x1f\n\x1bNON_JSON_POLICY_UNSPECIFIED\x10\x00\x12\n\n\x06REJECT\x10\x01\x12\x08\n\x04STOP\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cachesvc.v1.connections_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NONJSONPOLICY']._serialized_start=2023
-  _globals['_NONJSONPOLICY']._serialized_end=2093
+  _globals['_NONJSONPOLICY']._serialized_start=2050
+  _globals['_NONJSONPOLICY']._serialized_end=2120
   _globals['_CONNECTION']._serialized_start=47
-  _globals['_CONNECTION']._serialized_end=759
-  _globals['_FOREIGNADDRESS']._serialized_start=761
-  _globals['_FOREIGNADDRESS']._serialized_end=814
-  _globals['_CONNECTIONTLS']._serialized_start=817
-  _globals['_CONNECTIONTLS']._serialized_end=994
-  _globals['_CONNECTIONSASL']._serialized_start=996
-  _globals['_CONNECTIONSASL']._serialized_end=1112
-  _globals['_CONNECTIONKERBEROS']._serialized_start=1114
-  _globals['_CONNECTIONKERBEROS']._serialized_end=1215
-  _globals['_CONNECTIONTARGET']._serialized_start=1217
-  _globals['_CONNECTIONTARGET']._serialized_end=1298
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1300
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1324
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1326
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1397
-  _globals['_GETCONNECTIONREQUEST']._serialized_start=1399
-  _globals['_GETCONNECTIONREQUEST']._serialized_end=1435
-  _globals['_GETCONNECTIONRESPONSE']._serialized_start=1437
-  _globals['_GETCONNECTIONRESPONSE']._serialized_end=1505
-  _globals['_CREATECONNECTIONREQUEST']._serialized_start=1507
-  _globals['_CREATECONNECTIONREQUEST']._serialized_end=1577
-  _globals['_CREATECONNECTIONRESPONSE']._serialized_start=1579
-  _globals['_CREATECONNECTIONRESPONSE']._serialized_end=1650
-  _globals['_UPDATECONNECTIONREQUEST']._serialized_start=1652
-  _globals['_UPDATECONNECTIONREQUEST']._serialized_end=1722
-  _globals['_UPDATECONNECTIONRESPONSE']._serialized_start=1724
-  _globals['_UPDATECONNECTIONRESPONSE']._serialized_end=1795
-  _globals['_ACCEPTCLUSTERREQUEST']._serialized_start=1797
-  _globals['_ACCEPTCLUSTERREQUEST']._serialized_end=1853
-  _globals['_ACCEPTCLUSTERRESPONSE']._serialized_start=1855
-  _globals['_ACCEPTCLUSTERRESPONSE']._serialized_end=1952
-  _globals['_DELETECONNECTIONREQUEST']._serialized_start=1954
-  _globals['_DELETECONNECTIONREQUEST']._serialized_end=1993
-  _globals['_DELETECONNECTIONRESPONSE']._serialized_start=1995
-  _globals['_DELETECONNECTIONRESPONSE']._serialized_end=2021
+  _globals['_CONNECTION']._serialized_end=786
+  _globals['_FOREIGNADDRESS']._serialized_start=788
+  _globals['_FOREIGNADDRESS']._serialized_end=841
+  _globals['_CONNECTIONTLS']._serialized_start=844
+  _globals['_CONNECTIONTLS']._serialized_end=1021
+  _globals['_CONNECTIONSASL']._serialized_start=1023
+  _globals['_CONNECTIONSASL']._serialized_end=1139
+  _globals['_CONNECTIONKERBEROS']._serialized_start=1141
+  _globals['_CONNECTIONKERBEROS']._serialized_end=1242
+  _globals['_CONNECTIONTARGET']._serialized_start=1244
+  _globals['_CONNECTIONTARGET']._serialized_end=1325
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1327
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1351
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1353
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1424
+  _globals['_GETCONNECTIONREQUEST']._serialized_start=1426
+  _globals['_GETCONNECTIONREQUEST']._serialized_end=1462
+  _globals['_GETCONNECTIONRESPONSE']._serialized_start=1464
+  _globals['_GETCONNECTIONRESPONSE']._serialized_end=1532
+  _globals['_CREATECONNECTIONREQUEST']._serialized_start=1534
+  _globals['_CREATECONNECTIONREQUEST']._serialized_end=1604
+  _globals['_CREATECONNECTIONRESPONSE']._serialized_start=1606
+  _globals['_CREATECONNECTIONRESPONSE']._serialized_end=1677
+  _globals['_UPDATECONNECTIONREQUEST']._serialized_start=1679
+  _globals['_UPDATECONNECTIONREQUEST']._serialized_end=1749
+  _globals['_UPDATECONNECTIONRESPONSE']._serialized_start=1751
+  _globals['_UPDATECONNECTIONRESPONSE']._serialized_end=1822
+  _globals['_ACCEPTCLUSTERREQUEST']._serialized_start=1824
+  _globals['_ACCEPTCLUSTERREQUEST']._serialized_end=1880
+  _globals['_ACCEPTCLUSTERRESPONSE']._serialized_start=1882
+  _globals['_ACCEPTCLUSTERRESPONSE']._serialized_end=1979
+  _globals['_DELETECONNECTIONREQUEST']._serialized_start=1981
+  _globals['_DELETECONNECTIONREQUEST']._serialized_end=2020
+  _globals['_DELETECONNECTIONRESPONSE']._serialized_start=2022
+  _globals['_DELETECONNECTIONRESPONSE']._serialized_end=2048
 # @@protoc_insertion_point(module_scope)

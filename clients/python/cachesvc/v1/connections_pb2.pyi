@@ -16,7 +16,7 @@ REJECT: NonJsonPolicy
 STOP: NonJsonPolicy
 
 class Connection(_message.Message):
-    __slots__ = ("name", "bootstrap_servers", "topic_expression", "non_json_policy", "reachable", "error", "type", "log_caching", "store", "agent", "model_load_time", "tls", "sasl", "kerberos", "target", "error_reason", "in_file", "created_ms", "updated_ms", "cluster_id", "foreign_addresses", "snapshot_expression", "debezium_expression")
+    __slots__ = ("name", "bootstrap_servers", "topic_expression", "non_json_policy", "reachable", "error", "type", "log_caching", "store", "agent", "model_load_time", "tls", "sasl", "kerberos", "target", "error_reason", "in_file", "created_ms", "updated_ms", "cluster_id", "foreign_addresses", "snapshot_expression", "debezium_expression", "secrets_elsewhere")
     NAME_FIELD_NUMBER: _ClassVar[int]
     BOOTSTRAP_SERVERS_FIELD_NUMBER: _ClassVar[int]
     TOPIC_EXPRESSION_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class Connection(_message.Message):
     FOREIGN_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_EXPRESSION_FIELD_NUMBER: _ClassVar[int]
     DEBEZIUM_EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_ELSEWHERE_FIELD_NUMBER: _ClassVar[int]
     name: str
     bootstrap_servers: _containers.RepeatedScalarFieldContainer[str]
     topic_expression: str
@@ -63,7 +64,8 @@ class Connection(_message.Message):
     foreign_addresses: _containers.RepeatedCompositeFieldContainer[ForeignAddress]
     snapshot_expression: str
     debezium_expression: str
-    def __init__(self, name: _Optional[str] = ..., bootstrap_servers: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., non_json_policy: _Optional[_Union[NonJsonPolicy, str]] = ..., reachable: bool = ..., error: _Optional[str] = ..., type: _Optional[str] = ..., log_caching: bool = ..., store: _Optional[str] = ..., agent: _Optional[str] = ..., model_load_time: _Optional[str] = ..., tls: _Optional[_Union[ConnectionTls, _Mapping]] = ..., sasl: _Optional[_Union[ConnectionSasl, _Mapping]] = ..., kerberos: _Optional[_Union[ConnectionKerberos, _Mapping]] = ..., target: _Optional[_Union[ConnectionTarget, _Mapping]] = ..., error_reason: _Optional[str] = ..., in_file: bool = ..., created_ms: _Optional[int] = ..., updated_ms: _Optional[int] = ..., cluster_id: _Optional[str] = ..., foreign_addresses: _Optional[_Iterable[_Union[ForeignAddress, _Mapping]]] = ..., snapshot_expression: _Optional[str] = ..., debezium_expression: _Optional[str] = ...) -> None: ...
+    secrets_elsewhere: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., bootstrap_servers: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., non_json_policy: _Optional[_Union[NonJsonPolicy, str]] = ..., reachable: bool = ..., error: _Optional[str] = ..., type: _Optional[str] = ..., log_caching: bool = ..., store: _Optional[str] = ..., agent: _Optional[str] = ..., model_load_time: _Optional[str] = ..., tls: _Optional[_Union[ConnectionTls, _Mapping]] = ..., sasl: _Optional[_Union[ConnectionSasl, _Mapping]] = ..., kerberos: _Optional[_Union[ConnectionKerberos, _Mapping]] = ..., target: _Optional[_Union[ConnectionTarget, _Mapping]] = ..., error_reason: _Optional[str] = ..., in_file: bool = ..., created_ms: _Optional[int] = ..., updated_ms: _Optional[int] = ..., cluster_id: _Optional[str] = ..., foreign_addresses: _Optional[_Iterable[_Union[ForeignAddress, _Mapping]]] = ..., snapshot_expression: _Optional[str] = ..., debezium_expression: _Optional[str] = ..., secrets_elsewhere: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ForeignAddress(_message.Message):
     __slots__ = ("address", "cluster_id")

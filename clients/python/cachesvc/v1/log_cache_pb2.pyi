@@ -1,3 +1,4 @@
+from cachesvc.v1 import filters_pb2 as _filters_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -25,6 +26,12 @@ class ArrowCompression(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ARROW_COMPRESSION_LZ4: _ClassVar[ArrowCompression]
     ARROW_COMPRESSION_ZSTD: _ClassVar[ArrowCompression]
     ARROW_COMPRESSION_NONE: _ClassVar[ArrowCompression]
+
+class Sharing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SHARING_UNSPECIFIED: _ClassVar[Sharing]
+    EXCLUSIVE: _ClassVar[Sharing]
+    SHARED: _ClassVar[Sharing]
 
 class Bootstrap(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -78,6 +85,9 @@ ARROW_COMPRESSION_UNSPECIFIED: ArrowCompression
 ARROW_COMPRESSION_LZ4: ArrowCompression
 ARROW_COMPRESSION_ZSTD: ArrowCompression
 ARROW_COMPRESSION_NONE: ArrowCompression
+SHARING_UNSPECIFIED: Sharing
+EXCLUSIVE: Sharing
+SHARED: Sharing
 BOOTSTRAP_UNSPECIFIED: Bootstrap
 NONE: Bootstrap
 SNAPSHOT: Bootstrap
@@ -117,16 +127,18 @@ class TopicPartition(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class Position(_message.Message):
-    __slots__ = ("topic", "partition", "incarnation", "offset")
+    __slots__ = ("topic", "partition", "incarnation", "offset", "epoch")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     incarnation: int
     offset: int
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    epoch: int
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Positions(_message.Message):
     __slots__ = ("positions",)
@@ -155,7 +167,7 @@ class Start(_message.Message):
     def __init__(self, earliest: _Optional[_Union[Earliest, _Mapping]] = ..., latest: _Optional[_Union[Latest, _Mapping]] = ..., timestamp_ms: _Optional[int] = ..., positions: _Optional[_Union[Positions, _Mapping]] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "arrow_compression", "message_bytes_max", "bootstrap")
+    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "arrow_compression", "message_bytes_max", "bootstrap", "joins_batches", "parquet_bytes_max", "filter", "filter_text", "projection", "sharing", "member")
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +181,13 @@ class SubscribeRequest(_message.Message):
     ARROW_COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     BOOTSTRAP_FIELD_NUMBER: _ClassVar[int]
+    JOINS_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    PARQUET_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    FILTER_TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROJECTION_FIELD_NUMBER: _ClassVar[int]
+    SHARING_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
     subscription: str
     connection: str
     topics: _containers.RepeatedScalarFieldContainer[str]
@@ -182,10 +201,17 @@ class SubscribeRequest(_message.Message):
     arrow_compression: ArrowCompression
     message_bytes_max: int
     bootstrap: Bootstrap
-    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., arrow_compression: _Optional[_Union[ArrowCompression, str]] = ..., message_bytes_max: _Optional[int] = ..., bootstrap: _Optional[_Union[Bootstrap, str]] = ...) -> None: ...
+    joins_batches: bool
+    parquet_bytes_max: int
+    filter: _filters_pb2.Filter
+    filter_text: str
+    projection: _filters_pb2.Projection
+    sharing: Sharing
+    member: str
+    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., arrow_compression: _Optional[_Union[ArrowCompression, str]] = ..., message_bytes_max: _Optional[int] = ..., bootstrap: _Optional[_Union[Bootstrap, str]] = ..., joins_batches: bool = ..., parquet_bytes_max: _Optional[int] = ..., filter: _Optional[_Union[_filters_pb2.Filter, _Mapping]] = ..., filter_text: _Optional[str] = ..., projection: _Optional[_Union[_filters_pb2.Projection, _Mapping]] = ..., sharing: _Optional[_Union[Sharing, str]] = ..., member: _Optional[str] = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
-    __slots__ = ("started", "batch", "caught_up", "fell_behind", "progress", "gap", "partition_added", "ended")
+    __slots__ = ("started", "batch", "caught_up", "fell_behind", "progress", "gap", "partition_added", "ended", "batches", "partitions_assigned", "partitions_revoked")
     STARTED_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
@@ -194,6 +220,9 @@ class SubscribeResponse(_message.Message):
     GAP_FIELD_NUMBER: _ClassVar[int]
     PARTITION_ADDED_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_ASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_REVOKED_FIELD_NUMBER: _ClassVar[int]
     started: Started
     batch: Batch
     caught_up: CaughtUp
@@ -202,21 +231,46 @@ class SubscribeResponse(_message.Message):
     gap: Gap
     partition_added: PartitionAdded
     ended: Ended
-    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., fell_behind: _Optional[_Union[FellBehind, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., partition_added: _Optional[_Union[PartitionAdded, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ...) -> None: ...
+    batches: Batches
+    partitions_assigned: PartitionsAssigned
+    partitions_revoked: PartitionsRevoked
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., fell_behind: _Optional[_Union[FellBehind, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., partition_added: _Optional[_Union[PartitionAdded, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ..., batches: _Optional[_Union[Batches, _Mapping]] = ..., partitions_assigned: _Optional[_Union[PartitionsAssigned, _Mapping]] = ..., partitions_revoked: _Optional[_Union[PartitionsRevoked, _Mapping]] = ...) -> None: ...
+
+class Batches(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: _containers.RepeatedCompositeFieldContainer[Batch]
+    def __init__(self, batch: _Optional[_Iterable[_Union[Batch, _Mapping]]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("epoch", "positions", "end", "connection", "snapshots")
+    __slots__ = ("epoch", "positions", "end", "connection", "snapshots", "member")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     positions: _containers.RepeatedCompositeFieldContainer[Position]
     end: _containers.RepeatedCompositeFieldContainer[Position]
     connection: str
     snapshots: _containers.RepeatedCompositeFieldContainer[SnapshotStart]
-    def __init__(self, epoch: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., end: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., connection: _Optional[str] = ..., snapshots: _Optional[_Iterable[_Union[SnapshotStart, _Mapping]]] = ...) -> None: ...
+    member: str
+    def __init__(self, epoch: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., end: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., connection: _Optional[str] = ..., snapshots: _Optional[_Iterable[_Union[SnapshotStart, _Mapping]]] = ..., member: _Optional[str] = ...) -> None: ...
+
+class PartitionsAssigned(_message.Message):
+    __slots__ = ("positions", "snapshots")
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    positions: _containers.RepeatedCompositeFieldContainer[Position]
+    snapshots: _containers.RepeatedCompositeFieldContainer[SnapshotStart]
+    def __init__(self, positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., snapshots: _Optional[_Iterable[_Union[SnapshotStart, _Mapping]]] = ...) -> None: ...
+
+class PartitionsRevoked(_message.Message):
+    __slots__ = ("positions",)
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    positions: _containers.RepeatedCompositeFieldContainer[Position]
+    def __init__(self, positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ...) -> None: ...
 
 class SnapshotStart(_message.Message):
     __slots__ = ("topic", "partition", "incarnation", "base_offset", "end_offset", "complete_from_offset", "record_count", "created_ms", "resumed")
@@ -241,7 +295,7 @@ class SnapshotStart(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., complete_from_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., created_ms: _Optional[int] = ..., resumed: bool = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("topic", "partition", "incarnation", "base_offset", "next_position", "record_count", "records", "arrow_ipc", "snapshot")
+    __slots__ = ("topic", "partition", "incarnation", "base_offset", "next_position", "record_count", "records", "arrow_ipc", "snapshot", "parquet")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -251,6 +305,7 @@ class Batch(_message.Message):
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     ARROW_IPC_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    PARQUET_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     incarnation: int
@@ -260,7 +315,8 @@ class Batch(_message.Message):
     records: _containers.RepeatedCompositeFieldContainer[Record]
     arrow_ipc: bytes
     snapshot: bool
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., next_position: _Optional[int] = ..., record_count: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., arrow_ipc: _Optional[bytes] = ..., snapshot: bool = ...) -> None: ...
+    parquet: bytes
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., next_position: _Optional[int] = ..., record_count: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., arrow_ipc: _Optional[bytes] = ..., snapshot: bool = ..., parquet: _Optional[bytes] = ...) -> None: ...
 
 class Record(_message.Message):
     __slots__ = ("offset", "timestamp_ms", "key", "value", "headers", "timestamp_type")
@@ -405,7 +461,7 @@ class ListOffsetsResponse(_message.Message):
     def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionOffsets, _Mapping]]] = ..., cluster_id: _Optional[str] = ...) -> None: ...
 
 class PartitionOffsets(_message.Message):
-    __slots__ = ("topic", "partition", "incarnation", "log_start_offset", "log_end_offset", "source_high_watermark", "offset_at_timestamp", "mining_state", "mining_error", "older", "backfill", "backfill_error", "blocked")
+    __slots__ = ("topic", "partition", "incarnation", "log_start_offset", "log_end_offset", "source_high_watermark", "offset_at_timestamp", "mining_state", "mining_error", "older", "backfill", "backfill_error", "blocked", "lost")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -419,6 +475,7 @@ class PartitionOffsets(_message.Message):
     BACKFILL_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_ERROR_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     incarnation: int
@@ -432,7 +489,18 @@ class PartitionOffsets(_message.Message):
     backfill: OffsetRange
     backfill_error: str
     blocked: Blocked
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., offset_at_timestamp: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ..., older: _Optional[_Iterable[_Union[OffsetRange, _Mapping]]] = ..., backfill: _Optional[_Union[OffsetRange, _Mapping]] = ..., backfill_error: _Optional[str] = ..., blocked: _Optional[_Union[Blocked, _Mapping]] = ...) -> None: ...
+    lost: _containers.RepeatedCompositeFieldContainer[LostRange]
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., log_end_offset: _Optional[int] = ..., source_high_watermark: _Optional[int] = ..., offset_at_timestamp: _Optional[int] = ..., mining_state: _Optional[_Union[MiningState, str]] = ..., mining_error: _Optional[str] = ..., older: _Optional[_Iterable[_Union[OffsetRange, _Mapping]]] = ..., backfill: _Optional[_Union[OffsetRange, _Mapping]] = ..., backfill_error: _Optional[str] = ..., blocked: _Optional[_Union[Blocked, _Mapping]] = ..., lost: _Optional[_Iterable[_Union[LostRange, _Mapping]]] = ...) -> None: ...
+
+class LostRange(_message.Message):
+    __slots__ = ("begin_offset", "end_offset", "cause")
+    BEGIN_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    begin_offset: int
+    end_offset: int
+    cause: GapCause
+    def __init__(self, begin_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., cause: _Optional[_Union[GapCause, str]] = ...) -> None: ...
 
 class OffsetRange(_message.Message):
     __slots__ = ("begin_offset", "end_offset")
@@ -443,7 +511,7 @@ class OffsetRange(_message.Message):
     def __init__(self, begin_offset: _Optional[int] = ..., end_offset: _Optional[int] = ...) -> None: ...
 
 class Subscription(_message.Message):
-    __slots__ = ("name", "connection", "topics", "topic_expression", "mode", "epoch", "connected", "full_sync_done", "created_ms", "committed_ms", "partitions", "lag", "gap_policy", "delivering")
+    __slots__ = ("name", "connection", "topics", "topic_expression", "mode", "epoch", "connected", "full_sync_done", "created_ms", "committed_ms", "partitions", "lag", "gap_policy", "delivering", "sharing", "members", "subscribers")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -458,6 +526,9 @@ class Subscription(_message.Message):
     LAG_FIELD_NUMBER: _ClassVar[int]
     GAP_POLICY_FIELD_NUMBER: _ClassVar[int]
     DELIVERING_FIELD_NUMBER: _ClassVar[int]
+    SHARING_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     connection: str
     topics: _containers.RepeatedScalarFieldContainer[str]
@@ -472,7 +543,44 @@ class Subscription(_message.Message):
     lag: Lag
     gap_policy: GapPolicy
     delivering: _containers.RepeatedCompositeFieldContainer[SubscriptionPartition]
-    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., epoch: _Optional[int] = ..., connected: bool = ..., full_sync_done: bool = ..., created_ms: _Optional[int] = ..., committed_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., delivering: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ...) -> None: ...
+    sharing: Sharing
+    members: _containers.RepeatedCompositeFieldContainer[Member]
+    subscribers: _containers.RepeatedCompositeFieldContainer[Subscriber]
+    def __init__(self, name: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., epoch: _Optional[int] = ..., connected: bool = ..., full_sync_done: bool = ..., created_ms: _Optional[int] = ..., committed_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., delivering: _Optional[_Iterable[_Union[SubscriptionPartition, _Mapping]]] = ..., sharing: _Optional[_Union[Sharing, str]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., subscribers: _Optional[_Iterable[_Union[Subscriber, _Mapping]]] = ...) -> None: ...
+
+class Subscriber(_message.Message):
+    __slots__ = ("member", "principal", "address", "client", "connected_ms", "records", "bytes")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_MS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    member: str
+    principal: str
+    address: str
+    client: str
+    connected_ms: int
+    records: int
+    bytes: int
+    def __init__(self, member: _Optional[str] = ..., principal: _Optional[str] = ..., address: _Optional[str] = ..., client: _Optional[str] = ..., connected_ms: _Optional[int] = ..., records: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class Member(_message.Message):
+    __slots__ = ("name", "joined_ms", "positions", "revoked", "stalled_since_ms", "finished")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    JOINED_MS_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    STALLED_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    joined_ms: int
+    positions: _containers.RepeatedCompositeFieldContainer[Position]
+    revoked: _containers.RepeatedCompositeFieldContainer[Position]
+    stalled_since_ms: int
+    finished: bool
+    def __init__(self, name: _Optional[str] = ..., joined_ms: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., revoked: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., stalled_since_ms: _Optional[int] = ..., finished: bool = ...) -> None: ...
 
 class SubscriptionPartition(_message.Message):
     __slots__ = ("position", "lag")
@@ -505,10 +613,12 @@ class GetSubscriptionResponse(_message.Message):
     def __init__(self, subscription: _Optional[_Union[Subscription, _Mapping]] = ...) -> None: ...
 
 class ListSubscriptionsRequest(_message.Message):
-    __slots__ = ("connection",)
+    __slots__ = ("connection", "topic")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
     connection: str
-    def __init__(self, connection: _Optional[str] = ...) -> None: ...
+    topic: str
+    def __init__(self, connection: _Optional[str] = ..., topic: _Optional[str] = ...) -> None: ...
 
 class ListSubscriptionsResponse(_message.Message):
     __slots__ = ("subscriptions",)
@@ -517,14 +627,16 @@ class ListSubscriptionsResponse(_message.Message):
     def __init__(self, subscriptions: _Optional[_Iterable[_Union[Subscription, _Mapping]]] = ...) -> None: ...
 
 class ResetSubscriptionRequest(_message.Message):
-    __slots__ = ("subscription", "start", "forget_full_sync")
+    __slots__ = ("subscription", "start", "forget_full_sync", "validate_only")
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     FORGET_FULL_SYNC_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     subscription: str
     start: Start
     forget_full_sync: bool
-    def __init__(self, subscription: _Optional[str] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., forget_full_sync: bool = ...) -> None: ...
+    validate_only: bool
+    def __init__(self, subscription: _Optional[str] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., forget_full_sync: bool = ..., validate_only: bool = ...) -> None: ...
 
 class ResetSubscriptionResponse(_message.Message):
     __slots__ = ("subscription",)
@@ -539,5 +651,19 @@ class DeleteSubscriptionRequest(_message.Message):
     def __init__(self, subscription: _Optional[str] = ...) -> None: ...
 
 class DeleteSubscriptionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TestFilterRequest(_message.Message):
+    __slots__ = ("filter", "filter_text", "projection")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    FILTER_TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROJECTION_FIELD_NUMBER: _ClassVar[int]
+    filter: _filters_pb2.Filter
+    filter_text: str
+    projection: _filters_pb2.Projection
+    def __init__(self, filter: _Optional[_Union[_filters_pb2.Filter, _Mapping]] = ..., filter_text: _Optional[str] = ..., projection: _Optional[_Union[_filters_pb2.Projection, _Mapping]] = ...) -> None: ...
+
+class TestFilterResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

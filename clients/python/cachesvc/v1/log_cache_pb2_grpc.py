@@ -71,6 +71,11 @@ class LogCacheStub(object):
                 request_serializer=cachesvc_dot_v1_dot_log__cache__pb2.DeleteSubscriptionRequest.SerializeToString,
                 response_deserializer=cachesvc_dot_v1_dot_log__cache__pb2.DeleteSubscriptionResponse.FromString,
                 _registered_method=True)
+        self.TestFilter = channel.unary_unary(
+                '/cachesvc.v1.LogCache/TestFilter',
+                request_serializer=cachesvc_dot_v1_dot_log__cache__pb2.TestFilterRequest.SerializeToString,
+                response_deserializer=cachesvc_dot_v1_dot_log__cache__pb2.TestFilterResponse.FromString,
+                _registered_method=True)
 
 
 class LogCacheServicer(object):
@@ -80,7 +85,8 @@ class LogCacheServicer(object):
 
     def Subscribe(self, request, context):
         """A live stream on a subscription. The newest subscriber wins: an older stream on the same
-        subscription ends with ABORTED and reason SUBSCRIPTION_TAKEN_OVER.
+        subscription ends with ABORTED and reason SUBSCRIPTION_TAKEN_OVER. With `sharing` SHARED several
+        streams are members of one subscription, and each partition is with one of them; see docs/groups.md.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +94,8 @@ class LogCacheServicer(object):
 
     def Commit(self, request, context):
         """Stores positions durably: when the answer is there, they survive the death of the service.
-        Idempotent. Refused with ABORTED and SUBSCRIPTION_TAKEN_OVER when `epoch` is not the newest.
+        Idempotent. Refused with ABORTED and SUBSCRIPTION_TAKEN_OVER when `epoch` is not the newest; of a
+        shared subscription also with PARTITION_REVOKED when a partition is not the member's any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,6 +131,14 @@ class LogCacheServicer(object):
 
     def DeleteSubscription(self, request, context):
         """Forgets a subscription. A live subscriber ends with ABORTED and SUBSCRIPTION_DELETED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestFilter(self, request, context):
+        """Whether a filter and a projection are what Subscribe would take; INVALID_ARGUMENT and
+        INVALID_FILTER tell what is wrong. Nothing is read, and nothing is remembered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +181,11 @@ def add_LogCacheServicer_to_server(servicer, server):
                     servicer.DeleteSubscription,
                     request_deserializer=cachesvc_dot_v1_dot_log__cache__pb2.DeleteSubscriptionRequest.FromString,
                     response_serializer=cachesvc_dot_v1_dot_log__cache__pb2.DeleteSubscriptionResponse.SerializeToString,
+            ),
+            'TestFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestFilter,
+                    request_deserializer=cachesvc_dot_v1_dot_log__cache__pb2.TestFilterRequest.FromString,
+                    response_serializer=cachesvc_dot_v1_dot_log__cache__pb2.TestFilterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -359,6 +379,33 @@ class LogCache(object):
             '/cachesvc.v1.LogCache/DeleteSubscription',
             cachesvc_dot_v1_dot_log__cache__pb2.DeleteSubscriptionRequest.SerializeToString,
             cachesvc_dot_v1_dot_log__cache__pb2.DeleteSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cachesvc.v1.LogCache/TestFilter',
+            cachesvc_dot_v1_dot_log__cache__pb2.TestFilterRequest.SerializeToString,
+            cachesvc_dot_v1_dot_log__cache__pb2.TestFilterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from cachesvc.v1 import log_cache_pb2 as cachesvc_dot_v1_dot_log__cache__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63\x61\x63hesvc/v1/watching.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\"K\n\x12WatchMiningRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x12\n\ninterval_s\x18\x03 \x01(\x01\"_\n\x13WatchMiningResponse\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\'\n\x05tasks\x18\x02 \x03(\x0b\x32\x18.cachesvc.v1.WatchedTask\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"{\n\x0bWatchedTask\x12\x12\n\nconnection\x18\x01 \x01(\t\x12-\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32\x1b.cachesvc.v1.MiningActivity\x12)\n\x06topics\x18\x03 \x03(\x0b\x32\x19.cachesvc.v1.WatchedTopic\"\xc3\x01\n\x0cWatchedTopic\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x05\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12-\n\x08\x61\x63tivity\x18\x05 \x01(\x0b\x32\x1b.cachesvc.v1.MiningActivity\x12\x15\n\rsubscriptions\x18\x06 \x03(\t\x12\x11\n\tstored_at\x18\x07 \x01(\t\"\xac\x03\n\x0eMiningActivity\x12\x19\n\x11records_per_s_10s\x18\x01 \x01(\x01\x12\x17\n\x0f\x62ytes_per_s_10s\x18\x02 \x01(\x01\x12\x19\n\x11records_per_s_60s\x18\x03 \x01(\x01\x12\x17\n\x0f\x62ytes_per_s_60s\x18\x04 \x01(\x01\x12\x18\n\x0blag_records\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tlag_bytes\x18\x06 \x01(\x03\x12\r\n\x05lag_s\x18\x07 \x01(\x01\x12\x1c\n\x0f\x66irst_record_ms\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x1b\n\x0elast_record_ms\x18\t \x01(\x03H\x02\x88\x01\x01\x12\x15\n\rrecords_total\x18\n \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x0b \x01(\x03\x12\x15\n\rrejects_total\x18\x0c \x01(\x03\x12\x15\n\rrecords_today\x18\r \x01(\x03\x12\x13\n\x0b\x62ytes_today\x18\x0e \x01(\x03\x12\x15\n\rrejects_today\x18\x0f \x01(\x03\x42\x0e\n\x0c_lag_recordsB\x12\n\x10_first_record_msB\x11\n\x0f_last_record_msb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63\x61\x63hesvc/v1/watching.proto\x12\x0b\x63\x61\x63hesvc.v1\x1a\x1b\x63\x61\x63hesvc/v1/log_cache.proto\"K\n\x12WatchMiningRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x12\n\ninterval_s\x18\x03 \x01(\x01\"_\n\x13WatchMiningResponse\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\'\n\x05tasks\x18\x02 \x03(\x0b\x32\x18.cachesvc.v1.WatchedTask\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\xa6\x01\n\x0bWatchedTask\x12\x12\n\nconnection\x18\x01 \x01(\t\x12-\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32\x1b.cachesvc.v1.MiningActivity\x12)\n\x06topics\x18\x03 \x03(\x0b\x32\x19.cachesvc.v1.WatchedTopic\x12)\n\tdelivered\x18( \x01(\x0b\x32\x16.cachesvc.v1.Delivered\"\xee\x01\n\x0cWatchedTopic\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x05\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12-\n\x08\x61\x63tivity\x18\x05 \x01(\x0b\x32\x1b.cachesvc.v1.MiningActivity\x12\x15\n\rsubscriptions\x18\x06 \x03(\t\x12\x11\n\tstored_at\x18\x07 \x01(\t\x12)\n\tdelivered\x18( \x01(\x0b\x32\x16.cachesvc.v1.Delivered\"\xac\x03\n\x0eMiningActivity\x12\x19\n\x11records_per_s_10s\x18\x01 \x01(\x01\x12\x17\n\x0f\x62ytes_per_s_10s\x18\x02 \x01(\x01\x12\x19\n\x11records_per_s_60s\x18\x03 \x01(\x01\x12\x17\n\x0f\x62ytes_per_s_60s\x18\x04 \x01(\x01\x12\x18\n\x0blag_records\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tlag_bytes\x18\x06 \x01(\x03\x12\r\n\x05lag_s\x18\x07 \x01(\x01\x12\x1c\n\x0f\x66irst_record_ms\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x1b\n\x0elast_record_ms\x18\t \x01(\x03H\x02\x88\x01\x01\x12\x15\n\rrecords_total\x18\n \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x0b \x01(\x03\x12\x15\n\rrejects_total\x18\x0c \x01(\x03\x12\x15\n\rrecords_today\x18\r \x01(\x03\x12\x13\n\x0b\x62ytes_today\x18\x0e \x01(\x03\x12\x15\n\rrejects_today\x18\x0f \x01(\x03\x42\x0e\n\x0c_lag_recordsB\x12\n\x10_first_record_msB\x11\n\x0f_last_record_ms\"\x14\n\x12GetOverviewRequest\"\xe2\x03\n\x13GetOverviewResponse\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x12\n\nstarted_ms\x18\x02 \x01(\x03\x12\x34\n\x0b\x63onnections\x18\x03 \x03(\x0b\x32\x1f.cachesvc.v1.ConnectionOverview\x12\x0f\n\x07streams\x18\x04 \x01(\x03\x12\x15\n\rsubscriptions\x18\x05 \x01(\x03\x12\x1f\n\x17subscriptions_connected\x18\x06 \x01(\x03\x12:\n\x0f\x66urthest_behind\x18\x07 \x03(\x0b\x32!.cachesvc.v1.SubscriptionOverview\x12+\n\x07\x62usiest\x18\x08 \x03(\x0b\x32\x1a.cachesvc.v1.TopicOverview\x12\x17\n\x0f\x64isk_free_bytes\x18\t \x01(\x03\x12\x12\n\ndisk_bytes\x18\n \x01(\x03\x12\x0f\n\x07version\x18( \x01(\t\x12\x15\n\rseals_waiting\x18) \x01(\x03\x12\x30\n\rmined_to_sent\x18* \x01(\x0b\x32\x19.cachesvc.v1.Distribution\x12\r\n\x05\x63pu_s\x18+ \x01(\x01\x12\x16\n\x0eresident_bytes\x18, \x01(\x03\x12\x12\n\nopen_files\x18- \x01(\x03\"\xea\x02\n\x12\x43onnectionOverview\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0e\n\x06topics\x18\x02 \x01(\x03\x12\x15\n\rtopics_needed\x18\x03 \x01(\x03\x12\x0f\n\x07readers\x18\x04 \x01(\x03\x12\x15\n\rrecords_per_s\x18\x05 \x01(\x01\x12\x13\n\x0b\x62ytes_per_s\x18\x06 \x01(\x01\x12\x13\n\x0blag_records\x18\x07 \x01(\x03\x12\x15\n\rmined_records\x18\x08 \x01(\x03\x12\x13\n\x0bmined_bytes\x18\t \x01(\x03\x12\x19\n\x11\x64\x65livered_records\x18\n \x01(\x03\x12\x17\n\x0f\x64\x65livered_bytes\x18\x0b \x01(\x03\x12\'\n\x06states\x18\x0c \x03(\x0b\x32\x17.cachesvc.v1.StateCount\x12\x1f\n\x17\x64\x65livered_records_per_s\x18( \x01(\x01\x12\x1d\n\x15\x64\x65livered_bytes_per_s\x18) \x01(\x01\"E\n\nStateCount\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.cachesvc.v1.MiningState\x12\x0e\n\x06topics\x18\x02 \x01(\x03\"\x94\x01\n\x14SubscriptionOverview\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x13\n\x0blag_records\x18\x04 \x01(\x03\x12\x19\n\x0c\x63ommitted_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_committed_ms\"^\n\rTopicOverview\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x15\n\rrecords_per_s\x18\x03 \x01(\x01\x12\x13\n\x0b\x62ytes_per_s\x18\x04 \x01(\x01\"k\n\tDelivered\x12\x19\n\x11records_per_s_10s\x18\x01 \x01(\x01\x12\x17\n\x0f\x62ytes_per_s_10s\x18\x02 \x01(\x01\x12\x15\n\rrecords_total\x18\x03 \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x03\"\xb8\x01\n\rReaderFigures\x12\r\n\x05\x63pu_s\x18\x01 \x01(\x01\x12\x16\n\x0eresident_bytes\x18\x02 \x01(\x03\x12\x12\n\nopen_files\x18\x03 \x01(\x03\x12\x0f\n\x07\x66\x65tches\x18\x04 \x01(\x03\x12\x16\n\x0e\x66\x65tches_failed\x18\x05 \x01(\x03\x12\x15\n\rfetched_bytes\x18\x06 \x01(\x03\x12\x0e\n\x06\x62usy_s\x18\x07 \x01(\x01\x12\x1c\n\x14unacknowledged_bytes\x18\x08 \x01(\x03\"?\n\x0c\x44istribution\x12\x10\n\x08\x62ounds_s\x18\x01 \x03(\x01\x12\x0e\n\x06\x63ounts\x18\x02 \x03(\x03\x12\r\n\x05sum_s\x18\x03 \x01(\x01\"#\n\x0fGetTrendRequest\x12\x10\n\x08since_ms\x18\x01 \x01(\x03\";\n\x10GetTrendResponse\x12\'\n\x06points\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.TrendPoint\"K\n\x14GetTopicTrendRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x10\n\x08since_ms\x18\x03 \x01(\x03\"@\n\x15GetTopicTrendResponse\x12\'\n\x06points\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.TrendPoint\"E\n\x1bGetSubscriptionTrendRequest\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x10\n\x08since_ms\x18\x02 \x01(\x03\"\x81\x01\n\x1cGetSubscriptionTrendResponse\x12\'\n\x06points\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.TrendPoint\x12\x14\n\x0csubscription\x18\x02 \x01(\t\x12\x12\n\nconnection\x18\x03 \x01(\t\x12\x0e\n\x06topics\x18\x04 \x03(\t\"\xa0\x01\n\nTrendPoint\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12 \n\x13mined_records_per_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x17\x64\x65livered_records_per_s\x18\x03 \x01(\x01\x12\x18\n\x0blag_records\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x16\n\x14_mined_records_per_sB\x0e\n\x0c_lag_recordsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -26,10 +26,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHMININGREQUEST']._serialized_end=147
   _globals['_WATCHMININGRESPONSE']._serialized_start=149
   _globals['_WATCHMININGRESPONSE']._serialized_end=244
-  _globals['_WATCHEDTASK']._serialized_start=246
-  _globals['_WATCHEDTASK']._serialized_end=369
-  _globals['_WATCHEDTOPIC']._serialized_start=372
-  _globals['_WATCHEDTOPIC']._serialized_end=567
-  _globals['_MININGACTIVITY']._serialized_start=570
-  _globals['_MININGACTIVITY']._serialized_end=998
+  _globals['_WATCHEDTASK']._serialized_start=247
+  _globals['_WATCHEDTASK']._serialized_end=413
+  _globals['_WATCHEDTOPIC']._serialized_start=416
+  _globals['_WATCHEDTOPIC']._serialized_end=654
+  _globals['_MININGACTIVITY']._serialized_start=657
+  _globals['_MININGACTIVITY']._serialized_end=1085
+  _globals['_GETOVERVIEWREQUEST']._serialized_start=1087
+  _globals['_GETOVERVIEWREQUEST']._serialized_end=1107
+  _globals['_GETOVERVIEWRESPONSE']._serialized_start=1110
+  _globals['_GETOVERVIEWRESPONSE']._serialized_end=1592
+  _globals['_CONNECTIONOVERVIEW']._serialized_start=1595
+  _globals['_CONNECTIONOVERVIEW']._serialized_end=1957
+  _globals['_STATECOUNT']._serialized_start=1959
+  _globals['_STATECOUNT']._serialized_end=2028
+  _globals['_SUBSCRIPTIONOVERVIEW']._serialized_start=2031
+  _globals['_SUBSCRIPTIONOVERVIEW']._serialized_end=2179
+  _globals['_TOPICOVERVIEW']._serialized_start=2181
+  _globals['_TOPICOVERVIEW']._serialized_end=2275
+  _globals['_DELIVERED']._serialized_start=2277
+  _globals['_DELIVERED']._serialized_end=2384
+  _globals['_READERFIGURES']._serialized_start=2387
+  _globals['_READERFIGURES']._serialized_end=2571
+  _globals['_DISTRIBUTION']._serialized_start=2573
+  _globals['_DISTRIBUTION']._serialized_end=2636
+  _globals['_GETTRENDREQUEST']._serialized_start=2638
+  _globals['_GETTRENDREQUEST']._serialized_end=2673
+  _globals['_GETTRENDRESPONSE']._serialized_start=2675
+  _globals['_GETTRENDRESPONSE']._serialized_end=2734
+  _globals['_GETTOPICTRENDREQUEST']._serialized_start=2736
+  _globals['_GETTOPICTRENDREQUEST']._serialized_end=2811
+  _globals['_GETTOPICTRENDRESPONSE']._serialized_start=2813
+  _globals['_GETTOPICTRENDRESPONSE']._serialized_end=2877
+  _globals['_GETSUBSCRIPTIONTRENDREQUEST']._serialized_start=2879
+  _globals['_GETSUBSCRIPTIONTRENDREQUEST']._serialized_end=2948
+  _globals['_GETSUBSCRIPTIONTRENDRESPONSE']._serialized_start=2951
+  _globals['_GETSUBSCRIPTIONTRENDRESPONSE']._serialized_end=3080
+  _globals['_TRENDPOINT']._serialized_start=3083
+  _globals['_TRENDPOINT']._serialized_end=3243
 # @@protoc_insertion_point(module_scope)

@@ -13,6 +13,7 @@ from cachesvc.client import (
     InvalidRequest,
     NotFound,
     PartitionOffsets,
+    ServiceFault,
     Unavailable,
 )
 from cachesvc.sync.config import SourceConfig, TaskConfig
@@ -59,6 +60,8 @@ async def check_source(client: Client, config: TaskConfig) -> AsyncIterator[Chec
             return
         yield Check("service", True, source.service)
         yield _topics_found(topics, source)
+        if source.filter:
+            yield await _filter(client, source.filter)
         yield await _position(client, config)
 
 
@@ -82,6 +85,18 @@ def _topics_found(topics: dict[str, list[PartitionOffsets]], source: SourceConfi
     return Check("topics", True, detail)
 
 
+async def _filter(client: Client, text: str) -> Check:
+    try:
+        await client.test_filter(text)
+    except InvalidRequest as error:
+        return Check("filter", False, str(error), "Mend source.filter.")
+    except ServiceFault:
+        return Check("filter", True, f"{text}; not tried, as the service is too old to tell")
+    except ClientError as error:
+        return Check("filter", False, str(error), _hint(error))
+    return Check("filter", True, text)
+
+
 async def _position(client: Client, config: TaskConfig) -> Check:
     try:
         known = await client.get_subscription(config.subscription)
@@ -92,6 +107,9 @@ async def _position(client: Client, config: TaskConfig) -> Check:
     except ClientError as error:
         return Check("position", False, str(error), _hint(error))
     lag = f"{len(known.partitions)} partitions stored, {known.lag.records:,} records behind"
+    if known.members and config.source.sharing == "shared":
+        hint = f"{len(known.members)} share it now; running the task adds one."
+        return Check("position", True, lag, hint)
     if known.connected:
         hint = "Somebody reads this subscription now; running the task takes it over."
         return Check("position", True, lag, hint)

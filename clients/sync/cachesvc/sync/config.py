@@ -53,9 +53,20 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     topic_expression: str = ""
     # The name under which the service keeps the position; the task's without it.
     subscription: Name | Literal[""] = ""
+    # "shared" has tasks with the same subscription share its partitions, "exclusive" has the newest
+    # take it over. Shared ones have sinks that keep no positions, or PostgreSQL.
+    sharing: Literal["exclusive", "shared"] = "exclusive"
+    # What a task that shares is called among the others; made up without it.
+    member: Name | Literal[""] = ""
     # Where to start as long as no position is stored: "earliest", "latest", a time (ISO 8601, or
     # milliseconds since the epoch), or a list of positions. Without it the mode says.
     start: str | int | tuple[StartPosition, ...] | None = None
+    # Only records that meet this, by the service's filters, such as 'value.op == "c"'; the others
+    # never come here. Not with "auto", for the broker does not filter.
+    filter: str = ""
+    # "snapshot" begins each partition that has no stored position with its snapshot, the latest
+    # record per key, instead of its earliest offset. Not with "auto", INCREMENTAL or a start.
+    bootstrap: Literal["none", "snapshot"] = "none"
     # What to do at a range that neither the cache nor the source can give any more.
     gaps: Literal["stop", "go-on"] = "stop"
     # Where the token is found that the service wants: an environment variable, or a file.

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cachesvc.client import ClientError
+
 
 class SyncError(Exception):
     """Root of all errors of a task.
@@ -104,3 +106,9 @@ class TooManyRefused(SyncError):
     """More changes were refused than the task allows."""
 
     default_reason = "TOO_MANY_REFUSED"
+
+
+def call_of(error: BaseException) -> str:
+    """Which call of the service failed, by which its log has it; empty where it was none."""
+    request_id = error.request_id if isinstance(error, ClientError) else ""
+    return f" (request {request_id})" if request_id else ""

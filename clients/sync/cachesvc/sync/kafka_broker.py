@@ -15,7 +15,7 @@ from cachesvc.client.payload import ArrowPayload
 from cachesvc.errors import CacheError, InvalidConfig
 from cachesvc.mining.encode import Encoded, EncodedAppend, EncodingRules, encode_batch
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings, KafkaSource, security_of
-from cachesvc.mining.source import BatchUntil, SourceBatch, SourcePartition
+from cachesvc.mining.source import BatchPart, SourceBatch, SourcePartition
 from cachesvc.settings.connection import ConnectionConfig, parse_connection
 from cachesvc.store.record_schema import join_stream
 from cachesvc.sync.errors import InvalidTask
@@ -159,7 +159,7 @@ class KafkaBroker:
 
     def _until_end(self, batch: SourceBatch) -> SourceBatch:
         end = self._ends.get(batch.partition)
-        return batch if end is None or batch.end_offset <= end else BatchUntil(batch, end)
+        return batch if end is None or batch.end_offset <= end else BatchPart.until(batch, end)
 
     def _heed_end(self, partition: SourcePartition, done: list[Encoded]) -> None:
         """Stops reading what has come to its end, or to a record that is not let by."""

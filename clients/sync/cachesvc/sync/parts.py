@@ -49,11 +49,13 @@ class TaskParts:
         self.config = config
         self.origin = origin
         source = config.source
+        shared = source.sharing == "shared"
         context = TaskContext(
-            config.name,
+            config.subscription if shared else config.name,
             source.connection,
             SourceModels(source, self.client),
             SourceView(source.topics, source.topic_expression, SourceCluster(source, self.client)),
+            shared,
         )
         self.sink = sink if sink is not None else make_sink(config.sink, context, origin)
         self.transforms: Sequence[Transform] = (
@@ -89,6 +91,7 @@ class TaskParts:
             box = LetterBox(Path(errors.dead_letters), self.config.name)
             return DeadLetters(box, errors)
         if errors.dead_letter_topic is None:
+            self._refuse_to_ignore()
             return StopAtRefused()
         if self.config.sink.get("kind") != "kafka":
             problem = 'takes a sink of kind "kafka", whose cluster has the topic; '
@@ -97,6 +100,14 @@ class TaskParts:
         letters = importlib.import_module("cachesvc.sync.sinks.kafka.letters")
         keeper: Keeper = letters.letter_topic(self.config, self.config.sink, self.origin)
         return keeper
+
+    def _refuse_to_ignore(self) -> None:
+        """Who switches ignoring on means to go on; that takes a place for what is ignored."""
+        sink = self.config.sink
+        if sink.get("kind") == "kafka" and sink.get("ignore_push_errors"):
+            problem = 'needs errors.policy = "dead-letter", with errors.dead_letters or '
+            problem += "errors.dead_letter_topic: what is ignored is kept there"
+            raise setting_error(self.origin, "sink.ignore_push_errors", problem)
 
     def _brokers(self) -> Brokers | None:
         """How the broker of "auto" is read."""
@@ -114,7 +125,7 @@ class TaskParts:
     def client(self) -> Client:
         """A client of the service, not open yet; reads secrets and certificates."""
         try:
-            return client_of(self.config.source, self.origin)
+            return client_of(self.config.source, self.origin, self.config.name)
         except OSError as error:
             raise InvalidTask(f"{self.origin}: source.tls: {error}") from error
 

@@ -92,6 +92,8 @@ async def _reset_service(
         if start is None:
             return Positions()
     # A task that never ran: a short stream stores where it will begin.
+    alone = msgspec.structs.replace(config.source, sharing="exclusive", member="")
+    config = msgspec.structs.replace(config, source=alone)
     async with open_stream(client, config, start, stream_settings(config.retry)) as stream:
         await stream.commit(stream.started.positions)
         return stream.started.positions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cachesvc.client import ClientError
 from cachesvc.sync.control import listening
-from cachesvc.sync.errors import SyncError
+from cachesvc.sync.errors import SyncError, call_of
 from cachesvc.sync.runner.progress import TaskStatus
 from cachesvc.sync.state import StateDirectory
 from cachesvc.sync.task import Task
@@ -66,7 +66,8 @@ async def _run_to_end(task: Task, state: StateDirectory) -> Ended:
             await task.wait()
         except (SyncError, ClientError) as failure:
             error = failure
-            _log.error("task %s has failed: %s: %s", name, failure.reason, failure)
+            of_call = call_of(failure)
+            _log.error("task %s has failed: %s: %s%s", name, failure.reason, failure, of_call)
         except Exception as failure:
             error = failure
             _log.exception("task %s has failed in a way that nobody foresaw", name)

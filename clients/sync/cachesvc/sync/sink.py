@@ -86,12 +86,15 @@ class TaskContext:
             `TargetFailed` while there is no model of one (``MODEL_MISSING``), `TargetUnavailable`
             while the service does not answer.
         source: What it reads.
+        shared: Whether other tasks of its subscription have the same target, each with some of the
+            partitions. ``task`` is the name of the subscription then, which all have in common.
     """
 
     task: str
     connection: str = ""
     models: Callable[[], Awaitable[Sequence[TopicModel]]] | None = None
     source: SourceView | None = None
+    shared: bool = False
 
 
 class Sink(Protocol):
@@ -138,6 +141,19 @@ class ForgettingSink(Sink, Protocol):
 
         Of an open sink. When this returns, ``open`` finds none.
         """
+
+
+@runtime_checkable
+class SharedSink(Sink, Protocol):
+    """A sink whose target keeps positions, and that tasks of one subscription may have together.
+
+    ``write`` holds each partition of a delivery against its position at the target, as ``open``,
+    ``read_positions`` or ``write`` told it last: where that has moved since, it raises
+    `TargetUnavailable` and nothing of the delivery is written, whoever moved it.
+    """
+
+    async def read_positions(self) -> Positions:
+        """How far the target has every partition now. Of an open sink."""
 
 
 @dataclass(frozen=True, slots=True)

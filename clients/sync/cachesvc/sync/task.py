@@ -18,7 +18,7 @@ import msgspec
 
 from cachesvc.client import ClientError, Positions, SubscriptionReset
 from cachesvc.sync import alarms
-from cachesvc.sync.errors import SyncError
+from cachesvc.sync.errors import InvalidTask, SyncError
 from cachesvc.sync.parts import TaskLike, TaskParts, parts_of
 from cachesvc.sync.runner.delivering import CLOSE_TIMEOUT_S, Delivering, TargetWentBack
 from cachesvc.sync.runner.pipeline import STORE_TIMEOUT_S, Gate, Pipeline
@@ -200,7 +200,12 @@ class Task:
         parts = self._parts
         preparing = Preparing(self.config.name, parts.transforms)
         delivering = Delivering(
-            self.config.name, parts.sink, parts.keeper, self.config.retry, self._meter
+            self.config.name,
+            parts.sink,
+            parts.keeper,
+            self.config.retry,
+            self._meter,
+            shared=self._shares,
         )
         try:
             return await self._until_stopped(preparing, delivering)
@@ -232,19 +237,32 @@ class Task:
     async def _sessions(self, preparing: Preparing, delivering: Delivering) -> bool:
         """One session after the other; a further one where positions were moved by others."""
         at = await delivering.open()
+        if at is not None and self._shares:
+            if not delivering.keeps_shared:
+                raise InvalidTask(
+                    f"task {self.config.name}: its sink keeps the positions of all partitions for "
+                    'one task, so it cannot share them: leave source.sharing "exclusive", or give '
+                    "each task topics of its own"
+                )
+            at = None  # each partition is held against the target when it comes
         while True:
             try:
                 return await self._run_session(at, preparing, delivering)
             except TargetWentBack as lost:
                 at = lost.positions
             except SubscriptionReset:
-                if at is not None:
+                if at is not None and not self._shares:
                     raise
+                at = None
                 _log.warning("task %s: its positions were reset; goes on there", self.config.name)
             finally:
                 self._pipeline = None
             if self._gate.stopping.is_set():
                 return False
+
+    @property
+    def _shares(self) -> bool:
+        return self.config.source.sharing == "shared"
 
     async def _run_session(
         self, at: Positions | None, preparing: Preparing, delivering: Delivering

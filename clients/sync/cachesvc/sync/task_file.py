@@ -142,12 +142,36 @@ def _check_source(source: SourceConfig, origin: str) -> None:
         except ValueError as error:
             problem = f"{source.start!r} is neither earliest, latest nor a time (ISO 8601)"
             raise setting_error(origin, "source.start", problem) from error
+    if source.filter and source.source == "auto":
+        problem = 'contradicts source.source = "auto": the broker does not filter; use a transform'
+        raise setting_error(origin, "source.filter", problem)
+    if source.sharing == "shared" and source.source == "auto":
+        problem = '"auto" reads all partitions around the cache, and a task that shares has some'
+        raise setting_error(origin, "source.source", problem)
+    if source.member and source.sharing != "shared":
+        problem = 'has no meaning without source.sharing = "shared"'
+        raise setting_error(origin, "source.member", problem)
+    _check_bootstrap(source, origin)
     if (source.kafka is not None) != (source.source == "auto"):
         problem = "is needed with" if source.kafka is None else "has no meaning without"
         raise setting_error(origin, "source.kafka", f'{problem} source.source = "auto"')
     if (source.positions_file is not None) != (source.source == "auto"):
         problem = "is needed with" if source.positions_file is None else "has no meaning without"
         raise setting_error(origin, "source.positions_file", f'{problem} source.source = "auto"')
+
+
+def _check_bootstrap(source: SourceConfig, origin: str) -> None:
+    if source.bootstrap == "none":
+        return
+    why = ""
+    if source.source == "auto":
+        why = 'source.source = "auto": the broker has no snapshots'
+    elif source.mode == "INCREMENTAL":
+        why = 'source.mode = "INCREMENTAL", which begins behind all there is'
+    elif source.start is not None:
+        why = "source.start; leave out one of them"
+    if why:
+        raise setting_error(origin, "source.bootstrap", f"contradicts {why}")
 
 
 def _is_port(text: str) -> bool:

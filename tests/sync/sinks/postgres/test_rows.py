@@ -30,7 +30,8 @@ def table(key: str = "int8", **columns: str) -> Table:
 def documents(*objects: str | dict[str, Any], deleted: tuple[int, ...] = ()) -> Documents:
     texts = [each if isinstance(each, str) else json.dumps(each) for each in objects]
     return Documents(
-        pa.array(texts, pa.string()), pa.array([at in deleted for at in range(len(texts))])
+        pa.array(texts, pa.string()),
+        pa.array([at in deleted for at in range(len(texts))], pa.bool_()),
     )
 
 
@@ -82,6 +83,46 @@ def test_of_changes_of_one_key_the_last_one_counts() -> None:
         )
     )
     assert encoded(found) == ('1,"c"\n3,"d"\n', "2\n")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5),
+            st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])),
+            st.booleans(),
+        ),
+        max_size=1_200,
+    )
+)
+def test_of_each_key_the_last_change_is_kept_whatever_its_texts_hold(
+    changes: list[tuple[int, str, bool]],
+) -> None:
+    coder = RowCoder(table(note="text"), refuse_unknown=False)
+    objects = [{"id": key, "note": text} for key, text, _ in changes]
+    gone = tuple(at for at, (_, _, deletes) in enumerate(changes) if deletes)
+    rows, keys = encoded(coder.encode(documents(*objects, deleted=gone)))
+    latest = {key: None if deletes else text for key, text, deletes in changes}
+    lines = csv.reader(io.StringIO(rows, newline=""), escapechar="\\", doublequote=False)
+    assert {int(line[0]): line[1] for line in lines} == {
+        key: text for key, text in latest.items() if text is not None
+    }
+    assert sorted(map(int, keys.split())) == sorted(k for k, t in latest.items() if t is None)
+
+
+def test_more_rows_than_are_encoded_at_once_stay_in_order() -> None:
+    coder = RowCoder(table(note="text"), refuse_unknown=False)
+    texts = ["[" if at % 700 == 0 else "" for at in range(1_501)]
+    objects = [{"id": at, "note": text} for at, text in enumerate(texts)]
+    rows, _ = encoded(coder.encode(documents(*objects)))
+    assert rows == "".join(f'{at},"{text}"\n' for at, text in enumerate(texts))
+
+
+@pytest.mark.parametrize("amount", ["[1,\n2]", "[1,\r2]"])
+def test_lines_within_what_should_be_a_number_are_left_to_the_database(amount: str) -> None:
+    coder = RowCoder(table(amount="numeric"), refuse_unknown=False)
+    value = f'{{"id":1,"amount":{amount}}}'
+    assert coder.encode(documents(value, value)) is None
 
 
 def test_deletes_alone_have_no_rows() -> None:

@@ -9,20 +9,13 @@ import typer
 
 from cachesvc.sync.cli.failure import FAILED, NOT_FOUND, fails_in_words
 from cachesvc.sync.cli.options import AsJson, State, TaskName, state_directory
-from cachesvc.sync.cli.output import (
-    Column,
-    show_bytes,
-    show_count,
-    show_duration,
-    show_json,
-    show_table,
-    show_time,
-)
+from cachesvc.sync.cli.output import Column, show_json, show_table
 from cachesvc.sync.cli.screen import line
 from cachesvc.sync.control import Command, NotRunning, ask
 from cachesvc.sync.runner.progress import TaskStatus
 from cachesvc.sync.state import StateDirectory
 from cachesvc.sync.task_file import load_task
+from cachesvc.units import show_bytes, show_count, show_duration, show_time
 
 _LOOK_EVERY_S = 0.1
 

@@ -12,20 +12,21 @@ import typer
 
 from cachesvc.sync.cli.failure import FAILED, USAGE, fails_in_words
 from cachesvc.sync.cli.options import AsJson, TaskFile
-from cachesvc.sync.cli.output import Column, show_json, show_table, show_time
+from cachesvc.sync.cli.output import Column, show_json, show_table
 from cachesvc.sync.config import TaskConfig
 from cachesvc.sync.dead_letters import LetterBox
 from cachesvc.sync.parts import parts_of
 from cachesvc.sync.retrying import retry_letters
-from cachesvc.sync.runner.letters import Letter
+from cachesvc.sync.runner.letters import Letter, ReadableKeeper
 from cachesvc.sync.task_file import load_task
+from cachesvc.units import show_time
 
 _KEY_LENGTH = 40
 
 dead_letters_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Records that were refused for good, kept in files: list, retry or export them.",
+    help="Records that were refused for good: list, retry or export them.",
 )
 
 OfTopic = Annotated[
@@ -82,7 +83,7 @@ def list_letters(
     file: TaskFile, topic: OfTopic = "", reason: OfReason = "", as_json: AsJson = False
 ) -> None:
     """List the letters of a task, by topic, partition and offset; also while it runs."""
-    found = _Filter(topic, reason).of(_box(load_task(file)).read())
+    found = _Filter(topic, reason).of(_letters(file))
     if as_json:
         show_json(found)
     else:
@@ -138,22 +139,29 @@ def export(
     Keys and header values are in base64, as they may be any bytes. With --remove the task must not
     run. Exit codes: 0 done, 5 the task runs.
     """
+    chosen = _Filter(topic, reason)
+    if not remove:
+        _export(chosen.of(_letters(file)), to)
+        return
     box = _box(load_task(file))
-    if remove:
-        box.open()
+    box.open()
     try:
-        letters = _Filter(topic, reason).of(box.read())
-        lines = b"".join(msgspec.json.encode(each) + b"\n" for each in letters)
-        if str(to) == "-":
-            sys.stdout.buffer.write(lines)
-            sys.stdout.flush()
-        else:
-            _write(to, lines)
-            typer.echo(f"{len(letters)} letters in {to}", err=True)
-        if remove and letters:
+        letters = chosen.of(box.read())
+        _export(letters, to)
+        if letters:
             box.settle(letters, "exported")
     finally:
         box.close()
+
+
+def _export(letters: list[Letter], to: Path) -> None:
+    lines = b"".join(msgspec.json.encode(each) + b"\n" for each in letters)
+    if str(to) == "-":
+        sys.stdout.buffer.write(lines)
+        sys.stdout.flush()
+    else:
+        _write(to, lines)
+        typer.echo(f"{len(letters)} letters in {to}", err=True)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -169,11 +177,21 @@ def _write(path: Path, content: bytes) -> None:
         raise typer.Exit(FAILED) from error
 
 
+def _letters(file: Path) -> list[Letter]:
+    """The letters of a task, wherever it keeps them."""
+    config = load_task(file)
+    if config.errors.dead_letter_topic is None:
+        return _box(config).read()
+    keeper = parts_of(str(file)).keeper
+    assert isinstance(keeper, ReadableKeeper), "a topic is one"
+    return asyncio.run(keeper.read())
+
+
 def _box(config: TaskConfig) -> LetterBox:
     topic = config.errors.dead_letter_topic
     if topic is not None:
-        problem = f"task {config.name} keeps its dead letters in topic {topic}, and this command "
-        problem += "works on files; read the topic with a consumer of Kafka's"
+        problem = f"task {config.name} keeps its dead letters in topic {topic}, which forgets "
+        problem += "them by its retention alone; list and export read them there"
         typer.echo(f"error: {problem}", err=True)
         raise typer.Exit(USAGE)
     directory = config.errors.dead_letters

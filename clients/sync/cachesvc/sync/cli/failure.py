@@ -9,7 +9,7 @@ import typer
 from cachesvc.client import ClientError, Unavailable
 from cachesvc.sync.control import NotRunning
 from cachesvc.sync.dead_letters import LettersInUse
-from cachesvc.sync.errors import InvalidTask, SyncError, TargetUnavailable
+from cachesvc.sync.errors import InvalidTask, SyncError, TargetUnavailable, call_of
 from cachesvc.sync.state import AlreadyRuns
 
 FAILED = 1
@@ -43,7 +43,7 @@ def fails_in_words(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except (SyncError, ClientError) as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {error}{call_of(error)}", err=True)
             raise typer.Exit(exit_code(error)) from error
 
     return run

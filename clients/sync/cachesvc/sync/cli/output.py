@@ -1,4 +1,4 @@
-"""Answers as tables for people and JSON for programs; numbers and times as people read them.
+"""Answers as tables for people and JSON for programs.
 
 On a terminal tables are drawn by rich and fit its width; elsewhere they are plain aligned columns
 of full length, so that ``grep`` and ``awk`` can work on them.
@@ -7,7 +7,6 @@ of full length, so that ``grep`` and ``awk`` can work on them.
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_TIME_MS_MAX = 253_402_300_799_000
+from cachesvc.units import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,49 +42,6 @@ def show_table(rows: Iterable[Any], columns: Sequence[Column], nothing: str) -> 
         _show_rich(cells, columns)
     else:
         _show_plain(cells, columns)
-
-
-def show_bytes(count: int) -> str:
-    """``1536`` as ``1.5 KiB``."""
-    size = float(count)
-    for unit in _BYTE_UNITS[:-1]:
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} {_BYTE_UNITS[-1]}"
-
-
-def show_count(count: float | None) -> str:
-    """``1234567`` as ``1,234,567``; nothing as ``-``."""
-    return "-" if count is None else f"{count:,.0f}"
-
-
-def show_duration(seconds: float | None) -> str:
-    """The two largest units: ``2 h 5 min``; nothing as ``-``."""
-    if seconds is None:
-        return "-"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    rest, parts = round(seconds), []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
-
-
-def show_time(time_ms: int | None) -> str:
-    """Milliseconds since the epoch as UTC to the second; nothing, and -1, as ``-``."""
-    if time_ms is None or time_ms < 0:
-        return "-"
-    return f"{datetime.fromtimestamp(min(time_ms, _TIME_MS_MAX) / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
-
-
-def printable(text: str) -> str:
-    """The text on one line and without anything that a terminal would act upon."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _show_plain(cells: list[list[str]], columns: Sequence[Column]) -> None:

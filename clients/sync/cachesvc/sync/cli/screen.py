@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from cachesvc.sync.cli.output import show_bytes, show_count, show_duration
 from cachesvc.sync.runner.progress import TaskStatus
 from cachesvc.sync.task import Task
+from cachesvc.units import show_bytes, show_count, show_duration
 
 _DRAW_EVERY_S = 0.25
 _TELL_EVERY_S = 30.0

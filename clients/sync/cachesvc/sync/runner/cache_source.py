@@ -1,6 +1,7 @@
 """The service as a task's source: the usual one."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from random import Random
 
 from cachesvc.client import (
     AtTimestamp,
+    Bootstrap,
     Client,
     Earliest,
     Event,
@@ -17,6 +19,8 @@ from cachesvc.client import (
     NotFound,
     Position,
     Positions,
+    Sharing,
+    SnapshotStart,
     Start,
     Started,
     Stream,
@@ -29,9 +33,11 @@ from cachesvc.client.backoff import Backoff
 from cachesvc.sync.config import RetryConfig, SourceConfig, StartPosition, TaskConfig
 from cachesvc.sync.task_file import secret, start_ms
 
+_log = logging.getLogger("cachesvc.sync")
 
-def client_of(source: SourceConfig, origin: str) -> Client:
-    """The client of a task's service; reads its secrets and certificates.
+
+def client_of(source: SourceConfig, origin: str, task: str) -> Client:
+    """The client of a task's service, which tells the task's name; reads secrets and certificates.
 
     Raises:
         InvalidTask: A secret is not there.
@@ -43,6 +49,7 @@ def client_of(source: SourceConfig, origin: str) -> Client:
         source.service,
         tls=None if tls is None else Tls(tls.ca_file, tls.cert_file, tls.key_file, tls.server_name),
         token=token,
+        application=f"cachesvc-sync/{task}",
     )
 
 
@@ -98,19 +105,55 @@ class CacheSource:
         settings = stream_settings(self._config.retry)
         async with self._client() as client:
             begin: Start | None = start or None
+            if start and self._config.source.sharing == "shared":
+                await go_back(client, self._config.subscription, start, settings)
+                begin = None
             if begin is None and self._config.source.start is not None:
                 begin = await self._first_start(client, settings)
             async with open_stream(client, self._config, begin, settings) as stream:
                 # So that a second start finds where the first one was, whatever ends this one.
                 await stream.commit(stream.started.positions)
+                tell_snapshots(self._config.name, stream.started.snapshots)
                 yield CacheSession(stream)
 
     async def _first_start(self, client: Client, settings: StreamSettings) -> Start | None:
         """The start of the settings, as long as the service has no position."""
         known = await stored(client, self._config.subscription, settings)
-        if known is not None and known.partitions:
+        # Of a shared one the service knows better which partitions have begun.
+        shared = self._config.source.sharing == "shared"
+        if known is not None and known.partitions and not shared:
             return None
         return configured_start(self._config.source)
+
+
+async def go_back(
+    client: Client, subscription: str, start: Positions, settings: StreamSettings
+) -> None:
+    """Has a shared subscription go on at positions that lie before its stored ones.
+
+    Raises:
+        ClientError: The service refuses it, or is away for too long.
+    """
+    known = await stored(client, subscription, settings)
+    if known is None:
+        return
+    positions = Positions(each.position for each in known.partitions)
+    back = [at for key, at in start.items() if key in positions and positions[key].is_after(at)]
+    if back:  # else another task was faster
+        await client.reset_subscription(subscription, start=positions.moved(*back))
+
+
+def tell_snapshots(task: str, snapshots: Sequence[SnapshotStart]) -> None:
+    """Says what a task begins with, as what its target has already is not emptied for it."""
+    fresh = [each for each in snapshots if not each.resumed]
+    if fresh:
+        _log.warning(
+            "task %s: begins %d partitions with snapshots, %d records in all; rows that the target "
+            "has from before stay, also those whose keys were deleted since",
+            task,
+            len(fresh),
+            sum(each.record_count for each in fresh),
+        )
 
 
 def open_stream(
@@ -122,6 +165,9 @@ def open_stream(
 ) -> Stream:
     """A stream on a task's subscription, not entered yet."""
     source = config.source
+    # One that is told to begin at an end or a time of the log wants the log.
+    begins_anew = start is None or isinstance(start, Positions)
+    from_snapshot = source.bootstrap == "snapshot" and begins_anew
     return client.subscribe(
         config.subscription,
         mode=Mode[source.mode],
@@ -130,7 +176,11 @@ def open_stream(
         connection=source.connection,
         start=start,
         end=end,
+        filter=source.filter,
+        bootstrap=Bootstrap.SNAPSHOT if from_snapshot else Bootstrap.NONE,
         gap_policy=GapPolicy.GO_ON if source.gaps == "go-on" else GapPolicy.STOP,
+        sharing=Sharing[source.sharing.upper()],
+        member=source.member,
         settings=settings,
     )
 

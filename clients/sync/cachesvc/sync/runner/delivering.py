@@ -3,6 +3,10 @@
 What may pass is tried again, with waits that grow and are drawn at random. What is refused is
 looked for: the sink names it, or the delivery is halved until a single record is left. Parts follow
 one another in order, so a record never overtakes an earlier one of its partition.
+
+Where tasks share a target that keeps positions, what the target has of a partition is read whenever
+that comes to this task, and left out of what is written. It has all that the service has stored,
+for that is stored behind it: one that has less has lost it.
 """
 
 import asyncio
@@ -12,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
-from cachesvc.client import Positions
+from cachesvc.client import Position, Positions
 from cachesvc.client.backoff import Backoff
 from cachesvc.sync.config import RetryConfig
 from cachesvc.sync.errors import (
@@ -25,14 +29,16 @@ from cachesvc.sync.errors import (
 from cachesvc.sync.runner.letters import Keeper, Letter, Refused, letter
 from cachesvc.sync.runner.narrowing import (
     Part,
+    ahead,
     behind,
+    fell_back,
     halves,
     went_back,
     without,
 )
 from cachesvc.sync.runner.pieces import Piece
 from cachesvc.sync.runner.progress import Meter
-from cachesvc.sync.sink import Delivery, Sink
+from cachesvc.sync.sink import Delivery, SharedSink, Sink
 
 CLOSE_TIMEOUT_S = 10.0
 """How long a sink may take to close."""
@@ -44,7 +50,7 @@ class TargetWentBack(Exception):
     """The target has lost what it had confirmed; the source has to go on where it is now.
 
     Attributes:
-        positions: Where that is.
+        positions: Where that is; of a target that tasks share, in partitions that it has lost.
     """
 
     def __init__(self, positions: Positions) -> None:
@@ -62,6 +68,7 @@ class Delivering:
         retry: How often to try again.
         meter: Counts.
         moves_positions: Whether the sink is to take note of where the task goes on.
+        shared: Whether other tasks write to the same target, each its partitions.
 
     Attributes:
         on_confirmed: Called with positions once everything before them is dealt with.
@@ -76,6 +83,7 @@ class Delivering:
         meter: Meter,
         *,
         moves_positions: bool = True,
+        shared: bool = False,
     ) -> None:
         self._task = task
         self._sink = sink
@@ -86,9 +94,26 @@ class Delivering:
             retry.delay_first_s, retry.delay_max_s, retry.give_up_after_s, Random()
         )
         self._open = False
+        self._keeps = False
         self._told_refused = False
         self._moves_positions = moves_positions
+        self._shared = sink if shared and isinstance(sink, SharedSink) else None
+        self._assigned = Positions()  # not held against the target yet
         self.on_confirmed: Callable[[Positions], None] = _ignored
+
+    @property
+    def keeps_shared(self) -> bool:
+        """Whether the target keeps positions that other tasks move too."""
+        return self._shared is not None and self._keeps
+
+    def assigned(self, starts: Positions) -> None:
+        """Takes note that partitions are this task's from now on, and where the source begins."""
+        if self.keeps_shared:
+            self._assigned = self._assigned.moved(*starts.values())
+
+    def unwritten(self, positions: Positions) -> list[Position]:
+        """Those of some positions that the target does not have yet."""
+        return ahead(self._confirmed_by_target, positions)
 
     async def open(self) -> Positions | None:
         """Opens the sink, however long that takes.
@@ -110,6 +135,7 @@ class Delivering:
                 self._backoff.succeeded()
                 self._meter.trouble = None
                 self._open = True
+                self._keeps = positions is not None
                 self._confirmed_by_target = positions or Positions()
                 return positions
 
@@ -161,11 +187,9 @@ class Delivering:
 
     async def _write(self, part: Part) -> None:
         """Writes a part, however long that takes."""
-        left: Part | None = part
-        while left is not None:
+        while True:
             try:
-                if not self._open:
-                    left = await self._open_again(part)
+                left = await self._not_written(part)
                 if left is not None:
                     await self._sink.write(self._delivery(left))
             except TargetUnavailable as error:
@@ -179,23 +203,46 @@ class Delivering:
         delivery = part.delivery
         return delivery if self._moves_positions else Delivery(delivery.changes, Positions())
 
-    async def _open_again(self, part: Part) -> Part | None:
-        """Opens the sink again; says what of the part it does not have."""
-        positions = await self._sink.open()
-        self._open = True
-        if positions is None or not self._moves_positions:
+    async def _not_written(self, part: Part) -> Part | None:
+        """What of a part the target does not have; opens the sink where that is not open.
+
+        Raises:
+            TargetWentBack: It has less than it had.
+        """
+        assigned = self._assigned
+        if not self._open:
+            positions = await self._sink.open()
+            self._open = True
+            if positions is None or not self._moves_positions:
+                return part
+            self._check_has(positions, assigned)
+            return behind(part, positions)
+        if self._shared is None or not self._keeps:
             return part
-        lost = went_back(self._confirmed_by_target, positions)
-        if lost is not None:
-            _log.warning(
-                "task %s: the target has lost %s/%s from before offset %s; reading that again",
-                self._task,
-                *lost.key,
-                lost.offset,
+        if assigned:
+            self._check_has(await self._shared.read_positions(), assigned)
+        return behind(part, self._confirmed_by_target)
+
+    def _check_has(self, positions: Positions, assigned: Positions) -> None:
+        """Takes note of where the target is; it has to have what it had, and what is stored."""
+        confirmed, self._confirmed_by_target = self._confirmed_by_target, positions
+        if self._shared is not None:
+            self._assigned = Positions(
+                each for key, each in self._assigned.items() if assigned.get(key) != each
             )
-            self._confirmed_by_target = positions
-            raise TargetWentBack(positions)
-        return behind(part, positions)
+            # Of a partition without a position the target has nothing yet.
+            stored = Positions(each for key, each in assigned.items() if key in positions)
+            confirmed = confirmed.moved(*ahead(confirmed, stored))
+        lost = went_back(confirmed, positions)
+        if lost is None:
+            return
+        _log.warning(
+            "task %s: the target has lost %s/%s from before offset %s; reading that again",
+            self._task,
+            *lost.key,
+            lost.offset,
+        )
+        raise TargetWentBack(positions if self._shared is None else fell_back(confirmed, positions))
 
     async def _wait_after(self, error: TargetUnavailable) -> None:
         report = _log.warning if self._backoff.is_first else _log.info
@@ -251,7 +298,8 @@ class Delivering:
 
     def _count(self, part: Part) -> None:
         delivery = part.delivery
-        self._confirmed_by_target = self._confirmed_by_target.moved(*delivery.positions.values())
+        known = self._confirmed_by_target
+        self._confirmed_by_target = known.moved(*ahead(known, delivery.positions))
         size = sum(piece.changes.nbytes for piece in part.pieces)
         self._meter.confirmed(part.row_count, size, delivery.positions)
         self.on_confirmed(delivery.positions)

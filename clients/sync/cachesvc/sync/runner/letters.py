@@ -101,6 +101,14 @@ class CheckedKeeper(Protocol):
         """Whether letters can be kept; leaves nothing behind."""
 
 
+@runtime_checkable
+class ReadableKeeper(Protocol):
+    """A keeper whose place is more than a directory, and can be read."""
+
+    async def read(self) -> list[Letter]:
+        """The task's letters, by topic, partition and offset; raises as ``Keeper.open``."""
+
+
 class RecordRefused(SyncError):
     """A record was refused, and the task is to stop there."""
 

@@ -32,7 +32,17 @@ class Part:
     def delivery(self) -> Delivery:
         """As a sink gets it."""
         changes = [piece.changes for piece in self.pieces]
-        return Delivery(changes, Positions(each.position for each in changes))
+        return Delivery(changes, _furthest(each.position for each in changes))
+
+
+def _furthest(positions: Iterable[Position]) -> Positions:
+    """The last one of each partition, which need not have come last: what comes twice goes back."""
+    reached: dict[tuple[str, int], Position] = {}
+    for position in positions:
+        known = reached.get(position.key)
+        if known is None or position.is_after(known):
+            reached[position.key] = position
+    return Positions(reached.values())
 
 
 def halves(part: Part) -> tuple[Part, Part]:
@@ -87,14 +97,24 @@ def _without_rows(piece: Piece, rows: set[int]) -> Piece:
 
 
 def behind(part: Part, positions: Positions) -> Part | None:
-    """What of a part lies behind positions that the target has; None if nothing does."""
-    pieces = [left for piece in part.pieces if (left := _behind(piece, positions)) is not None]
+    """What of a part lies behind positions that the target has; None if nothing does.
+
+    What comes twice is left once: a task that lost a partition and has it again reads again what
+    still waits to be written.
+    """
+    reached = dict(positions)
+    pieces = []
+    for piece in part.pieces:
+        position = piece.changes.position
+        left = _behind(piece, reached.get(position.key))
+        if left is not None:
+            pieces.append(left)
+            reached[position.key] = position
     return Part(pieces) if pieces else None
 
 
-def _behind(piece: Piece, positions: Positions) -> Piece | None:
+def _behind(piece: Piece, reached: Position | None) -> Piece | None:
     changes = piece.changes
-    reached = positions.get((changes.source.topic, changes.source.partition))
     if reached is None or reached.incarnation < changes.source.incarnation:
         return piece
     if reached.incarnation > changes.source.incarnation or not changes.position.is_after(reached):
@@ -104,6 +124,24 @@ def _behind(piece: Piece, positions: Positions) -> Piece | None:
         return piece
     left = changes.with_rows(changes.rows.slice(begin))
     return Piece(left, [r for r in piece.refused if r.offset >= reached.offset], piece.original)
+
+
+def ahead(positions: Positions, moved: Positions) -> list[Position]:
+    """Those of some positions that lie behind the ones that are known."""
+    return [
+        position
+        for key, position in moved.items()
+        if key not in positions or position.is_after(positions[key])
+    ]
+
+
+def fell_back(reached: Positions, positions: Positions) -> Positions:
+    """Where a target is in partitions of which it had more."""
+    return Positions(
+        positions[key]
+        for key, position in reached.items()
+        if key in positions and position.is_after(positions[key])
+    )
 
 
 def went_back(confirmed: Positions, positions: Positions) -> Position | None:

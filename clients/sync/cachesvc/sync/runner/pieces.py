@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from cachesvc.sync.changes import Changes
+from cachesvc.client import Position, TopicPartition
+from cachesvc.sync.changes import CHANGE_SCHEMA, Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,13 @@ class Piece:
             Piece(first, [each for each in self.refused if each.offset < border], head),
             Piece(last, [each for each in self.refused if each.offset >= border], tail),
         )
+
+
+def passed(position: Position) -> Piece:
+    """A piece without a row: everything of a partition before ``position`` came in others."""
+    source = TopicPartition(position.topic, position.partition, position.incarnation)
+    rows = pa.RecordBatch.from_pylist([], schema=CHANGE_SCHEMA)
+    return Piece(Changes(source, position.offset, rows))
 
 
 def _between_offsets(changes: Changes, rows: int) -> int:

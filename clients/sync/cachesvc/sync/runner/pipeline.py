@@ -10,16 +10,19 @@ from cachesvc.client import (
     Event,
     Gap,
     PartitionAdded,
+    PartitionsAssigned,
+    PartitionsRevoked,
     Positions,
     Progress,
     Started,
     Superseded,
 )
 from cachesvc.sync.config import TaskConfig
+from cachesvc.sync.runner.cache_source import tell_snapshots
 from cachesvc.sync.runner.confirming import Confirming
 from cachesvc.sync.runner.delivering import Delivering
 from cachesvc.sync.runner.pending import Pending
-from cachesvc.sync.runner.pieces import Piece
+from cachesvc.sync.runner.pieces import Piece, passed
 from cachesvc.sync.runner.preparing import Preparing
 from cachesvc.sync.runner.progress import Meter
 from cachesvc.sync.runner.source import Session
@@ -151,6 +154,8 @@ class Pipeline:
         try:
             while (event := await self._hear()) is not None:
                 await self._take(event)
+            if self._delivering.keeps_shared:
+                await self._put_passed()
             self._complete = True
             self._pending.end()
         except Exception as error:
@@ -169,19 +174,42 @@ class Pipeline:
                 await self._pending.put(await self._preparing.prepare(event))
             case Progress():
                 self._meter.saw(event.partitions)
-                self._pass_holes()
+                await self._pass_holes()
             case Gap():
                 self._tell_gap(event)
             case Started() if event.resumed:
                 _log.info("task %s: connected again", self._config.name)
             case PartitionAdded():
                 self._meter.reached(Positions((event.start,)))
+            case PartitionsAssigned():
+                tell_snapshots(self._config.name, event.snapshots)
+                self._delivering.assigned(event.positions)
+                self._meter.reached(event.positions)
+            case PartitionsRevoked():
+                await self._let_go(event.positions)
 
-    def _pass_holes(self) -> None:
+    async def _let_go(self, positions: Positions) -> None:
+        """Stores what is another task's now, as soon as all that came of it is written.
+
+        An empty piece of each partition follows what came before; the sink need not get it soon.
+        """
+        for position in positions.values():
+            await self._pending.put(passed(position))
+        self._meter.left(positions)
+
+    async def _pass_holes(self) -> None:
         """Where nothing is on its way, only holes lie before the session's position."""
         if self._idle and self._pending.empty:
-            self._confirming.confirm(self._session.position)
             self._meter.reached(self._session.position)
+            if self._delivering.keeps_shared:
+                await self._put_passed()
+            else:
+                self._confirming.confirm(self._session.position)
+
+    async def _put_passed(self) -> None:
+        """Has the target take note of holes as well: it is never behind what is stored."""
+        for position in self._delivering.unwritten(self._session.position):
+            await self._pending.put(passed(position))
 
     async def _write(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -132,6 +132,12 @@ class Meter:
     def reached(self, positions: Positions) -> None:
         """Everything before these is dealt with."""
         self._reached.update((key, each.offset) for key, each in positions.items())
+
+    def left(self, keys: Iterable[PartitionKey]) -> None:
+        """Others deal with these now."""
+        for key in keys:
+            self._reached.pop(key, None)
+            self._source_ends.pop(key, None)
 
     def saw(self, partitions: tuple[PartitionProgress, ...]) -> None:
         """Where the source ends."""

@@ -49,6 +49,8 @@ class Source(Protocol):
     def session(self, start: Positions | None) -> AbstractAsyncContextManager[Session]:
         """A session from positions on; without them from the stored ones, else as the task says.
 
+        Where tasks share a subscription, what is stored goes back to them first, for all of these.
+
         Entering waits for the service as long as the task's settings say.
 
         Raises:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from cachesvc.client import Positions
 from cachesvc.sync.errors import BatchRefused, ChangesRefused
-from cachesvc.sync.sink import ForgettingSink, Sink
+from cachesvc.sync.sink import ForgettingSink, SharedSink, Sink
 from cachesvc.sync.testing.target import (
     SinkTarget,
     expect,
     expect_at_least_once,
+    expect_moved,
     expect_positions,
 )
 from cachesvc.sync.testing.writes import Write, changes, delete, delivery, put
@@ -192,6 +193,28 @@ class SinkSuite:
         _run(target, story)
         expect(target, [])
 
+    def test_what_another_task_has_moved_is_not_written(self, target: SinkTarget) -> None:
+        """Of a sink that tasks may share; of one partition a single one is first, ever."""
+        if not isinstance(target.make(), SharedSink):
+            return
+
+        async def story(one: SharedSink, other: SharedSink) -> None:
+            await one.open()
+            await other.open()
+            await one.write(delivery(changes([put(0), put(1)])))
+            await other.write(delivery(changes([put(0, 1)], 1)))
+            await expect_moved(other, delivery(changes([put(0)]), changes([put(1, 1)], 1)))
+            await other.open()
+            expect_positions(await other.read_positions(), {0: 2, 1: 1})
+            await other.write(delivery(changes([put(2)]), changes([put(1, 1)], 1)))
+            await expect_moved(one, delivery(changes([put(2)])))
+            await one.open()
+            await one.write(delivery(changes([put(3)])))
+            expect_positions(await one.read_positions(), {0: 4, 1: 2})
+
+        _run_shared(target, story)
+        expect(target, [put(n) for n in range(4)], [put(0, 1), put(1, 1)])
+
     def test_a_cancelled_write_can_be_done_again(self, target: SinkTarget) -> None:
         """At any moment; afterwards nothing is missing, and order holds."""
         pieces = [[put(n) for n in range(begin, begin + 50)] for begin in range(0, 400, 50)]
@@ -283,6 +306,25 @@ def _run(
                 await story(sink)
         finally:
             await sink.close()
+
+    asyncio.run(live())
+
+
+def _run_shared(
+    target: SinkTarget, story: Callable[[SharedSink, SharedSink], Awaitable[None]]
+) -> None:
+    """Lets two sinks of one subscription live through a story, and closes them."""
+
+    async def live() -> None:
+        one, other = (target.make(shared=True) for _ in range(2))
+        assert isinstance(one, SharedSink)
+        assert isinstance(other, SharedSink)
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await story(one, other)
+        finally:
+            await one.close()
+            await other.close()
 
     asyncio.run(live())
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from cachesvc.client import Positions
-from cachesvc.sync.sink import Sink, SinkKind, TaskContext
+from cachesvc.sync.errors import TargetUnavailable
+from cachesvc.sync.sink import Delivery, Sink, SinkKind, TaskContext
 from cachesvc.sync.testing.writes import IDS_PER_PARTITION, Write
 
 
@@ -43,10 +44,10 @@ class SinkTarget:
     holds: Literal["changes", "rows"]
     refused: Mapping[str, Any] | None = None
 
-    def make(self, task: str = "conformance") -> Sink:
-        """A new sink of a task."""
+    def make(self, task: str = "conformance", *, shared: bool = False) -> Sink:
+        """A new sink of a task, or of one of those that share a subscription of that name."""
         settings = msgspec.convert(dict(self.settings), self.kind.settings)
-        return self.kind.make(settings, TaskContext(task))
+        return self.kind.make(settings, TaskContext(task, shared=shared))
 
 
 def expect(target: SinkTarget, *partitions: Sequence[Write]) -> None:
@@ -79,6 +80,15 @@ def expect_positions(found: Positions | None, wanted: Mapping[int, int]) -> None
     assert given == wanted, f"positions {given} instead of {wanted}"
     incarnations = {position.incarnation for position in found.values()}
     assert incarnations == {1}, f"incarnations {incarnations} instead of 1"
+
+
+async def expect_moved(sink: Sink, given: Delivery) -> None:
+    """A sink that tasks share does not write where another one has."""
+    try:
+        await sink.write(given)
+    except TargetUnavailable:
+        return
+    raise AssertionError("what another task has moved since was written")
 
 
 def _found(target: SinkTarget, partition: int) -> list[tuple[int, Mapping[str, Any] | None]]:

@@ -23,6 +23,8 @@ from cachesvc.sync.sinks.kafka.target import Target
 
 _LIMIT_S = 20.0
 _WHOSE = {True: "this one", False: "another one", None: "not known"}
+# Of topics that are missing, each asked for by itself.
+_TRIED_MAX = 10
 _MISSING = "NO_TOPIC_MATCHES"
 # Without these there is nobody to ask more.
 _REACHING = frozenset({Examined.NAME, Examined.PORT, Examined.TLS, Examined.AUTHENTICATION})
@@ -74,11 +76,11 @@ async def _of_the_task(
 ) -> list[Check]:
     """What a task needs besides a cluster that takes records."""
     checks = [await _own_source(cluster, settings, names, context)]
+    checks.append(_refusals(target))
     topics = TargetTopics(cluster, _LIMIT_S)
     new = new_topic(settings, target)
-    if missing and names.only is not None:
-        only = names.only
-        checks.append(await _tried("create", lambda: _creation(topics, only, new)))
+    if known := names.known(context):
+        checks += await _missing(topics, known, new)
     elif missing:
         detail = "no such topic yet; each is made when its first record comes"
         checks.append(Check("topics", True, detail))
@@ -111,6 +113,36 @@ async def _own_source(
         return Check("own source", False, str(error), "see the broker's log")
     detail = f"the source's cluster is {_WHOSE[same]}; no topic that is written to is read"
     return Check("own source", True, detail)
+
+
+def _refusals(target: Target) -> Check:
+    """What becomes of a record that Kafka refuses; the setting may be the connection's."""
+    ends = "a record that Kafka refuses ends the task: ignore_push_errors is off"
+    kept = "a record that Kafka refuses is left to [errors]: ignore_push_errors is on"
+    return Check("refusals", True, kept if target.ignore_push_errors else ends)
+
+
+async def _missing(topics: TargetTopics, names: Sequence[str], new: NewTopic) -> list[Check]:
+    """Whether topics that are missing can be made, as far as the first of them tell."""
+    try:
+        found = await topics.find(names)
+    except CacheError as error:
+        return [Check("create", False, str(error), "see the broker's log")]
+    missing = [name for name in names if name not in found]
+    if not missing:
+        return []
+
+    async def create() -> str:
+        for name in missing[:_TRIED_MAX]:
+            await topics.try_to_create(name, new)
+        rest = len(missing) - _TRIED_MAX
+        more = f", and {rest} more" if rest > 0 else ""
+        return (
+            f"missing: {', '.join(missing[:_TRIED_MAX])}{more}; can be made with "
+            f"{new.partitions} partitions and {new.replicas} replicas"
+        )
+
+    return [await _tried("create", create)]
 
 
 async def _creation(topics: TargetTopics, name: str, new: NewTopic) -> str:

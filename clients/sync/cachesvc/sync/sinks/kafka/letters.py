@@ -1,6 +1,6 @@
 """Dead letters as records of a topic, in the cluster that the sink writes to."""
 
-import time
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,14 +9,16 @@ import msgspec
 from cachesvc.errors import CacheError
 from cachesvc.mining.kafka.producing import (
     CODECS,
-    Columns,
     NewTopic,
     Part,
     Producer,
     ProducerSettings,
     RecordsRefused,
     TargetTopics,
+    chunks_of,
+    committed,
 )
+from cachesvc.mining.kafka.record_batches import KafkaBatch
 from cachesvc.mining.source import SourcePartition
 from cachesvc.sync.config import TaskConfig
 from cachesvc.sync.dead_letters import Limits
@@ -25,13 +27,14 @@ from cachesvc.sync.runner.letters import Letter
 from cachesvc.sync.setting_errors import convert, setting_error
 from cachesvc.sync.sink import Check
 from cachesvc.sync.sinks.kafka.failures import as_target_errors
+from cachesvc.sync.sinks.kafka.kept_letters import letter_columns, letters_of
 from cachesvc.sync.sinks.kafka.naming import TopicNames
-from cachesvc.sync.sinks.kafka.planning import header_key
 from cachesvc.sync.sinks.kafka.session import cluster_of, new_topic
 from cachesvc.sync.sinks.kafka.settings import KafkaSettings
 from cachesvc.sync.sinks.kafka.target import target_of
 
 _TOPIC_S = 30.0
+_READ_S = 600.0
 # A topic that is made here takes what was too large for the target's.
 _RECORD_BYTES_MAX = 64 << 20
 _BYTES_MAX = "max.message.bytes"
@@ -108,39 +111,36 @@ class LetterTopic:
         finally:
             await self._cluster.close()
 
+    async def read(self) -> list[Letter]:
+        """The task's letters, by topic, partition and offset; of each record the newest.
+
+        Closes what it opened.
+
+        Raises:
+            TargetUnavailable: The cluster does not answer, or a transaction holds them up.
+            TargetFailed: The user may not read the topic.
+        """
+        found: dict[tuple[str, int, int, int], Letter] = {}
+        try:
+            with as_target_errors():
+                there = await TargetTopics(self._cluster, _TOPIC_S).find([self._topic])
+                if self._topic in there:
+                    place = SourcePartition(self._topic, 0)
+                    async for batch in committed(self._cluster, place, _READ_S):
+                        letters = await asyncio.to_thread(self._letters_of, batch)
+                        found.update((each.identity, each) for each in letters)
+        finally:
+            await self._cluster.close()
+        return sorted(found.values(), key=lambda each: each.identity)
+
+    def _letters_of(self, batch: KafkaBatch) -> list[Letter]:
+        return [each for chunk in chunks_of(batch) for each in letters_of(self._task, chunk)]
+
     def _new_topic(self) -> NewTopic:
         made = new_topic(msgspec.structs.replace(self._settings, partitions=1), self._target)
         # What the target's topics are like, as compacted ones, is no place for letters.
         kept = {k: v for k, v in made.config.items() if k != "cleanup.policy"}
         return NewTopic(1, made.replicas, {**kept, _BYTES_MAX: str(_RECORD_BYTES_MAX)})
-
-
-def letter_columns(task: str, letters: Sequence[Letter]) -> Columns:
-    """Letters as records: key, value and headers of the source's, and ours behind them."""
-    now_ms = time.time_ns() // 1_000_000
-    return Columns(
-        [each.key for each in letters],
-        [None if each.value is None else each.value.encode() for each in letters],
-        [each.timestamp_ms if each.timestamp_ms >= 0 else now_ms for each in letters],
-        [_headers(task, each) for each in letters],
-    )
-
-
-def _headers(task: str, letter: Letter) -> list[tuple[str, bytes | None]]:
-    ours = {
-        "task": task,
-        "topic": letter.topic,
-        "partition": str(letter.partition),
-        "offset": str(letter.offset),
-        "stage": letter.stage,
-        "reason": letter.reason,
-        "error": letter.detail,
-        "refused_ms": str(letter.refused_ms),
-    }
-    return [
-        *((header_key(each.key, each.value), each.value) for each in letter.headers),
-        *((f"cachesvc.{name}", value.encode()) for name, value in ours.items()),
-    ]
 
 
 def letter_topic(config: TaskConfig, sink: Mapping[str, Any], origin: str) -> LetterTopic:

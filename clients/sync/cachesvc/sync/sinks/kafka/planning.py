@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cachesvc.client import Header
-from cachesvc.mining.kafka.producing import Columns, Part, TargetTopic
+from cachesvc.mining.kafka.producing import AnyColumns, ArrowColumns, Columns, Part, TargetTopic
 from cachesvc.mining.source import SourcePartition
 from cachesvc.sync.changes import Changes
 from cachesvc.sync.errors import Refusal, TargetFailed
@@ -126,7 +126,7 @@ def _check_partition(changes: Changes, target: TargetTopic) -> None:
         )
 
 
-def columns_of(batches: list[pa.RecordBatch], timestamp_ms: int | None = None) -> Columns:
+def columns_of(batches: list[pa.RecordBatch], timestamp_ms: int | None = None) -> AnyColumns:
     """Rows as records; a delete is a tombstone, whatever is known of the row that is gone.
 
     Args:
@@ -135,20 +135,20 @@ def columns_of(batches: list[pa.RecordBatch], timestamp_ms: int | None = None) -
     """
     table = pa.Table.from_batches(batches)
     deleted = table.column("deleted")
-    values = table.column("value").cast(_BINARY)
+    keys, values = table.column("key"), table.column("value").cast(_BINARY)
     if pc.any(pc.and_(deleted, values.is_valid())).as_py():
         values = pc.if_else(deleted, pa.scalar(None, _BINARY), values)
-    times = table.column("timestamp").cast(pa.int64()).to_pylist()
-    return Columns(
-        table.column("key").to_pylist(),
-        values.to_pylist(),
-        times if timestamp_ms is None else [timestamp_ms] * len(times),
-        _headers(table.column("headers")),
-    )
+    times = table.column("timestamp").cast(pa.int64()).to_numpy()
+    if timestamp_ms is not None:
+        times = np.full(len(times), timestamp_ms)
+    headers = _headers(table.column("headers"))
+    if headers is None:
+        return ArrowColumns(keys, values, times)
+    return Columns(keys.to_pylist(), values.to_pylist(), times.tolist(), headers)
 
 
 def _headers(column: pa.ChunkedArray) -> list[list[tuple[str, bytes | None]]] | None:
-    if column.null_count == len(column):
+    if not pc.sum(pc.list_value_length(column)).as_py():
         return None
     return [
         [

@@ -8,7 +8,7 @@ PostgreSQL, which knows more ways to read a value, and more words for what is wr
 
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 import pyarrow.compute as pc
+from msgspec.structs import astuple
 
 from cachesvc.sync.sinks.objects import as_array
 from cachesvc.sync.sinks.postgres.documents import Documents
@@ -67,38 +68,51 @@ class RowCoder:
         """The rows as CSV, of each key the last; None if that is better left to PostgreSQL."""
         if self._decoder is None:
             return None
-        rows: list[Any] = []
+        keys: list[Any] = []
+        pieces: list[bytes] = []
         try:
             for begin in range(0, len(documents), _AT_ONCE):
-                piece = documents.objects.slice(begin, _AT_ONCE)
-                rows += self._decoder.decode(as_array(piece))
+                objects = documents.objects.slice(begin, _AT_ONCE)
+                rows = self._decoder.decode(as_array(objects))
+                if len(rows) != len(objects):
+                    return None
+                keys += map(self._key, rows)
+                pieces.append(self._lines(list(map(astuple, rows))))
+                time.sleep(0)  # lets go of the interpreter, as Arrow does before
         except (msgspec.ValidationError, msgspec.DecodeError):
             return None
-        if len(rows) != len(documents):
-            return None
-        keys = list(map(self._key, rows))
-        latest = dict(zip(keys, range(len(keys)), strict=True))
-        if len(latest) == len(rows) and not pc.any(documents.deleted).as_py():
-            return CsvRows(self._csv(rows, msgspec.structs.astuple), b"", latest.keys())
-        deleted = documents.deleted.to_pylist()
-        # In the order of the first change of each key; all keys differ, so none matters.
-        kept = [rows[at] for at in latest.values() if not deleted[at]]
-        gone = [key for key, at in latest.items() if deleted[at]]
-        as_key = _alone if self._single else tuple
-        return CsvRows(
-            self._csv(kept, msgspec.structs.astuple), self._csv(gone, as_key), latest.keys()
-        )
+        touched = set(keys)
+        if len(touched) == len(keys) and not pc.any(documents.deleted).as_py():
+            return CsvRows(b"".join(map(_as_csv, pieces)), b"", touched)
+        return self._latest(keys, pieces, documents.deleted.to_pylist())
 
-    def _csv(self, rows: list[Any], as_tuple: Callable[[Any], tuple[Any, ...]]) -> bytes:
-        parts = []
-        for begin in range(0, len(rows), _AT_ONCE):
-            piece = rows[begin : begin + _AT_ONCE]
-            lines = self._encoder.encode_lines(list(map(as_tuple, piece)))
-            time.sleep(0)  # lets go of the interpreter, as Arrow does in each piece before
-            # A newline is never within a text, where JSON escapes it.
-            part = lines[1:-2].replace(b"]\n[", b"\n") + b"\n"
-            parts.append(_ESCAPE.sub(_unescaped, part) if b"\\" in part else part)
-        return b"".join(parts)
+    def _latest(self, keys: list[Any], pieces: list[bytes], deleted: list[bool]) -> CsvRows | None:
+        """Of each key the last change, in the order of the first; all keys differ then."""
+        lines = b"".join(pieces).splitlines(keepends=True)
+        if len(lines) != len(keys):
+            return None  # a line end between the parts of what should be a number
+        latest = dict(zip(keys, range(len(keys)), strict=True))
+        kept = [lines[at] for at in latest.values() if not deleted[at]]
+        as_key = _alone if self._single else tuple
+        gone = [as_key(key) for key, at in latest.items() if deleted[at]]
+        found = [
+            self._lines(gone[begin : begin + _AT_ONCE]) for begin in range(0, len(gone), _AT_ONCE)
+        ]
+        return CsvRows(_as_csv(b"".join(kept)), _as_csv(b"".join(found)), latest.keys())
+
+    def _lines(self, rows: list[tuple[Any, ...]]) -> bytes:
+        """A line for each row: JSON arrays without their brackets.
+
+        A line end is never within a text, where JSON escapes it.
+        """
+        lines = self._encoder.encode_lines(rows)
+        if lines.count(b"[") == lines.count(b"]") == len(rows):
+            return lines.translate(None, b"[]")
+        return lines[1:-2].replace(b"]\n[", b"\n") + b"\n"
+
+
+def _as_csv(lines: bytes) -> bytes:
+    return _ESCAPE.sub(_unescaped, lines) if b"\\" in lines else lines
 
 
 def _alone(value: Any) -> tuple[Any]:

@@ -26,7 +26,8 @@ class PostgresSink:
     """Upserts and deletes rows by key.
 
     Effectively once: a delivery and the positions behind it are one transaction, and a task goes on
-    at the positions of the table, whatever happened to the confirmation.
+    at the positions of the table, whatever happened to the confirmation. Tasks that share a
+    subscription may write to one table.
 
     Args:
         settings: The task's.
@@ -38,7 +39,7 @@ class PostgresSink:
         self._models = context.models
         self._session = Session(settings, context.task)
         place = sql.Identifier(settings.schema, settings.positions_table)
-        self._kept = KeptPositions(place, context.task)
+        self._kept = KeptPositions(place, context.task, shared=context.shared)
         self._known = Positions()
         self._thread = OwnThread("postgres")
         self._writer: TableWriter | None = None
@@ -57,6 +58,11 @@ class PostgresSink:
             await self._writer.prepare(connection)
             await self._kept.create(connection)
             self._known = await self._kept.read(connection)
+        return self._known
+
+    async def read_positions(self) -> Positions:
+        with telling():
+            self._known = await self._kept.read(self._session.connection)
         return self._known
 
     async def write(self, delivery: Delivery) -> None:

@@ -1,0 +1,56 @@
+"""Who subscribes, and what they are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachesvc.app.callers import Callers
+from cachesvc.log.log_store import LogStore
+from cachesvc.serving.auditing import AuditedOpening
+from cachesvc.serving.batches import Batches
+from cachesvc.serving.bounding import BoundedMaking
+from cachesvc.settings.config import Config
+from cachesvc.snapshots.shelf import Shelf
+from cachesvc.subscriptions.makers import Makers
+from cachesvc.subscriptions.members import SharingBounds
+from cachesvc.subscriptions.subscriptions import Subscriptions
+from cachesvc.watching.deliveries import Deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """What a service has for those who read.
+
+    Attributes:
+        subscriptions: Their positions, and their streams.
+        makers: Who made which of them.
+        shelf: The snapshots that they may begin with.
+        batches: What is made for several of them at once.
+        deliveries: What they were sent.
+    """
+
+    subscriptions: Subscriptions
+    makers: Makers
+    shelf: Shelf
+    batches: Batches
+    deliveries: Deliveries
+
+
+def make_subscribed(
+    config: Config, store: LogStore, plan_again: Callable[[], None], callers: Callers
+) -> Subscribed:
+    """Builds it; ``plan_again`` is told when something else is wanted. Blocking, and short."""
+    subscriptions = Subscriptions(
+        store.catalogue,
+        plan_again,
+        SharingBounds(config.server.member_release_s, config.server.member_stall_s),
+    )
+    makers = Makers(store.catalogue, subscriptions.__contains__)
+    subscriptions.making = BoundedMaking(callers.limits, makers)
+    subscriptions.on_opened = AuditedOpening(callers.audit)
+    return Subscribed(
+        subscriptions,
+        makers,
+        Shelf(store, subscriptions.all, config.jobs.snapshot.kept),
+        Batches(store.reader, config.store.chunk_cache_bytes_max),
+        Deliveries(),
+    )
