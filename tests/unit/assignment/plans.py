@@ -24,18 +24,26 @@ from tests.unit.log.running import running, until
 TIMEOUT_S = 1.0
 IDLE_S = 3_600.0
 SHARING = SharingBounds(release_s=0.4, stall_s=0.4)
+PATIENT = SharingBounds(release_s=600, stall_s=600)
+"""For what has to come by itself, before any bound."""
 
 
 class Plan:
     """Assignments that run over a store, with what they look at."""
 
-    def __init__(self, store: LogStore, lookup: FakeLookup, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        lookup: FakeLookup,
+        idle_s: float = IDLE_S,
+        sharing: SharingBounds = SHARING,
+    ) -> None:
         self.store = store
         self.lookup = lookup
         self.source: Source = source(lookup)
         self.spare: Source = source(FakeLookup(items=1), "spare")
         self.sources = Sources([self.source, self.spare], store.incarnations)
-        self.subscriptions = Subscriptions(store.catalogue, self._plan_again, SHARING)
+        self.subscriptions = Subscriptions(store.catalogue, self._plan_again, sharing)
         self.mining = Mining.open(store.catalogue, idle_s, 0.1)
         self.tasks, self.commands = self.mining.tasks, self.mining.commands
         self.assignments = Assignments(
@@ -78,9 +86,14 @@ class Plan:
 
 
 @asynccontextmanager
-async def planning(path: Path, lookup: FakeLookup, idle_s: float = IDLE_S) -> AsyncIterator[Plan]:
+async def planning(
+    path: Path,
+    lookup: FakeLookup,
+    idle_s: float = IDLE_S,
+    sharing: SharingBounds = SHARING,
+) -> AsyncIterator[Plan]:
     async with running(path) as store:
-        plan = Plan(store, lookup, idle_s)
+        plan = Plan(store, lookup, idle_s, sharing)
         runs = [
             asyncio.ensure_future(plan.assignments.run()),
             asyncio.ensure_future(plan.subscriptions.run()),

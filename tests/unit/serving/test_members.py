@@ -17,6 +17,7 @@ from cachesvc.errors import (
 from cachesvc.serving import views
 from cachesvc.serving.convert import subscribe_call
 from cachesvc.v1 import log_cache_pb2 as pb
+from tests.unit.assignment.plans import PATIENT
 from tests.unit.log.running import until
 from tests.unit.serving.workers import ORDERS, Workers, play
 
@@ -58,7 +59,17 @@ def test_a_partition_goes_on_at_what_its_member_still_committed(tmp_path: Path) 
                 await workers.commit({2: 5}, epochs)
                 await until(lambda: two.has == [2])
                 assert two.starts == {2: 5}
-                # One that is not committed at all is taken after the bound.
+
+    play(tmp_path, test, sharing=PATIENT)
+
+
+def test_a_partition_that_is_not_committed_is_taken_after_the_bound(tmp_path: Path) -> None:
+    async def test(workers: Workers) -> None:
+        await workers.mine_all(5)
+        async with workers.open("one") as one:
+            await until(lambda: len(one.rows) == 20)
+            epochs = dict(one.epochs)
+            async with workers.open("two") as two:
                 await until(lambda: two.has == [2, 3])
                 assert two.starts[3] == 0
                 await until(lambda: two.offsets(3) == [0, 1, 2, 3, 4])

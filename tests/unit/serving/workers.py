@@ -14,10 +14,11 @@ from cachesvc.serving.batches import Batches
 from cachesvc.serving.convert import subscribe_call
 from cachesvc.serving.subscribing import Subscribing
 from cachesvc.snapshots.shelf import Shelf
+from cachesvc.subscriptions.members import SharingBounds
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.watching.deliveries import Deliveries
 from tests.support.frames import full_frame
-from tests.unit.assignment.plans import Plan, planning
+from tests.unit.assignment.plans import SHARING, Plan, planning
 from tests.unit.clusters.lookups import FakeLookup
 from tests.unit.log.running import until
 
@@ -145,9 +146,14 @@ class Workers:
         return {partition.partition: offset for partition, offset in positions.items()}
 
 
-def play(path: Path, test: Callable[[Workers], Awaitable[None]], partitions: int = 4) -> None:
+def play(
+    path: Path,
+    test: Callable[[Workers], Awaitable[None]],
+    partitions: int = 4,
+    sharing: SharingBounds = SHARING,
+) -> None:
     async def run() -> None:
-        async with planning(path, FakeLookup(orders=partitions)) as plan:
+        async with planning(path, FakeLookup(orders=partitions), sharing=sharing) as plan:
             plan.join("reader")
             await test(Workers(plan))
 
