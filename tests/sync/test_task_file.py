@@ -4,6 +4,7 @@ import pytest
 
 from cachesvc.sync import InvalidTask, load_task, parse_task
 from cachesvc.sync.kinds import make_sink, make_transforms
+from cachesvc.sync.parts import parts_of
 from cachesvc.sync.sink import TaskContext
 from cachesvc.sync.task_file import secret
 
@@ -171,3 +172,11 @@ def test_a_transform_that_is_wrong_is_named_by_its_path() -> None:
     with pytest.raises(InvalidTask, match=r"kind: is missing; there are: cast, "):
         make_transforms([{"fields": {}}], "task")
     assert len(make_transforms([rename, rename], "task")) == 1
+
+
+def test_a_target_with_one_owner_is_no_place_for_tasks_that_share() -> None:
+    sink = {"kind": "parquet", "path": "out"}
+    shared = {**LEAST["source"], "sharing": "shared"}  # type: ignore[dict-item]
+    parts_of({**LEAST, "sink": sink})
+    with pytest.raises(InvalidTask, match="task: sink: this sink keeps the positions of all"):
+        parts_of({**LEAST, "source": shared, "sink": sink})

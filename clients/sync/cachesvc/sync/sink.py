@@ -16,9 +16,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from cachesvc.client import Positions, TopicModel
 from cachesvc.sync.changes import Changes
+from cachesvc.sync.errors import InvalidTask
 
 ENTRY_POINTS = "cachesvc.sinks"
 """The entry point group of kinds."""
+ONE_OWNER = (
+    "keeps the positions of all partitions for one task, so tasks cannot share it: leave "
+    'source.sharing "exclusive", or give each task topics of its own'
+)
+"""What is wrong where tasks share a subscription and their sinks have no `SharedSink`'s answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,15 @@ class TaskContext:
     models: Callable[[], Awaitable[Sequence[TopicModel]]] | None = None
     source: SourceView | None = None
     shared: bool = False
+
+    def check_sole_owner(self) -> None:
+        """For a sink whose target has one owner of all positions, as its kind makes it.
+
+        Raises:
+            InvalidTask: Other tasks have the same target.
+        """
+        if self.shared:
+            raise InvalidTask(f"this sink {ONE_OWNER}")
 
 
 class Sink(Protocol):

@@ -25,7 +25,7 @@ from cachesvc.sync.runner.pipeline import STORE_TIMEOUT_S, Gate, Pipeline
 from cachesvc.sync.runner.preparing import Preparing
 from cachesvc.sync.runner.progress import Meter, TaskStatus, Trouble
 from cachesvc.sync.runner.source import Session
-from cachesvc.sync.sink import Sink
+from cachesvc.sync.sink import ONE_OWNER, Sink
 from cachesvc.sync.transform import Transform
 
 _SILENT_S = 30.0
@@ -239,11 +239,7 @@ class Task:
         at = await delivering.open()
         if at is not None and self._shares:
             if not delivering.keeps_shared:
-                raise InvalidTask(
-                    f"task {self.config.name}: its sink keeps the positions of all partitions for "
-                    'one task, so it cannot share them: leave source.sharing "exclusive", or give '
-                    "each task topics of its own"
-                )
+                raise InvalidTask(f"task {self.config.name}: its sink {ONE_OWNER}")
             at = None  # each partition is held against the target when it comes
         while True:
             try:

@@ -93,3 +93,10 @@ def test_names_of_topics() -> None:
         names.of("x" * 249)
     with pytest.raises(TargetFailed):
         TopicNames("{topic}", "").of("..")
+
+
+def test_exactly_once_has_one_owner_of_all_positions() -> None:
+    shared = TaskContext("t", shared=True)
+    KAFKA.make(settings(), shared)
+    with pytest.raises(InvalidTask, match="keeps the positions of all partitions for one task"):
+        KAFKA.make(settings(exactly_once=True), shared)

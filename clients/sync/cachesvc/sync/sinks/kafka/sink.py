@@ -165,4 +165,6 @@ def _stops(details: str) -> TargetFailed:
 def make(settings: KafkaSettings, context: TaskContext) -> KafkaSink:
     """A sink; see ``SinkKind``."""
     check_settings(settings)
+    if settings.exactly_once:
+        context.check_sole_owner()
     return KafkaSink(settings, context)

@@ -112,6 +112,7 @@ def _make(settings: ParquetSettings, context: TaskContext) -> Sink:
             raise InvalidTask(f"sink.partitions: {level!r} is none of {known} or sink.columns")
     if len(set(settings.partitions)) != len(settings.partitions):
         raise InvalidTask("sink.partitions names a level twice")
+    context.check_sole_owner()
     return ParquetSink(settings, context)
 
 
