@@ -24,6 +24,8 @@ from cachesvc.cli.top.views import TOPICS, VIEWS
 from cachesvc.units import show_time
 
 _NAMES = ", ".join(view.name for view in VIEWS)
+_FIRST_S = 1.0
+"""So long after the first look what is printed has rates."""
 
 
 @talks_to_service
@@ -67,7 +69,8 @@ def top(
         run_live(settings, connection, first_sample(settings, connection), display)
         return
     with Service(settings) as service:
-        for number, figures in enumerate(_samples(service, connection, interval_s), start=1):
+        samples = _samples(service, connection, interval_s, rates=not settings.as_json)
+        for number, figures in enumerate(samples, start=1):
             if settings.as_json:
                 typer.echo(msgspec.json.encode(figures.now.as_json()).decode())
             else:
@@ -90,12 +93,19 @@ def _display(view: str, sort: str, *, reverse: bool) -> Display:
     return display.sorted_by(replace(order, descending=order.descending != reverse))
 
 
-def _samples(service: Service, connection: str, interval_s: float) -> Iterator[Figures]:
+def _samples(
+    service: Service, connection: str, interval_s: float, *, rates: bool
+) -> Iterator[Figures]:
+    """One after the other; with rates the first one is there once it can have them."""
     figures = Figures(take(service, connection))
-    while True:
+    if not rates:
         yield figures
-        time.sleep(rest_s(figures.now, interval_s))
+    rest = interval_s if not rates else min(interval_s, _FIRST_S)
+    while True:
+        time.sleep(rest_s(figures.now, rest))
         figures = figures.followed_by(take(service, connection, figures.trend_since_ms))
+        yield figures
+        rest = interval_s
 
 
 def _print(figures: Figures, display: Display, address: str, *, first: bool) -> None:
@@ -105,7 +115,7 @@ def _print(figures: Figures, display: Display, address: str, *, first: bool) -> 
     show_facts([("at", f"{address}, {show_time(figures.now.at_ms)}"), *facts(figures)])
     typer.echo()
     columns = [_plain(column) for column in display.shown.columns]
-    show_table(rows_of(figures, display), columns, f"no {display.shown.name}")
+    show_table(rows_of(figures, display), columns, display.shown.none)
     for each in figures.now.unseen:
         typer.echo(f"not seen: {each.what}: {each.why}", err=True)
 

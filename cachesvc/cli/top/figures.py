@@ -39,7 +39,8 @@ class Figures:
     @property
     def trend(self) -> Sequence[TrendPoint]:
         """How the service was doing within the last hour, the oldest first."""
-        return [*self.trend_before, *self.now.trend]
+        known_ms = self.trend_before[-1].at_ms if self.trend_before else 0
+        return [*self.trend_before, *(each for each in self.now.trend if each.at_ms > known_ms)]
 
     @property
     def trend_since_ms(self) -> int:

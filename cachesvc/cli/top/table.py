@@ -81,4 +81,4 @@ def _why_none(figures: Figures, display: Display) -> str:
         return f"you may not see {shown.name}; ? tells why"
     if display.pattern:
         return f"no {shown.name} with {display.pattern!r}"
-    return f"no {shown.name}"
+    return shown.none

@@ -35,6 +35,7 @@ class View:
         sort: The title of the column by which it is sorted at first.
         descending: Whether the largest come first.
         troubled: Whether something is wrong with a row.
+        none_of: What is said where there is no row, unless its name says it.
     """
 
     name: str
@@ -44,6 +45,12 @@ class View:
     sort: str
     descending: bool = True
     troubled: Callable[[Any], bool] = lambda row: False
+    none_of: str = ""
+
+    @property
+    def none(self) -> str:
+        """What is said where there is no row."""
+        return self.none_of or f"no {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +218,7 @@ TOPICS: Final = View(
     ),
     "mined/s",
     troubled=lambda r: r.found.state in _TROUBLED,
+    none_of="no topic is mined now; `cachesvc topics` lists what is cached",
 )
 SUBSCRIPTIONS: Final = View(
     "subscriptions",

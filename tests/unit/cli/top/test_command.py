@@ -82,6 +82,13 @@ def test_a_view_sorted_and_searched(run: Run) -> None:
     assert first_words("--view", "subscriptions", "--find", "AUD") == ["audit"]
 
 
+def test_what_is_printed_first_has_rates(run: Run) -> None:
+    result = run("top", "--once", "--view", "subscriptions")
+    rows = result.stdout.rpartition("\n\n")[2].splitlines()[1:]
+    offsets_per_s = 8
+    assert [row.split()[offsets_per_s] for row in rows] == ["0", "0"]
+
+
 def test_json_has_all_there_is(run: Run, service: FakeService) -> None:
     result = run("top", "--count", "2", "--interval", "0.1", "--json")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
