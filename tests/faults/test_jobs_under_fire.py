@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,15 @@ from cachesvc.store import layout
 from cachesvc.store.merging import merge_segments
 from cachesvc.v1 import admin_pb2 as admin
 from cachesvc.v1 import log_cache_pb2 as log_cache
-from tests.faults.stage import Calls, anomalies, check_manifest, eventually, objects, refusal
+from tests.faults.stage import (
+    WAIT_S,
+    Calls,
+    anomalies,
+    check_manifest,
+    error_info,
+    eventually,
+    objects,
+)
 from tests.support.frames import full_frames, seal
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -26,6 +35,8 @@ from tests.support.topics import BrokerRecord, create_topic, produce, read_all
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 
 Name = Callable[[str], str]
+MEETINGS = 6
+"""How often it is tried to be there while it merges, with as much to merge each time."""
 NEVER: dict[str, object] = {"interval_s": 86_400}
 # Journals are sealed often; no sealed one is kept, so that reading needs the segments.
 SMALL_SEGMENTS: dict[str, object] = {
@@ -61,8 +72,7 @@ def _unfinished(service: ServiceProcess, topic: str) -> set[str]:
 
 
 def _mine(bootstrap: str, service: ServiceProcess, topic: str) -> dict[int, list[BrokerRecord]]:
-    """Many small segments; what the broker has."""
-    create_topic(bootstrap, topic)
+    """Many small segments more; what the broker has."""
     for begin in range(0, 32_000, 4_000):
         produce(bootstrap, topic, objects(begin, begin + 4_000))
         asyncio.run(full(service.address, "mine", topic))
@@ -89,29 +99,27 @@ def test_a_kill_in_the_middle_of_a_compaction_leaves_the_store_right(
     topic = topic_name("killed")
     service = ServiceProcess(tmp_path, kafka.bootstrap, BY_HAND).start()
     try:
-        truth = _mine(kafka.bootstrap, service, topic)
-        leftovers = 0
-        for round_ in range(2):
-            with Calls(service.address) as calls:
-                before = _listed(calls, topic)
-                # A second run of the same job is refused while the first one works.
-                progress = calls.admin.RunJob(admin.RunJobRequest(name="compact"))
-                assert next(progress).total >= 1
-                code, reason, metadata = refusal(lambda c=calls: c.run_job("compact"))  # type: ignore[misc]
-                assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "JOB_RUNNING")
-                assert metadata == {"job": "compact"}
-                while not _unfinished(service, topic) and _listed(calls, topic) == before:
-                    time.sleep(0.001)
-                service.kill()
-                progress.cancel()
+        create_topic(kafka.bootstrap, topic)
+        met = False
+        for round_ in range(MEETINGS):
+            truth = _mine(kafka.bootstrap, service, topic)
+            met = _killed_while_compacting(service, topic)
             service.start()
             with Calls(service.address) as calls:
-                leftovers += len(_unfinished(service, topic))
+                met = met and bool(_unfinished(service, topic))
                 _check(service, topic, truth, f"after-kill-{round_}")
                 eventually(lambda c=calls: _is_swept(service, c, topic), "no other files")  # type: ignore[misc]
-        _end_while_compacting(service, topic)
-        service.start()
-        assert leftovers, "no kill met a file that was being written"
+            if met:
+                break
+        assert met, "no kill met a file that was being written"
+        for _ in range(MEETINGS):
+            truth = _mine(kafka.bootstrap, service, topic)
+            met = _ended_while_compacting(service, topic)
+            service.start()
+            if met:
+                break
+        assert met, "no end met a merge"
+        truth = _mine(kafka.bootstrap, service, topic)
         with Calls(service.address) as calls:
             before = _listed(calls, topic)
             assert calls.run_job("compact")["segments_merged"] >= 2
@@ -123,15 +131,41 @@ def test_a_kill_in_the_middle_of_a_compaction_leaves_the_store_right(
         service.kill()
 
 
-def _end_while_compacting(service: ServiceProcess, topic: str) -> None:
-    """SIGTERM gives a merge up, says so, and cleans up behind it."""
+def _killed_while_compacting(service: ServiceProcess, topic: str) -> bool:
+    """Whether a file was being written. The service gets on by moments, so that it is seen."""
+    files = _files(service, topic)
+    with Calls(service.address) as calls:
+        progress = calls.admin.RunJob(admin.RunJobRequest(name="compact"))
+        assert next(progress).total >= 1
+        give_up_s = time.monotonic() + WAIT_S
+        while True:
+            assert time.monotonic() < give_up_s, "nothing is written"
+            service.signal(signal.SIGSTOP)
+            if (met := bool(_unfinished(service, topic))) or _files(service, topic) - files:
+                break
+            service.signal(signal.SIGCONT)
+            time.sleep(0.001)
+        service.kill()
+        progress.cancel()
+    return met
+
+
+def _ended_while_compacting(service: ServiceProcess, topic: str) -> bool:
+    """Whether SIGTERM came while it merged, which then is given up, said, and cleaned up behind."""
     with Calls(service.address) as calls:
         progress = calls.admin.RunJob(admin.RunJobRequest(name="compact"))
         assert next(progress).total >= 1
         service.stop()
-        code, reason, _ = refusal(lambda: list(progress))
-    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        try:
+            list(progress)
+        except grpc.RpcError as error:
+            ended = error
+        else:
+            return False
+    assert ended.code() is grpc.StatusCode.UNAVAILABLE
+    assert error_info(ended)[0] == "SHUTTING_DOWN"
     assert not _unfinished(service, topic)
+    return True
 
 
 def test_the_sweep_leaves_alone_what_is_being_written(

@@ -107,6 +107,46 @@ def test_a_job_that_is_always_due_has_a_pause() -> None:
     asyncio.run(body())
 
 
+def test_a_second_run_is_refused_while_the_first_one_works() -> None:
+    async def body() -> None:
+        job = Dated(every_ms=3_600_000)
+        working, may_end = asyncio.Event(), asyncio.Event()
+
+        async def long(progress: Progress) -> Mapping[str, int]:
+            working.set()
+            await may_end.wait()
+            return {}
+
+        job.run = long  # type: ignore[method-assign]
+        catalogue = CatalogueThread(MemoryCatalogue)
+        scheduler = JobScheduler(catalogue, [job])
+        await scheduler.start()
+        try:
+            await _ran(job)
+            await until(lambda: not scheduler._running)
+
+            async def run() -> None:
+                async for _ in scheduler.run_now("dated"):
+                    pass
+
+            first = asyncio.ensure_future(run())
+            await working.wait()
+            with pytest.raises(PreconditionFailed) as refused:
+                await run()
+            assert (refused.value.reason, refused.value.metadata) == (
+                "JOB_RUNNING",
+                {"job": "dated"},
+            )
+            may_end.set()
+            await first
+            await run()
+        finally:
+            await scheduler.stop()
+            catalogue.close()
+
+    asyncio.run(body())
+
+
 class OnDemand:
     """Runs when it is asked to."""
 
