@@ -90,9 +90,13 @@ class S3Files:
     def put(self, path: str, source: Path) -> None:
         size = source.stat().st_size
         try:
-            if size <= SINGLE_PUT_BYTES_MAX:
-                obstore.put(self._store, path, source, mode="create", use_multipart=False)
-            elif not self._has(path, size):
+            self._put(path, source, size)
+        except (*_FAILURES, StoreUnreadable) as error:
+            raise self._unwritable(path, error) from error
+
+    def _put(self, path: str, source: Path, size: int) -> None:
+        if size > SINGLE_PUT_BYTES_MAX:
+            if not self._has(path, size):
                 obstore.put(
                     self._store,
                     path,
@@ -101,12 +105,13 @@ class S3Files:
                     chunk_size=_PART_BYTES,
                     max_concurrency=_PARTS_AT_A_TIME,
                 )
+            return
+        try:
+            obstore.put(self._store, path, source, mode="create", use_multipart=False)
         except AlreadyExistsError as error:
             # An earlier attempt, perhaps, whose answer was lost.
             if self.size(path) != size:
                 raise FileExistsError(f"{self._where}/{path}") from error
-        except _FAILURES as error:
-            raise self._unwritable(path, error) from error
 
     def _has(self, path: str, size: int) -> bool:
         try:

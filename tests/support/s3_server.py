@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from cachesvc.store.s3_files import S3Settings
+from tests.support.ports import free_ports
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "versitygw"
 VERSION = "v1.8.0"
@@ -68,9 +69,7 @@ class S3Server:
         self.bucket = directory / "objects" / BUCKET
         self.bucket.mkdir(parents=True)
         (directory / "side").mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
