@@ -18,7 +18,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Response,
+    TimeoutError,
+    expect,
+    sync_playwright,
+)
 
 from tests.support.left_out import leave_out
 
@@ -29,6 +37,7 @@ _HEIGHTS = {WIDE: 900, NARROW: 844}
 _WAIT_MS = 30_000
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _ASSETS_S_MAX = 300
+_FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 
 @contextmanager
@@ -87,11 +96,12 @@ class Window:
     def check(self) -> None:
         """Fails if the browser complained, or axe finds something, or the page is too wide."""
         found = [*self.complaints, *violations(self.page)]
-        width = self.page.viewport_size
-        assert width is not None
-        needed: int = self.page.evaluate("document.documentElement.scrollWidth")
-        if needed > width["width"]:
-            found.append(f"{self.page.url} is {needed} pixels wide")
+        try:
+            # Charts are drawn anew a moment after windows have changed.
+            self.page.wait_for_function(_FITS)
+        except TimeoutError as error:
+            needed = self.page.evaluate("document.documentElement.scrollWidth")
+            found.append(f"{self.page.url} is {needed} pixels wide: {error}")
         assert not found, "\n".join(found)
 
     def check_all(self, name: str) -> None:
@@ -110,8 +120,7 @@ class Window:
     def _look(self, width: int, scheme: Any) -> None:
         self.page.set_viewport_size({"width": width, "height": _HEIGHTS[width]})
         self.page.emulate_media(color_scheme=scheme)
-        if self.page.locator(".chart").count():
-            self.page.wait_for_timeout(200)  # they are drawn anew once windows stay as they are
+        self.page.wait_for_function(_FITS)
 
 
 @contextmanager

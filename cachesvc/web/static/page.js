@@ -149,6 +149,13 @@ function markAll() {
   document.querySelectorAll(".table").forEach(markMore);
 }
 
+// Somebody has opened, marked, reached or pressed something there, so it stays as it is.
+function isInUse(live) {
+  const marked = document.getSelection();
+  const isMarked = marked !== null && !marked.isCollapsed && live.contains(marked.anchorNode);
+  return isMarked || live.querySelector("details[open], :focus-visible, :active") !== null;
+}
+
 function begin() {
   document.documentElement.classList.add("scripted");
   const menu = document.querySelector("[data-menu]");
@@ -172,16 +179,14 @@ function begin() {
 
   const offline = document.getElementById("offline");
   document.body.addEventListener("htmx:beforeRequest", (event) => {
-    // Nobody looks, or somebody has opened, marked or reached something there: it stays as it is.
     const live = event.target.closest("[data-live]");
-    if (live === null) return;
-    const marked = document.getSelection();
-    const isMarked = marked !== null && !marked.isCollapsed && live.contains(marked.anchorNode);
-    const isInUse = isMarked || live.querySelector("details[open], :focus-visible") !== null;
-    if (document.hidden || isInUse) event.preventDefault();
+    if (live !== null && (document.hidden || isInUse(live))) event.preventDefault();
   });
   let scrolled = [];
   document.body.addEventListener("htmx:beforeSwap", (event) => {
+    const live = event.detail.target.closest("[data-live]");
+    // Since it was asked for.
+    if (live !== null && isInUse(live)) event.detail.shouldSwap = false;
     scrolled = tablesIn(event.detail.target).map((table) => table.scrollLeft);
   });
   document.body.addEventListener("htmx:afterRequest", (event) => {
