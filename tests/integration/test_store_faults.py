@@ -52,7 +52,7 @@ except CacheError as error:
 def test_a_few_refusals_are_waited_out(s3_server: S3Server, tmp_path: Path) -> None:
     async def run() -> None:
         with S3Faults(s3_server.port) as faults:
-            place = s3_place(s3_server, tmp_path, port=faults.port)
+            place = s3_place(s3_server, tmp_path, port=faults.port, patience_s=60)
             async with opened(tmp_path, place) as store:
                 to_cold(store)
                 faults.refuse(A_FEW)
@@ -92,7 +92,7 @@ def test_a_server_that_refuses_for_long_is_named_and_gone_on_with(
 def test_a_slow_server_costs_time_and_nothing_else(s3_server: S3Server, tmp_path: Path) -> None:
     async def run() -> None:
         with TcpProxy(s3_server.port) as proxy:
-            place = s3_place(s3_server, tmp_path, port=proxy.port)
+            place = s3_place(s3_server, tmp_path, port=proxy.port, patience_s=60)
             async with opened(tmp_path, place) as store:
                 to_cold(store)
                 proxy.delay(0.3)

@@ -47,10 +47,16 @@ class Place:
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
 
-def s3_place(server: S3Server, tmp_path: Path, *, port: int | None = None) -> Place:
+def s3_place(
+    server: S3Server,
+    tmp_path: Path,
+    *,
+    port: int | None = None,
+    patience_s: float | None = None,
+) -> Place:
     prefix = secrets.token_hex(4)
     cache = BlockCache(tmp_path / "blocks" / prefix, 64 << 20)
-    settings = server.settings(prefix, port=port)
+    settings = server.settings(prefix, port=port, patience_s=patience_s)
     return Place(S3Files(settings, cache), server.bucket / prefix)
 
 

@@ -122,9 +122,14 @@ class S3Server:
             self._process = None
 
     def settings(
-        self, prefix: str, *, port: int | None = None, secret: str = SECRET_KEY
+        self,
+        prefix: str,
+        *,
+        port: int | None = None,
+        secret: str = SECRET_KEY,
+        patience_s: float | None = None,
     ) -> S3Settings:
-        """How a store reaches it, directly or by another port."""
+        """How a store reaches it, directly or by another port; impatient unless told."""
         return S3Settings(
             bucket=BUCKET,
             prefix=prefix,
@@ -132,6 +137,6 @@ class S3Server:
             region="us-east-1",
             access_key=ACCESS_KEY,
             secret_key=secret,
-            timeout_s=5.0,
-            retry_s=3.0,
+            timeout_s=patience_s or 5.0,
+            retry_s=patience_s or 3.0,
         )

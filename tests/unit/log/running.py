@@ -96,7 +96,7 @@ async def read_all(reader: LogReader, log: PartitionLog, offset: int) -> list[Fr
     return frames
 
 
-async def until(condition: Callable[[], bool], patience_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], patience_s: float = 60.0) -> None:
     """Waits for something that happens beside the event loop."""
     deadline = time.monotonic() + patience_s
     while not condition():
