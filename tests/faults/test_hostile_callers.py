@@ -16,12 +16,12 @@ import pytest
 
 from cachesvc.client import Client, Mode
 from tests.faults.stage import objects
-from tests.support.hostile import KINDS, hostile
+from tests.support.hostile import hostile
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.topics import create_topic, produce
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TOPIC = "hostile-callers"
 RECORDS = 20_000
@@ -35,11 +35,18 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
     "log": {"level": "info"},
 }
-_TRIES = 4
-_BEGINS_S = 4.0
-"""Until thousands of connections are there, of a process that leaves processors to all others."""
+_TRIES = 12
 _LEAST = 0.3
 _MEMORY_BYTES = 400 << 20
+ENOUGH = {
+    "half-open": {"connections": 300},
+    "idle": {"connections": 3_000, "connections closed by the service": 2_000},
+    "flood": {"calls": 10_000},
+    "large": {"large requests": 20},
+    # More of them than it has at once: they were thrown out.
+    "endless-headers": {"connections": 5},
+}
+"""What each has to have done before a good caller is measured beside it, however long it takes."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,7 @@ def _rate(address: str) -> float:
     return asyncio.run(_read(address, 1.0)) / (time.monotonic() - began_s)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENOUGH)
 def test_a_good_caller_goes_on(
     service: ServiceProcess, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,21 +87,12 @@ def test_a_good_caller_goes_on(
     grown = 0
     while max(shares, default=0.0) < _LEAST and len(shares) < _TRIES:
         alone = _rate(service.address)
-        with hostile(kind, service.address) as done:
-            time.sleep(_BEGINS_S)
+        with hostile(kind, service.address, ENOUGH[kind]) as done:
             shares.append(_rate(service.address) / alone)
             grown = psutil.Process(service.pid).memory_info().rss - memory_bytes
         did += done
     assert max(shares) >= _LEAST, f"{shares}, beside {dict(did)}"
     assert grown < _MEMORY_BYTES
     assert service.running
-    assert did["connections"] >= KINDS[kind][1], "it was there"
-    if kind == "idle":
-        assert did["connections closed by the service"] >= len(shares) * 2_000
-    elif kind == "flood":
-        assert did["calls"] > 10_000
-        assert did["calls answered"] < did["calls"] / 10
-    elif kind == "endless-headers":
-        assert did["connections"] > 4 * len(shares), "they were thrown out"
-    elif kind == "large":
-        assert did["large requests"] > 20
+    if kind == "flood":
+        assert did["calls answered"] < did["calls"] / 10, did

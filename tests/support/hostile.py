@@ -2,7 +2,7 @@
 
 Frames are made by hand, so that nothing of a client holds them back, and the process gives way to
 all others, so that what is measured is the service and not the machine. It goes on until its
-standard input ends, and then prints what it did, as JSON.
+standard input ends, and prints what it did so far now and then, and at its end, as lines of JSON.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ _FRAME_BYTES = 16_384
 _AT_ONCE = 50
 _PAUSE_S = 0.5
 """Before a connection that was lost is made again."""
+_TELLS_S = 0.5
+_ENOUGH_S_MAX = 180
 _METHOD = "/cachesvc.v1.LogCache/GetSubscription"
 
 
@@ -242,7 +245,10 @@ async def _until_told(kind: str, address: str) -> Counter[str]:
     acting = [
         asyncio.ensure_future(_again_and_again(act, host, int(port), did)) for _ in range(count)
     ]
-    await told.wait()
+    while not told.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), _TELLS_S)
+        print(json.dumps(did), flush=True)
     for task in acting:
         task.cancel()
     await asyncio.gather(*acting, return_exceptions=True)
@@ -250,17 +256,37 @@ async def _until_told(kind: str, address: str) -> Counter[str]:
 
 
 @contextmanager
-def hostile(kind: str, address: str) -> Iterator[Counter[str]]:
-    """Has a process of that kind call a service within; what it did is counted behind that."""
+def hostile(
+    kind: str, address: str, enough: Mapping[str, int] | None = None
+) -> Iterator[Counter[str]]:
+    """Has a process of that kind call a service within; what it did is counted behind that.
+
+    Args:
+        kind: One of ``KINDS``.
+        address: Of the service.
+        enough: What it has to have done before the block begins.
+
+    Raises:
+        AssertionError: It had not done that much for minutes.
+    """
     command = [sys.executable, "-m", "tests.support.hostile", kind, address]
     did: Counter[str] = Counter()
     with subprocess.Popen(
         command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
+            assert process.stdout is not None
+            until_s = time.monotonic() + _ENOUGH_S_MAX
+            so_far: dict[str, int] = {}
+            for line in process.stdout if enough else ():
+                so_far = json.loads(line)
+                if all(so_far.get(what, 0) >= count for what, count in (enough or {}).items()):
+                    break
+                assert time.monotonic() < until_s, f"{so_far}, and not {enough}"
             yield did
-            out, _ = process.communicate(timeout=60)
-            did.update(json.loads(out))
+            out, _ = process.communicate(timeout=120)
+            *_, last = out.splitlines()
+            did.update(json.loads(last))
         finally:
             process.kill()
 
