@@ -20,6 +20,8 @@ from tests.support.topics import RecordWriter, create_topic, read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(180)]
 GRACE_S = 5.0
+# On top of what is promised: a machine that does other things stands still for seconds.
+STALL_S = 15.0
 STREAMS = 8
 
 
@@ -94,9 +96,9 @@ def test_sigterm_under_load(
             while delivered.count < 2_000:
                 assert following.is_alive()
                 following.join(0.05)
-            took_s = service.stop(GRACE_S + 2)
+            took_s = service.stop(GRACE_S + 2 * STALL_S)
             for watcher in watchers:
-                watcher.join(10)
+                watcher.join(60)
             service.start()
             before = delivered.count
             while delivered.count < before + 1_000:
@@ -112,7 +114,7 @@ def test_sigterm_under_load(
     finally:
         enough.set()
         service.kill()
-    assert took_s <= GRACE_S + 2
+    assert took_s <= GRACE_S + STALL_S
     assert statuses == [(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")] * STREAMS
     assert not anomalies(truth, everything, topic)
     for number, rows in delivered.of(topic).items():
@@ -123,4 +125,4 @@ def test_sigterm_under_load(
 def test_sigint_ends_it_as_well(kafka: KafkaBroker, tmp_path: Path) -> None:
     with ServiceProcess(tmp_path, kafka.bootstrap) as service:
         service.signal(signal.SIGINT)
-        assert service.wait(10) == 0
+        assert service.wait(60) == 0

@@ -18,7 +18,7 @@ from cachesvc.sync.state import StateDirectory
 from tests.support.file_sink import entry_point
 
 _COMMAND = [sys.executable, "-m", "cachesvc.sync"]
-_COMMAND_S = 60.0
+_COMMAND_S = 120.0
 _LOG_TAIL_BYTES = 4_000
 
 

@@ -9,6 +9,8 @@ from itertools import zip_longest
 from cachesvc.client import Batch, Client, Encoding, Ended, Mode, Started
 from tests.support.reading import read_all
 
+PATIENCE_S = 120.0
+"""A machine that is busy with other things is slow, not wrong."""
 Seen = dict[int, list[tuple[int, bytes | None]]]
 """(offset, value) in the order of delivery, by partition number."""
 
@@ -52,7 +54,7 @@ async def full(
     *,
     connection: str = "",
     commit: bool = False,
-    timeout_s: float = 60,
+    timeout_s: float = PATIENCE_S,
     encoding: Encoding = Encoding.ARROW_IPC,
     token: str | None = None,
 ) -> Delivered:
@@ -90,7 +92,7 @@ async def until(
     ends: Mapping[int, int],
     *,
     mode: Mode = Mode.FULL_AND_INCREMENTAL,
-    timeout_s: float = 60,
+    timeout_s: float = PATIENCE_S,
 ) -> Delivered:
     """Follows a topic until each partition has reached its end, without committing."""
     delivered = Delivered()
@@ -117,7 +119,7 @@ async def expect_same(address: str, bootstrap: str, topic: str) -> None:
     truth = await asyncio.to_thread(read_all, bootstrap, topic)
     rejected = {n: [r for r in rows if not is_json_object(r.value)] for n, rows in truth.items()}
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(PATIENCE_S),
         Client(address) as client,
         client.subscribe(f"s-{topic}", topics=[topic], mode=Mode.FULL) as stream,
     ):
