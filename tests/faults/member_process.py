@@ -1,6 +1,8 @@
 """A worker that shares a subscription, as a process: says on its output what it gets.
 
-python -m tests.faults.member_process ADDRESS TOPIC NAME [BOOTSTRAP]
+python -m tests.faults.member_process ADDRESS TOPIC NAME [BOOTSTRAP [STAYS]]
+
+With STAYS it does nothing more once it has committed a batch of a snapshot.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def _tell(**said: Any) -> None:
     print(json.dumps(said), flush=True)
 
 
-async def _work(stream: Stream) -> None:
+async def _work(stream: Stream, *, stays: bool) -> None:
     """Commits now and then, and what it loses mostly as soon as it is told."""
     epochs: dict[int, int] = {}
     async for event in stream.events():
@@ -53,14 +55,16 @@ async def _work(stream: Stream) -> None:
                 if event.snapshot or random.random() < 0.5:
                     await stream.commit(event.position)
                 if event.snapshot:
-                    await asyncio.sleep(SNAPSHOT_BATCH_S)
+                    await (asyncio.Event().wait() if stays else asyncio.sleep(SNAPSHOT_BATCH_S))
             case PartitionsRevoked() if random.random() < 0.7:
                 await stream.commit(event.positions)
             case _:
                 await stream.commit()
 
 
-async def _run(address: str, topic: str, name: str, bootstrap: str = "NONE") -> None:
+async def _run(
+    address: str, topic: str, name: str, bootstrap: str = "NONE", stays: str = ""
+) -> None:
     running = asyncio.current_task()
     assert running is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
@@ -77,7 +81,7 @@ async def _run(address: str, topic: str, name: str, bootstrap: str = "NONE") -> 
             settings=StreamSettings(reconnect_delay_max_s=0.5),
         ) as stream,
     ):
-        await _work(stream)
+        await _work(stream, stays=bool(stays))
 
 
 if __name__ == "__main__":

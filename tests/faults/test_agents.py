@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ TOKEN = "a-token-that-nobody-guesses"
 ENVIRONMENT = {"JOIN_TOKEN": TOKEN}
 NAMES = ("agent-1", "agent-2", "agent-3")
 PARTITIONS = 2
-TIMEOUT_S = 3
+TIMEOUT_S = 6
 SMALL = {"segment_bytes_max": 262_144, "memory_bytes_max": 262_144}
 Name = Callable[[str], str]
 
@@ -143,6 +144,12 @@ def _owners(calls: Calls) -> dict[str, str]:
     return {topic: name for name, reader in calls.readers().items() for topic in reader.topics}
 
 
+def _joined_ms(calls: Calls, name: str) -> int:
+    """When a reader joined; 0 for one that is not there."""
+    found = calls.readers().get(name)
+    return found.joined_ms if found else 0
+
+
 def _goes_on(calls: Calls, topics: list[str]) -> None:
     """Every topic is mined further than it is now."""
 
@@ -179,7 +186,7 @@ def test_three_agents_lose_nothing_under_sigkill_and_sigstop(
                 for fault in (signal.SIGKILL, signal.SIGSTOP) * 2:
                     name = chosen.choice(NAMES)
                     process = agents.running[name].process
-                    joined_ms = calls.readers()[name].joined_ms
+                    joined_ms = eventually(partial(_joined_ms, calls, name), f"{name} to be there")
                     process.send_signal(fault)
                     others = set(NAMES) - {name}
                     eventually(
@@ -188,7 +195,6 @@ def test_three_agents_lose_nothing_under_sigkill_and_sigstop(
                             and set(owners.values()) <= left
                         ),
                         "the others to take over",
-                        timeout_s=TIMEOUT_S + 20,
                     )
                     _goes_on(calls, topics)
                     if fault is signal.SIGKILL:
@@ -215,7 +221,8 @@ def test_three_agents_lose_nothing_under_sigkill_and_sigstop(
             assert not anomalies(truth[topic], task.seen, topic), "what was followed live"
             late = asyncio.run(full(service.address, f"late-{topic}", topic))
             assert not anomalies(truth[topic], late, topic), "what is in the store"
-        assert len(service.events("reader_silent")) == 2
+        # Both that were stopped; another one may have stood still with the machine.
+        assert len(service.events("reader_silent")) >= 2
         service.stop()
         for topic in topics:
             check_manifest(service.store, topic, truth[topic])

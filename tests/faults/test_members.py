@@ -46,6 +46,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.ma
 
 ROUNDS = int(os.environ.get("CACHESVC_MEMBER_ROUNDS", "6"))
 PARTITIONS = 6
+COMMITTED_S = 240.0
 WORKERS = 3
 SNAPSHOTS = 3
 """Partitions of a topic that has some."""
@@ -61,11 +62,11 @@ class Worker:
         address: str,
         topic: str,
         said: Callable[..., None],
-        bootstrap: str = "NONE",
+        *how: str,
     ) -> None:
         self.name = f"worker-{number}"
         module = "tests.faults.member_process"
-        command = [sys.executable, "-m", module, address, topic, self.name, bootstrap]
+        command = [sys.executable, "-m", module, address, topic, self.name, *how]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self._listening = threading.Thread(target=self._listen, args=(said,), daemon=True)
         self._listening.start()
@@ -182,7 +183,7 @@ def test_members_killed_and_stalled_lose_nothing(
             truth = read_all(kafka.bootstrap, topic)
             ends = {number: rows[-1].offset + 1 for number, rows in truth.items()}
             with Calls(service.address) as calls:
-                eventually(lambda: _stored(calls) == ends, "everything committed")
+                _all_committed(calls, ends)
             assert all(worker.lives for worker in workers), "one has ended by itself"
         finally:
             for worker in workers:
@@ -214,11 +215,11 @@ def test_members_killed_in_the_middle_of_snapshots(
         first = _table(kafka.bootstrap, topic, service)
         numbers = iter(range(10_000))
 
-        def start() -> Worker:
+        def start(*stays: str) -> Worker:
             number = next(numbers)
-            return Worker(number, service.address, topic, group.hear, "SNAPSHOT")
+            return Worker(number, service.address, topic, group.hear, "SNAPSHOT", *stays)
 
-        workers = [start() for _ in range(2)]
+        workers = [start("STAYS") for _ in range(2)]
         try:
             eventually(lambda: group.delivered, "a snapshot begun")
             with Calls(service.address) as calls:
@@ -235,7 +236,7 @@ def test_members_killed_in_the_middle_of_snapshots(
             later = read_all(kafka.bootstrap, topic)
             ends = {number: rows[-1].offset + 1 for number, rows in later.items()}
             with Calls(service.address) as calls:
-                eventually(lambda: _stored(calls) == ends, "everything committed")
+                _all_committed(calls, ends)
             assert all(worker.lives for worker in workers), "one has ended by itself"
         finally:
             for worker in workers:
@@ -293,6 +294,13 @@ def _stored(calls: Calls) -> dict[int, int]:
     request = pb.GetSubscriptionRequest(subscription="shared")
     found = calls.log_cache.GetSubscription(request, timeout=60).subscription
     return {each.position.partition: each.position.offset for each in found.partitions}
+
+
+def _all_committed(calls: Calls, ends: Mapping[int, int]) -> None:
+    try:
+        eventually(lambda: _stored(calls) == ends, "everything committed", COMMITTED_S)
+    except AssertionError as error:
+        raise AssertionError(f"{error}, {_stored(calls)} of {ends}") from error
 
 
 def _check(group: Group, truth: Mapping[int, Sequence[BrokerRecord]]) -> None:
