@@ -28,6 +28,7 @@ class WebhookServer:
         self.status = 200
         self._answering = threading.Event()
         self._answering.set()
+        self._noting = threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,15 +37,20 @@ class WebhookServer:
                 outer.posts.append(body)
                 outer.tokens.append(self.headers["Authorization"])
                 outer._answering.wait(60)
+                # Whoever has its answer may post again before this is noted.
+                with outer._noting:
+                    self._answer(outer.status, body)
+
+            def _answer(self, status: int, body: dict[str, Any]) -> None:
                 try:
-                    self.send_response(outer.status)
-                    if outer.status // 100 == 3:
+                    self.send_response(status)
+                    if status // 100 == 3:
                         self.send_header("Location", f"http://{HOST}:1/")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                 except OSError:
                     return
-                if outer.status // 100 == 2:
+                if status // 100 == 2:
                     outer.taken.append(body)
 
             def log_message(self, format: str, *args: object) -> None:

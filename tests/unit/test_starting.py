@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
-
-from cachesvc import starting
 
 THREADS = "OPENBLAS_NUM_THREADS"
 _THEN_SAY = """
@@ -23,41 +18,39 @@ main()
 
 
 @pytest.fixture(autouse=True)
-def _collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(THREADS, raising=False)
-    yield
-    gc.unfreeze()
-    gc.enable()
+
+
+def _found(*steps: str) -> list[str]:
+    """Whether a process of its own collects, and whether it keeps anything, after each step."""
+    look = "print(gc.isenabled(), gc.get_freeze_count() > 0)"
+    program = "\n".join(
+        ["import gc", "from cachesvc import starting", *(f"{s}; {look}" for s in steps)]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
 
 
 def test_a_start_is_not_collected_and_never_looked_at_again() -> None:
-    starting.begin()
-    assert not gc.isenabled()
-    starting.settled()
-    assert gc.isenabled()
-    assert gc.get_freeze_count() > 0
+    assert _found("starting.begin()", "starting.settled()") == ["False False", "True True"]
 
 
 def test_numpy_has_no_threads_unless_somebody_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    starting.begin()
-    assert os.environ[THREADS] == "1"
+    say = f"starting.begin(); import os; print(os.environ['{THREADS}'])"
+    assert _found(say)[0] == "1"
     monkeypatch.setenv(THREADS, "3")
-    starting.begin()
-    assert os.environ[THREADS] == "3"
+    assert _found(say)[0] == "3"
 
 
 def test_nothing_is_kept_where_no_start_began() -> None:
-    gc.unfreeze()
-    starting.settled()
-    assert gc.isenabled()
-    assert gc.get_freeze_count() == 0
+    assert _found("starting.settled()") == ["True False"]
 
 
 def test_what_a_service_has_made_is_kept_as_well() -> None:
-    gc.unfreeze()
-    starting.keep()
-    assert gc.isenabled()
-    assert gc.get_freeze_count() > 0
+    assert _found("starting.keep()") == ["True True"]
 
 
 def test_a_process_ends_without_a_word() -> None:

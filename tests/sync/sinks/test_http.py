@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -167,10 +168,10 @@ def test_a_server_that_is_not_there_may_come_back(receiver: Receiver) -> None:
 def test_a_wait_that_the_server_asks_for_is_kept_within_bounds(receiver: Receiver) -> None:
     receiver.answers = [(503, {"Retry-After": "3600"}), (200, {})]
     settings = {"url": receiver.url, "retry_after_s_max": 0.3}
-    began = datetime.now(UTC)
+    began_s = time.monotonic()
     (error,) = write(settings, changes([put(0)]), times=2)
     assert error.metadata["retry_after_s"] == "0.3"
-    assert (datetime.now(UTC) - began).total_seconds() >= 0.3
+    assert time.monotonic() - began_s >= 0.3
     assert len(receiver.bodies) == 1
 
 

@@ -55,7 +55,7 @@ class FakeService:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._server.stop(grace=None).wait(5)
+        self._server.stop(grace=None).wait(60)
 
     def answer(self, method: str, *messages: Message) -> None:
         """What a method gives from now on; several for one that streams."""

@@ -25,7 +25,7 @@ COPIES = SubscriptionRecord("copies", "main", ("orders",), "", Mode.FULL, 3, Fal
 
 
 async def made(store: LogStore, directory: Path, kept: int = 3) -> dict[str, int]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         return dict(await Backup(store, directory, 0.0, kept).run(lambda *step: None))
 
 

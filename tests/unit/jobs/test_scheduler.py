@@ -48,7 +48,7 @@ class Dated:
 
 
 async def _ran(job: Dated) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await job.ran.wait()
     job.ran.clear()
 

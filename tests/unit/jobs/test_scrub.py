@@ -17,7 +17,7 @@ FAST = 1 << 40
 
 
 async def scrub(store: LogStore) -> Mapping[str, int]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         return await Scrub(store, 1.0, FAST).run(lambda done, total, message: None)
 
 

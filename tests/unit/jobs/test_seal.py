@@ -30,7 +30,7 @@ NOTHING = {"segments_made": 0, "records_sealed": 0, "journals_damaged": 0, "byte
 
 
 async def seal(store: LogStore) -> Mapping[str, int]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         return await Seal(store).run(lambda done, total, message: None)
 
 
@@ -163,7 +163,7 @@ def test_a_run_that_is_given_up_leaves_journals_that_are_sealed_later(
     held = threading.Event()
 
     def seal_journal(*arguments: Any, **named: Any) -> object:
-        assert held.wait(20)
+        assert held.wait(120)
         return segments.seal_journal(*arguments, **named)
 
     async def run() -> None:

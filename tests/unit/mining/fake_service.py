@@ -16,7 +16,7 @@ from cachesvc.store.record_schema import REJECT_SCHEMA, decode_payloads
 from cachesvc.v1 import mining_pb2 as pb
 from cachesvc.v1 import mining_pb2_grpc, watching_pb2
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from cachesvc.mining.kafka.links import Channel, RequestUnknown
 from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadata
 from cachesvc.mining.source import POLL_BYTES_MAX, SourcePartition
+from tests.support import virtual_time
 from tests.unit.mining.record_batches import record_batch
 
 MIB = 1 << 20
@@ -181,7 +182,7 @@ def play(
             await asyncio.gather(running, return_exceptions=True)
         assert cluster.closed
 
-    asyncio.run(stage())
+    virtual_time.run(stage())
 
 
 A0, A1, B0 = SourcePartition("a", 0), SourcePartition("a", 1), SourcePartition("b", 0)

@@ -117,7 +117,7 @@ def test_what_is_refused_is_tried_again_from_where_the_service_says(tmp_path: Pa
         await until(lambda: len(service.refused) > 1)
         service.backfills["orders", 0].end_offset = 200
         service.refuse = lambda append: ""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while service.backfills["orders", 0].end_offset != 333:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert service.backfills["orders", 0].offsets == list(range(200, 333))

@@ -4,6 +4,9 @@ import asyncio
 import struct
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from aiokafka.protocol.admin import ApiVersionRequest_v0
@@ -11,6 +14,7 @@ from aiokafka.protocol.admin import ApiVersionRequest_v0
 from cachesvc.mining.kafka.broker_connection import BrokerConnection
 from cachesvc.mining.kafka.security import PLAINTEXT, open_broker
 from cachesvc.mining.kafka.topic_metadata import TopicMetadataRequest
+from tests.support import virtual_time
 
 Answer = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
 VERSIONS = struct.pack(">hi", 0, 2) + struct.pack(">hhh", 3, 7, 7) + struct.pack(">hhh", 18, 0, 0)
@@ -22,7 +26,9 @@ def metadata(throttle_ms: int = 0) -> bytes:
     return struct.pack(">i", throttle_ms) + METADATA
 
 
-def play(answer: Answer, scenario: Callable[[BrokerConnection], Awaitable[None]]) -> list[float]:
+def play(
+    directory: Path, answer: Answer, scenario: Callable[[BrokerConnection], Awaitable[None]]
+) -> list[float]:
     """When requests for metadata came, in seconds since the first."""
     came_s: list[float] = []
     served = asyncio.Event()
@@ -46,9 +52,16 @@ def play(answer: Answer, scenario: Callable[[BrokerConnection], Awaitable[None]]
             served.set()
 
     async def stage() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        connection = await open_broker("127.0.0.1", port, PLAINTEXT)
+        loop = asyncio.get_running_loop()
+        path = str(directory / "broker.sock")
+        server = await asyncio.start_unix_server(serve, path)
+
+        async def connect(protocol: Any, *_: object, **__: object) -> Any:
+            return await loop.create_unix_connection(protocol, path)
+
+        # What is sent through a Unix socket is there at once.
+        with mock.patch.object(loop, "create_connection", connect):
+            connection = await open_broker("broker", 9092, PLAINTEXT)
         try:
             await scenario(connection)
         finally:
@@ -56,7 +69,7 @@ def play(answer: Answer, scenario: Callable[[BrokerConnection], Awaitable[None]]
             await served.wait()
             server.close()
 
-    asyncio.run(stage())
+    virtual_time.run(stage())
     return [each - came_s[0] for each in came_s]
 
 
@@ -67,7 +80,7 @@ def framed(correlation: bytes, body: bytes) -> bytes:
 ASK = TopicMetadataRequest(())
 
 
-def test_an_answer_may_take_long_as_long_as_it_comes() -> None:
+def test_an_answer_may_take_long_as_long_as_it_comes(tmp_path: Path) -> None:
     async def answer(writer: asyncio.StreamWriter, correlation: bytes) -> None:
         data = framed(correlation, metadata())
         for position in range(0, len(data), 4):
@@ -84,10 +97,10 @@ def test_an_answer_may_take_long_as_long_as_it_comes() -> None:
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
         patch.setattr("cachesvc.mining.kafka.broker_connection._SLOWEST_BYTES_PER_S", 20)
-        play(answer, scenario)
+        play(tmp_path, answer, scenario)
 
 
-def test_silence_ends_it() -> None:
+def test_silence_ends_it(tmp_path: Path) -> None:
     async def answer(writer: asyncio.StreamWriter, correlation: bytes) -> None:
         writer.write(framed(correlation, metadata())[:10])
 
@@ -97,10 +110,10 @@ def test_silence_ends_it() -> None:
             await connection.ask(ASK, 0.3)
         assert 0.25 < time.monotonic() - began_s < 20
 
-    play(answer, scenario)
+    play(tmp_path, answer, scenario)
 
 
-def test_a_trickle_is_no_answer() -> None:
+def test_a_trickle_is_no_answer(tmp_path: Path) -> None:
     async def answer(writer: asyncio.StreamWriter, correlation: bytes) -> None:
         for byte in framed(correlation, metadata()):
             writer.write(bytes([byte]))
@@ -110,10 +123,10 @@ def test_a_trickle_is_no_answer() -> None:
         with pytest.raises(TimeoutError):
             await connection.ask(ASK, 0.3)
 
-    play(answer, scenario)
+    play(tmp_path, answer, scenario)
 
 
-def test_a_broker_that_throttles_is_asked_again_when_it_wants_to_be() -> None:
+def test_a_broker_that_throttles_is_asked_again_when_it_wants_to_be(tmp_path: Path) -> None:
     async def answer(writer: asyncio.StreamWriter, correlation: bytes) -> None:
         writer.write(framed(correlation, metadata(900)))
 
@@ -123,11 +136,11 @@ def test_a_broker_that_throttles_is_asked_again_when_it_wants_to_be() -> None:
         # The time for which it wants to be left alone is none of the answer's.
         await connection.ask(ASK, 0.7)
 
-    first, second = play(answer, scenario)
+    first, second = play(tmp_path, answer, scenario)
     assert second - first > 0.8
 
 
-def test_a_connection_that_ends_ends_the_wait() -> None:
+def test_a_connection_that_ends_ends_the_wait(tmp_path: Path) -> None:
     async def answer(writer: asyncio.StreamWriter, correlation: bytes) -> None:
         writer.close()
 
@@ -137,4 +150,4 @@ def test_a_connection_that_ends_ends_the_wait() -> None:
             await connection.ask(ASK, 30.0)
         assert time.monotonic() - began_s < 20
 
-    play(answer, scenario)
+    play(tmp_path, answer, scenario)

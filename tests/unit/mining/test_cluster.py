@@ -18,6 +18,7 @@ from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.settings import KafkaSettings
 from cachesvc.mining.kafka.topic_metadata import TopicMetadataRequest
 from cachesvc.policy.cluster_identity import ForeignAddress
+from tests.support import virtual_time
 from tests.unit.mining.fake_service import until
 
 NODE = 1
@@ -102,7 +103,7 @@ def play(
         async with asyncio.timeout(20):
             await test(network, ours, theirs)
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def cluster(*hosts: str, meant: str = "") -> Cluster:

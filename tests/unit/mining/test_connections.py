@@ -131,7 +131,7 @@ def connection(name: str, **settings: Any) -> ConnectionConfig:
 
 def play(stage: Stage, scenario: Callable[[Connections], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
-        async with stage.run() as connections, asyncio.timeout(20):
+        async with stage.run() as connections, asyncio.timeout(120):
             await scenario(connections)
 
     asyncio.run(run())

@@ -13,6 +13,7 @@ from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
 from cachesvc.mining.kafka.topic_metadata import Metadata, TopicMetadata
 from cachesvc.mining.source import SourcePartition
 from cachesvc.model import MiningStart, StartKind
+from tests.support import virtual_time
 from tests.unit.clusters.lookups import FakeLookup
 
 PARTITIONS = [("orders", 0), ("orders", 1)]
@@ -56,7 +57,7 @@ async def ask() -> Any:
 def test_a_format_without_times_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     asking({1: 43}, monkeypatch)
 
-    assert asyncio.run(ask()) == {("orders", 0): 7, ("orders", 1): UNTIMED}
+    assert virtual_time.run(ask()) == {("orders", 0): 7, ("orders", 1): UNTIMED}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_errors_keep_their_meaning(
     answers = asking({1: code}, monkeypatch)
 
     with pytest.raises(SourceUnreachable, match="orders/1") as raised:
-        asyncio.run(ask())
+        virtual_time.run(ask())
 
     assert isinstance(raised.value, error)
     assert raised.value.reason == reason

@@ -14,6 +14,7 @@ from cachesvc.errors import ConnectionUnusable, SourceUnreachable
 from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.leaders import Leaders
 from cachesvc.mining.kafka.refusals import LeftAlone
+from tests.support import virtual_time
 from tests.unit.log.running import until
 
 NEVER_S = 60.0
@@ -66,7 +67,7 @@ def play(test: Callable[[Nodes], Awaitable[None]], patience_s: float = 0.2) -> N
         finally:
             await nodes.leaders.close()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_all_are_asked_at_once_and_each_answers_for_itself() -> None:

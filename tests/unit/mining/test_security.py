@@ -68,7 +68,7 @@ def refused(
     """How connecting to such a listener fails."""
 
     async def connect() -> None:
-        async with listening(handler, context) as port, asyncio.timeout(10):
+        async with listening(handler, context) as port, asyncio.timeout(60):
             await open_broker("127.0.0.1", port, security)
 
     with pytest.raises(SourceUnreachable) as caught:

@@ -103,6 +103,6 @@ def test_an_expression_that_needs_too_much_memory_is_refused() -> None:
 
 def test_no_expression_is_catastrophic() -> None:
     matches = topic_matcher("(a*)*(a|aa)+$|(.*)*b")
-    started = time.perf_counter()
+    started = time.process_time()
     assert not matches("a" * 248 + "!")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -43,6 +43,8 @@ SUBSCRIPTIONS = {
     "spare-1": ("spare", "spares"),
 }
 RECORDS = 20
+VALID_S = 600.0
+"""For how long what expires is good: longer than any test takes."""
 USUAL = Doors(health=True, reflection=False)
 
 
@@ -126,13 +128,13 @@ class Guarded:
         service, _, name = call.partition(".")
         return getattr(self.log_cache if service == "LogCache" else self.admin, name)
 
-    def begin(self, call: str, who: str, request: Any, timeout_s: float = 10.0) -> Any:
+    def begin(self, call: str, who: str, request: Any, timeout_s: float = 60.0) -> Any:
         """Calls as somebody; a name that begins with @ is how the caller shows itself."""
         proof = who[1:] if who.startswith("@") else "token"
         said = (("name", who), ("proof", proof), ("expires_ms", str(self.expires_ms)))
         return self.method(call)(request, metadata=said, timeout=timeout_s)
 
-    async def call(self, call: str, who: str, request: Any, timeout_s: float = 10.0) -> Outcome:
+    async def call(self, call: str, who: str, request: Any, timeout_s: float = 60.0) -> Outcome:
         """Calls and waits for the answer, or for the first message of a stream."""
         under_way = self.begin(call, who, request, timeout_s)
         try:

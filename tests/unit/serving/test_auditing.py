@@ -45,12 +45,16 @@ OPS = Caller("ops", (), Proof.TOKEN, "t-7", "")
 class Operating(admin_pb2_grpc.AdminServicer):
     """Answers some calls of Admin."""
 
+    def __init__(self) -> None:
+        self.waits = asyncio.Event()
+
     async def PauseJob(self, request: Any, context: Any) -> Any:  # noqa: N802
         async with errors_as_status(context):
             if request.name == "nothing":
                 raise NotFound("no such job", reason="UNKNOWN_JOB")
             if request.name == "wait":
-                await asyncio.sleep(60)
+                self.waits.set()
+                await asyncio.Event().wait()
             if request.name == "break":
                 raise ValueError("nobody foresaw this")
         return admin_pb2.PauseJobResponse()
@@ -80,13 +84,14 @@ class _Trail:
 
     def __init__(self) -> None:
         self.catalogue = CatalogueThread(MemoryCatalogue)
+        self.operating = Operating()
 
     async def __aenter__(self) -> _Trail:
         trail = AuditTrail(self.catalogue, None)
         self._run = asyncio.ensure_future(trail.run())
         self._server = grpc.aio.server(interceptors=[Knowing(), Auditing(trail, LOG_CACHE, ADMIN)])
         self._server.add_generic_rpc_handlers(
-            (public_handler(ADMIN, AuditAdmin(trail), Operating()),)
+            (public_handler(ADMIN, AuditAdmin(trail), self.operating),)
         )
         port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()
@@ -102,7 +107,7 @@ class _Trail:
         self.catalogue.close()
 
     async def entries(self, **wanted: Any) -> list[Any]:
-        answer = await self.admin.ListAudit(audit_pb2.ListAuditRequest(**wanted), timeout=10)
+        answer = await self.admin.ListAudit(audit_pb2.ListAuditRequest(**wanted), timeout=60)
         return list(answer.entries)
 
 
@@ -110,13 +115,16 @@ def test_changes_leave_a_trace_whatever_becomes_of_them() -> None:
     async def body() -> None:
         async with _Trail() as stage:
             admin = stage.admin
-            await admin.PauseJob(admin_pb2.PauseJobRequest(name="expire"), timeout=10)
-            for name, timeout in (("nothing", 10), ("break", 10), ("wait", 0.2)):
+            await admin.PauseJob(admin_pb2.PauseJobRequest(name="expire"), timeout=60)
+            for name in ("nothing", "break"):
                 with pytest.raises(grpc.aio.AioRpcError):
-                    await admin.PauseJob(admin_pb2.PauseJobRequest(name=name), timeout=timeout)
-            async for _ in admin.RunJob(admin_pb2.RunJobRequest(name="seal"), timeout=10):
+                    await admin.PauseJob(admin_pb2.PauseJobRequest(name=name), timeout=60)
+            waits = admin.PauseJob(admin_pb2.PauseJobRequest(name="wait"))
+            await stage.operating.waits.wait()
+            waits.cancel()
+            async for _ in admin.RunJob(admin_pb2.RunJobRequest(name="seal"), timeout=60):
                 pass
-            await admin.ListAlarms(alarms_pb2.ListAlarmsRequest(), timeout=10)
+            await admin.ListAlarms(alarms_pb2.ListAlarmsRequest(), timeout=60)
             with pytest.raises(grpc.aio.AioRpcError):
                 await admin.DeleteStore(connections_pb2.DeleteConnectionRequest(name="x"))
             audit = await stage.catalogue.call(lambda port: port.audit)

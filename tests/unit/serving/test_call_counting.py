@@ -51,16 +51,21 @@ METHODS: dict[str, Any] = {
 }
 
 
-async def _call(channel: Any, name: str, request: bytes) -> None:
+def _begun(channel: Any, name: str, request: bytes) -> Any:
     path = f"/{SERVICE}/{name}"
     if name == "Answer":
-        await channel.unary_unary(path)(request, timeout=0.5)
-    elif name == "Both":
-        async for _ in channel.stream_stream(path)(iter([request]), timeout=0.5):
-            pass
-    else:
-        async for _ in channel.unary_stream(path)(request, timeout=0.5):
-            pass
+        return channel.unary_unary(path)(request, timeout=60)
+    if name == "Both":
+        return channel.stream_stream(path)(iter([request]), timeout=60)
+    return channel.unary_stream(path)(request, timeout=60)
+
+
+async def _ended(call: Any, name: str) -> None:
+    if name == "Answer":
+        await call
+        return
+    async for _ in call:
+        pass
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -84,11 +89,15 @@ def test_a_call_counts_by_its_status(name: str, request_: bytes, status: str) ->
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                call = _begun(channel, name, request_)
                 if status == "OK":
-                    await _call(channel, name, request_)
+                    await _ended(call, name)
+                elif status == "CANCELLED":
+                    await until(lambda: calls.open[SERVICE, name] == 1)
+                    call.cancel()
                 else:
                     with pytest.raises(grpc.aio.AioRpcError):
-                        await _call(channel, name, request_)
+                        await _ended(call, name)
                 await until(lambda: bool(calls.ended))
         finally:
             await server.stop(0)

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from cachesvc.log.estimates import bytes_behind
 from cachesvc.policy.throughput import Tally
+from cachesvc.watching import mining_watch
 from cachesvc.watching.mining_watch import MiningWatch
 from tests.support.frames import NOW_MS, ORDERS, full_frames
 from tests.unit.log.running import append, ensure, running
@@ -12,7 +16,11 @@ from tests.unit.log.running import append, ensure, running
 SECOND = ORDERS.topic_id.partition(1)
 
 
-def test_counts_survive_a_restart(tmp_path: Path) -> None:
+def test_counts_survive_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One moment of one day, however long it takes.
+    now = SimpleNamespace(monotonic=lambda: 1_000.0, time_ns=lambda: NOW_MS * 1_000_000)
+    monkeypatch.setattr(mining_watch, "time", now)
+
     async def body() -> None:
         async with running(tmp_path) as store:
             watch = MiningWatch(store.catalogue)

@@ -180,7 +180,7 @@ def test_trying_one_before_it_is_saved() -> None:
         run = await browser.get(started.headers["location"])
         assert "Test of connection new, before it is saved" in run.text
         await browser.send("/try-connection", is_made="yes", name="main", bootstrap_servers="k:2")
-        for _ in range(500):
+        for _ in range(6_000):
             if len(calls.tried) == 2:
                 break
             await asyncio.sleep(0.01)

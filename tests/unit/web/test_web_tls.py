@@ -19,7 +19,7 @@ from cachesvc.settings.config import Config, HttpConfig, ServerConfig, check_fie
 from tests.support.certificates import Authority, Certificate
 from tests.support.ports import HOST
 
-WAIT_S = 30
+WAIT_S = 60
 WITH_CERTIFICATE = ServerConfig(tls_certificate_file="/c.pem", tls_key_file="/k.pem")
 
 
