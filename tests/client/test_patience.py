@@ -31,7 +31,7 @@ async def test_a_stream_gives_up_in_the_end(caplog: pytest.LogCaptureFixture) ->
         assert (await anext(aiter(stream))).base_offset == 0
         with pytest.raises(Unavailable):
             await anext(aiter(stream))
-    assert 2 < len(cache.requests) < 1_000
+    assert 1 < len(cache.requests) < 1_000, "as often as it gets to, and once for sure"
     warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "no connection for subscription billing (UNAVAILABLE" in warnings[0].getMessage()
@@ -55,7 +55,7 @@ async def test_every_loss_has_its_own_time_to_give_up() -> None:
     offsets = list(range(120))
     cache = FakeLogCache(Logs({KEY: offsets}))
     cache.faults.extend([Fault(1)] * 39)
-    settings = replace(QUICK, reconnect_delay_max_s=1.0, give_up_after_s=5.0)
+    settings = replace(QUICK, reconnect_delay_max_s=1.0, give_up_after_s=60.0)
     async with (
         connected(cache) as client,
         client.subscribe("billing", topics="orders", mode=Mode.FULL, settings=settings) as stream,

@@ -23,7 +23,8 @@ from tests.unit.log.running import running, until
 
 TIMEOUT_S = 1.0
 IDLE_S = 3_600.0
-SHARING = SharingBounds(release_s=0.4, stall_s=0.4)
+SHARING = SharingBounds(release_s=0.4, stall_s=600)
+STALLING = SharingBounds(release_s=0.4, stall_s=0.4)
 PATIENT = SharingBounds(release_s=600, stall_s=600)
 """For what has to come by itself, before any bound."""
 

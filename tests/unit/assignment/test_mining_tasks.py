@@ -288,7 +288,7 @@ def test_pinned_topics(tmp_path: Path) -> None:
         await until(lambda: plan.owners().get("a") == other)
         await pins.pin("main", "a", "three", strict=True)
         await plan.settled("b")
-        assert log_of(plan, "a").source.state is MiningState.STARTING
+        await until(lambda: log_of(plan, "a").source.state is MiningState.STARTING)
         plan.join("three")
         await until(lambda: plan.owners().get("a") == "three")
         await pins.unpin("main", "a")

@@ -224,7 +224,8 @@ def test_intervals_count_from_the_last_run(
         try:
             state = await scheduler.state("plain")
             assert state.next_run_ms is not None
-            assert abs(state.next_run_ms - now_ms - first_in_s * 1000) < 5_000
+            # What it took to get here comes on top.
+            assert -1_000 < state.next_run_ms - now_ms - first_in_s * 1000 < 40_000
         finally:
             await scheduler.stop()
             catalogue.close()

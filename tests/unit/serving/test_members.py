@@ -17,7 +17,7 @@ from cachesvc.errors import (
 from cachesvc.serving import views
 from cachesvc.serving.convert import subscribe_call
 from cachesvc.v1 import log_cache_pb2 as pb
-from tests.unit.assignment.plans import PATIENT
+from tests.unit.assignment.plans import PATIENT, STALLING
 from tests.unit.log.running import until
 from tests.unit.serving.workers import ORDERS, Workers, play
 
@@ -153,7 +153,7 @@ def test_a_member_that_takes_nothing_loses_all_to_one_that_does(tmp_path: Path) 
                 await until(lambda: two.has == [0, 1, 2, 3])
                 await until(lambda: len(two.rows) == 24)
 
-    play(tmp_path, test)
+    play(tmp_path, test, sharing=STALLING)
 
 
 def test_a_full_sync_ends_for_all_when_all_is_delivered(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_members_are_shown_with_what_they_have(tmp_path: Path) -> None:
         assert not shown().members
         assert not shown().connected
 
-    play(tmp_path, test)
+    play(tmp_path, test, sharing=PATIENT)
 
 
 def test_a_partition_that_cannot_be_asked_joins_later_with_its_member(tmp_path: Path) -> None:
