@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -98,12 +98,12 @@ class AppendStream:
                 await self.flush()
             return
         # Parts of one append follow one another, whoever sends another one, or gives up.
-        await asyncio.shield(self._write_all(chain(self._take_held(), requests)))
+        await _carried_out(self._write_all(chain(self._take_held(), requests)))
 
     async def flush(self) -> None:
         """Sends what is held."""
         if self._held:
-            await asyncio.shield(self._write_all(self._take_held()))
+            await _carried_out(self._write_all(self._take_held()))
 
     def _take_held(self) -> list[pb.AppendRequest]:
         held, self._held, self._held_bytes = self._held, [], 0
@@ -201,11 +201,18 @@ async def write(call: Any, message: object) -> None:
     """
     try:
         # Cancelling gRPC's own write would end the whole call.
-        await asyncio.shield(call.write(message))
+        await _carried_out(call.write(message))
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
         raise _lost(
             await call.code(), await call.details(), await call.trailing_metadata()
         ) from error
+
+
+async def _carried_out(work: Coroutine[Any, Any, None]) -> None:
+    """Goes on with ``work`` where the caller gives up; that it fails then concerns nobody."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.shield(task)
 
 
 def _lost(code: grpc.StatusCode, details: str | None, metadata: Any) -> CacheError:
