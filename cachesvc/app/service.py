@@ -23,6 +23,7 @@ from cachesvc.app.servers import (
 from cachesvc.app.tracing import traced
 from cachesvc.descriptors import raise_descriptor_limit
 from cachesvc.errors import ShuttingDown
+from cachesvc.event_loop import ServiceLoop
 from cachesvc.log.log_store import LogStore
 from cachesvc.serving.agents import AgentServer
 from cachesvc.serving.server import Server
@@ -57,7 +58,8 @@ def run_service(config: Config) -> int:
             _say_stopped(_say_stopping())
             return 0
         try:
-            asyncio.run(_run(config, store, web, traces, tls))
+            with asyncio.Runner(loop_factory=ServiceLoop) as runner:
+                runner.run(_run(config, store, web, traces, tls))
         finally:
             store.close()
     return 0
