@@ -50,6 +50,7 @@ class AuditTrail:
         self._clock = clock
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None  # for what nobody waits for
         self._over = False
         self._last = catalogue.call_blocking(lambda port: port.audit.last_number())
         self._left = catalogue.call_blocking(lambda port: port.audit.started())
@@ -72,7 +73,12 @@ class AuditTrail:
             _say_lost([entry], "the service has ended")
             return
         self._waiting.append(_Waiting(entry, None))
-        asyncio.get_running_loop().call_later(_SOON_S, self._wake.set)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_SOON_S, self._wake_soon)
+
+    def _wake_soon(self) -> None:
+        self._soon = None
+        self._wake.set()
 
     def _entry(self, caller: Caller, call: str, request: str) -> AuditEntry:
         self._last += 1

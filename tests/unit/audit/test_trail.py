@@ -89,6 +89,39 @@ def test_many_at_a_time_go_together(
     asyncio.run(body())
 
 
+def test_what_is_noted_while_others_wait_has_no_alarm_of_its_own(
+    catalogue: CatalogueThread,
+) -> None:
+    """Each of its own would have a transaction a moment behind that of the one before."""
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        alarms: list[float] = []
+        call_later = loop.call_later
+
+        def counted(delay_s: float, callback: Any, *args: Any, **named: Any) -> asyncio.TimerHandle:
+            alarms.append(delay_s)
+            return call_later(delay_s, callback, *args, **named)
+
+        def note(trail: AuditTrail, count: int) -> int:
+            before = len(alarms)
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(loop, "call_later", counted)
+                for _ in range(count):
+                    trail.note(OPS, "Subscribe", "{}", "OK")
+            return len(alarms) - before
+
+        trail = AuditTrail(catalogue, None, Clock())
+        async with running(trail):
+            audit = await catalogue.call(lambda port: port.audit)
+            assert note(trail, 50) == 1
+            await until(lambda: len(audit.list(ALL, 100)) == 50)
+            assert note(trail, 10) == 1
+            await until(lambda: len(audit.list(ALL, 100)) == 60)
+
+    asyncio.run(body())
+
+
 def test_what_was_under_way_when_a_service_died_is_told(catalogue: CatalogueThread) -> None:
     async def body() -> None:
         async with running(first := AuditTrail(catalogue, None, Clock())):
