@@ -1,7 +1,9 @@
 """The part of the DuckDB catalogue that keeps subscriptions and their positions.
 
-Commits of positions go to a file beside it first; see ``position_log``. Whatever reads or changes
-subscriptions in the tables brings them in before, so that all is in the order in which it came.
+Commits of positions go to a file beside it first; see ``position_log``. Whatever reads
+subscriptions from the tables, or changes one of which commits wait, brings them in before, so that
+all is in the order in which it came. One that is made has none, and a transaction for those of
+others would be half of what opening its stream costs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,9 +74,12 @@ class SubscriptionTables(Tables):
         return found
 
     def put_subscriptions(self, changes: Sequence[SubscriptionChange]) -> None:
-        self.settle()
         if not changes:
             return
+        names = {change.record.name for change in changes}
+        # Of one that is made too: it may have been deleted while a commit of it waited its turn.
+        if any(commit.subscription in names for commit in self._position_log.waiting):
+            self.settle()
         records = pa.Table.from_pylist([asdict(each.record) for each in changes], _RECORDS)
         with self._transaction():
             self._run_with("new_subscriptions", records, "put_subscriptions")
@@ -97,8 +102,9 @@ class SubscriptionTables(Tables):
     def commit_positions(self, commits: Sequence[PositionCommit]) -> None:
         if self._position_log.full:
             self.settle()
-        if commits:
-            self._position_log.append(commits)
+        told = [each for each in commits if each.positions or each.committed_ms is not None]
+        if told:
+            self._position_log.append(told)
 
     def settle(self) -> None:
         """See ``Catalogue.settle``."""

@@ -123,6 +123,33 @@ def test_segments_from_before_there_were_times_of_mining_count_from_their_file(p
             assert catalogue.list_segments()[2] == newer
 
 
+def test_a_subscription_that_is_made_leaves_the_commits_of_others_where_they_are(
+    path: Path,
+) -> None:
+    commits = path.with_name(path.name + ".positions")
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.put_subscriptions([SubscriptionChange(COPIES)])
+        catalogue.commit_positions([PositionCommit("copies", {ORDERS: 12}, 4, True)])
+        before = commits.read_bytes()
+        assert before
+        catalogue.put_subscriptions([SubscriptionChange(replace(COPIES, name="others"))])
+        assert commits.read_bytes() == before
+        # As after a kill: what is durable, without a clean end.
+        killed = path.with_name("killed.duckdb")
+        for suffix in ("", ".wal", ".positions"):
+            shutil.copy(path.with_name(path.name + suffix), killed.with_name(killed.name + suffix))
+    with closing(DuckDBCatalogue(killed)) as catalogue:
+        assert catalogue.list_positions() == {"copies": {ORDERS: 12}}
+        assert [each.name for each in catalogue.list_subscriptions()] == ["copies", "others"]
+
+
+def test_a_commit_of_nothing_is_not_written(path: Path) -> None:
+    with closing(DuckDBCatalogue(path)) as catalogue:
+        catalogue.put_subscriptions([SubscriptionChange(COPIES)])
+        catalogue.commit_positions([PositionCommit("copies", {}, None)])
+        assert not path.with_name(path.name + ".positions").exists()
+
+
 def test_a_torn_end_of_its_own_log_costs_the_last_change_at_most(path: Path) -> None:
     with closing(DuckDBCatalogue(path)) as catalogue:
         for offset in range(5):

@@ -117,6 +117,32 @@ class TestPositions:
         catalogue.put_subscriptions([SubscriptionChange(COPIES)])
         assert catalogue.list_positions() == {}
 
+    def test_of_one_that_was_deleted_are_not_those_of_the_next(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscriptions([SubscriptionChange(COPIES)])
+        catalogue.delete_subscription("copies")
+        catalogue.commit_positions([commit("copies", {ORDERS: 5})])
+        catalogue.put_subscriptions([SubscriptionChange(COPIES)])
+        assert catalogue.list_positions() == {}
+        assert catalogue.list_subscriptions() == [COPIES]
+
+    def test_before_another_is_made(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscriptions([SubscriptionChange(COPIES)])
+        catalogue.commit_positions([commit("copies", {ORDERS: 5}, 60)])
+        catalogue.put_subscriptions([SubscriptionChange(WILD)])
+        catalogue.commit_positions([commit("copies", {SECOND: 6}, 70)])
+        changed = replace(COPIES, epoch=2, committed_ms=70)
+        catalogue.put_subscriptions([SubscriptionChange(changed)])
+        assert catalogue.list_positions() == {"copies": {ORDERS: 5, SECOND: 6}}
+        assert catalogue.list_subscriptions() == [changed, WILD]
+
+    def test_before_positions_are_replaced(self, catalogue: Catalogue) -> None:
+        catalogue.put_subscriptions([SubscriptionChange(COPIES)])
+        catalogue.commit_positions([commit("copies", {ORDERS: 5, SECOND: 6}, 60)])
+        reset = SubscriptionChange(COPIES, {SECOND: 1}, drop_positions=True)
+        catalogue.put_subscriptions([reset, SubscriptionChange(WILD)])
+        assert catalogue.list_positions() == {"copies": {SECOND: 1}}
+        assert catalogue.list_subscriptions() == [COPIES, WILD]
+
     def test_commits_of_nothing(self, catalogue: Catalogue) -> None:
         catalogue.put_subscriptions([SubscriptionChange(COPIES)])
         catalogue.commit_positions([])
