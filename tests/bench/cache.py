@@ -149,15 +149,19 @@ async def _count(job: Json) -> Json:
     total = sum(job["ends"].values())
     records = 0
     ends: dict[str, int] = {}
+    began_s = time.monotonic()
+    first_s = 0.0
     async with _stream(job) as stream:
         opened_s = time.monotonic()
         async for batch in stream:
+            first_s = first_s or time.monotonic()
             records += len(batch)
             ends[str(batch.partition)] = batch.next_position
             if records >= total:
                 break
         complete_s = time.monotonic()
-    return {"opened_s": opened_s, "complete_s": complete_s, "records": records, "ends": ends}
+    times = {"began_s": began_s, "opened_s": opened_s, "first_s": first_s, "complete_s": complete_s}
+    return {**times, "records": records, "ends": ends}
 
 
 async def _idle(job: Json, say: Say) -> Json:
