@@ -139,7 +139,7 @@ def test_late_appends_of_a_reader_that_slept_through_its_takeover_change_nothing
             )
             _mining_goes_on(calls, topic)
             assert sleeper.process.poll() is None, "the woken reader is the same process"
-        assert [event["reader"] for event in service.events("reader_silent")] == [before.name]
+        assert before.name in [event["reader"] for event in service.events("reader_silent")]
         _check_whole(service, kafka.bootstrap, topic)
 
 
@@ -231,7 +231,8 @@ def test_an_append_under_an_old_epoch_is_refused_wherever_it_fits(
     create_topic(kafka.bootstrap, topic)
     produce(kafka.bootstrap, topic, objects(0, 30))
     rows = read_all(kafka.bootstrap, topic)[0]
-    settings = {"mining": {"readers": 0, "reader_timeout_s": 2}}
+    # In which it appends, and then is silent for so long.
+    settings = {"mining": {"readers": 0, "reader_timeout_s": 15}}
     with (
         ServiceProcess(tmp_path, kafka.bootstrap, settings) as service,
         Calls(service.address) as calls,
@@ -270,8 +271,9 @@ def test_older_records_of_a_later_leader_epoch_are_refused(
     create_topic(kafka.bootstrap, topic)
     produce(kafka.bootstrap, topic, objects(0, 30))
     rows = read_all(kafka.bootstrap, topic)[0]
+    settings = {"mining": {"readers": 0, "reader_timeout_s": 120}}  # it never reports
     with (
-        ServiceProcess(tmp_path, kafka.bootstrap, {"mining": {"readers": 0}}) as service,
+        ServiceProcess(tmp_path, kafka.bootstrap, settings) as service,
         Calls(service.address) as calls,
         Calls(f"unix:{socket_path(service.store)}") as local,
         _needed(calls, topic),

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 Name = Callable[[str], str]
 DAY_MS = 86_400_000
+IDLE_S = 3
 
 
 def task_of(calls: Calls) -> Any:
@@ -33,6 +34,12 @@ def task_of(calls: Calls) -> Any:
 def topics_of(calls: Calls) -> dict[str, int]:
     task = task_of(calls)
     return {topic.topic: topic.topic_state for topic in task.topics} if task else {}
+
+
+def history_of(calls: Calls) -> list[Any]:
+    """Changes of state of the task and its topics, the oldest first."""
+    request = pb.ListMiningTransitionsRequest()
+    return list(calls.admin.ListMiningTransitions(request, timeout=CALL_S).transitions)[::-1]
 
 
 def stop(calls: Calls, topic: str = "") -> None:
@@ -111,10 +118,8 @@ def test_subscribers_drain_wait_and_go_on(
         truth = read_all(kafka.bootstrap, topic)
         for each in seen:
             assert not anomalies(truth, each, topic)
-        history = calls.admin.ListMiningTransitions(
-            pb.ListMiningTransitionsRequest(), timeout=CALL_S
-        ).transitions
-        words = [(each.before, each.after) for each in history[::-1] if not each.topic]
+        history = history_of(calls)
+        words = [(each.before, each.after) for each in history if not each.topic]
         assert words == [
             ("WAITING", "RUNNING"),
             ("RUNNING", "STOPPED"),
@@ -173,16 +178,22 @@ def test_a_topic_that_nobody_uses_is_paused_and_comes_back(
     topic = topic_name("idle")
     create_topic(kafka.bootstrap, topic)
     produce(kafka.bootstrap, topic, objects(0, 100))
-    settings = {"mining": {"idle_topic_s": 3, "reader_timeout_s": 2}}
+    settings = {"mining": {"idle_topic_s": IDLE_S}}
     with (
         ServiceProcess(tmp_path, kafka.bootstrap, settings) as service,
         Calls(service.address) as calls,
     ):
+        began_ms = time.time() * 1000
         asyncio.run(full(service.address, "comes-back", topic, commit=True))
-        # Gone is not idle yet.
-        eventually(lambda: topics_of(calls) == {topic: pb.TOPIC_MINING}, "the reader's report")
         eventually(lambda: topics_of(calls) == {topic: pb.TOPIC_PAUSED_IDLE}, "the pause")
-        eventually(lambda: not calls.readers()["default-0"].topics, "its reader to let go of it")
+        # It was mined before that, and gone is not idle yet.
+        states = [each for each in history_of(calls) if each.topic == topic]
+        assert (states[-1].before, states[-1].after) == ("MINING", "PAUSED_IDLE"), states
+        assert states[-1].at_ms >= began_ms + IDLE_S * 1000
+        eventually(
+            lambda: not any(topic in each.topics for each in calls.readers().values()),
+            "its reader to let go of it",
+        )
         eventually(lambda: calls.topic(topic).mining_state == log_cache.PAUSED, "its word for it")
         produce(kafka.bootstrap, topic, objects(100, 200))
         seen = asyncio.run(full(service.address, "comes-back", topic))
