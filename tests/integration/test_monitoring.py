@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -104,15 +105,15 @@ def _check_what_the_reader_says(service: ServiceProcess) -> None:
         return sum(value for labels, value in found if {name, *of} <= set(labels))
 
     # It is told with its next report.
-    eventually(lambda: told("cachesvc_reader_busy_seconds_total") > 0, "what was worked on")
-    assert told("cachesvc_reader_fetched_bytes_total") > 0
+    for name in ("cachesvc_reader_busy_seconds_total", "cachesvc_reader_fetched_bytes_total"):
+        eventually(partial(told, name), name)
+    eventually(lambda: told("cachesvc_reader_fetches_total", "answered"), "fetches")
     (pid,) = service.reader_pids()
     reader = psutil.Process(pid)
     assert told("cachesvc_reader_cpu_seconds_total") <= sum(reader.cpu_times()[:2]) + 1
     memory = told("cachesvc_reader_resident_bytes")
     assert memory == pytest.approx(reader.memory_info().rss, rel=0.5)
     assert told("cachesvc_reader_open_fds") == pytest.approx(reader.num_fds(), abs=10)
-    assert told("cachesvc_reader_fetches_total", "answered") >= 1
     eventually(lambda: told("cachesvc_reader_unacknowledged_bytes") == 0, "acknowledgements")
 
 
@@ -199,10 +200,17 @@ def test_probes_from_start_to_end(kafka: KafkaBroker, tmp_path: Path) -> None:
     with probing(service) as answers:
         service.start()
         eventually(lambda: ("readyz", 200, "ok") in answers, "ready")
-        ready = len(answers)
         service.stop()
-    assert ("readyz", 503, "the store is being opened") in answers[:ready]
-    assert answers[-1] != ("readyz", 200, "ok")
+    # Whether anybody asked while the store was opened or the service ended is up to the machine.
+    told = [(status, said) for path, status, said in answers if path == "readyz"]
+    ready = [at for at, answer in enumerate(told) if answer == (200, "ok")]
+    assert all(status == 503 and said for status, said in told if (status, said) != (200, "ok"))
+
+    def when(reason: str) -> list[int]:
+        return [at for at, (_, said) in enumerate(told) if said == reason]
+
+    assert max(when("the store is being opened"), default=-1) < ready[0], told
+    assert ready[-1] < min(when("the service is about to end"), default=len(told)), told
     assert {status for path, status, _ in answers if path == "livez"} == {200}
 
 
@@ -236,6 +244,4 @@ def test_probes_while_the_service_is_stuck(kafka: KafkaBroker, tmp_path: Path) -
                 httpx.get(f"{service.web}/livez", timeout=1)
         finally:
             service.signal(signal.SIGCONT)
-        began_s = time.monotonic()
-        assert httpx.get(f"{service.web}/readyz", timeout=30).status_code == 200
-        assert time.monotonic() - began_s < 30
+        eventually(lambda: httpx.get(ready, timeout=30).status_code == 200, "ready again")

@@ -115,7 +115,7 @@ def test_a_collector_that_is_away_holds_nobody_up(
     with ServiceProcess(tmp_path, kafka.bootstrap, {"traces": traces}) as service:
         seen = asyncio.run(full(service.address, "copies", topic, commit=True))
         assert seen.count == 50
-        (event,) = eventually(lambda: service.events("traces_not_sent"), "the warning")
+        event, *_ = eventually(lambda: service.events("traces_not_sent"), "the warning")
         assert event["level"] == "warning"
         assert event["endpoint"] == traces["endpoint"]
         assert "UNAVAILABLE" in event["error"] or "DEADLINE_EXCEEDED" in event["error"]
@@ -124,10 +124,9 @@ def test_a_collector_that_is_away_holds_nobody_up(
             asyncio.run(full(service.address, "copies", topic, commit=True))
             eventually(lambda: collector.named("commit copies"), "spans")
             assert {span.resource["service.name"] for span in collector.spans} == {"shop"}
-            eventually(lambda: service.events("traces_sent"), "the word that all is well")
-            (again,) = service.events("traces_sent")
+            again, *_ = eventually(lambda: service.events("traces_sent"), "that all is well")
             assert again["lost"] > 0
         # There is something to send, and nobody to take it.
         produce(kafka.bootstrap, topic, objects(60, 70))
         asyncio.run(full(service.address, "copies", topic, commit=True))
-        assert service.stop() < 10
+        assert service.stop() < 30, "10 s of grace, and a machine that does other things"
