@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.faults.stage import objects
 from tests.integration.browser.conftest import Stage
@@ -191,6 +191,33 @@ def test_what_is_loaded_anew_leaves_its_readers_where_they_are(opened: Window) -
     page.wait_for_timeout(2_500)  # for what should not come
     expect(link).to_be_focused()
     assert asked == []
+
+
+def test_an_answer_on_its_way_takes_nothing_from_whoever_got_there_first(opened: Window) -> None:
+    page = opened.open("/")
+    held: list[Route] = []
+    released: list[bool] = []
+
+    def hold(route: Route) -> None:
+        if "hx-request" in route.request.headers and not released:
+            held.append(route)
+        else:
+            route.continue_()
+
+    link = page.get_by_role("group", name="Connections").get_by_role("link", name="default")
+    page.route("**/*", hold)
+    with page.expect_request(lambda request: "hx-request" in request.headers):
+        pass  # by itself, after two seconds
+    page.keyboard.press("Tab")
+    link.focus()
+    link.evaluate("(link) => { link.id = 'old'; }")
+    released.append(True)
+    for route in held:
+        with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+            route.continue_()
+    page.wait_for_timeout(500)  # for what should not come
+    expect(page.locator("#old")).to_be_focused()
+    opened.check()
 
 
 def test_what_is_not_there(opened: Window) -> None:
