@@ -26,26 +26,28 @@ DAY_MS = 86_400_000
 
 
 def _settings(webhook: WebhookServer | None = None, **alarms: Any) -> dict[str, dict[str, Any]]:
-    """Looks often; clears late enough for a restart."""
+    """Looks often; clears later than any restart takes."""
     quick: dict[str, Any] = {
         "interval_s": 0.2,
         "raise_after_s": 0.4,
-        "clear_after_s": 8,
+        "clear_after_s": 300,
         "lag_s_max": 0,
     }
     if webhook is not None:
         quick |= {"webhook_url": webhook.url, "webhook_timeout_s": 1}
-    return {"alarms": {**quick, **alarms}, "mining": {"answer_timeout_s": 1}}
+    return {"alarms": {**quick, **alarms}}
 
 
-def _alarms(calls: Calls, *, past: bool = False) -> list[pb.Alarm]:
+def _alarms(calls: Calls, kind: int, *, past: bool = False) -> list[pb.Alarm]:
+    """Those of a kind; others come and go with what the machine does."""
     request = pb.ListAlarmsRequest(past=past)
-    return list(calls.admin.ListAlarms(request, timeout=30).alarms)
+    found = calls.admin.ListAlarms(request, timeout=30).alarms
+    return [alarm for alarm in found if alarm.kind == kind]
 
 
 def _stands(calls: Calls, kind: int) -> pb.Alarm:
     def found() -> pb.Alarm | None:
-        return next((alarm for alarm in _alarms(calls) if alarm.kind == kind), None)
+        return next(iter(_alarms(calls, kind)), None)
 
     alarm = eventually(found, pb.AlarmKind.Name(kind))
     assert alarm is not None
@@ -56,7 +58,8 @@ def test_killed_between_raise_and_delivery(tmp_path: Path) -> None:
     """Needs no broker: that none is there is what the alarm is about."""
     with WebhookServer() as webhook:
         webhook.hang()
-        service = ServiceProcess(tmp_path, f"{HOST}:1", _settings(webhook)).start()
+        settings = {**_settings(webhook), "mining": {"answer_timeout_s": 1}}
+        service = ServiceProcess(tmp_path, f"{HOST}:1", settings).start()
         try:
             with Calls(service.address) as calls:
                 raised = _stands(calls, pb.ALARM_SOURCE_UNREACHABLE)
@@ -101,13 +104,18 @@ def test_a_blocked_partition(kafka: KafkaBroker, topic_name: Name, tmp_path: Pat
             # Nobody needs the topic any more.
             request = DeleteSubscriptionRequest(subscription="copies")
             calls.log_cache.DeleteSubscription(request, timeout=30)
-            eventually(lambda: not _alarms(calls), "the alarm to be cleared")
-            (past,) = _alarms(calls, past=True)
+            kind = pb.ALARM_PARTITION_BLOCKED
+            eventually(lambda: not _alarms(calls, kind), "the alarm to be cleared")
+            (past,) = _alarms(calls, kind, past=True)
             assert past.cleared_ms > past.raised_ms
             webhook.status = 200
-            webhook.wait_for(2)
-            assert [post["notice"] for post in webhook.taken] == ["1-raised", "1-cleared"]
-            assert {post["topic"] for post in webhook.taken} == {topic}
+            told = [f"{past.id}-raised", f"{past.id}-cleared"]
+
+            def taken() -> list[str]:
+                return [post["notice"] for post in webhook.taken if post.get("topic") == topic]
+
+            eventually(lambda: len(taken()) >= len(told), f"{told} to be taken")
+            assert taken() == told
 
 
 @pytest.mark.kafka
@@ -134,7 +142,7 @@ def test_a_subscription_about_to_lose_data(
         assert (alarm.subscription, alarm.topic, alarm.partition) == ("late", topic, 0)
         assert "retention takes in" in alarm.message
         asyncio.run(full(service.address, "late", topic, commit=True))
-        eventually(lambda: not _alarms(calls), "the alarm to be cleared")
+        eventually(lambda: not _alarms(calls, pb.ALARM_RETENTION_NEAR), "the alarm to be cleared")
 
 
 async def _first_batch(address: str, subscription: str, topic: str) -> None:
@@ -170,4 +178,4 @@ def test_a_task_that_an_operator_stopped(
         alarm = _stands(calls, pb.ALARM_TASK_STOPPED)
         assert (alarm.connection, alarm.HasField("topic")) == ("default", False)
         calls.admin.StartMiningTask(StartMiningTaskRequest(connection="default"), timeout=30)
-        eventually(lambda: not _alarms(calls), "the alarm to be cleared")
+        eventually(lambda: not _alarms(calls, pb.ALARM_TASK_STOPPED), "the alarm to be cleared")

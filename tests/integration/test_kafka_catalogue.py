@@ -81,9 +81,9 @@ def test_the_catalogue_gives_up_in_bounded_time(kafka: KafkaBroker, kafka_proxy:
             began_s = time.monotonic()
             with pytest.raises(SourceUnreachable) as raised:
                 await catalogue.list_topics()
-            assert time.monotonic() - began_s < 2
+            assert time.monotonic() - began_s < 20
             assert raised.value.retriable
             await catalogue.close()
 
-    kafka_proxy.delay(5.0)
+    kafka_proxy.delay(120)  # far beyond the bound, which leaves room for a busy machine
     asyncio.run(scenario())

@@ -162,8 +162,8 @@ def test_no_timestamp_makes_a_record_go_early_or_stay_late(
         mined_ms = eventually(lambda: _mined_ms(calls, topic, len(times)), "segments")
         time.sleep(SOME_RUNS_S)
         gone = _gone(calls, topic)
-        assert time.time() * 1000 < min(mined_ms.values()) + AGE_S * 1000, "too slow to tell"
-        assert not gone, "what was mined a moment ago is there, however old it is"
+        early = {n for n in gone if time.time() * 1000 < mined_ms[n] + AGE_S * 1000}
+        assert not early, "what was mined a moment ago is there, however old it is"
         if clock == "record":
             request = DeleteSubscriptionRequest(subscription="all")
             calls.log_cache.DeleteSubscription(request, timeout=30)
