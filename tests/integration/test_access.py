@@ -118,7 +118,8 @@ def test_nobody_is_answered_who_shows_nothing(service: GuardedService) -> None:
 def test_a_flood_of_wrong_tokens_is_slowed_down_and_told(service: TokenService) -> None:
     """From one address, from which a caller with a valid token is answered as ever."""
 
-    async def flood() -> tuple[float, float]:
+    async def flood() -> tuple[int, float]:
+        """How many of the others were answered before the valid call, and how long all took."""
         wrong = (("authorization", f"Bearer {new_token('0001')}"),)
         right = (("authorization", f"Bearer {OF_FILE}"),)
         async with grpc.aio.insecure_channel(service.address) as channel:
@@ -128,15 +129,18 @@ def test_a_flood_of_wrong_tokens_is_slowed_down_and_told(service: TokenService) 
                 stub.GetCaller(pb.GetCallerRequest(), metadata=wrong, timeout=60)
                 for _ in range(4 * UNKNOWN_PER_S)
             ]
-            codes = asyncio.gather(*(call.code() for call in calls))
-            valid = await stub.GetCaller(pb.GetCallerRequest(), metadata=right, timeout=60)
-            valid_s = time.monotonic() - began_s
-            assert valid.principal == "ops"
-            assert set(await codes) == {grpc.StatusCode.UNAUTHENTICATED}
-            return valid_s, time.monotonic() - began_s
+            answered: list[Any] = []
+            for call in calls:
+                call.add_done_callback(answered.append)
+            valid_call = stub.GetCaller(pb.GetCallerRequest(), metadata=right, timeout=60)
+            valid_call.add_done_callback(answered.append)
+            assert (await valid_call).principal == "ops"
+            codes = await asyncio.gather(*(call.code() for call in calls))
+            assert set(codes) == {grpc.StatusCode.UNAUTHENTICATED}
+            return answered.index(valid_call), time.monotonic() - began_s
 
-    valid_s, flood_s = asyncio.run(flood())
-    assert flood_s > 2 and valid_s < flood_s / 2
+    before, flood_s = asyncio.run(flood())
+    assert flood_s > 2 and before < 2 * UNKNOWN_PER_S
     with urllib.request.urlopen(f"{service.web}/metrics", timeout=30) as answer:
         text = answer.read().decode()
     found = re.search(r'cachesvc_unknown_callers_total{answered="kept_back"} (\d+)', text)
@@ -279,7 +283,7 @@ def test_kills_during_changes_leave_the_registry_whole(service: GuardedService) 
             thread.start()
         deadline = time.monotonic() + 60
         while len(revoked) < before + 8:
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, f"{len(revoked) - before} of 8 were revoked"
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.05))
         service.kill()

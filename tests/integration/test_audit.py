@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import grpc
 import pytest
 
 from cachesvc.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, connections_pb2
+from tests.faults.stage import eventually
 from tests.support.ports import HOST
 from tests.support.service import ServiceProcess
 
@@ -25,7 +25,11 @@ NOWHERE = f"{HOST}:1"
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     directory = tmp_path_factory.mktemp("audit")
-    settings = {"audit": {"file": str(directory / "audit.jsonl")}}
+    settings: dict[str, dict[str, Any]] = {
+        "audit": {"file": str(directory / "audit.jsonl")},
+        # So long a call asks brokers that are away.
+        "mining": {"answer_timeout_s": 120},
+    }
     with ServiceProcess(directory, NOWHERE, settings) as running:
         yield running
 
@@ -63,23 +67,20 @@ def test_a_call_that_a_kill_cuts_off_is_not_forgotten(service: ServiceProcess) -
     def accept() -> None:
         request = connections_pb2.AcceptClusterRequest(name="default", cluster_id="other")
         with grpc.insecure_channel(service.address) as channel, suppress(grpc.RpcError):
-            _stub(channel).AcceptCluster(request, timeout=60)
+            _stub(channel).AcceptCluster(request, timeout=120)
 
     def newest() -> list[audit_pb2.AuditEntry]:
         return _entries(service, call="AcceptCluster", limit=1)
 
     calling = threading.Thread(target=accept)
     calling.start()
-    deadline = time.monotonic() + 30
-    while not (found := newest()):
-        assert time.monotonic() < deadline
+    found = eventually(newest, "the call to be noted")
     assert found[0].outcome == "STARTED"
     service.kill()
     calling.join(60)
     service.start()
-    deadline = time.monotonic() + 30
-    while (found := newest())[0].outcome == "STARTED":
-        assert time.monotonic() < deadline
+    eventually(lambda: newest()[0].outcome != "STARTED", "what became of it")
+    found = newest()
     assert found[0].outcome == "INTERRUPTED"
     assert not found[0].HasField("took_ms")
     with grpc.insecure_channel(service.address) as channel:

@@ -25,6 +25,7 @@ from tests.support.ports import HOST, free_ports
 from tests.support.service import ServiceProcess
 
 NOWHERE = f"{HOST}:1"
+_WAVES = 10
 Service = tuple[ServiceProcess, str]
 """A service, and where it answers operators."""
 
@@ -83,9 +84,15 @@ def test_who_calls_too_often_or_asks_too_much_is_told_so(service: Service) -> No
     with grpc.insecure_channel(running.address) as channel:
         tasks: Any = log_cache_pb2_grpc.LogCacheStub(channel)
         request = log_cache_pb2.ListSubscriptionsRequest()
-        calls = [tasks.ListSubscriptions.future(request, timeout=60) for _ in range(150)]
-        errors = [error for call in calls if (error := call.exception()) is not None]
-        assert 50 <= len(errors) < 150
+        answered, errors = 0, list[grpc.RpcError]()
+        for _ in range(_WAVES):
+            # On a machine that takes seconds to send them they are not too many.
+            calls = [tasks.ListSubscriptions.future(request, timeout=60) for _ in range(150)]
+            errors += [error for call in calls if (error := call.exception()) is not None]
+            answered += sum(call.exception() is None for call in calls)
+            if len(errors) >= 50:
+                break
+        assert answered and len(errors) >= 50, f"{len(errors)} refused, {answered} answered"
         reasons = [_reason(error) for error in errors]
         assert {reason for reason, _ in reasons} == {"RATE_LIMITED"}
         assert all(retry is not None for _, retry in reasons)
