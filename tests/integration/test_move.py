@@ -85,7 +85,9 @@ def test_who_reads_meanwhile_is_not_disturbed(place: Place, tmp_path: Path) -> N
             old = store.stores.file(log.segments[0])
             with old.open("rb", 0) as file:
                 assert file.read(4) == b"PAR1"
-                moving = asyncio.ensure_future(mover(store, "cold").run(nothing))
+                # So slowly that there is time to read a few times.
+                size = sum(segment.bytes for segment in log.segments)
+                moving = asyncio.ensure_future(mover(store, "cold", size // 3).run(nothing))
                 reads = 0
                 while not moving.done():
                     assert records_of(await read_all(store.reader, log, 0)) == records(0, 60)

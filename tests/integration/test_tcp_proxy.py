@@ -123,11 +123,11 @@ def test_dropped_connections_may_come_again(proxy: TcpProxy) -> None:
 
 
 def test_clients_are_reset_while_there_is_no_server(proxy: TcpProxy, echo_port: int) -> None:
-    with socket.create_server((HOST, 0)) as gone:
-        closed_port = gone.getsockname()[1]
-    proxy.forward_to(closed_port)
-    with pytest.raises(ConnectionResetError), connect(proxy) as connection:
-        connection.recv(1)
+    with socket.socket() as silent:
+        silent.bind((HOST, 0))  # so that nobody else listens there
+        proxy.forward_to(silent.getsockname()[1])
+        with pytest.raises(ConnectionResetError), connect(proxy) as connection:
+            connection.recv(1)
     proxy.forward_to(echo_port)
     with connect(proxy) as connection:
         assert exchange(connection, b"again") == b"again"
@@ -139,8 +139,8 @@ def test_a_link_of_a_rate_lets_bytes_through_as_they_come(proxy: TcpProxy) -> No
         proxy.limit_to_client(2 * CHUNK)
         began_s = time.monotonic()
         assert exchange(connection, data) == data
-        assert 0.4 < time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s > 0.4
         proxy.limit_to_client(0)
         began_s = time.monotonic()
-        assert exchange(connection, 4 * data) == 4 * data
-        assert time.monotonic() - began_s < 1
+        assert exchange(connection, 120 * data) == 120 * data
+        assert time.monotonic() - began_s < 30, "a minute is what the rate would make of it"

@@ -135,12 +135,14 @@ def made(cluster: Cluster, topic: str, replicas: list[list[int]]) -> None:
 def test_what_can_be_reached_flows(
     cluster: Cluster, topic_name: Name, tmp_path: Path, how: str
 ) -> None:
-    both, healthy = topic_name(f"both-{how}"), topic_name(f"healthy-{how}")
+    both = topic_name(f"both-{how}")
     made(cluster, both, [[2], [1], [3]])
-    made(cluster, healthy, [[1]])
+    healthy = [topic_name(f"healthy-{how}") for _ in range(6)]
+    for each in healthy:
+        made(cluster, each, [[1]])
 
     async def run(service: ServiceProcess, calls: Calls) -> None:
-        live, whole, other = Stream(), Stream(), Stream()
+        live, whole = Stream(), Stream()
 
         def reading(name: str, topics: list[str], mode: Mode, stream: Stream) -> None:
             reads.append(asyncio.create_task(follow(service.address, name, topics, mode, stream)))
@@ -152,17 +154,20 @@ def test_what_can_be_reached_flows(
             for stream in (live, whole):
                 for number in (1, 2):
                     await come(partial(_has, stream, number))
-                await come(partial(stream.told, 0))
-                state, error = stream.told(0) or (None, "")
-                assert state is MiningState.SOURCE_UNREACHABLE
-                assert str(cluster.proxy.port) in error
-            rows = calls.offsets(both)
-            assert rows[0].mining_state == int(MiningState.SOURCE_UNREACHABLE)
-            assert rows[1].log_end_offset == RECORDS
-            # Whoever comes later does not wait for the broker that does not answer.
-            reading("other", [healthy], Mode.FULL, other)
-            await come(lambda: other.of(Ended))
-            assert other.started_s < SOON_S
+                await come(partial(_is_told_away, stream, str(cluster.proxy.port)))
+            away = MiningState.SOURCE_UNREACHABLE
+            await come(lambda: _state(calls, both, 0) is away)
+            assert calls.offsets(both)[1].log_end_offset == RECORDS
+            # Whoever comes later does not wait for the broker that does not answer. The machine may
+            # stand still for seconds, but does not at every try.
+            others: list[Stream] = []
+            for topic in healthy:
+                others.append(Stream())
+                reading(f"other-{topic}", [topic], Mode.FULL, others[-1])
+                await come(lambda: others[-1].of(Ended))
+                if others[-1].started_s < SOON_S:
+                    break
+            assert others[-1].started_s < SOON_S, [other.started_s for other in others]
             assert not whole.of(Ended)
             assert not whole.offsets(0)
         for stream in (live, whole):
@@ -197,7 +202,7 @@ def test_one_that_goes_away_stops_what_it_leads(
             await come(lambda: _state(calls, topic, 0) == MiningState.SOURCE_UNREACHABLE)
             _write(cluster.servers[0], topic, objects(0, RECORDS, 2)[1::2])
             await come(lambda: len(stream.offsets(1)) == RECORDS * 3 // 2)
-            assert _state(calls, topic, 1) == MiningState.MINING
+            await come(lambda: _state(calls, topic, 1) == MiningState.MINING)
         await come(lambda: _state(calls, topic, 0) == MiningState.MINING)
         _write(cluster.brokers.bootstrap, topic, objects(0, RECORDS, 2)[::2])
         await come(lambda: len(stream.offsets(0)) == RECORDS * 3 // 2)
@@ -210,6 +215,11 @@ def test_one_that_goes_away_stops_what_it_leads(
         Calls(service.address) as calls,
     ):
         asyncio.run(run(service, calls))
+
+
+def _is_told_away(stream: Stream, address: str) -> bool:
+    state, error = stream.told(0) or (None, "")
+    return state is MiningState.SOURCE_UNREACHABLE and address in error
 
 
 def _has(stream: Stream, partition: int) -> bool:
