@@ -30,7 +30,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.ma
 
 ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "4"))
 PARTITIONS = 3
-_COMMIT_S = 0.3
+_CATCH_UP_S = 300.0
+_STILL_S = 2.0
+"""A position that has been the same for so long is the one: no commit is on its way any more."""
 
 
 def _producing(bootstrap: str, topic: str, stop: threading.Event) -> None:
@@ -68,9 +70,12 @@ def _stored(service: ServiceProcess, name: str) -> dict[int, int]:
 def _restart(task: SyncProcess, service: ServiceProcess) -> None:
     """Kills the task and starts it again; notes in between where it has to go on."""
     task.kill()
-    _stored(service, task.name)
-    time.sleep(_COMMIT_S)  # a commit may be on its way still
-    mark(task.output, _stored(service, task.name))
+    stored, since_s = _stored(service, task.name), time.monotonic()
+    while time.monotonic() < since_s + _STILL_S:
+        time.sleep(0.2)
+        if (now := _stored(service, task.name)) != stored:
+            stored, since_s = now, time.monotonic()
+    mark(task.output, stored)
     task.start()
 
 
@@ -105,7 +110,10 @@ def test_a_task_loses_nothing_and_repeats_only_what_was_not_confirmed(
             _restart(task, service)
         truth = read_all(fresh_kafka.bootstrap, topic)
         ends = {number: records[-1].offset for number, records in truth.items()}
-        eventually(lambda: _lasts(task, topic) == ends, "the task to catch up")
+        try:
+            eventually(lambda: _lasts(task, topic) == ends, "the task to catch up", _CATCH_UP_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}, {_lasts(task, topic)} of {ends}: {task.log}") from error
         assert task.terminate() == 0
     seen = events(task.output, topic)
     assert not check(truth, [Observation("task", number, seen[number]) for number in truth])

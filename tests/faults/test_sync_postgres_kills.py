@@ -39,6 +39,9 @@ pytestmark = [
 ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "4"))
 PARTITIONS = 3
 _COUNTERS = 30
+_RECORDS_MAX = 20_000 * ROUNDS
+_WRITTEN_S = 300.0
+"""Until all that was produced is in the table; tasks begin again, and the machine is busy."""
 _TABLE = """
 create table arrived (
     id int primary key, partition int, number int, arrival bigserial
@@ -65,13 +68,13 @@ def _record(number: int) -> OutRecord:
 
 
 def _producing(bootstrap: str, topic: str, stop: threading.Event) -> None:
-    """Produces all the time; a broker that is away is waited for."""
+    """Produces, but no more than is written soon; a broker that is away is waited for."""
     number = 0
-    while not stop.is_set():
+    while not stop.is_set() and number < _RECORDS_MAX:
         records = [_record(each) for each in range(number, number + 300)]
         produce(bootstrap, topic, records, idempotent=True)
         number += len(records)
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def _task(
@@ -202,7 +205,10 @@ _ROWS = "select id, partition, number from arrived order by arrival"
 
 def _await(server: PostgresServer, truth: Mapping[int, Sequence[BrokerRecord]]) -> None:
     ends = {(number, records[-1].offset + 1) for number, records in truth.items()}
-    eventually(lambda: _positions(server) == ends, "all to be written", timeout_s=90)
+    try:
+        eventually(lambda: _positions(server) == ends, "all to be written", timeout_s=_WRITTEN_S)
+    except AssertionError as error:
+        raise AssertionError(f"{error}, {_positions(server)} of {ends}") from error
 
 
 def _check(

@@ -126,6 +126,8 @@ def test_a_running_task_is_shown_paused_resumed_and_stopped(
 ) -> None:
     with SyncProcess(tmp_path, service.address, topic) as task:
         eventually(lambda: written(task, topic) == 200, "all records")
+        # What was written is counted a moment later.
+        eventually(lambda: task.json("status")[0]["records"] == 200, "them to be counted")
         (shown,) = task.json("status")
         name = shown["name"]
         assert (name, shown["state"], shown["records"]) == (task.name, "running", 200)
