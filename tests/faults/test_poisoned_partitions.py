@@ -34,7 +34,7 @@ from tests.support.topics import Compression, OutRecord, RecordWriter, create_to
 
 __all__ = ["large_kafka"]
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(800)]
 MB = 1_000_000
 PARTITIONS = 12
 POISONED = 7
@@ -43,7 +43,7 @@ PACE_S = 0.4
 ROUNDS = int(os.environ.get("CACHESVC_POISON_ROUNDS", "30"))
 # A death costs the start of a process, and a record takes four readers along: many seconds on a
 # busy machine. A partition that waits for a poisoned one waits for ever.
-LATER_S_MAX = 60.0
+LATER_S_MAX = 120.0
 # More than a reader takes for ordinary records, less than for the deadly one.
 MEMORY_BYTES_MAX = 260 * MB
 DAMAGED = b'{"damaged":"on-the-disk-of-the-broker"}'
@@ -176,7 +176,7 @@ def _follow(service: ServiceProcess, began_s: float) -> Mapping[str, float]:
     killed = {"readers": False, "service": False}
     while len(took_s) < len(POISONS):
         elapsed_s = time.monotonic() - began_s
-        assert elapsed_s < 200, took_s
+        assert elapsed_s < 300, took_s
         if not killed["readers"] and elapsed_s > ROUNDS * PACE_S * 0.3:
             killed["readers"] = True
             for pid in service.reader_pids():
@@ -219,7 +219,7 @@ def _all_are_told(service: ServiceProcess) -> None:
             assert each.blocked.reason in poison.reasons, each
             assert each.blocked.offset == GOOD_BEFORE, each
             eventually(partial(_shown, calls, poison), f"{poison.name} is shown")
-        standing = eventually(lambda: _alarms(calls) >= expected, "an alarm for each", 30)
+        standing = eventually(lambda: _alarms(calls) >= expected, "an alarm for each")
         assert standing
 
 
@@ -231,7 +231,7 @@ def _gathered(calls: Calls, expected: set[str]) -> dict[str, pb.BlockedPartition
         found.update(_blocked(calls))
         return found.keys() == expected
 
-    eventually(look, f"{expected} are blocked", 60)
+    eventually(look, f"{expected} are blocked")
     return found
 
 
@@ -263,9 +263,9 @@ def _retry(service: ServiceProcess) -> None:
             request = pb.RetryPartitionsRequest(connection=name, topic=name)
             (retried,) = calls.admin.RetryPartitions(request, timeout=30).partitions
             assert retried.partition == POISONED
-        eventually(lambda: not {"deadly", "bulky"} & _blocked(calls).keys(), "both get on", 60)
+        eventually(lambda: not {"deadly", "bulky"} & _blocked(calls).keys(), "both get on")
         for name in ("deadly", "bulky"):
-            eventually(lambda name=name: _end(calls, name) == GOOD_BEFORE + 2, "its end", 30)  # type: ignore[misc]
+            eventually(lambda name=name: _end(calls, name) == GOOD_BEFORE + 2, "its end")  # type: ignore[misc]
 
 
 def _end(calls: Calls, name: str) -> int:

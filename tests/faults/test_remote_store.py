@@ -251,10 +251,15 @@ def test_while_the_bucket_is_away_mining_pauses_in_time_and_nothing_is_lost(stag
         eventually(paused, "mining to pause")
         (alarm,) = eventually(lambda: away(calls), "the alarm")
         assert "'bucket' is away" in alarm.message
-        eventually(lambda: "nothing is mined for it" in away(calls)[0].message, "its bound")
-        found = calls.admin.GetStore(pb.GetStoreRequest(name="bucket"), timeout=CALL_S).store
-        assert found.error
-        assert found.waiting_bytes >= 1 << 20
+        bound = "nothing is mined for it"
+        eventually(lambda: any(bound in each.message for each in away(calls)), "its bound")
+
+        def told() -> bool:
+            request = pb.GetStoreRequest(name="bucket")
+            found = calls.admin.GetStore(request, timeout=CALL_S).store
+            return bool(found.error) and found.waiting_bytes >= 1 << 20
+
+        eventually(told, "the store to say what waits for it, and why")
         journals = sum(path.stat().st_size for path in stage.service.store.rglob("*.journal"))
         assert journals < 2 << 20, "what waits is bounded"
         stage.proxy.restore()

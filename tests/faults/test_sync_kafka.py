@@ -136,7 +136,7 @@ def test_a_broker_too_few_is_waited_for(cluster: KafkaCluster, topic_name: Name)
     cluster.create_topic(target, [[1, 2]], {"min.insync.replicas": "2"})
 
     async def run() -> None:
-        sink = kafka_sink(cluster.bootstrap, target, topic=target, delivery_timeout_s=2)
+        sink = kafka_sink(cluster.bootstrap, target, topic=target, delivery_timeout_s=6)
         await open_when_possible(sink)
         await sink.write(delivery(changes("o", 0, counted(0, 5))))
         await asyncio.to_thread(cluster.stop_broker, 2)

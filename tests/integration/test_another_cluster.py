@@ -223,7 +223,8 @@ def test_another_cluster_at_the_same_address_waits_until_it_is_accepted(
         ours.proxy.drop_connections()
         eventually(says_changed(calls, topic), "the other cluster to be noticed")
         eventually(lambda: connection(calls).error_reason == CHANGED, "the service to notice")
-        their_id = connection(calls).foreign_addresses[0].cluster_id
+        foreign = eventually(lambda: connection(calls).foreign_addresses, "the wrong address")
+        their_id = foreign[0].cluster_id
         check = cluster_check(calls, name="default")
         assert (check.status, check.reason) == (tests.CHECK_FAILED, CHANGED)
         assert f"{ours.address} leads to cluster {their_id}" in check.detail

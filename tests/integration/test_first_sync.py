@@ -92,7 +92,7 @@ class Newcomer:
         finally:
             running.send_signal(signal.SIGINT)
             try:
-                code = running.wait(30)
+                code = running.wait(60)
             except subprocess.TimeoutExpired:
                 running.kill()
                 raise

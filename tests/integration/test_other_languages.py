@@ -80,7 +80,7 @@ class Example:
             assert self.process.poll() is None, self.told()
             return len(self.lines()) >= len(lines)
 
-        eventually(enough, f"{len(lines)} lines of {self.output.name}", 60)
+        eventually(enough, f"{len(lines)} lines of {self.output.name}")
         assert sorted(self.lines(), key=place) == lines
 
     def __enter__(self) -> Self:

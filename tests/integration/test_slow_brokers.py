@@ -24,6 +24,8 @@ Name = Callable[[str], str]
 KIB, MIB = 1 << 10, 1 << 20
 # The tests' brokers count over about three seconds, so that much comes at once.
 WINDOW_S = 3
+# What a machine that does other things may add to that.
+STALL_S = 20
 
 
 @dataclass
@@ -105,8 +107,8 @@ async def throttled(bootstrap: str, topic: str, small: str, quota: int, value_by
     assert all("quota of the broker" in said for said in watched.throttled)
     assert 0 < watched.throttled_s <= took_s * 1.5
     # Not before its time, and not much later.
-    assert surplus_s * 0.4 < took_s < 3 * (WINDOW_S + surplus_s)
-    assert max(waited_s) < 2 * WINDOW_S
+    assert surplus_s * 0.4 < took_s < 3 * (WINDOW_S + surplus_s) + STALL_S
+    assert max(waited_s) < 2 * WINDOW_S + STALL_S
 
 
 async def throttle_all(broker: KafkaBroker, topic_name: Name) -> None:
@@ -182,7 +184,7 @@ def test_a_slow_link_takes_its_time_and_nothing_comes_twice(
     assert watched.throttled == set()
     # Until it is known that the link is slow, a record batch is cut off where an answer ends.
     assert kafka_proxy.bytes_to_client <= total * 1.25
-    assert took_s < 2.5 * total / MIB
+    assert took_s < 2.5 * total / MIB + STALL_S
     assert kafka_proxy.connections_accepted <= 2
 
 
@@ -198,10 +200,10 @@ def test_a_broker_that_is_silent_is_away(
             partition = collected.add(topic, 0)
             await holds(lambda: source.status(partition).high_watermark is not None)
             kafka_proxy.delay(60)
-            await holds(lambda: bool(source.error or source.status(partition).problem), 20)
+            await holds(lambda: bool(source.error or source.status(partition).problem))
             kafka_proxy.delay(0)
             await in_thread(produce, kafka.bootstrap, topic, objects(0, 5))
             await collected.reached(partition, 5)
-            await holds(lambda: not (source.error or source.status(partition).problem), 20)
+            await holds(lambda: not (source.error or source.status(partition).problem))
 
     asyncio.run(scenario())
