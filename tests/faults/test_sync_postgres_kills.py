@@ -20,13 +20,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.faults.stage import eventually, kill_something
+from tests.faults.stage import WAIT_S, eventually, kill_something
 from tests.support.alongside import alongside, seeded
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
-from tests.support.topics import BrokerRecord, OutRecord, create_topic, produce, read_all
+from tests.support.topics import BrokerRecord, OutRecord, RecordWriter, create_topic, read_all
 
 pytestmark = [
     pytest.mark.kafka,
@@ -70,11 +70,14 @@ def _record(number: int) -> OutRecord:
 def _producing(bootstrap: str, topic: str, stop: threading.Event) -> None:
     """Produces, but no more than is written soon; a broker that is away is waited for."""
     number = 0
-    while not stop.is_set() and number < _RECORDS_MAX:
-        records = [_record(each) for each in range(number, number + 300)]
-        produce(bootstrap, topic, records, idempotent=True)
-        number += len(records)
-        time.sleep(0.05)
+    # One for all of it: whoever asks a broker for the topic first is refused while it is away.
+    with RecordWriter(bootstrap) as writer:
+        while not stop.is_set() and number < _RECORDS_MAX:
+            for each in range(number, number + 300):
+                writer.write_record(topic, _record(each))
+            number += 300
+            writer.flush(2 * WAIT_S)
+            time.sleep(0.05)
 
 
 def _task(
