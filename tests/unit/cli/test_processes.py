@@ -40,7 +40,7 @@ def test_a_signal_ends_tail_cleanly(
         assert process.stdout is not None
         assert process.stdout.readline().startswith("0/7\t"), "records come at once"
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=120)
     assert stderr == ""
     assert process.returncode == exit_code
     assert len(service.seen(log_cache.DeleteSubscriptionRequest)) == 1
@@ -66,7 +66,7 @@ def test_a_signal_that_python_loses_ends_tail_all_the_same(service: FakeService)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("0/7\t")
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr) == (130, "")
     assert len(service.seen(log_cache.DeleteSubscriptionRequest)) == 1
 
@@ -79,6 +79,6 @@ def test_a_pipe_that_breaks_is_no_news(service: FakeService) -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == ""
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     assert process.returncode == 1
     assert len(service.seen(log_cache.DeleteSubscriptionRequest)) == 1

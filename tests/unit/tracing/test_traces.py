@@ -335,4 +335,4 @@ def test_a_service_without_traces_imports_nothing_for_them() -> None:
         "names = [n for n in sys.modules if 'opentelemetry' in n or 'cachesvc.tracing' in n]\n"
         "assert not names, names\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True)
