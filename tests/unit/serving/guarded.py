@@ -231,7 +231,7 @@ async def guarded(
             parts.store.writer.close()
             for task in running[1:]:
                 task.cancel()
-            await asyncio.wait(running, timeout=10)
+            await asyncio.wait(running, timeout=60)
     finally:
         store.close()
 
