@@ -207,7 +207,11 @@ def test_a_topic_that_waits_altogether_says_so(tmp_path: Path) -> None:
     in_plan(tmp_path, silent(0, 1, 2), test)
 
 
-def test_those_that_wait_are_not_asked_for_by_everybody_who_comes(tmp_path: Path) -> None:
+def test_those_that_wait_are_not_asked_for_by_everybody_who_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cachesvc.assignment.log_creation.RETRY_S", 600.0)
+
     async def test(plan: Plan) -> None:
         for _ in range(5):
             await plan.assignments.create_logs(plan.source, ["orders"])
