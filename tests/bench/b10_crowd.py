@@ -107,6 +107,7 @@ def measure(stage: Stage) -> list[Figure]:
     one: list[float] = []
     crowd: list[float] = []
     fairness: list[float] = []
+    opening: list[float] = []
     with stage.service("b10") as service:
         service.mine(topic.name, topic.records, stage.patience_s(topic.records))
 
@@ -120,6 +121,7 @@ def measure(stage: Stage) -> list[Figure]:
             rates = _Rates.of(found)
             crowd.append(rates.together)
             fairness.append(min(rates.each) / statistics.median(rates.each))
+            opening.append(rates.opening_s)
 
         for run in stage.runs("B10"):
             in_turn(run, measure_one, measure_crowd)
@@ -131,22 +133,35 @@ def measure(stage: Stage) -> list[Figure]:
     return [
         ratio("B10", f"{title}, delivered", over, under, _DELIVERED, notes),
         absolute("B10s", f"{title}, the slowest one's rate", slowest, _SLOWEST),
+        absolute(
+            "B10o",
+            f"{title}, opened in",
+            Side("from the first asked to the last open", "s", tuple(opening)),
+        ),
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """Records per second, all counted from when the first stream was open."""
+    """Records per second, all counted from when the first stream was open; and when the last was.
+
+    Attributes:
+        each: Of each stream.
+        together: Of all of them.
+        opening_s: From when the first one was asked for to when the last one was open.
+    """
 
     each: tuple[float, ...]
     together: float
+    opening_s: float
 
     @classmethod
     def of(cls, streams: Sequence[Json]) -> _Rates:
         first_s = min(stream["opened_s"] for stream in streams)
         last_s = max(stream["complete_s"] for stream in streams)
         each = tuple(s["records"] / (s["complete_s"] - first_s) for s in streams)
-        return cls(each, sum(s["records"] for s in streams) / (last_s - first_s))
+        opening_s = max(s["opened_s"] for s in streams) - min(s["began_s"] for s in streams)
+        return cls(each, sum(s["records"] for s in streams) / (last_s - first_s), opening_s)
 
 
 def _deliver(

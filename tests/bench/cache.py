@@ -150,17 +150,15 @@ async def _count(job: Json) -> Json:
     records = 0
     ends: dict[str, int] = {}
     began_s = time.monotonic()
-    first_s = 0.0
     async with _stream(job) as stream:
         opened_s = time.monotonic()
         async for batch in stream:
-            first_s = first_s or time.monotonic()
             records += len(batch)
             ends[str(batch.partition)] = batch.next_position
             if records >= total:
                 break
         complete_s = time.monotonic()
-    times = {"began_s": began_s, "opened_s": opened_s, "first_s": first_s, "complete_s": complete_s}
+    times = {"began_s": began_s, "opened_s": opened_s, "complete_s": complete_s}
     return {**times, "records": records, "ends": ends}
 
 
