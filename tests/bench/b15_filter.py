@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tests.bench.digest import Json
 from tests.bench.report import Figure, Side, Target, ratio
-from tests.bench.service import Service, Settings
+from tests.bench.service import Service
 from tests.bench.stage import Loaded, Stage, in_turn
 
 _UNIT = "source records/s"
@@ -50,7 +50,6 @@ _FILTERS = {
         169,
     ),
 }
-_PARQUET: Settings = {"store": {"warm_bytes_max": 0, "segment_age_s_max": 2.0}}
 
 
 @dataclass(slots=True)
@@ -67,10 +66,8 @@ def measure(stage: Stage) -> list[Figure]:
     """Run through a topic that is cached, to its end, with the filter on one side or the other."""
     topic = stage.topic(stage.options.records)
     found = {name: _Found() for name in (*_FILTERS, "p")}
-    with stage.service("b16") as service, stage.service("b16-parquet", _PARQUET) as parquet:
-        parquet.mine(topic.name, topic.records, stage.patience_s(topic.records))
-        parquet.await_all_sealed(topic.name, stage.patience_s(topic.records))
-        parquet.stop()
+    parquet = stage.sealed(topic)
+    with stage.service("b15") as service:
         service.mine(topic.name, topic.records, stage.patience_s(topic.records))
         for run in stage.runs("B15"):
             for name, wanted in _FILTERS.items():

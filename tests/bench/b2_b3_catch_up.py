@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.bench.processes import BenchError
 from tests.bench.report import Figure, Side, Target, ratio
-from tests.bench.service import Service, Settings
+from tests.bench.service import Service
 from tests.bench.stage import Loaded, Stage, in_turn
 
 CLIENTS = ("aiokafka", "confluent")
@@ -20,7 +20,6 @@ _VARIANTS = {
     "r": ", after a restart of the service",
     "p": ", from Parquet alone (warm_bytes_max = 0)",
 }
-_PARQUET: Settings = {"store": {"warm_bytes_max": 0, "segment_age_s_max": 2.0}}
 _UNIT = "records/s"
 
 
@@ -38,18 +37,14 @@ def measure(stage: Stage) -> list[Figure]:
     wanted = [name for name in _AS if name in stage.options.only]
     topic = stage.topic(stage.options.records)
     rates = _Rates(cache={name + variant: [] for name in wanted for variant in _VARIANTS})
-    with stage.service("b2-parquet", _PARQUET) as parquet:
-        stage.say("B2, B3: mining the store that is read from Parquet")
-        parquet.mine(topic.name, topic.records, stage.patience_s(topic.records))
-        parquet.await_all_sealed(topic.name, stage.patience_s(topic.records))
-        parquet.stop()
-        for run in stage.runs(", ".join(wanted)):
-            in_turn(
-                run,
-                lambda: _direct(stage, topic, rates),
-                *(_mined(stage, topic, name, rates) for name in wanted),
-                *(_from_parquet(stage, topic, name, parquet, rates) for name in wanted),
-            )
+    parquet = stage.sealed(topic)
+    for run in stage.runs(", ".join(wanted)):
+        in_turn(
+            run,
+            lambda: _direct(stage, topic, rates),
+            *(_mined(stage, topic, name, rates) for name in wanted),
+            *(_from_parquet(stage, topic, name, parquet, rates) for name in wanted),
+        )
     return [_figure(name, variant, rates) for name in wanted for variant in _VARIANTS]
 
 

@@ -54,6 +54,7 @@ class Options:
         keep: Directory for topics and logs, left behind; None for a temporary one.
         json: File for all values.
         markdown: Document whose results are replaced.
+        reuse: Whether passes that begin one after the other share a process.
     """
 
     only: tuple[str, ...] = NAMES
@@ -66,6 +67,7 @@ class Options:
     keep: Path | None = None
     json: Path | None = None
     markdown: Path | None = None
+    reuse: bool = False
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -95,6 +97,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         keep=given.keep,
         json=given.json,
         markdown=given.markdown,
+        reuse=given.reuse,
     )
 
 
@@ -157,6 +160,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="replace the results in this document, docs/benchmarks.md for one",
+    )
+    parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="let passes share processes instead of starting one for each: sooner done on a small "
+        "topic, but figures are then those of clients that have run before",
     )
     return parser
 

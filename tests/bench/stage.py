@@ -23,6 +23,8 @@ from tests.support.tcp_proxy import TcpProxy
 from tests.support.topics import create_topic, delete_topic, watermarks
 
 PARTITIONS = 4
+_PARQUET: Settings = {"store": {"warm_bytes_max": 0, "segment_age_s_max": 2.0}}
+"""Of a service that soon has nothing but segments."""
 _NAME = "cachesvc-bench"
 _PATIENCE_S = 90.0
 # Of the broker; B12 with 10,000 partitions needs more than the tests do.
@@ -70,6 +72,8 @@ class Stage:
         self._directory = directory
         self._began = time.monotonic()
         self._topics: dict[int, Loaded] = {}
+        self._sealed: dict[str, Service] = {}
+        self._idle: dict[str, list[Worker]] = {}
         self._to_delete: list[str] = []
         self._numbers = itertools.count(1)
         self._open = contextlib.ExitStack()
@@ -112,6 +116,23 @@ class Stage:
             self._topics[records] = Loaded(name, records, ends, truth)
         return self._topics[records]
 
+    def sealed(self, topic: Loaded) -> Service:
+        """Return a service with a topic in segments alone, not started; it is mined once.
+
+        Nothing is in its caches when it is started, whoever had it before.
+        """
+        if topic.name not in self._sealed:
+            self.say("mining the store that is read from Parquet")
+            with contextlib.ExitStack() as opened:
+                service = opened.enter_context(self.service("parquet", _PARQUET))
+                service.mine(topic.name, topic.records, self.patience_s(topic.records))
+                service.await_all_sealed(topic.name, self.patience_s(topic.records))
+                self._open.push(opened.pop_all())
+            self._sealed[topic.name] = service
+        service = self._sealed[topic.name]
+        service.stop()
+        return service
+
     @contextlib.contextmanager
     def empty_topic(self) -> Iterator[str]:
         """Make a topic without records; delete it afterwards."""
@@ -140,7 +161,19 @@ class Stage:
 
     def workers(self, side: str, count: int = 1) -> contextlib.AbstractContextManager[list[Worker]]:
         """Start workers of a side: direct, cache or live; see `processes.workers`."""
+        if self.options.reuse and count == 1:
+            return self._one_from_before(side)
         return workers(f"tests.bench.{side}", count, self._directory / f"{side}.log")
+
+    @contextlib.contextmanager
+    def _one_from_before(self, side: str) -> Iterator[list[Worker]]:
+        """Give a worker that is idle, or a new one; who fails with it leaves it to nobody."""
+        found = self._idle.pop(side, None)
+        if found is None:
+            log = self._directory / f"{side}.log"
+            found = self._open.enter_context(workers(f"tests.bench.{side}", 1, log))
+        yield found
+        self._idle[side] = found
 
     def direct_job(self, topic: Loaded) -> Json:
         """Return what a direct worker has to know to read a topic."""

@@ -19,6 +19,7 @@ def test_both_sides_deliver_the_same_records(
 ) -> None:
     result = tmp_path / "result.json"
     arguments = ["--only", "B2,B3,B5,B13P,B15", "--records", "5000", "--runs", "1"]
+    arguments.append("--reuse")  # starting processes would be most of it
     status = main([*arguments, "--json", str(result), "--keep", str(tmp_path / "kept")])
     told = capsys.readouterr()
     assert status == 0, told.out + told.err
