@@ -10,7 +10,7 @@ from cachesvc.audit.file import AuditFile
 from cachesvc.audit.trail import AuditTrail
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.policy.caller_bounds import CallerLimits
-from cachesvc.settings.access import AccessConfig
+from cachesvc.settings.access import AccessConfig, access_is_on
 from cachesvc.settings.audit import AuditConfig
 from cachesvc.settings.callers import CallersConfig
 from cachesvc.settings.config import Config
@@ -73,3 +73,9 @@ def _limits(config: CallersConfig) -> CallerLimits:
         config.subscriptions_max,
         config.request_bytes_max,
     )
+
+
+def is_guarded(config: Config) -> bool:
+    """Whether callers show who they are."""
+    server = config.server
+    return access_is_on(config.access, server.addresses, server.insecure)

@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from cachesvc.app.callers import is_guarded
 from cachesvc.app.connections import examine_connection
 from cachesvc.app.parts import Parts
 from cachesvc.app.rights import hold_to_rights
@@ -47,7 +48,7 @@ from cachesvc.serving.naming_calls import NamingCalls
 from cachesvc.serving.server import ADMIN, LOG_CACHE, Around, Listen, Server
 from cachesvc.serving.strangers import Strangers
 from cachesvc.serving.tls import TlsFiles, TlsPaths
-from cachesvc.settings.access import access_is_on, secret_places
+from cachesvc.settings.access import secret_places
 from cachesvc.settings.config import Config, ServerConfig, effective_config
 from cachesvc.settings.secret_places import SecretPlaces
 
@@ -81,6 +82,7 @@ def make_server(parts: Parts, around: Around, tls: TlsFiles | None) -> Server:
             subscribed.shelf,
             config.server.progress_interval_s,
             subscribed.deliveries,
+            subscribed.memory,
         ),
         [*_mining_admin(parts), *_reading_admin(parts), *_keeping_admin(parts)],
         MiningServicer(
@@ -191,12 +193,6 @@ def _authentication(parts: Parts) -> Authentication:
         parts.callers.access, parts.config.access.certificate_name, parts.callers.issuer
     )
     return known
-
-
-def is_guarded(config: Config) -> bool:
-    """Whether callers show who they are."""
-    server = config.server
-    return access_is_on(config.access, server.addresses, server.insecure)
 
 
 def _meant(parts: Parts, name: str, topic: str) -> str:

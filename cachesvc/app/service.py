@@ -128,6 +128,8 @@ class _Service:
             background = [tasks.create_task(run()) for run in self._background()]
             try:
                 await self._server.start()
+                if parts.subscribed.memory is not None:
+                    parts.subscribed.memory.open(port)
                 if self._agents:
                     await self._agents.start()
                 self._say_serving(port, admin_port, agents_port)
@@ -154,6 +156,7 @@ class _Service:
             self._parts.trends.run,
             self._parts.callers.audit.run,
             subscribed.makers.run,
+            *([] if subscribed.memory is None else [subscribed.memory.run]),
         ]
 
     def _helpers(self) -> list[_Run]:

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cachesvc.app.callers import Callers
+from cachesvc.app.callers import Callers, is_guarded
 from cachesvc.log.log_store import LogStore
 from cachesvc.serving.auditing import AuditedOpening
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.bounding import BoundedMaking
 from cachesvc.settings.config import Config
+from cachesvc.shared_memory.blocks import can_share_memory
+from cachesvc.shared_memory.place import SharedMemory
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.subscriptions.makers import Makers
 from cachesvc.subscriptions.members import SharingBounds
@@ -26,6 +28,7 @@ class Subscribed:
         shelf: The snapshots that they may begin with.
         batches: What is made for several of them at once.
         deliveries: What they were sent.
+        memory: What those of this machine are handed records in; None where that is not done.
     """
 
     subscriptions: Subscriptions
@@ -33,6 +36,7 @@ class Subscribed:
     shelf: Shelf
     batches: Batches
     deliveries: Deliveries
+    memory: SharedMemory | None
 
 
 def make_subscribed(
@@ -53,4 +57,12 @@ def make_subscribed(
         Shelf(store, subscriptions.all, config.jobs.snapshot.kept),
         Batches(store.reader, config.store.chunk_cache_bytes_max),
         Deliveries(),
+        _shared_memory(config, store),
     )
+
+
+def _shared_memory(config: Config, store: LogStore) -> SharedMemory | None:
+    bytes_max = config.server.shared_memory_bytes_max
+    if not bytes_max or config.callers.bytes_per_s_max is not None or not can_share_memory():
+        return None
+    return SharedMemory(bytes_max, store.reader.run, retires=is_guarded(config))

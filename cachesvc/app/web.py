@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
+from cachesvc.app.callers import is_guarded
 from cachesvc.app.parts import Parts
-from cachesvc.app.servers import is_guarded, software_version
+from cachesvc.app.servers import software_version
 from cachesvc.errors import PreconditionFailed
 from cachesvc.log.log_store import LogStore
 from cachesvc.policy.addresses import is_loopback, parse_address

@@ -28,6 +28,8 @@ from cachesvc.v1 import log_cache_pb2 as pb
 BATCH_BYTES_DEFAULT = 1 << 20
 BATCH_BYTES_MIN = 64 << 10
 BATCH_BYTES_MAX = 16 << 20
+LENT_BYTES_DEFAULT = 2 << 20
+"""What a batch has that is handed over in shared memory, of records as they are kept."""
 _HEAD_BYTES_MAX = 4 << 10
 TOPICS_MAX = 10_000
 
@@ -103,6 +105,8 @@ class SubscribeCall:
     sharing: Sharing = Sharing.EXCLUSIVE
     member: str = ""
     parquet_bytes_max: int = 0
+    shared_memory: bytes = b""
+    lent_bytes_max: int = LENT_BYTES_DEFAULT
 
 
 def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
@@ -177,7 +181,18 @@ def subscribe_call(request: pb.SubscribeRequest) -> SubscribeCall:
         _sharing(request),
         request.member,
         _parquet_bytes_max(request),
+        request.shared_memory,
+        _lent_bytes_max(request) or batch_bytes,
     )
+
+
+def _lent_bytes_max(request: pb.SubscribeRequest) -> int:
+    """How much a batch that is handed over may have; 0 for as much as any other.
+
+    One that has to be sent after all has to fit into a message.
+    """
+    fits = not request.message_bytes_max or request.message_bytes_max > 2 * LENT_BYTES_DEFAULT
+    return LENT_BYTES_DEFAULT if fits and not request.batch_bytes_max else 0
 
 
 def _parquet_bytes_max(request: pb.SubscribeRequest) -> int:

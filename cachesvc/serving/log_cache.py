@@ -22,6 +22,7 @@ from cachesvc.serving.selection import find_topics, logs_of
 from cachesvc.serving.starts import Starts
 from cachesvc.serving.status import errors_as_status
 from cachesvc.serving.subscribing import Subscribing
+from cachesvc.shared_memory.place import SharedMemory
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.subscriptions.subscriber import Origin
 from cachesvc.subscriptions.subscriptions import Subscription, Subscriptions
@@ -46,6 +47,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         shelf: Has the snapshots that streams may begin with.
         progress_interval_s: Longest silence of a stream.
         deliveries: Counts what streams send.
+        memory: What processes of this machine are handed records in; None where that is not done.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
         shelf: Shelf,
         progress_interval_s: float,
         deliveries: Deliveries,
+        memory: SharedMemory | None = None,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -73,6 +76,7 @@ class LogCacheServicer(log_cache_pb2_grpc.LogCacheServicer):
             shelf,
             progress_interval_s,
             deliveries,
+            memory,
         )
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> None:

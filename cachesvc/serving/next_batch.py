@@ -1,18 +1,41 @@
 """What comes next for a cursor: frames that all streams share, cut and encoded for one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+from cachesvc.errors import CacheError
+from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.reading import FileBounds, LogReader
-from cachesvc.serving.batches import Batches, Whose
+from cachesvc.serving.ahead import Ahead, Made
+from cachesvc.serving.batches import JOINED_BYTES_MAX, Batches, Whose
 from cachesvc.serving.cursor import Cursor
-from cachesvc.serving.forms import Part
-from cachesvc.serving.responses import batch_response
+from cachesvc.serving.forms import KEPT_FORM, Part
+from cachesvc.serving.responses import batch_response, shared_response
 from cachesvc.serving.shared_responses import Told
 from cachesvc.serving.stream_events import too_large
 from cachesvc.serving.stream_settings import StreamSettings
+from cachesvc.shared_memory.filling import Filled, Payload
+from cachesvc.shared_memory.lending import Lending
 from cachesvc.store.frames import Frame, first_offset
 from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.watching.deliveries import Deliveries
+
+_SHARED_BYTES_MIN = 32 << 10
+"""Of records as they are kept; handing over costs more than sending what is less."""
+
+
+class Response(NamedTuple):
+    """A batch that is ready to be sent.
+
+    Attributes:
+        message: What to write.
+        carried_bytes: Of the records, as they are kept or sent.
+        is_shared: Whether they lie in shared memory, so that the client has to hear of it soon.
+    """
+
+    message: bytes
+    carried_bytes: int
+    is_shared: bool = False
 
 
 class NextBatch:
@@ -24,6 +47,7 @@ class NextBatch:
         settings: How the stream delivers.
         deliveries: Counts what is sent.
         subscriber: Counts what is sent of this stream.
+        lending: Hands records over in shared memory; None where that is not done.
     """
 
     def __init__(
@@ -33,12 +57,18 @@ class NextBatch:
         settings: StreamSettings,
         deliveries: Deliveries,
         subscriber: Subscriber,
+        lending: Lending | None = None,
     ) -> None:
         self._reader = reader
         self._batches = batches
         self._settings = settings
         self._deliveries = deliveries
         self._subscriber = subscriber
+        self._lending = lending if settings.form is KEPT_FORM and settings.neighbour else None
+        self._made: Made | None = None
+        self._ahead: Ahead | None = None
+        if self._lending is not None and settings.reduction is None:
+            self._ahead = Ahead(self._lending, self._make)
 
     async def move_on(self, cursor: Cursor) -> Sequence[Part]:
         """Moves a cursor over what it reads next, and returns that; nothing where nothing is there.
@@ -47,30 +77,73 @@ class NextBatch:
             DamagedFile: It cannot be read.
             DataLoss: It is not there any more.
         """
+        made = None if self._ahead is None else await self._ahead.take(cursor)
+        if made is not None:
+            self._made = made
+            cursor.position = made.run[-1].frame.end_offset
+            return made.run
+        found, run = await self._found(cursor)
+        if not run:
+            return ()
+        begin, cursor.position = cursor.position, run[-1].frame.end_offset
+        if self._settings.reduction is not None and cursor.untold is None:
+            cursor.untold = first_offset(found, begin, cursor.position)
+        return run
+
+    async def _found(self, cursor: Cursor) -> tuple[Sequence[Frame], Sequence[Part]]:
+        """What is read where a cursor is, and what of that goes into the next batch."""
         log, snapshot, begin = cursor.log, cursor.snapshot, cursor.position
         if (whole := await self._as_file(cursor)) is not None:
-            cursor.position = whole.end_offset
-            return (Part(whole, whole.payload, is_file=True),)
+            return (whole,), (Part(whole, whole.payload, is_file=True),)
         if snapshot is None:
             found = await self._reader.read(log, begin, self._settings.reduction)
         else:
             found = await self._reader.read_file(snapshot.file, begin, self._settings.reduction)
         if not found:
-            return ()
-        settings, reduction = self._settings, self._settings.reduction
-        path = "" if snapshot is None else snapshot.file.path
-        whose, frames = Whose(log.id, path), found
+            return (), ()
+        reduction, whose, end = self._settings.reduction, self._whose(cursor), _end(cursor)
+        frames = found
         if reduction is not None:
-            whose = Whose(log.id, path, reduction.text)
             frames = await self._batches.reduced(whose, found, reduction)
-        end = _end(cursor)
-        run = await self._batches.next_run(
-            whose, frames, begin, end, settings.form, settings.batch_bytes_max
+        run = await self._next_run(whose, frames, begin, end)
+        while self._takes_more(cursor, run, frames, end):
+            begin = run[-1].frame.end_offset
+            try:
+                frames = await self._reader.read(log, begin)
+            except CacheError:
+                break  # whoever reads what comes next is told
+            if not frames:
+                break
+            run = [*run, *await self._next_run(whose, frames, begin, end)]
+        return found, run
+
+    async def _next_run(
+        self, whose: Whose, frames: Sequence[Frame], begin: int, end: int | None
+    ) -> Sequence[Part]:
+        settings = self._settings
+        if self._lending is None:
+            bytes_max, joined_bytes_max = settings.batch_bytes_max, JOINED_BYTES_MAX
+        else:
+            bytes_max = joined_bytes_max = settings.lent_bytes_max
+        return await self._batches.next_run(
+            whose, frames, begin, end, settings.form, bytes_max, joined_bytes_max
         )
-        cursor.position = run[-1].frame.end_offset
-        if reduction is not None and cursor.untold is None:
-            cursor.untold = first_offset(found, begin, cursor.position)
-        return run
+
+    def _takes_more(
+        self, cursor: Cursor, run: Sequence[Part], frames: Sequence[Frame], end: int | None
+    ) -> bool:
+        """Whether a batch is to have records of the next chunk too, which is worth reading."""
+        if self._lending is None or self._settings.reduction is not None or cursor.snapshot:
+            return False
+        log, position = cursor.log, run[-1].frame.end_offset
+        if position != frames[-1].end_offset or position == end or log.in_memory(position):
+            return False
+        return log.reaches(position) and 2 * _carried_bytes(run) <= self._settings.lent_bytes_max
+
+    def _whose(self, cursor: Cursor) -> Whose:
+        path = "" if cursor.snapshot is None else cursor.snapshot.file.path
+        reduction = self._settings.reduction
+        return Whose(cursor.log.id, path, "" if reduction is None else reduction.text)
 
     async def _as_file(self, cursor: Cursor) -> Frame | None:
         """The row group that a cursor is at, as a file, where it can be sent as one."""
@@ -93,7 +166,9 @@ class NextBatch:
         bounds, wanted = self._file_bounds(cursor), self._settings.reduction
         self._reader.prefetch(cursor.log, cursor.position, wanted, bounds)
 
-    def response(self, cursor: Cursor, run: Sequence[Part], *, snapshot: bool) -> bytes | None:
+    async def response(
+        self, cursor: Cursor, run: Sequence[Part], *, snapshot: bool
+    ) -> Response | None:
         """The batch with what a cursor has just moved over; None without records.
 
         Raises:
@@ -101,9 +176,64 @@ class NextBatch:
         """
         records = sum(part.frame.record_count for part in run)
         if not records:
-            return None
-        settings, partition = self._settings, cursor.log.id
+            return None  # and nothing was made of it
         untold, cursor.untold = cursor.untold, None
+        filled = await self._lent(cursor, run)
+        if filled is None:
+            message = self._message(cursor, run, untold, snapshot=snapshot)
+            carried = len(message)
+        else:
+            message = shared_response(
+                cursor.log.id, run, filled, snapshot=snapshot, base_offset=untold
+            )
+            carried = _carried_bytes(run)
+        self._deliveries.sent(cursor.log.id.topic_id, records, carried)
+        self._subscriber.sent(records, carried)
+        return Response(message, carried, filled is not None)
+
+    def begin_ahead(self, cursors: Iterable[Cursor]) -> None:
+        """Has the batches made that some cursors are at, if that takes long."""
+        if self._ahead is not None:
+            self._ahead.begin(filter(_lies_there, cursors))
+
+    def close(self) -> None:
+        """Lets go of what was made and not sent; idempotent."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    async def _make(self, cursor: Cursor) -> Made | None:
+        place = cursor.log, self._whose(cursor)
+        _, run = await self._found(cursor)
+        if not run:
+            return None
+        return Made(run, await self._filled(*place, run))
+
+    async def _lent(self, cursor: Cursor, run: Sequence[Part]) -> Filled | None:
+        """Where the records lie that were handed over in shared memory; None if they were not."""
+        neighbour, lending, made = self._settings.neighbour, self._lending, self._made
+        if neighbour is None or lending is None:
+            return None
+        self._made = None
+        if made is not None and made.run is run:
+            filled = made.filled
+        elif lending.lends_to(neighbour):
+            filled = await self._filled(cursor.log, self._whose(cursor), run)
+        else:
+            return None
+        return None if filled is None else lending.hand_over(neighbour, filled)
+
+    async def _filled(self, log: PartitionLog, whose: Whose, run: Sequence[Part]) -> Filled | None:
+        if self._lending is None or _carried_bytes(run) < _SHARED_BYTES_MIN:
+            return None
+        span = run[0].frame.base_offset, run[-1].frame.end_offset
+        payloads = [Payload(part.body, part.is_file) for part in run if part.frame.record_count]
+        several = log.has_several_listeners
+        return await self._lending.fill(log.id.topic_id, (whose, *span), payloads, keep=several)
+
+    def _message(
+        self, cursor: Cursor, run: Sequence[Part], untold: int | None, *, snapshot: bool
+    ) -> bytes:
+        settings, partition = self._settings, cursor.log.id
 
         def make() -> bytes:
             return batch_response(
@@ -119,9 +249,19 @@ class NextBatch:
         if 0 < settings.message_bytes_max < len(response):
             frames = [part.frame for part in run]
             raise too_large(partition, frames, len(response), settings.message_bytes_max)
-        self._deliveries.sent(partition.topic_id, records, len(response))
-        self._subscriber.sent(records, len(response))
         return response
+
+
+def _carried_bytes(run: Sequence[Part]) -> int:
+    return sum(len(part.body) for part in run if part.frame.record_count)
+
+
+def _lies_there(cursor: Cursor) -> bool:
+    """Whether something can be read where a cursor is, and no word is due to its client first."""
+    log, position = cursor.log, cursor.position
+    if cursor.snapshot is not None:
+        return cursor.gap_in_snapshot is None
+    return log.reaches(position) and log.gap_at(position) is None
 
 
 def _end(cursor: Cursor) -> int | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cachesvc.model import PartitionId
 from cachesvc.serving.forms import Form, Part
 from cachesvc.serving.wire_format import tag, varint
+from cachesvc.shared_memory.filling import Filled
 from cachesvc.store.record_schema import END_OF_STREAM, RECORD_SCHEMA_MESSAGE
 from cachesvc.v1 import log_cache_pb2 as pb
 
@@ -43,6 +44,20 @@ def batch_response(
         head += _ARROW_IPC + varint(sum(map(len, bodies)))
     size = len(head) + sum(map(len, bodies))
     return b"".join((_BATCH, varint(size), head, *bodies))
+
+
+def shared_response(
+    partition: PartitionId,
+    parts: Sequence[Part],
+    filled: Filled,
+    *,
+    snapshot: bool = False,
+    base_offset: int | None = None,
+) -> bytes:
+    """The same where the records lie in shared memory."""
+    message = pb.Batch.FromString(_batch_head(partition, parts, snapshot, base_offset))
+    message.shared.block, message.shared.length = filled.block.number, filled.length
+    return pb.SubscribeResponse(batch=message).SerializeToString()
 
 
 def _batch_head(

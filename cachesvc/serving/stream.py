@@ -9,16 +9,18 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 from cachesvc.errors import CacheError, DamagedFile, DataLoss, NotAllowed
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import GapCause, GapPolicy, LostRange, PartitionId, Snapshot
 from cachesvc.policy.spacing import progress_spacing_s
+from cachesvc.serving.ahead import AHEAD_MAX
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.cursor import STUCK, Cursor
 from cachesvc.serving.joined_batches import JoinedBatches
-from cachesvc.serving.next_batch import NextBatch
+from cachesvc.serving.next_batch import NextBatch, Response
 from cachesvc.serving.progress import Progress
 from cachesvc.serving.recovery import StreamSnapshots
 from cachesvc.serving.silence import Silence, Write
@@ -26,6 +28,7 @@ from cachesvc.serving.stream_events import data_loss, ended, gap, partition_adde
 from cachesvc.serving.stream_settings import StreamSettings
 from cachesvc.serving.tails import Tails
 from cachesvc.serving.turns import Share, Turns
+from cachesvc.shared_memory.lending import Lending
 from cachesvc.subscriptions.subscriber import Subscriber
 from cachesvc.watching.deliveries import Deliveries
 
@@ -41,6 +44,7 @@ class Stream:
         settings: How to deliver.
         deliveries: Counts what is sent.
         turns: Whose turn it is, of the streams that catch up.
+        lending: Hands records over in shared memory; None where that is not done.
     """
 
     def __init__(
@@ -52,9 +56,10 @@ class Stream:
         settings: StreamSettings,
         deliveries: Deliveries,
         turns: Turns,
+        lending: Lending | None = None,
     ) -> None:
         self._store = store
-        self._next = NextBatch(store.reader, batches, settings, deliveries, subscriber)
+        self._next = NextBatch(store.reader, batches, settings, deliveries, subscriber, lending)
         self._snapshots = snapshots
         self._subscriber = subscriber
         self._settings = settings
@@ -177,6 +182,7 @@ class Stream:
 
     def close(self) -> None:
         """Leaves all logs; idempotent."""
+        self._next.close()
         for cursor in self._cursors.values():
             self._leave(cursor)
 
@@ -191,6 +197,12 @@ class Stream:
 
     async def _run(self, silence: Silence) -> None:
         out = JoinedBatches(silence.write, joins=self._settings.joins_batches)
+        try:
+            await self._write_all(silence, out)
+        finally:
+            out.close()
+
+    async def _write_all(self, silence: Silence, out: JoinedBatches) -> None:
         while self._first or not self._complete():
             if self._first:
                 await out.flush()
@@ -281,7 +293,7 @@ class Stream:
             await self._pass(cursor, lost, out)
             return
         if not log.in_memory(cursor.position):
-            await out.flush()  # the disk may be slow
+            await out.begin_to_flush()  # the disk may be slow
             await self._tails.tell_fell_behind(log.id.topic, out)
         begin = cursor.position
         try:
@@ -299,8 +311,7 @@ class Stream:
             self._changed(cursor)  # retention was faster
             return
         if response is not None:
-            self._share.sent_bytes += len(response)
-            await out.batch(response)
+            await self._send(response, out)
             self._note_age(cursor)
             if self._deliveries.on_sent is not None:
                 name = self._settings.subscription
@@ -308,6 +319,13 @@ class Stream:
         else:
             await out.flush()
             await asyncio.sleep(0)  # there may be much that nothing is to be sent of
+
+    async def _send(self, response: Response, out: JoinedBatches) -> None:
+        self._share.sent_bytes += response.carried_bytes
+        if response.is_shared:
+            await out.handed_over(response.message, response.carried_bytes)
+        else:
+            await out.batch(response.message)
 
     def _note_age(self, cursor: Cursor) -> None:
         """How old the newest record was that has just been sent; of streams that have caught up."""
@@ -338,8 +356,7 @@ class Stream:
         if cursor.position >= snapshot.end_offset:
             self._place(cursor, partition, cursor.position)
         if response is not None:
-            self._share.sent_bytes += len(response)
-            await out.batch(response)
+            await self._send(response, out)
 
     async def _pass(self, cursor: Cursor, lost: LostRange, out: JoinedBatches) -> None:
         """Tells a gap and goes on behind it, or ends the stream there, as it was asked to.
@@ -377,7 +394,7 @@ class Stream:
         self._place(cursor, log.id, position)
         await out.event(partition_added(cursor))
 
-    async def _next_response(self, cursor: Cursor) -> bytes | None:
+    async def _next_response(self, cursor: Cursor) -> Response | None:
         """Moves a cursor on; the batch it moved over, None if that has no records.
 
         Whoever waits for a slow client afterwards holds the batch and not the chunk it is from.
@@ -392,4 +409,6 @@ class Stream:
             self._ready[cursor] = None
             if run and not of_snapshot:
                 self._next.prefetch(cursor)
-        return self._next.response(cursor, run, snapshot=of_snapshot)
+        if run and self._ready and not self._tails.reached(cursor.log.id.topic):
+            self._next.begin_ahead(islice(self._ready, AHEAD_MAX))
+        return await self._next.response(cursor, run, snapshot=of_snapshot)

@@ -6,6 +6,7 @@ from cachesvc.filters import Reduction
 from cachesvc.model import GapPolicy
 from cachesvc.serving.calling import MayRead, may_read_all
 from cachesvc.serving.forms import Form
+from cachesvc.shared_memory.neighbours import Neighbour
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class StreamSettings:
         subscription: Its name.
         parquet_bytes_max: The largest Parquet file that it takes in a batch; 0 for none.
         may_read: Which topics the client may read; any other ends the stream.
+        neighbour: Where records are handed over in shared memory; None where they are not.
+        lent_bytes_max: Bound for what a batch has that is handed over, as its records are kept.
     """
 
     form: Form
@@ -37,3 +40,5 @@ class StreamSettings:
     subscription: str = ""
     parquet_bytes_max: int = 0
     may_read: MayRead = may_read_all
+    neighbour: Neighbour | None = None
+    lent_bytes_max: int = 0

@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from cachesvc.assignment.assignments import Assignments
@@ -23,6 +24,8 @@ from cachesvc.serving.stream import Stream
 from cachesvc.serving.stream_events import started
 from cachesvc.serving.stream_settings import StreamSettings
 from cachesvc.serving.turns import Turns
+from cachesvc.shared_memory.neighbours import Neighbour
+from cachesvc.shared_memory.place import SharedMemory
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.subscriptions.members import name_of
 from cachesvc.subscriptions.subscriber import Origin, Subscriber
@@ -44,6 +47,7 @@ class Subscribing:
         shelf: Has the snapshots that streams may begin with.
         progress_interval_s: Longest silence of a stream.
         deliveries: Counts what streams send.
+        memory: What processes of this machine are handed records in; None where that is not done.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Subscribing:
         shelf: Shelf,
         progress_interval_s: float,
         deliveries: Deliveries,
+        memory: SharedMemory | None = None,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -65,6 +70,7 @@ class Subscribing:
         self._shelf = shelf
         self._progress_interval_s = progress_interval_s
         self._deliveries = deliveries
+        self._memory = memory
         self._turns = Turns()
 
     async def serve(self, call: SubscribeCall, write: Write, origin: Origin | None = None) -> None:
@@ -98,14 +104,38 @@ class Subscribing:
             call.mode,
             call.gap_policy,
         )
-        if call.sharing is Sharing.SHARED:
-            await self._share(call, source, wanted, write, origin)
-            return
+        with self._neighbour(call) as neighbour:
+            taken = write if neighbour is None else _taken(write, neighbour)
+            if call.sharing is Sharing.SHARED:
+                await self._share(call, source, wanted, taken, origin, neighbour)
+            else:
+                await self._serve_alone(call, source, wanted, taken, origin, neighbour)
+
+    @contextmanager
+    def _neighbour(self, call: SubscribeCall) -> Iterator[Neighbour | None]:
+        """Where records are handed over for as long as the call runs; None where they are not."""
+        neighbour = None if self._memory is None else self._memory.claim(call.shared_memory)
+        try:
+            yield neighbour
+        finally:
+            if self._memory is not None and neighbour is not None:
+                self._memory.end(neighbour)
+
+    async def _serve_alone(
+        self,
+        call: SubscribeCall,
+        source: Source,
+        wanted: SubscriptionSettings,
+        write: Write,
+        origin: Origin | None,
+        neighbour: Neighbour | None,
+    ) -> None:
+        """Serves the one who has the subscription for itself."""
         subscription, subscriber = await self._subscriptions.open(wanted)
         subscriber.origin = origin
         try:
             await until_ended(
-                subscriber, self._stream(call, source, subscription, subscriber, write)
+                subscriber, self._stream(call, source, subscription, subscriber, write, neighbour)
             )
         finally:
             self._subscriptions.leave(subscription, subscriber)
@@ -117,6 +147,7 @@ class Subscribing:
         wanted: SubscriptionSettings,
         write: Write,
         origin: Origin | None,
+        neighbour: Neighbour | None,
     ) -> None:
         """Serves a member."""
         end = {name: (at.incarnation, at.offset) for name, at in call.end.items()}
@@ -136,7 +167,7 @@ class Subscribing:
             member.subscriber,
             lambda partition, epoch: group.keeps(member, name_of(partition), epoch),
         )
-        stream = self._make_stream(call, snapshots, member.subscriber)
+        stream = self._make_stream(call, snapshots, member.subscriber, neighbour)
         shared = Shared(call, source, subscription, group, member, stream)
         starts = MemberStarts(self._store, self._subscriptions, self._shelf, shared)
         membership = Membership(self._store, self._sources, self._assignments, starts, shared)
@@ -162,7 +193,11 @@ class Subscribing:
             await asyncio.gather(working, ending, return_exceptions=True)
 
     def _make_stream(
-        self, call: SubscribeCall, snapshots: StreamSnapshots, subscriber: Subscriber
+        self,
+        call: SubscribeCall,
+        snapshots: StreamSnapshots,
+        subscriber: Subscriber,
+        neighbour: Neighbour | None,
     ) -> Stream:
         settings = StreamSettings(
             call.form,
@@ -176,6 +211,8 @@ class Subscribing:
             subscription=call.subscription,
             parquet_bytes_max=call.parquet_bytes_max,
             may_read=current_may_read(),
+            neighbour=neighbour,
+            lent_bytes_max=call.lent_bytes_max,
         )
         return Stream(
             self._store,
@@ -185,6 +222,7 @@ class Subscribing:
             settings,
             self._deliveries,
             self._turns,
+            None if self._memory is None else self._memory.lending,
         )
 
     async def _stream(
@@ -194,9 +232,10 @@ class Subscribing:
         subscription: Subscription,
         subscriber: Subscriber,
         write: Write,
+        neighbour: Neighbour | None,
     ) -> None:
         snapshots = StreamSnapshots(self._shelf, self._subscriptions, subscription, subscriber)
-        stream = self._make_stream(call, snapshots, subscriber)
+        stream = self._make_stream(call, snapshots, subscriber, neighbour)
         served = Served(call, source, subscription, subscriber, stream, current_may_read())
         joining = Joining(
             self._store,
@@ -221,3 +260,14 @@ class Subscribing:
             if later is not None:
                 later.cancel()
             stream.close()
+
+
+def _taken(write: Write, neighbour: Neighbour) -> Write:
+    """Writes, and waits until the client has taken enough of what it was handed over."""
+
+    async def written(data: bytes) -> None:
+        told_bytes = neighbour.told_bytes
+        await write(data)
+        await neighbour.taken(told_bytes)
+
+    return written

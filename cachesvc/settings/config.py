@@ -89,6 +89,10 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # to 86,400.
     member_stall_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
 
+    # Bytes of memory in which tasks of this machine are handed records, made when there are some
+    # and given back when nobody uses them; 0: they get them in messages. Up to 1 TiB.
+    shared_memory_bytes_max: Annotated[int, Meta(ge=0, le=1024 * GIB)] = 128 * MIB
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """All of them."""

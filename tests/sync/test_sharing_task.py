@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from cachesvc.client import (
+    Batch,
     Client,
     Event,
     Mode,
@@ -90,9 +91,10 @@ def assigned(*starts: Position) -> PartitionsAssigned:
     return PartitionsAssigned(Positions(starts), {each.key: 7 for each in starts})
 
 
-def batch(*offsets: int) -> Event:
+def batch(*offsets: int) -> Batch:
     message = encode(ORDERS, [record(ORDERS, each) for each in offsets], offsets[-1] + 1)
     (event,) = received(pb.SubscribeResponse(batch=message).SerializeToString())
+    assert isinstance(event, Batch)
     return event
 
 

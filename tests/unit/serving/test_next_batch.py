@@ -68,9 +68,9 @@ class Reading:
         cursor, found = Cursor(self.log, begin, end), []
         while not cursor.ended and (run := await reading.move_on(cursor)):
             reading.prefetch(cursor)
-            response = reading.response(cursor, run, snapshot=False)
+            response = await reading.response(cursor, run, snapshot=False)
             if response is not None:
-                (batch,) = incoming.received(response)
+                (batch,) = incoming.received(response.message)
                 assert isinstance(batch, Batch)
                 found.append(batch)
         return found

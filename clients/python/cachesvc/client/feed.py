@@ -14,10 +14,12 @@ import msgspec
 
 from cachesvc.client import incoming, wire
 from cachesvc.client.backoff import Backoff
+from cachesvc.client.batch import Batch
 from cachesvc.client.errors import (
     AccessDenied,
     DataLoss,
     NotFound,
+    ServiceFault,
     StreamClosed,
     SubscriptionDeleted,
     SubscriptionTakenOver,
@@ -26,8 +28,10 @@ from cachesvc.client.errors import (
 )
 from cachesvc.client.events import Ended, Event, Gap, Started
 from cachesvc.client.ledger import Ledger
+from cachesvc.client.payload import LentPayload
 from cachesvc.client.rpc import Service, StreamCall
 from cachesvc.client.settings import Sharing, Subscribe
+from cachesvc.client.shared_memory import SharedMemory
 from cachesvc.v1 import log_cache_pb2 as pb
 
 _log = logging.getLogger("cachesvc.client")
@@ -62,6 +66,7 @@ class Feed:
         self._failure: Exception | None = None
         self._finished = False
         self._unanswered = False
+        self._without_memory = False
         self._task: asyncio.Task[None] | None = None
         self.started: Started | None = None
 
@@ -165,11 +170,16 @@ class Feed:
             ClientError: The stream has failed for good.
         """
         await self._check_not_superseded()
-        call = self._service.subscribe(self._request())
+        memory = self._reach_memory()
+        call = self._service.subscribe(self._request(memory))
         self._unanswered = True
         try:
             while (data := await self._read(call)) is not None:
-                for event in incoming.received(data):
+                for received in incoming.received(data):
+                    if isinstance(received, incoming.Lent):
+                        event: Event = await self._taken(received, memory)
+                    else:
+                        event = received
                     if await self._pass_on(event):
                         return
         except DataLoss as failure:
@@ -178,7 +188,35 @@ class Feed:
         finally:
             self._settled.clear()
             call.cancel()
+            if memory is not None:
+                memory.close()
         raise Unavailable("the service ended the stream before it was complete")
+
+    def _reach_memory(self) -> SharedMemory | None:
+        asked = self._asked
+        if self._without_memory or not asked.settings.shared_memory or not asked.takes_as_kept:
+            return None
+        return SharedMemory.reach(self._service.target)
+
+    async def _taken(self, lent: incoming.Lent, memory: SharedMemory | None) -> Batch:
+        """A batch with its records, in shared memory.
+
+        Raises:
+            Unavailable: They cannot be had there; the next connection goes without.
+        """
+        if memory is None:
+            raise ServiceFault("the service speaks of shared memory that nobody asked for")
+        silence_max_s = self._asked.settings.silence_max_s
+        self._without_memory = True
+        try:
+            async with asyncio.timeout(silence_max_s):
+                payload = LentPayload(await memory.take(lent.block, lent.length))
+        except TimeoutError as error:
+            raise Unavailable(
+                f"no shared memory came for {silence_max_s} s", reason="NO_SHARED_MEMORY"
+            ) from error
+        self._without_memory = False
+        return lent.batch(payload)
 
     async def _read(self, call: StreamCall) -> bytes | None:
         silence_max_s = self._asked.settings.silence_max_s
@@ -206,11 +244,14 @@ class Feed:
             await self._events.put(to_pass)
         return isinstance(event, Ended)
 
-    def _request(self) -> pb.SubscribeRequest:
+    def _request(self, memory: SharedMemory | None) -> pb.SubscribeRequest:
         # What a member gets begins where it is committed, not where the member was.
         if self.started is None or self._asked.sharing is Sharing.SHARED:
-            return wire.subscribe_request(self._asked)
-        return wire.subscribe_request(self._asked, self._ledger.received, self._ledger.end)
+            request = wire.subscribe_request(self._asked)
+        else:
+            request = wire.subscribe_request(self._asked, self._ledger.received, self._ledger.end)
+        request.shared_memory = b"" if memory is None else memory.token
+        return request
 
     async def _check_not_superseded(self) -> None:
         """Asks whether somebody took the subscription while the connection was lost.

@@ -7,7 +7,8 @@ the ordinary parser.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from google.protobuf.message import DecodeError
@@ -39,7 +40,21 @@ _BODIES: Mapping[int, Callable[[pa.Buffer], Payload]] = {
 """What is made of a batch's last field, by its tag."""
 
 
-def received(data: bytes) -> Iterator[events.Event]:
+class Lent(NamedTuple):
+    """A batch whose records lie in shared memory.
+
+    Attributes:
+        batch: Makes it of its payload.
+        block: Where they lie.
+        length: Of which so many bytes.
+    """
+
+    batch: Callable[[Payload], Batch]
+    block: int
+    length: int
+
+
+def received(data: bytes) -> Iterator[events.Event | Lent]:
     """The events in a serialized ``SubscribeResponse``; none for one this version does not know.
 
     Raises:
@@ -56,7 +71,7 @@ def received(data: bytes) -> Iterator[events.Event]:
         raise ServiceFault(f"a message of the stream does not decode: {error}") from error
 
 
-def _received(data: bytes, begin: int, end: int) -> Iterator[events.Event]:
+def _received(data: bytes, begin: int, end: int) -> Iterator[events.Event | Lent]:
     """What a message tells that carries one event, in a part of some bytes."""
     places = _arrow_batch(data, begin, end)
     if places is not None:
@@ -68,6 +83,9 @@ def _received(data: bytes, begin: int, end: int) -> Iterator[events.Event]:
     kind = message.WhichOneof("event")
     if kind == "batches":
         yield from map(_any_batch, message.batches.batch)
+    elif kind == "batch" and message.batch.HasField("shared"):
+        shared = message.batch.shared
+        yield Lent(partial(_batch, message.batch), shared.block, shared.length)
     elif kind:
         yield _EVENTS[kind](getattr(message, kind))
 

@@ -43,6 +43,7 @@ PIECE_RECORDS_MAX = 500
 DECODED_ROWS = 4_096
 """Rows of a Parquet file decoded in one go."""
 
+_RARE_COLUMNS = ("timestamp", "headers", "timestamp_type")
 # One thread: batches of this size decode faster than threads can be told to.
 _READ_OPTIONS = ipc.IpcReadOptions(use_threads=False)
 _NO_HEADERS: tuple[Header, ...] = ()
@@ -96,7 +97,7 @@ class _Encoded(ABC):
 
     def runs(self, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
         for batch in self.arrow_batches():
-            yield from _runs(batch, of)
+            yield from _runs(batch, batch, of)
 
     def starting_at(self, offset: int) -> Self:
         return type(self)(self._data, offset)
@@ -138,6 +139,20 @@ class ArrowPayload(_Encoded):
         if batch.schema == RECORD_SCHEMA:
             return batch
         return batch.select(RECORD_SCHEMA.names if columns is None else columns)
+
+
+class LentPayload(ArrowPayload):
+    """An Arrow IPC stream in memory that somebody else is waiting for.
+
+    Its records keep nothing of it, so that one that is kept does not keep all of it.
+    """
+
+    __slots__ = ()
+
+    def runs(self, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
+        for batch in self.arrow_batches():
+            rare = batch.select(_RARE_COLUMNS)
+            yield from _runs(batch, ipc.read_record_batch(rare.serialize(), rare.schema), of)
 
 
 class ParquetPayload(_Encoded):
@@ -200,13 +215,16 @@ def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[begin : begin + PIECE_RECORDS_MAX]
 
 
-def _runs(batch: pa.RecordBatch, of: TopicPartition) -> Iterator[tuple[int, Iterator[Record]]]:
+def _runs(
+    batch: pa.RecordBatch, rare: pa.RecordBatch, of: TopicPartition
+) -> Iterator[tuple[int, Iterator[Record]]]:
     """The records of a batch. Values become objects piece by piece, what is rare when asked for.
 
-    A column of nothing but nulls, of one value or of consecutive numbers costs nothing.
+    A column of nothing but nulls, of one value or of consecutive numbers costs nothing. What is
+    rare is in a batch that may be another; the records keep it.
     """
     offsets = _offsets(batch.column("offset"))
-    times, headers, types = map(batch.column, ("timestamp", "headers", "timestamp_type"))
+    times, headers, types = map(rare.column, _RARE_COLUMNS)
     facts = Facts(
         of,
         offsets,

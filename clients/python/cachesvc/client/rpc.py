@@ -85,6 +85,7 @@ class Service:
         application: str = "",
     ) -> None:
         _keep_grpcio_from_shutting_down()
+        self.target = target
         options: list[tuple[str, int | str]] = list(_CHANNEL_OPTIONS)
         if application:
             options.append(("grpc.primary_user_agent", application))

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from cachesvc.client.positions import PositionsLike
 from cachesvc.v1.filters_pb2 import Filter
 
+_BATCH_BYTES_USUAL = 1 << 20
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -163,6 +164,9 @@ class StreamSettings:
         batches_buffered_max: Batches held ready for the caller. Besides them a stream holds one
             that waits to get in, the one in the caller's hands, and what gRPC receives ahead,
             about 4 MiB; all as encoded.
+        shared_memory: Whether records may be taken from memory that the service shares, where it is
+            on this machine: decoded by the service, once for all its streams. Then a batch, or
+            whatever was made of it without a copy, keeps some of that memory.
     """
 
     reconnect_delay_first_s: float = 0.1
@@ -171,6 +175,7 @@ class StreamSettings:
     silence_max_s: float = 60.0
     commit_timeout_s: float = 30.0
     batches_buffered_max: int = 2
+    shared_memory: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.reconnect_delay_first_s <= self.reconnect_delay_max_s:
@@ -200,3 +205,12 @@ class Subscribe:
     sharing: Sharing = Sharing.EXCLUSIVE
     member: str = ""
     settings: StreamSettings = field(default_factory=StreamSettings)
+
+    @property
+    def takes_as_kept(self) -> bool:
+        """Whether batches may have the form and the size that suit the service best."""
+        # Else it was chosen.
+        usual = self.arrow_compression is ArrowCompression.LZ4
+        # Row groups have many records in few bytes: not for who wants batches smaller than usual.
+        small = 0 < self.batch_bytes_max < _BATCH_BYTES_USUAL
+        return self.encoding is Encoding.ARROW_IPC and usual and not small

@@ -8,10 +8,8 @@ from cachesvc.client.events import MiningState
 from cachesvc.client.members import Member
 from cachesvc.client.positions import PartitionKey, Position, Positions, as_positions
 from cachesvc.client.settings import (
-    ArrowCompression,
     AtTimestamp,
     Earliest,
-    Encoding,
     Latest,
     Mode,
     Projection,
@@ -30,7 +28,6 @@ from cachesvc.v1 import log_cache_pb2 as pb
 
 PARQUET_BYTES_MAX = 4 << 20
 """Of a row group that is taken as it lies in the store, where the caller sets no bound."""
-_BATCH_BYTES_USUAL = 1 << 20
 
 
 def subscribe_request(
@@ -80,14 +77,9 @@ def _projection(wanted: Projection) -> filters_pb2.Projection:
 
 def _parquet_bytes_max(request: Subscribe) -> int:
     """How large the row groups are that a stream takes as they lie in the store."""
-    as_kept = request.arrow_compression is ArrowCompression.LZ4  # else it was chosen
-    if request.encoding is not Encoding.ARROW_IPC or not as_kept:
+    if not request.takes_as_kept or not pa.Codec.is_available("zstd"):
         return 0
-    if not pa.Codec.is_available("zstd"):
-        return 0
-    # Row groups have many records in few bytes: not for who wants batches smaller than usual.
-    small = 0 < request.batch_bytes_max < _BATCH_BYTES_USUAL
-    return 0 if small else request.batch_bytes_max or PARQUET_BYTES_MAX
+    return request.batch_bytes_max or PARQUET_BYTES_MAX
 
 
 def start_message(start: Start) -> pb.Start:

@@ -167,7 +167,7 @@ class Start(_message.Message):
     def __init__(self, earliest: _Optional[_Union[Earliest, _Mapping]] = ..., latest: _Optional[_Union[Latest, _Mapping]] = ..., timestamp_ms: _Optional[int] = ..., positions: _Optional[_Union[Positions, _Mapping]] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "arrow_compression", "message_bytes_max", "bootstrap", "joins_batches", "parquet_bytes_max", "filter", "filter_text", "projection", "sharing", "member")
+    __slots__ = ("subscription", "connection", "topics", "topic_expression", "mode", "start", "encoding", "batch_bytes_max", "end", "gap_policy", "arrow_compression", "message_bytes_max", "bootstrap", "joins_batches", "parquet_bytes_max", "shared_memory", "filter", "filter_text", "projection", "sharing", "member")
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
@@ -183,6 +183,7 @@ class SubscribeRequest(_message.Message):
     BOOTSTRAP_FIELD_NUMBER: _ClassVar[int]
     JOINS_BATCHES_FIELD_NUMBER: _ClassVar[int]
     PARQUET_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    SHARED_MEMORY_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     FILTER_TEXT_FIELD_NUMBER: _ClassVar[int]
     PROJECTION_FIELD_NUMBER: _ClassVar[int]
@@ -203,12 +204,13 @@ class SubscribeRequest(_message.Message):
     bootstrap: Bootstrap
     joins_batches: bool
     parquet_bytes_max: int
+    shared_memory: bytes
     filter: _filters_pb2.Filter
     filter_text: str
     projection: _filters_pb2.Projection
     sharing: Sharing
     member: str
-    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., arrow_compression: _Optional[_Union[ArrowCompression, str]] = ..., message_bytes_max: _Optional[int] = ..., bootstrap: _Optional[_Union[Bootstrap, str]] = ..., joins_batches: bool = ..., parquet_bytes_max: _Optional[int] = ..., filter: _Optional[_Union[_filters_pb2.Filter, _Mapping]] = ..., filter_text: _Optional[str] = ..., projection: _Optional[_Union[_filters_pb2.Projection, _Mapping]] = ..., sharing: _Optional[_Union[Sharing, str]] = ..., member: _Optional[str] = ...) -> None: ...
+    def __init__(self, subscription: _Optional[str] = ..., connection: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., topic_expression: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., batch_bytes_max: _Optional[int] = ..., end: _Optional[_Union[Positions, _Mapping]] = ..., gap_policy: _Optional[_Union[GapPolicy, str]] = ..., arrow_compression: _Optional[_Union[ArrowCompression, str]] = ..., message_bytes_max: _Optional[int] = ..., bootstrap: _Optional[_Union[Bootstrap, str]] = ..., joins_batches: bool = ..., parquet_bytes_max: _Optional[int] = ..., shared_memory: _Optional[bytes] = ..., filter: _Optional[_Union[_filters_pb2.Filter, _Mapping]] = ..., filter_text: _Optional[str] = ..., projection: _Optional[_Union[_filters_pb2.Projection, _Mapping]] = ..., sharing: _Optional[_Union[Sharing, str]] = ..., member: _Optional[str] = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
     __slots__ = ("started", "batch", "caught_up", "fell_behind", "progress", "gap", "partition_added", "ended", "batches", "partitions_assigned", "partitions_revoked")
@@ -295,7 +297,7 @@ class SnapshotStart(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., complete_from_offset: _Optional[int] = ..., record_count: _Optional[int] = ..., created_ms: _Optional[int] = ..., resumed: bool = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("topic", "partition", "incarnation", "base_offset", "next_position", "record_count", "records", "arrow_ipc", "snapshot", "parquet")
+    __slots__ = ("topic", "partition", "incarnation", "base_offset", "next_position", "record_count", "records", "arrow_ipc", "snapshot", "parquet", "shared")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -306,6 +308,7 @@ class Batch(_message.Message):
     ARROW_IPC_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     PARQUET_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     incarnation: int
@@ -316,7 +319,16 @@ class Batch(_message.Message):
     arrow_ipc: bytes
     snapshot: bool
     parquet: bytes
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., next_position: _Optional[int] = ..., record_count: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., arrow_ipc: _Optional[bytes] = ..., snapshot: bool = ..., parquet: _Optional[bytes] = ...) -> None: ...
+    shared: SharedMemory
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., incarnation: _Optional[int] = ..., base_offset: _Optional[int] = ..., next_position: _Optional[int] = ..., record_count: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., arrow_ipc: _Optional[bytes] = ..., snapshot: bool = ..., parquet: _Optional[bytes] = ..., shared: _Optional[_Union[SharedMemory, _Mapping]] = ...) -> None: ...
+
+class SharedMemory(_message.Message):
+    __slots__ = ("block", "length")
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    block: int
+    length: int
+    def __init__(self, block: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
 
 class Record(_message.Message):
     __slots__ = ("offset", "timestamp_ms", "key", "value", "headers", "timestamp_type")

@@ -1,0 +1,121 @@
+"""Records in shared memory, filled once for all neighbours that want the same ones."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+from cachesvc.errors import DamagedFile, StoreUnreadable
+from cachesvc.shared_memory.blocks import Blocks
+from cachesvc.shared_memory.filling import Filled, Payload, fill
+from cachesvc.shared_memory.neighbours import Neighbour
+
+T = TypeVar("T")
+_SHARES = 2
+"""A neighbour holds at most the budget divided by this."""
+
+
+class Run(Protocol):
+    """Runs blocking work beside the event loop; raises what it raises."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A block that is being filled, and how many wait for it."""
+
+    task: "asyncio.Task[Filled | None]"
+    waiting: int = 0
+    left: bool = False
+
+
+class Lending:
+    """Lends records to neighbours. Belongs to one event loop.
+
+    Args:
+        blocks: What to lend of.
+        run: Runs what blocks.
+    """
+
+    def __init__(self, blocks: Blocks, run: Run) -> None:
+        self._blocks = blocks
+        self._run = run
+        self._filled: dict[Hashable, Filled] = {}
+        self._flights: dict[Hashable, _Flight] = {}
+        self.handed_over = 0
+        """How often records went this way."""
+
+    def lends_to(self, neighbour: Neighbour) -> bool:
+        """Whether a neighbour may be handed more; one that keeps everything is not."""
+        return not neighbour.closed and neighbour.lent_bytes <= self._blocks.bytes_max // _SHARES
+
+    async def fill(
+        self, owner: Hashable, content: Hashable, payloads: Sequence[Payload], *, keep: bool
+    ) -> Filled | None:
+        """Has records in memory, for the caller to hand over or to let go of.
+
+        None where that cannot be, and they have to go another way. Cancel-safe.
+
+        Args:
+            owner: Whose they are; memory that has had records of one owner never has others'.
+            content: What tells them from all others.
+            payloads: They, at least one.
+            keep: Whether others are likely to want the same.
+        """
+        filled = self._filled.get(content)
+        if filled is not None and self._blocks.hold(filled.block, content):
+            return filled
+        flight = self._flights.get(content)
+        if flight is None:
+            work = partial(fill, self._blocks, owner, payloads, content, keep=keep)
+            flight = self._flights[content] = _Flight(asyncio.ensure_future(self._fill(work)))
+            flight.task.add_done_callback(lambda _: self._landed(content))
+        flight.waiting += 1
+        try:
+            filled = await asyncio.shield(flight.task)
+            if filled is None or not self._blocks.hold(filled.block, content):
+                return None
+            return filled
+        finally:
+            flight.waiting -= 1
+            if flight.task.done():
+                self._leave(flight)
+
+    def let_go(self, filled: Filled) -> None:
+        """Ends the hold of a caller of ``fill``."""
+        self._blocks.let_go(filled.block)
+
+    def hand_over(self, neighbour: Neighbour, filled: Filled) -> Filled | None:
+        """Passes the hold of a caller of ``fill`` on to a neighbour; None if that is gone."""
+        if self.lends_to(neighbour) and neighbour.lend(filled.block, filled.length):
+            self.handed_over += 1
+            return filled
+        self.let_go(filled)
+        return None
+
+    async def _fill(self, work: Callable[[], Filled | None]) -> Filled | None:
+        try:
+            return await self._run(work)
+        except (DamagedFile, StoreUnreadable, OSError):
+            return None  # damage is told by whoever sends them, memory may be there again
+
+    def _landed(self, content: Hashable) -> None:
+        flight = self._flights.pop(content)
+        if flight.task.cancelled() or (filled := flight.task.result()) is None:
+            return
+        self._filled[content] = filled
+        for stale in [at for at, of in self._filled.items() if of.block.content != at]:
+            del self._filled[stale]
+        if not flight.waiting:
+            self._leave(flight)
+
+    def _leave(self, flight: _Flight) -> None:
+        """Ends the hold of the one who filled, once nobody waits for that any more."""
+        if flight.waiting or flight.left or flight.task.cancelled():
+            return
+        flight.left = True
+        filled = flight.task.result()
+        if filled is not None:
+            self._blocks.let_go(filled.block)
