@@ -16,7 +16,7 @@ _BATCHES = tag(pb.SubscribeResponse.DESCRIPTOR.fields_by_name["batches"].number)
 _SMALL_BYTES = 64 << 10
 JOINED_BYTES_MAX = 256 << 10
 """Of a message that has several."""
-_HANDED_OVER_BYTES_MAX = 4 << 20
+_HANDED_OVER_BYTES_MAX = 2 << 20
 """Of records that lie in shared memory, and that the client has not been told of."""
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 from cachesvc.shared_memory.blocks import Block, Blocks
 
-_AHEAD_BYTES_MAX = 16 << 20
+_AHEAD_BYTES_MAX = 8 << 20
 """Of what a neighbour was told of and has not taken; at least one piece."""
 _MESSAGES_A_ROUND = 64
 _BLOCK = struct.Struct("<cqq")
