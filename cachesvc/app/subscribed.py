@@ -1,10 +1,11 @@
 """Who subscribes, and what they are given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cachesvc.app.callers import Callers, is_guarded
 from cachesvc.log.log_store import LogStore
+from cachesvc.log.shared_cache import CacheCounts
 from cachesvc.serving.auditing import AuditedOpening
 from cachesvc.serving.batches import Batches
 from cachesvc.serving.bounding import BoundedMaking
@@ -37,6 +38,12 @@ class Subscribed:
     batches: Batches
     deliveries: Deliveries
     memory: SharedMemory | None
+
+    @property
+    def caches(self) -> Mapping[str, CacheCounts]:
+        """What is kept after it was made for a stream, by name."""
+        pieces = {"pieces": self.batches.pieces}
+        return pieces if self.memory is None else {**pieces, "shared_memory": self.memory.lending}
 
 
 def make_subscribed(

@@ -110,7 +110,7 @@ class Web:
             parts.mined.watch,
             parts.subscribed.deliveries,
             parts.callers.calls,
-            parts.subscribed.batches.pieces,
+            parts.subscribed.caches,
             parts.jobs.tallies,
             parts.alarms.standing,
             parts.kept.levels.all,

@@ -46,6 +46,15 @@ class Lending:
         self._flights: dict[Hashable, _Flight] = {}
         self.handed_over = 0
         """How often records went this way."""
+        self.hits = 0
+        """How often they were there already, or on their way."""
+        self.misses = 0
+        """How often they had to be decoded."""
+
+    @property
+    def bytes(self) -> int:
+        """Of all memory."""
+        return self._blocks.used_bytes
 
     def lends_to(self, neighbour: Neighbour) -> bool:
         """Whether a neighbour may be handed more; one that keeps everything is not."""
@@ -66,9 +75,13 @@ class Lending:
         """
         filled = self._filled.get(content)
         if filled is not None and self._blocks.hold(filled.block, content):
+            self.hits += 1
             return filled
         flight = self._flights.get(content)
-        if flight is None:
+        if flight is not None:
+            self.hits += 1
+        else:
+            self.misses += 1
             work = partial(fill, self._blocks, owner, payloads, content, keep=keep)
             flight = self._flights[content] = _Flight(asyncio.ensure_future(self._fill(work)))
             flight.task.add_done_callback(lambda _: self._landed(content))

@@ -31,11 +31,6 @@ class SharedMemory:
         self._door = Door(self._blocks)
         self.lending = Lending(self._blocks, run)
 
-    @property
-    def used_bytes(self) -> int:
-        """Of all there is now."""
-        return self._blocks.used_bytes
-
     def open(self, port: int) -> None:
         """Lets in whoever reaches the service on that port from this machine."""
         self._door.open(port)

@@ -30,7 +30,7 @@ class Observed:
         watch: What is mined.
         deliveries: What is sent.
         calls: What is called.
-        pieces: The cache of what is made of frames for other forms than theirs.
+        caches: What is kept after it was made for a stream, by name.
         jobs: How they went, by name.
         alarms: How many of each kind there are.
         levels: What each store with a budget holds of it.
@@ -45,7 +45,7 @@ class Observed:
     watch: MiningWatch
     deliveries: Deliveries
     calls: Calls
-    pieces: CacheCounts
+    caches: Mapping[str, CacheCounts]
     jobs: Mapping[str, JobTally]
     alarms: Callable[[], Counter[str]]
     levels: Callable[[], Mapping[str, StoreLevel]]

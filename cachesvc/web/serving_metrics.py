@@ -132,7 +132,7 @@ def _calls(observed: Observed) -> Told:
 
 def _caches(observed: Observed) -> Told:
     reader = observed.store.reader
-    caches = {**reader.caches, "pieces": observed.pieces}
+    caches = {**reader.caches, **observed.caches}
     yield Family(
         "cachesvc_reads",
         Kind.COUNTER,
