@@ -101,6 +101,14 @@ class Blocks:
             self._all.add(block)
             return block
 
+    def has_room(self, owner: Hashable, size: int) -> bool:
+        """Whether ``take`` would have a block now."""
+        with self._lock:
+            if any(each.owner == owner and each.capacity >= size for each in self._idle):
+                return True
+            idle_bytes = sum(each.capacity for each in self._idle)
+            return self._bytes - idle_bytes + size <= self.bytes_max
+
     def filled(self, block: Block, content: Hashable) -> None:
         """Says what a block that was taken holds now; it stays as it is while it has holders."""
         with self._lock:

@@ -17,6 +17,8 @@ from cachesvc.store.record_schema import (
     RECORD_SCHEMA_MESSAGE,
 )
 
+_GROWTH = 2
+"""Records take at least so many times as much as they do as they are kept, nearly always."""
 _WRITE_OPTIONS = ipc.IpcWriteOptions(use_threads=False)
 
 
@@ -63,6 +65,9 @@ def fill(
         DamagedFile: They do not decode.
         OSError: The system gives no memory.
     """
+    kept_bytes = sum(len(payload.data) for payload in payloads)
+    if not blocks.has_room(owner, _GROWTH * kept_bytes):
+        return None  # decoding would be for nothing
     batches = [batch for payload in payloads for batch in _decoded(payload)]
     length = len(RECORD_SCHEMA_MESSAGE) + len(END_OF_STREAM)
     length += sum(map(ipc.get_record_batch_size, batches))
