@@ -46,6 +46,11 @@ class Made(NamedTuple):
     filled: Filled | None
 
 
+class _Begun(NamedTuple):
+    place: _Place
+    task: "asyncio.Task[Made | None]"
+
+
 class Ahead:
     """Makes batches ahead. Belongs to one stream.
 
@@ -59,38 +64,44 @@ class Ahead:
     ) -> None:
         self._lending = lending
         self._make = make
-        self._tasks: dict[_Place, asyncio.Task[Made | None]] = {}
+        self._begun: dict[Cursor, _Begun] = {}
 
     def begin(self, cursors: Iterable[Cursor]) -> None:
         """Begins with what some cursors are at, and forgets what was made for others."""
-        places = {_Place.of(cursor): cursor for cursor in cursors}
-        for place in self._tasks.keys() - places.keys():
-            self._forget(place)
-        for place in places.keys() - self._tasks.keys():
-            self._tasks[place] = asyncio.ensure_future(self._made(places[place]))
+        wanted = {cursor: _Place.of(cursor) for cursor in cursors}
+        for cursor, begun in list(self._begun.items()):
+            if wanted.get(cursor) != begun.place:
+                self.forget(cursor)
+        for cursor, place in wanted.items():
+            if cursor not in self._begun:
+                self._begun[cursor] = _Begun(place, asyncio.ensure_future(self._made(cursor)))
 
     async def take(self, cursor: Cursor) -> Made | None:
         """What was made for where a cursor is, and is the caller's to let go of then.
 
         None if nothing was, or it failed: whoever makes it anew is told why. Cancel-safe.
         """
-        place = _Place.of(cursor)
-        task = self._tasks.get(place)
-        if task is None:
+        begun = self._begun.get(cursor)
+        if begun is None:
             return None
-        made = await asyncio.shield(task)
-        del self._tasks[place]
+        if begun.place != _Place.of(cursor):
+            self.forget(cursor)
+            return None
+        made = await asyncio.shield(begun.task)
+        del self._begun[cursor]
         return made
 
-    def close(self) -> None:
-        """Forgets what was made; idempotent."""
-        for place in list(self._tasks):
-            self._forget(place)
+    def forget(self, cursor: Cursor) -> None:
+        """Lets go of what was made for a cursor, if anything was."""
+        begun = self._begun.pop(cursor, None)
+        if begun is not None:
+            begun.task.add_done_callback(self._let_go)
+            begun.task.cancel()
 
-    def _forget(self, place: _Place) -> None:
-        task = self._tasks.pop(place)
-        task.add_done_callback(self._let_go)
-        task.cancel()
+    def close(self) -> None:
+        """Forgets everything; idempotent."""
+        for cursor in list(self._begun):
+            self.forget(cursor)
 
     def _let_go(self, task: "asyncio.Task[Made | None]") -> None:
         made = None if task.cancelled() else task.result()

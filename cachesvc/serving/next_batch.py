@@ -196,6 +196,11 @@ class NextBatch:
         if self._ahead is not None:
             self._ahead.begin(filter(_lies_there, cursors))
 
+    def forget(self, cursor: Cursor) -> None:
+        """Lets go of what was made for a cursor that reads no more."""
+        if self._ahead is not None:
+            self._ahead.forget(cursor)
+
     def close(self) -> None:
         """Lets go of what was made and not sent; idempotent."""
         if self._ahead is not None:

@@ -140,6 +140,7 @@ class Stream:
     def remove(self, topic: str, number: int) -> Cursor:
         """Takes a partition out; between two deliveries, as ``tell_first`` has it."""
         cursor = self._cursors.pop((topic, number))
+        self._next.forget(cursor)
         self._leave(cursor)
         for places in (self._ready, self._unfinished, self._added):
             places.pop(cursor, None)
