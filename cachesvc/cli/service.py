@@ -33,6 +33,7 @@ _EXIT_CODES = {
     grpc.StatusCode.UNAUTHENTICATED: REFUSED,
 }
 _OF_THE_SOURCE = ("SOURCE_UNREACHABLE", "SOURCE_CHANGED")
+_REFUSED_BY_HOST = "Connection refused"
 # What to do in terms of this command line; else the service's message has to be enough.
 _ADVICE = {
     "SOURCE_UNREACHABLE": "`cachesvc connections` shows which clusters answer",
@@ -138,6 +139,12 @@ class Service:
         advice += "with --address or CACHESVC_ADDRESS"
         if not self._tls:
             advice += "; if it listens with TLS, give --ca-file"
+        elif _REFUSED_BY_HOST not in details:
+            # Whose certificate is not taken is told no more than that the connection is closed.
+            advice += (
+                "; if it does listen there, it may want another certificate than the one of "
+                "--cert-file and --key-file: its log says why (`Handshake failed`)"
+            )
         what = f"no service answers at {self._address}"
         return CommandFailed(what, where=details, advice=advice, code=UNREACHABLE)
 

@@ -4,58 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import time
 from pathlib import Path
 
-import grpc
 import pytest
 
 from cachesvc.client import AccessDenied, Client, TimedOut, Tls, Unavailable
 from cachesvc.serving.local_socket import socket_path
 from tests.faults.stage import eventually
+from tests.support.certificate_service import CertificateService
 from tests.support.certificates import Authority, Certificate
 from tests.support.commands import run_command
-from tests.support.ports import HOST
-from tests.support.service import ServiceProcess
-
-NOWHERE = f"{HOST}:1"
-
-
-class CertificateService(ServiceProcess):
-    """A service whose callers have certificates; the probe of the tests has one that names nobody.
-
-    Args:
-        directory: Its store lies there, and what it shows.
-        authority: Signs everything.
-        by: What of a certificate is a name.
-    """
-
-    def __init__(self, directory: Path, authority: Authority, by: str) -> None:
-        self._probe = authority.issue("probe")
-        self.mine = authority.issue("service", ["IP:127.0.0.1"])
-        self.certificate, self.key = directory / "c.pem", directory / "k.pem"
-        self.ca = authority.certificate
-        self.renew(self.mine)
-        tls = {
-            "tls_certificate_file": str(self.certificate),
-            "tls_key_file": str(self.key),
-            "tls_client_ca_file": str(authority.certificate),
-        }
-        access = {"enabled": True, "certificate_name": by}
-        super().__init__(directory, NOWHERE, {"server": tls, "access": access})
-
-    def renew(self, found: Certificate) -> None:
-        """Gives the service another certificate."""
-        shutil.copy(found.certificate, self.certificate)
-        shutil.copy(found.key, self.key)
-
-    def _channel(self) -> grpc.Channel:
-        found = self._probe
-        credentials = grpc.ssl_channel_credentials(
-            self.ca.read_bytes(), found.key.read_bytes(), found.certificate.read_bytes()
-        )
-        return grpc.secure_channel(self.address, credentials)
 
 
 def test_a_certificate_says_who_calls_and_the_services_own_is_renewed(tmp_path: Path) -> None:

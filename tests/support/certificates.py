@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 _OPENSSL_S = 30.0
@@ -42,13 +47,16 @@ class Authority:
         made = ["-keyout", str(self._key), "-out", str(self.certificate), "-days", "365"]
         _openssl("req", "-x509", *_CURVE, *made, "-subj", f"/CN={name}")
 
-    def issue(self, name: str, hosts: Sequence[str] = (), days: int = 90) -> Certificate:
+    def issue(
+        self, name: str, hosts: Sequence[str] = (), days: int = 90, organization: str = ""
+    ) -> Certificate:
         """Sign a certificate.
 
         Args:
             name: Common name, and the stem of the files.
             hosts: Names, or addresses as `IP:127.0.0.1`, that it is for.
             days: How long it is valid; one that expired yesterday has -1.
+            organization: Stands in the subject before the name.
         """
         self._issued += 1
         stem = self._directory / f"{self._issued}-{name}"
@@ -56,7 +64,8 @@ class Authority:
             stem.with_suffix(suffix) for suffix in (".key", ".csr", ".pem", ".both.pem", ".ext")
         )
         made = ["-keyout", str(key), "-out", str(request)]
-        _openssl("req", "-new", *_CURVE, *made, "-subj", f"/CN={name}")
+        subject = f"/O={organization}/CN={name}" if organization else f"/CN={name}"
+        _openssl("req", "-new", *_CURVE, *made, "-subj", subject)
         names = ",".join(host if ":" in host else f"DNS:{host}" for host in hosts)
         extensions.write_text(f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE")
         signer = ["-CA", str(self.certificate), "-CAkey", str(self._key)]
@@ -66,6 +75,28 @@ class Authority:
         parts = (key, certificate, self.certificate)
         both.write_text("".join(part.read_text() for part in parts))
         return Certificate(certificate, key, both)
+
+    def cut_short(self, found: Certificate, end: datetime) -> Certificate:
+        """Signs a certificate anew that ends at that time, to the second."""
+        signing = load_pem_private_key(self._key.read_bytes(), None)
+        issuer, before = (
+            x509.load_pem_x509_certificate(file.read_bytes())
+            for file in (self.certificate, found.certificate)
+        )
+        begin = before.not_valid_before_utc - timedelta(days=1)
+        builder = x509.CertificateBuilder(issuer.subject, before.subject, before.public_key())
+        builder = builder.serial_number(x509.random_serial_number())
+        signed = (
+            builder.not_valid_before(begin)
+            .not_valid_after(end)
+            .sign(
+                signing,  # type: ignore[arg-type]
+                SHA256(),
+            )
+        )
+        shorter = found.certificate.with_suffix(".short.pem")
+        shorter.write_bytes(signed.public_bytes(Encoding.PEM))
+        return replace(found, certificate=shorter)
 
 
 def _openssl(*arguments: str) -> None:
