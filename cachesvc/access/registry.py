@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from cachesvc.access.principals import KnownPrincipal, KnownRole, Principals
+from cachesvc.access.token_index import TokenIndex
 from cachesvc.access.tokens import digest_of, new_id, new_token
 from cachesvc.errors import InvalidRequest, NotFound, PreconditionFailed, Unauthenticated
 from cachesvc.log.catalogue_thread import CatalogueThread
@@ -56,18 +57,8 @@ class Registry:
         self._catalogue = catalogue
         self._clock = clock
         self._principals = Principals(settings, catalogue, clock)
-        self._file_tokens = {
-            token.sha256: TokenRecord(
-                f"file-{token.sha256[:_ID_LENGTH_OF_FILE]}",
-                principal.name,
-                token.sha256,
-                0,
-                int(token.expires.timestamp() * 1_000) if token.expires else None,
-            )
-            for principal in settings.principals
-            for token in principal.tokens
-        }
-        self._tokens: dict[str, TokenRecord] = {}
+        self._of_file = TokenIndex(_of_file(settings))
+        self._made = TokenIndex()
         self._used_ms: dict[str, int] = {}
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
@@ -79,7 +70,7 @@ class Registry:
 
     def _take_kept(self, port: Catalogue) -> None:
         self._principals.take_kept(port)
-        self._tokens = {record.digest: record for record in port.access.list_tokens()}
+        self._made = TokenIndex(port.access.list_tokens())
 
     # Who calls
 
@@ -89,7 +80,8 @@ class Registry:
         Raises:
             Unauthenticated: It is expired or revoked, or its principal is gone or disabled.
         """
-        record = self._record(digest_of(token))
+        digest = digest_of(token)
+        record = self._of_file.with_digest(digest) or self._made.with_digest(digest)
         if record is None:
             return None
         now_ms = self._now_ms()
@@ -137,7 +129,7 @@ class Registry:
             return not self.disabled(caller.name)
         if caller.proof is not Proof.TOKEN:
             return self.known(caller.name)
-        record = next((each for each in self._records() if each.id == caller.credential), None)
+        record = self._with_id(caller.credential)
         return record is not None and not self._problem(record, now_ms)
 
     def grants(self, caller: Caller) -> tuple[Grant, ...]:
@@ -176,9 +168,7 @@ class Registry:
 
         async def delete() -> None:
             await self._principals.delete_principal(name)
-            self._tokens = {
-                digest: each for digest, each in self._tokens.items() if each.principal != name
-            }
+            self._forget(self._made.of(name))
 
         await self._change(delete())
 
@@ -186,12 +176,14 @@ class Registry:
 
     def tokens(self, principal: str = "") -> Sequence[KnownToken]:
         """Those of a principal, or all for an empty name; the settings' first, then by age."""
-        return [self._shown(each) for each in self._records() if principal in ("", each.principal)]
+        kinds = (self._of_file, self._made)
+        found = [kind.of(principal) if principal else kind.all() for kind in kinds]
+        return [self._shown(each) for records in found for each in records]
 
     def count_valid(self, principal: str) -> int:
         """How many tokens of a principal open a call now."""
         now_ms = self._now_ms()
-        mine = (each for each in self._records() if each.principal == principal)
+        mine = (*self._of_file.of(principal), *self._made.of(principal))
         return sum(1 for each in mine if not self._problem(each, now_ms))
 
     async def create_token(self, principal: str, expires_ms: int | None) -> tuple[KnownToken, str]:
@@ -214,8 +206,7 @@ class Registry:
             now_ms = self._now_ms()
             if expires_ms is not None and expires_ms <= now_ms:
                 raise InvalidRequest("expires_ms is in the past; give a time to come")
-            taken = {each.id for each in self._records()}
-            id_ = next(each for each in iter(new_id, None) if each not in taken)
+            id_ = next(each for each in iter(new_id, None) if self._with_id(each) is None)
             text = new_token(id_)
             record = TokenRecord(id_, principal, digest_of(text), now_ms, expires_ms)
             await self._put(record)
@@ -232,11 +223,11 @@ class Registry:
         """
 
         async def revoke() -> KnownToken:
-            record = next((each for each in self._records() if each.id == id_), None)
+            record = self._with_id(id_)
             if record is None:
                 what = f"there is no token {id_[:80]!a}; `cachesvc access tokens` lists them"
                 raise NotFound(what, reason="UNKNOWN_TOKEN")
-            if record.digest in self._file_tokens:
+            if self._is_of_file(record):
                 raise PreconditionFailed(
                     f"{id_} comes from the service's settings; take it out there",
                     reason="ACCESS_IN_FILE",
@@ -250,7 +241,12 @@ class Registry:
 
     async def _put(self, record: TokenRecord) -> None:
         await self._catalogue.call(lambda port: port.access.put_token(record))
-        self._tokens[record.digest] = record
+        self._made.put(record)
+
+    def _forget(self, records: Sequence[TokenRecord]) -> None:
+        self._made.forget(records)
+        for record in records:
+            self._used_ms.pop(record.id, None)
 
     async def _change(self, work: Coroutine[Any, Any, T]) -> T:
         """One change after the other, each to its end even if who asked for it is gone.
@@ -270,12 +266,11 @@ class Registry:
         task.add_done_callback(self._changes.discard)
         return await asyncio.shield(task)
 
-    def _record(self, digest: str) -> TokenRecord | None:
-        return self._file_tokens.get(digest) or self._tokens.get(digest)
+    def _with_id(self, id_: str) -> TokenRecord | None:
+        return self._of_file.with_id(id_) or self._made.with_id(id_)
 
-    def _records(self) -> Sequence[TokenRecord]:
-        made = sorted(self._tokens.values(), key=lambda record: (record.created_ms, record.id))
-        return [*self._file_tokens.values(), *made]
+    def _is_of_file(self, record: TokenRecord) -> bool:
+        return self._of_file.with_id(record.id) is not None
 
     def _problem(self, record: TokenRecord, now_ms: int) -> str:
         """Why a token opens nothing; empty if it does."""
@@ -288,8 +283,19 @@ class Registry:
         return "" if self.known(record.principal) else "is of a principal that is gone"
 
     def _shown(self, record: TokenRecord) -> KnownToken:
-        in_file = record.digest in self._file_tokens
-        return KnownToken(record, in_file, self._used_ms.get(record.id))
+        return KnownToken(record, self._is_of_file(record), self._used_ms.get(record.id))
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1_000)
+
+
+def _of_file(settings: AccessConfig) -> Iterator[TokenRecord]:
+    for principal in settings.principals:
+        for token in principal.tokens:
+            yield TokenRecord(
+                f"file-{token.sha256[:_ID_LENGTH_OF_FILE]}",
+                principal.name,
+                token.sha256,
+                0,
+                int(token.expires.timestamp() * 1_000) if token.expires else None,
+            )
