@@ -22,6 +22,8 @@ from cachesvc.store.access_port import TokenRecord
 from cachesvc.store.ports import Catalogue
 
 T = TypeVar("T")
+ENDED_KEPT_S = 30 * 86_400
+"""For how long a token is listed that was revoked or has expired."""
 _ID_LENGTH_OF_FILE = 8
 _EVERYTHING = (Grant(frozenset(Right)),)
 _WITHOUT_BOUNDS = (Proof.NONE, Proof.SOCKET)
@@ -70,6 +72,7 @@ class Registry:
 
     def _take_kept(self, port: Catalogue) -> None:
         self._principals.take_kept(port)
+        port.access.forget_tokens(self._long_ago_ms())
         self._made = TokenIndex(port.access.list_tokens())
 
     # Who calls
@@ -189,6 +192,9 @@ class Registry:
     async def create_token(self, principal: str, expires_ms: int | None) -> tuple[KnownToken, str]:
         """Makes a token; returns it, and the text that is not kept.
 
+        Those that ended more than ``ENDED_KEPT_S`` ago are forgotten then, as at every start, so
+        that they do not pile up.
+
         Raises:
             NotFound: There is no such principal (``UNKNOWN_PRINCIPAL``).
             InvalidRequest: It would be expired already.
@@ -206,6 +212,7 @@ class Registry:
             now_ms = self._now_ms()
             if expires_ms is not None and expires_ms <= now_ms:
                 raise InvalidRequest("expires_ms is in the past; give a time to come")
+            await self._forget_ended()
             id_ = next(each for each in iter(new_id, None) if self._with_id(each) is None)
             text = new_token(id_)
             record = TokenRecord(id_, principal, digest_of(text), now_ms, expires_ms)
@@ -242,6 +249,13 @@ class Registry:
     async def _put(self, record: TokenRecord) -> None:
         await self._catalogue.call(lambda port: port.access.put_token(record))
         self._made.put(record)
+
+    async def _forget_ended(self) -> None:
+        before_ms = self._long_ago_ms()
+        ended = [each for each in self._made.all() if each.ended_before(before_ms)]
+        if ended:
+            await self._catalogue.call(lambda port: port.access.forget_tokens(before_ms))
+            self._forget(ended)
 
     def _forget(self, records: Sequence[TokenRecord]) -> None:
         self._made.forget(records)
@@ -284,6 +298,9 @@ class Registry:
 
     def _shown(self, record: TokenRecord) -> KnownToken:
         return KnownToken(record, self._is_of_file(record), self._used_ms.get(record.id))
+
+    def _long_ago_ms(self) -> int:
+        return self._now_ms() - ENDED_KEPT_S * 1_000
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1_000)

@@ -32,3 +32,6 @@ from access_tokens order by created_ms, id;
 
 -- name: put_token
 insert or replace into access_tokens values (?, ?, ?, ?, ?, ?);
+
+-- name: forget_tokens
+delete from access_tokens where coalesce(revoked_ms, expires_ms) < ?;

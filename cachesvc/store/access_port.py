@@ -64,6 +64,15 @@ class TokenRecord:
     expires_ms: int | None = None
     revoked_ms: int | None = None
 
+    @property
+    def ended_ms(self) -> int | None:
+        """When it was revoked; else from when on it is expired, maybe to come; None: never."""
+        return self.expires_ms if self.revoked_ms is None else self.revoked_ms
+
+    def ended_before(self, time_ms: int) -> bool:
+        """Whether it opened nothing any more at that time, nor was revoked since."""
+        return self.ended_ms is not None and self.ended_ms < time_ms
+
 
 class AccessKept(Protocol):
     """Who may call, by name."""
@@ -91,3 +100,6 @@ class AccessKept(Protocol):
 
     def put_token(self, record: TokenRecord) -> None:
         """Enters one, or changes the one of that id."""
+
+    def forget_tokens(self, ended_before_ms: int) -> None:
+        """Forgets those whose ``ended_ms`` is before that time; of others nothing changes."""

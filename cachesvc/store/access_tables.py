@@ -35,3 +35,6 @@ class AccessTables(Tables):
 
     def put_token(self, record: TokenRecord) -> None:
         self._run("put_token", *astuple(record))
+
+    def forget_tokens(self, ended_before_ms: int) -> None:
+        self._run("forget_tokens", ended_before_ms)

@@ -40,3 +40,9 @@ class MemoryAccess:
 
     def put_token(self, record: TokenRecord) -> None:
         self._tokens[record.id] = record
+
+    def forget_tokens(self, ended_before_ms: int) -> None:
+        left = {
+            id: each for id, each in self._tokens.items() if not each.ended_before(ended_before_ms)
+        }
+        self._tokens = left

@@ -47,6 +47,26 @@ def test_a_principal_goes_with_its_tokens_and_without_those_of_others(
         assert [each.id for each in catalogue.access.list_tokens()] == ["b"]
 
 
+def test_tokens_that_ended_before_a_time_are_forgotten_and_no_others(catalogue: Catalogue) -> None:
+    ends = {
+        "never": (None, None),
+        "expired": (9, None),
+        "expires": (10, None),
+        "revoked": (None, 9),
+        "revoked now": (None, 10),
+        "revoked, then expired": (20, 9),
+        "expired, then revoked": (5, 10),
+    }
+    for id_, (expires_ms, revoked_ms) in ends.items():
+        catalogue.access.put_token(TokenRecord(id_, "ops", id_, 1, expires_ms, revoked_ms))
+    for _ in range(2):
+        catalogue.access.forget_tokens(10)
+        left = {each.id for each in catalogue.access.list_tokens()}
+        assert left == {"never", "expires", "revoked now", "expired, then revoked"}
+    catalogue.access.put_token(TokenRecord("expired", "ops", "other", 11))
+    assert "expired" in {each.id for each in catalogue.access.list_tokens()}
+
+
 def test_tokens_are_listed_as_they_were_made_and_changed(catalogue: Catalogue) -> None:
     catalogue.access.put_token(TokenRecord("z", "ops", "1" * 64, 1, expires_ms=100))
     catalogue.access.put_token(TokenRecord("a", "ops", "2" * 64, 2))

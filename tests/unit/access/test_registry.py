@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cachesvc.access.registry import Registry
+from cachesvc.access.registry import ENDED_KEPT_S, Registry
 from cachesvc.access.tokens import digest_of, new_token
 from cachesvc.errors import InvalidRequest, NotFound, PreconditionFailed, Unauthenticated
 from cachesvc.log.catalogue_thread import CatalogueThread
@@ -137,6 +137,47 @@ def test_two_are_valid_at_a_time_however_many_ask_at_once(catalogue: CatalogueTh
         clock.now_s = 60.0
         assert registry.count_valid("ops") == 1
         await registry.create_token("ops", None)
+
+    asyncio.run(body())
+
+
+def test_what_has_ended_is_listed_for_thirty_days_and_then_forgotten(
+    catalogue: CatalogueThread,
+) -> None:
+    async def body() -> None:
+        clock = Clock()
+        registry = await _loaded(catalogue, clock, SETTINGS)
+        await registry.set_principal(PrincipalEntry(name="ops"))
+
+        async def made(name: str, expires_ms: int | None = None) -> tuple[str, str]:
+            token, text = await registry.create_token(name, expires_ms)
+            return token.record.id, text
+
+        async def listed(registry: Registry) -> set[str]:
+            kept = await catalogue.call(lambda port: port.access.list_tokens())
+            found = {each.record.id for each in registry.tokens() if not each.in_file}
+            assert found == {each.id for each in kept}
+            return found
+
+        lasting, _ = await made("ops")
+        revoked, text = await made("ops")
+        expired, _ = await made("billing", 6_000)
+        registry.holder(text, PEER)
+        await registry.revoke_token(revoked)
+        clock.now_s = 5.0 + ENDED_KEPT_S
+        assert await listed(registry) == {lasting, revoked, expired}
+        with pytest.raises(Unauthenticated, match="is revoked"):
+            registry.holder(text, PEER)
+        fresh, _ = await made("ops")
+        assert await listed(registry) == {lasting, revoked, expired, fresh}
+        clock.now_s += 0.5
+        await registry.revoke_token(fresh)
+        other, _ = await made("ops")
+        assert await listed(registry) == {lasting, expired, fresh, other}
+        assert registry.holder(text, PEER) is None
+        clock.now_s += 1.0
+        assert await listed(await _loaded(catalogue, clock, SETTINGS)) == {lasting, fresh, other}
+        assert [each for each in registry.tokens("billing") if each.in_file], "it is in the file"
 
     asyncio.run(body())
 
