@@ -1,108 +1,29 @@
 """G14: every public call answers any input with a documented status and reason."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-import hypothesis.strategies as st
 import pytest
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, Phase, given, settings
 
-from cachesvc.v1 import admin_pb2, log_cache_pb2, mining_pb2
+from cachesvc.v1 import mining_pb2
 from tests.faults.stage import Calls, error_info, objects, refusal
+from tests.support.any_requests import CODES, DOCUMENTED, METHODS, messages, names
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.topics import create_topic, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(240)]
 
-ROOT = Path(__file__).parents[2]
 TOPIC = "any-input"
-CODES = {
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.NOT_FOUND,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.ABORTED,
-    grpc.StatusCode.DATA_LOSS,
-    grpc.StatusCode.UNAVAILABLE,
-}
-SERVICES = [
-    log_cache_pb2.DESCRIPTOR.services_by_name["LogCache"],
-    admin_pb2.DESCRIPTOR.services_by_name["Admin"],
-]
-METHODS = [method for service in SERVICES for method in service.methods]
+NAMES = names(TOPIC, "default", "s", "compact")
 EXAMPLES = 25
 # Streams that are answered may go on for ever.
 ANSWER_S = 0.3
-
-_NAMES = st.sampled_from(
-    [
-        "",
-        TOPIC,
-        "default",
-        "s",
-        "compact",
-        "no-such",
-        "..",
-        "a/b",
-        "x" * 300,
-        "größer",
-        "(",
-        ".*",
-        "\0",
-    ]
-)
-_NUMBERS = st.sampled_from([0, 1, -1, 2, 99, 1 << 30, (1 << 31) - 1, -(1 << 31)])
-_LARGE = st.sampled_from([0, 1, -1, 5, 1 << 40, (1 << 63) - 1, -(1 << 63)])
-
-
-def _documented() -> set[str]:
-    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    return set(re.findall(r"^\| `([A-Z_]+)`", text, re.MULTILINE)) - {"INTERNAL"}
-
-
-DOCUMENTED = _documented()
-
-
-def _values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
-    kinds: Mapping[int, st.SearchStrategy[Any]] = {
-        FieldDescriptor.TYPE_STRING: _NAMES | st.text(max_size=20).filter(_encodable),
-        FieldDescriptor.TYPE_BYTES: st.binary(max_size=20),
-        FieldDescriptor.TYPE_BOOL: st.booleans(),
-        FieldDescriptor.TYPE_INT64: _LARGE,
-        FieldDescriptor.TYPE_INT32: _NUMBERS,
-        FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
-        FieldDescriptor.TYPE_ENUM: st.sampled_from([0, 1, 2, 3, 77, -1]),
-        FieldDescriptor.TYPE_DOUBLE: st.floats(),
-    }
-    if field.message_type is not None:
-        return _messages(field.message_type, depth + 1)
-    return kinds[field.type]
-
-
-def _encodable(text: str) -> bool:
-    return text.isprintable()
-
-
-@st.composite
-def _messages(draw: st.DrawFn, of: Descriptor, depth: int = 0) -> Message:
-    message: Message = GetMessageClass(of)()
-    for field in of.fields:
-        if depth > 3 or not draw(st.booleans()):
-            continue
-        values = _values(field, depth)
-        if field.is_repeated:
-            getattr(message, field.name).extend(draw(st.lists(values, max_size=3)))
-        elif field.type == FieldDescriptor.TYPE_MESSAGE:
-            getattr(message, field.name).CopyFrom(draw(values))
-        else:
-            setattr(message, field.name, draw(values))
-    return message
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +76,7 @@ def test_any_request_has_a_documented_answer(calls: Calls, method: MethodDescrip
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(_messages(method.input_type))
+    @given(messages(method.input_type, NAMES))
     def ask(request: Message) -> None:
         _ask(calls, method, request.SerializeToString())
 
