@@ -15,9 +15,13 @@ from cachesvc.cli.options import check_address
 from cachesvc.cli.service_options import LogFormat, LogLevel
 from cachesvc.errors import InvalidConfig
 from cachesvc.logs import configure_logging
+from cachesvc.mining.black_box import remove_left
 from cachesvc.mining.reader import ReaderSettings
 from cachesvc.policy.addresses import is_loopback, parse_address
 from cachesvc.settings.config import LogConfig
+
+_BOXES = "cachesvc-reader-{}.box"
+"""Of readers that are started without ``--black-box``, in the directory for temporary files."""
 
 
 def reader(
@@ -84,6 +88,8 @@ def reader(
         black_box=black_box or _black_box(service, connection, name),
     )
     configure_logging(_log_config(log_level, log_format, log_repeats_max))
+    if black_box is None and settings.black_box is not None:
+        remove_left(settings.black_box.parent, _BOXES.format("*"), keep=settings.black_box)
     raise typer.Exit(run_reader(settings))
 
 
@@ -91,7 +97,7 @@ def _black_box(service: str, connection: str, name: str) -> Path:
     """The same for each reader that is started in the place of another one."""
     identity = "\0".join((service, connection, name, str(os.getuid())))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"cachesvc-reader-{digest}.box"
+    return Path(tempfile.gettempdir()) / _BOXES.format(digest)
 
 
 def _roots(file: Path | None) -> bytes | None:

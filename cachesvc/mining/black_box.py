@@ -15,7 +15,9 @@ import json
 import logging
 import mmap
 import os
+import stat
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,9 @@ SLOTS = 4
 _BEGUN_AT = _HEADER.size + SLOTS * _SLOT_BYTES
 _FILE_BYTES = 4 << 20
 _RUNNING, _ENDED = 1, 0
+_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+LEFT_S = 86_400.0
+"""After so long nobody comes any more in the place of a reader that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +126,13 @@ class BlackBox:
         descriptor = -1
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return cls(descriptor)
+            while True:
+                descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o600)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                    return cls(descriptor)
+                os.close(descriptor)  # somebody has just removed it as one that was left
+                descriptor = -1
         except (OSError, ValueError) as error:
             _log.warning(
                 "a reader cannot note what it is working on",
@@ -204,6 +213,40 @@ class BlackBox:
             return json.loads(self._map[at + _LENGTH.size : at + _LENGTH.size + length])
         except ValueError:
             return None
+
+
+def remove_left(directory: Path, pattern: str, keep: Path, older_s: float = LEFT_S) -> int:
+    """Removes boxes of this user that no process has, and none had for so long; how many.
+
+    Args:
+        directory: Where they are; what else is there stays.
+        pattern: What they are called.
+        keep: One that is about to be opened.
+        older_s: Seconds since the last note.
+    """
+    paths = [path for path in directory.glob(pattern) if path != keep]
+    return sum(_removed(path, older_s) for path in paths)
+
+
+def _removed(path: Path, older_s: float) -> bool:
+    try:
+        descriptor = os.open(path, _FLAGS | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(descriptor)
+        old = time.time() - found.st_mtime > older_s
+        if not (stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and old):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.pread(descriptor, len(_MAGIC), 0) != _MAGIC:
+            return False
+        path.unlink()
+    except OSError:  # another process has it, or has just removed it
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _as_row(work: WorkedOn) -> list[object]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cachesvc.cli import reader as command
+from cachesvc.mining.black_box import BlackBox
 from cachesvc.mining.reader import ReaderSettings
 from tests.unit.cli.conftest import Run
 
@@ -62,3 +65,23 @@ def test_what_is_missing_is_named(run: Run, started: list[ReaderSettings]) -> No
         assert result.exit_code == 2
         assert arguments[1] in result.stderr
     assert not started
+
+
+@pytest.mark.usefixtures("logging_put_back")
+def test_a_reader_without_a_box_of_its_own_removes_those_that_were_left(
+    run: Run, started: list[ReaderSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    socket = f"unix:{tmp_path}/service.sock"
+    for name in ("long ago", "again"):
+        reader(run, socket, "--name", name)
+        box = BlackBox.open(started[-1].black_box or Path())
+        assert box is not None
+        box.close(clean=False)
+    left, again = (settings.black_box or Path() for settings in started)
+    for path in (left, again):
+        os.utime(path, (0, 0))
+    reader(run, socket, "--name", "again", "--black-box", str(tmp_path / "own"))
+    assert left.exists()
+    reader(run, socket, "--name", "again")
+    assert (left.exists(), again.exists()) == (False, True)

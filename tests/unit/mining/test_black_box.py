@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.mining.black_box import Before, BlackBox, WorkedOn
+from cachesvc.mining.black_box import Before, BlackBox, WorkedOn, remove_left
 from cachesvc.mining.careful_start import deaths
 from cachesvc.mining.source import SourcePartition
 
@@ -105,3 +105,29 @@ def test_bytes_that_are_no_notes_tell_nothing_wrong(tmp_path: Path, begin: int) 
         file.write(os.urandom(600))
     found = opened(path).before
     assert found.worked_on in ((), (ORDERS,))
+
+
+def test_boxes_that_nobody_has_had_for_long_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    def aged(name: str) -> Path:
+        path = tmp_path / name
+        os.utime(path, (0, 0))
+        return path
+
+    for name in ("clean", "killed", "mine", "fresh", "elsewhere"):
+        suffix = "note" if name == "elsewhere" else "box"
+        opened(tmp_path / f"{name}.{suffix}").close(clean=name == "clean")
+    running = opened(tmp_path / "running.box")
+    (tmp_path / "no-box.box").write_bytes(b"\0" * 100)
+    (tmp_path / "directory.box").mkdir()
+    os.mkfifo(tmp_path / "fifo.box")
+    (tmp_path / "link.box").symlink_to(tmp_path / "elsewhere.note")
+    gone = {aged("clean.box"), aged("killed.box")}
+    left = {tmp_path / "fresh.box", tmp_path / "link.box"}
+    left |= {aged(f"{name}.box") for name in ("running", "mine", "no-box", "directory", "fifo")}
+    left.add(aged("elsewhere.note"))
+    assert set(tmp_path.iterdir()) == gone | left
+    for count in (2, 0):
+        assert remove_left(tmp_path, "*.box", keep=tmp_path / "mine.box") == count
+        assert set(tmp_path.iterdir()) == left
+    running.close(clean=True)
+    assert opened(tmp_path / "mine.box").before.deaths == 1
