@@ -86,19 +86,20 @@ class Neighbour:
                 self._connection.send(_ABOUT.pack(_GONE, number))
 
     def close(self, *, retire: bool = False) -> None:
-        """Ends it. What it has not given back it may go on reading, so that is not used again.
+        """Ends it; idempotent. What it has not given back it may go on reading: that is retired.
 
         Args:
-            retire: Whether to use nothing again that it has ever seen; else what it gave back is.
+            retire: Whether to use nothing again that it has ever seen, who closed the connection
+                and how often it was asked for; else what it gave back is.
         """
+        if retire:
+            self._blocks.retire(self._known)
         if self.closed:
             return
         self.closed = True
         asyncio.get_running_loop().remove_reader(self._connection)
         self._connection.close()
         self._moved.set()
-        if retire:
-            self._blocks.retire(self._known)
         for block, times in self._lent.items():
             for _ in range(times):
                 self._blocks.let_go(block, retire=True)
@@ -119,7 +120,7 @@ class Neighbour:
     def _hear(self) -> None:
         for _ in range(_MESSAGES_A_ROUND):
             try:
-                message = self._connection.recv(_ABOUT.size)
+                message = self._connection.recv(_ABOUT.size + 1)
             except BlockingIOError:
                 return
             except OSError:
