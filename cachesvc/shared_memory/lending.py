@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from cachesvc.errors import DamagedFile, StoreUnreadable
 from cachesvc.shared_memory.blocks import Blocks
 from cachesvc.shared_memory.filling import Filled, Payload, fill
-from cachesvc.shared_memory.neighbours import Neighbour
+from cachesvc.shared_memory.neighbours import LOANS_MAX, Neighbour
 
 T = TypeVar("T")
 _SHARES = 2
@@ -58,7 +58,9 @@ class Lending:
 
     def lends_to(self, neighbour: Neighbour) -> bool:
         """Whether a neighbour may be handed more; one that keeps everything is not."""
-        return not neighbour.closed and neighbour.lent_bytes <= self._blocks.bytes_max // _SHARES
+        if neighbour.closed or neighbour.loans >= LOANS_MAX:
+            return False
+        return neighbour.lent_bytes <= self._blocks.bytes_max // _SHARES
 
     async def fill(
         self, owner: Hashable, content: Hashable, payloads: Sequence[Payload], *, keep: bool

@@ -16,6 +16,9 @@ from cachesvc.shared_memory.blocks import Block, Blocks
 
 _AHEAD_BYTES_MAX = 8 << 20
 """Of what a neighbour was told of and has not taken; at least one piece."""
+LOANS_MAX = 100
+"""What a neighbour has at a time. It says two things of each, and has to be able to say them while
+nobody listens: a socket has room for 278, and what it cannot say is never given back."""
 _MESSAGES_A_ROUND = 64
 _BLOCK = struct.Struct("<cqq")
 _ABOUT = struct.Struct("<cq")
@@ -54,6 +57,11 @@ class Neighbour:
     def lent_bytes(self) -> int:
         """Of blocks that it has not given back."""
         return sum(block.capacity for block in self._lent)
+
+    @property
+    def loans(self) -> int:
+        """How often something was handed over that it has not given back."""
+        return self._lent.total()
 
     async def taken(self, told_bytes: int) -> None:
         """Waits until it has taken most of what it has been told of, or is gone.
