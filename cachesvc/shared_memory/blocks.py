@@ -92,10 +92,11 @@ class Blocks:
             ]
             if fitting and not (keep and self._bytes + capacity <= self.bytes_max):
                 return self._taken(fitting[0] if keep else fitting[-1])
-            while self._bytes + capacity > self.bytes_max and self._idle:
-                self._destroy(next(iter(self._idle)))
-            if self._bytes + capacity > self.bytes_max:
+            idle_bytes = sum(each.capacity for each in self._idle)
+            if self._bytes - idle_bytes + capacity > self.bytes_max:
                 return None
+            while self._bytes + capacity > self.bytes_max:
+                self._destroy(next(iter(self._idle)))
             block = _made(next(self._numbers), owner, capacity)
             self._bytes += capacity
             self._all.add(block)
