@@ -45,7 +45,11 @@ class SharedMemory:
         # A piece may be let go of in any thread, and anywhere: adding and taking away are atomic.
         self._lent: set[int] = set()
         self._loans = itertools.count()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._heard = asyncio.Event()
+        self._lost: Exception | None = None
         self._ends = False
+        self._process = os.getpid()
         self.token = secrets.token_bytes(_TOKEN_BYTES)
         """What the call names, so that the service knows whose connection this is."""
 
@@ -71,13 +75,18 @@ class SharedMemory:
         Raises:
             Unavailable: It does not come; the stream has to begin anew, without.
         """
+        if self._loop is None and self._lost is None:
+            # Not before: what names a block is the service, and so the other end is.
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self._connection, self._hear)
+            self._hear()
         while (memory := self._memory.get(number)) is None:
-            try:
-                await self._receive()
-            except OSError as error:
+            if self._lost is not None:
                 raise Unavailable(
-                    f"memory of the service cannot be had: {error}", reason="NO_SHARED_MEMORY"
-                ) from error
+                    f"memory of the service cannot be had: {self._lost}", reason="NO_SHARED_MEMORY"
+                ) from self._lost
+            self._heard.clear()
+            await self._heard.wait()
         if not 0 <= length <= len(memory):
             raise Unavailable(f"a block has no {length} bytes", reason="NO_SHARED_MEMORY")
         view = memoryview(memory)[:length]
@@ -90,12 +99,15 @@ class SharedMemory:
 
     def close(self) -> None:
         """Ends the connection as soon as nothing refers to its memory; idempotent."""
+        self._stop_hearing()
         self._memory.clear()
         self._ends = True
         self._close_if_over()
 
     def _done(self, number: int, loan: int) -> None:
         """Nothing refers to a piece any more. In whichever thread let go of it."""
+        if os.getpid() != self._process:
+            return  # where this one was forked from somebody may refer to it
         with contextlib.suppress(OSError):
             self._connection.send(_ABOUT.pack(_DONE, number))
         self._lent.discard(loan)
@@ -105,17 +117,27 @@ class SharedMemory:
         if self._ends and not self._lent:
             self._connection.close()
 
-    async def _receive(self) -> None:
+    def _hear(self) -> None:
+        """Heeds what has come, at once: memory that the service has given up takes room here."""
         try:
-            message, descriptors, *_ = socket.recv_fds(self._connection, _BLOCK.size, 1)
+            while True:
+                message, descriptors, *_ = socket.recv_fds(self._connection, _BLOCK.size + 1, 1)
+                try:
+                    self._heed(message, descriptors)
+                finally:
+                    for descriptor in descriptors:
+                        os.close(descriptor)
         except BlockingIOError:
-            await _readable(self._connection)
-            return
-        try:
-            self._heed(message, descriptors)
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            pass
+        except (OSError, ValueError, OverflowError) as error:
+            self._lost = error
+            self._stop_hearing()
+        self._heard.set()
+
+    def _stop_hearing(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.remove_reader(self._connection)
 
     def _heed(self, message: bytes, descriptors: list[int]) -> None:
         if len(message) == _ABOUT.size:
@@ -129,16 +151,6 @@ class SharedMemory:
         self._memory[number] = mmap.mmap(
             descriptors[0], capacity, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ
         )
-
-
-async def _readable(connection: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(connection, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(connection)
 
 
 def _local_port(target: str) -> int | None:
