@@ -14,7 +14,6 @@ import msgspec
 
 from cachesvc.client import incoming, wire
 from cachesvc.client.backoff import Backoff
-from cachesvc.client.batch import Batch
 from cachesvc.client.errors import (
     AccessDenied,
     DataLoss,
@@ -154,7 +153,7 @@ class Feed:
                     "no connection for subscription %s (%s: %s, request %s); next in %.1f s",
                     self._asked.subscription,
                     failure.reason,
-                    failure,
+                    str(failure),  # who keeps what is logged keeps nothing that was received
                     failure.request_id or "none",
                     wait_s,
                 )
@@ -176,11 +175,8 @@ class Feed:
         try:
             while (data := await self._read(call)) is not None:
                 for received in incoming.received(data):
-                    if isinstance(received, incoming.Lent):
-                        event: Event = await self._taken(received, memory)
-                    else:
-                        event = received
-                    if await self._pass_on(event):
+                    # Under no name: a batch that nobody else has any more is to be let go of.
+                    if await self._pass_on(await self._taken(received, memory)):
                         return
         except DataLoss as failure:
             failure.gaps = tuple(self._gaps)
@@ -198,25 +194,27 @@ class Feed:
             return None
         return SharedMemory.reach(self._service.target)
 
-    async def _taken(self, lent: incoming.Lent, memory: SharedMemory | None) -> Batch:
-        """A batch with its records, in shared memory.
+    async def _taken(self, event: Event | incoming.Lent, memory: SharedMemory | None) -> Event:
+        """An event; that of a batch whose records lie in shared memory has them.
 
         Raises:
             Unavailable: They cannot be had there; the next connection goes without.
         """
+        if not isinstance(event, incoming.Lent):
+            return event
         if memory is None:
             raise ServiceFault("the service speaks of shared memory that nobody asked for")
         silence_max_s = self._asked.settings.silence_max_s
         self._without_memory = True
         try:
             async with asyncio.timeout(silence_max_s):
-                payload = LentPayload(await memory.take(lent.block, lent.length))
+                payload = LentPayload(await memory.take(event.block, event.length))
         except TimeoutError as error:
             raise Unavailable(
                 f"no shared memory came for {silence_max_s} s", reason="NO_SHARED_MEMORY"
             ) from error
         self._without_memory = False
-        return lent.batch(payload)
+        return event.batch(payload)
 
     async def _read(self, call: StreamCall) -> bytes | None:
         silence_max_s = self._asked.settings.silence_max_s

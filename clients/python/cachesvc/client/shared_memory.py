@@ -47,7 +47,7 @@ class SharedMemory:
         self._loans = itertools.count()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heard = asyncio.Event()
-        self._lost: Exception | None = None
+        self._lost = ""
         self._ends = False
         self._process = os.getpid()
         self.token = secrets.token_bytes(_TOKEN_BYTES)
@@ -75,16 +75,16 @@ class SharedMemory:
         Raises:
             Unavailable: It does not come; the stream has to begin anew, without.
         """
-        if self._loop is None and self._lost is None:
+        if self._loop is None and not self._lost:
             # Not before: what names a block is the service, and so the other end is.
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._connection, self._hear)
             self._hear()
         while (memory := self._memory.get(number)) is None:
-            if self._lost is not None:
+            if self._lost:
                 raise Unavailable(
                     f"memory of the service cannot be had: {self._lost}", reason="NO_SHARED_MEMORY"
-                ) from self._lost
+                )
             self._heard.clear()
             await self._heard.wait()
         if not 0 <= length <= len(memory):
@@ -130,7 +130,8 @@ class SharedMemory:
         except BlockingIOError:
             pass
         except (OSError, ValueError, OverflowError) as error:
-            self._lost = error
+            # Not the error itself: its traceback has whoever called, and what they refer to.
+            self._lost = str(error) or repr(error)
             self._stop_hearing()
         self._heard.set()
 
