@@ -6,6 +6,7 @@ would wait for that at every batch; with this, it and its client work on one whi
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cachesvc.errors import CacheError
@@ -67,14 +68,19 @@ class Ahead:
         self._begun: dict[Cursor, _Begun] = {}
 
     def begin(self, cursors: Iterable[Cursor]) -> None:
-        """Begins with what some cursors are at, and forgets what was made for others."""
+        """Begins with what some cursors are at, and forgets what was made for others.
+
+        It is made with a copy of the cursor: if that moved meanwhile, frames of one place would
+        be cut for another one, and kept for all streams as those of that.
+        """
         wanted = {cursor: _Place.of(cursor) for cursor in cursors}
         for cursor, begun in list(self._begun.items()):
             if wanted.get(cursor) != begun.place:
                 self.forget(cursor)
         for cursor, place in wanted.items():
             if cursor not in self._begun:
-                self._begun[cursor] = _Begun(place, asyncio.ensure_future(self._made(cursor)))
+                making = asyncio.ensure_future(self._made(replace(cursor)))
+                self._begun[cursor] = _Begun(place, making)
 
     async def take(self, cursor: Cursor) -> Made | None:
         """What was made for where a cursor is, and is the caller's to let go of then.
