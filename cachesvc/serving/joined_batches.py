@@ -87,6 +87,7 @@ class JoinedBatches:
         """Gives up what was not written; idempotent."""
         if self._writing is not None:
             self._writing.cancel()
+            self._writing.add_done_callback(_heed)
 
     async def _written(self) -> None:
         """Returns when nothing is being written. Raises what the write raised."""
@@ -101,3 +102,9 @@ class JoinedBatches:
             # Its field has the same number in both messages: the bytes are those of an element.
             joined = held[0] if len(held) == 1 else b"".join((_BATCHES, varint(size), *held))
             await self._write(joined)
+
+
+def _heed(writing: "asyncio.Task[None]") -> None:
+    """Takes note of how a write ended that nobody waits for, which else is said in the log."""
+    if not writing.cancelled():
+        writing.exception()
