@@ -98,7 +98,7 @@ def _decoded(payload: Payload) -> Iterator[pa.RecordBatch]:
             yield from _rows_of(payload.data)
         else:
             yield ipc.read_record_batch(pa.py_buffer(payload.data), RECORD_SCHEMA)
-    except DECODING_ERRORS as error:
+    except (*DECODING_ERRORS, EOFError) as error:
         raise DamagedFile(f"a payload cannot be decoded: {error}") from error
 
 
