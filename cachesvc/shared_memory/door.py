@@ -94,7 +94,10 @@ class Door:
         return neighbour
 
     def tell_gone(self) -> None:
-        """Tells neighbours which blocks are no more."""
+        """Tells neighbours which blocks are no more.
+
+        That is due at once: what they map takes memory that others are filled in already.
+        """
         gone = self._blocks.gone()
         if gone:
             for neighbour in self._neighbours:

@@ -37,11 +37,15 @@ class Lending:
     Args:
         blocks: What to lend of.
         run: Runs what blocks.
+        on_filled: Called when blocks may be no more because another was filled.
     """
 
-    def __init__(self, blocks: Blocks, run: Run) -> None:
+    def __init__(
+        self, blocks: Blocks, run: Run, on_filled: Callable[[], None] = lambda: None
+    ) -> None:
         self._blocks = blocks
         self._run = run
+        self._on_filled = on_filled
         self._filled: dict[Hashable, Filled] = {}
         self._flights: dict[Hashable, _Flight] = {}
         self.handed_over = 0
@@ -118,6 +122,7 @@ class Lending:
 
     def _landed(self, content: Hashable) -> None:
         flight = self._flights.pop(content)
+        self._on_filled()
         if flight.task.cancelled() or (filled := flight.task.result()) is None:
             return
         self._filled[content] = filled

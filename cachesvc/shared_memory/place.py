@@ -29,7 +29,7 @@ class SharedMemory:
         self._blocks = Blocks(bytes_max)
         self._retires = retires
         self._door = Door(self._blocks)
-        self.lending = Lending(self._blocks, run)
+        self.lending = Lending(self._blocks, run, self._door.tell_gone)
 
     def open(self, port: int) -> None:
         """Lets in whoever reaches the service on that port from this machine."""
@@ -42,6 +42,7 @@ class SharedMemory:
     def end(self, neighbour: Neighbour) -> None:
         """Ends a stream's connection; idempotent."""
         neighbour.close(retire=self._retires)
+        self._door.tell_gone()
 
     async def run(self) -> None:
         """Gives memory back that nobody uses for a while, until cancelled; then all of it."""
