@@ -310,6 +310,8 @@ def test_no_hold_is_left_behind_and_what_is_held_is_what_was_asked_for(
                 working.pop().set_result(True)
             await turns(10)
             collect()
+        await turns(10)
+        collect()
         for _, filled in held:
             lending.let_go(filled)
         assert holders(blocks) == 0
