@@ -55,11 +55,18 @@ class SharedMemory:
 
     @classmethod
     def reach(cls, target: str) -> Self | None:
-        """A connection to the service at a target; None where it is not one of this machine."""
+        """A connection to the service at a target; None where there is none to be had.
+
+        It is not to be had where the service is not of this machine, or does not share memory, and
+        where the process has no descriptor left.
+        """
         port = _local_port(target)
         if port is None or not sys.platform.startswith("linux"):
             return None
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        try:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        except OSError:
+            return None
         memory = cls(connection)
         try:
             connection.connect(f"\0cachesvc-shared-memory-{port}")
