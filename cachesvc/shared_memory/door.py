@@ -99,9 +99,8 @@ class Door:
         That is due at once: what they map takes memory that others are filled in already.
         """
         gone = self._blocks.gone()
-        if gone:
-            for neighbour in self._neighbours:
-                neighbour.forget(gone)
+        for neighbour in self._neighbours:
+            neighbour.forget(gone)
 
     def _let_in(self) -> None:
         while self._listening is not None:

@@ -42,6 +42,7 @@ class Neighbour:
         self._blocks = blocks
         self._on_closed = on_closed
         self._known: set[int] = set()
+        self._untold: set[int] = set()
         self._lent: Counter[Block] = Counter()
         self._by_number: dict[int, Block] = {}
         self._untaken: dict[Block, int] = {}
@@ -87,11 +88,16 @@ class Neighbour:
         return True
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Tells it which blocks are no more, of those that it knows."""
-        for number in self._known.intersection(numbers):
-            self._known.discard(number)
-            with contextlib.suppress(OSError):  # it keeps some memory for longer
+        """Tells it which blocks are no more, of those that it knows.
+
+        What its socket has no room for is told the next time.
+        """
+        self._untold |= self._known.intersection(numbers)
+        with contextlib.suppress(OSError):  # it keeps some memory for longer
+            for number in sorted(self._untold):
                 self._connection.send(_ABOUT.pack(_GONE, number))
+                self._untold.discard(number)
+                self._known.discard(number)
 
     def close(self, *, retire: bool = False) -> None:
         """Ends it; idempotent. What it has not given back it may go on reading: that is retired.
