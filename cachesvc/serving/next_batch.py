@@ -221,19 +221,20 @@ class NextBatch:
         self._made = None
         if made is not None and made.run is run:
             filled = made.filled
-        elif lending.lends_to(neighbour):
-            filled = await self._filled(cursor.log, self._whose(cursor), run)
         else:
-            return None
+            filled = await self._filled(cursor.log, self._whose(cursor), run)
         return None if filled is None else lending.hand_over(neighbour, filled)
 
     async def _filled(self, log: PartitionLog, whose: Whose, run: Sequence[Part]) -> Filled | None:
-        if self._lending is None or _carried_bytes(run) < _SHARED_BYTES_MIN:
+        neighbour, lending = self._settings.neighbour, self._lending
+        if neighbour is None or lending is None or not lending.lends_to(neighbour):
+            return None
+        if _carried_bytes(run) < _SHARED_BYTES_MIN:
             return None
         span = run[0].frame.base_offset, run[-1].frame.end_offset
         payloads = [Payload(part.body, part.is_file) for part in run if part.frame.record_count]
         several = log.has_several_listeners
-        return await self._lending.fill(log.id.topic_id, (whose, *span), payloads, keep=several)
+        return await lending.fill(log.id.topic_id, (whose, *span), payloads, keep=several)
 
     def _message(
         self, cursor: Cursor, run: Sequence[Part], untold: int | None, *, snapshot: bool

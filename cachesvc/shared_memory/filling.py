@@ -19,6 +19,9 @@ from cachesvc.store.record_schema import (
 
 _GROWTH = 2
 """Records take at least so many times as much as they do as they are kept, nearly always."""
+PARTS = 2
+"""One piece, and all that one neighbour holds when it is handed another, have at most the budget
+divided by this."""
 _WRITE_OPTIONS = ipc.IpcWriteOptions(use_threads=False)
 
 
@@ -59,7 +62,8 @@ def fill(
         keep: Whether what other blocks hold is wanted.
 
     Returns:
-        The block; None where there is no room.
+        The block; None where there is no room, or they are more than one piece may have: what
+        compresses well can be hundreds of times as much once it is decoded.
 
     Raises:
         DamagedFile: They do not decode.
@@ -68,9 +72,13 @@ def fill(
     kept_bytes = sum(len(payload.data) for payload in payloads)
     if not blocks.has_room(owner, _GROWTH * kept_bytes):
         return None  # decoding would be for nothing
-    batches = [batch for payload in payloads for batch in _decoded(payload)]
+    batches = []
     length = len(RECORD_SCHEMA_MESSAGE) + len(END_OF_STREAM)
-    length += sum(map(ipc.get_record_batch_size, batches))
+    for batch in (batch for payload in payloads for batch in _decoded(payload)):
+        batches.append(batch)
+        length += ipc.get_record_batch_size(batch)
+        if length > blocks.bytes_max // PARTS:
+            return None
     block = blocks.take(owner, length, keep=keep)
     if block is None:
         return None

@@ -8,12 +8,10 @@ from typing import Protocol, TypeVar
 
 from cachesvc.errors import DamagedFile, StoreUnreadable
 from cachesvc.shared_memory.blocks import Blocks
-from cachesvc.shared_memory.filling import Filled, Payload, fill
+from cachesvc.shared_memory.filling import PARTS, Filled, Payload, fill
 from cachesvc.shared_memory.neighbours import LOANS_MAX, Neighbour
 
 T = TypeVar("T")
-_SHARES = 2
-"""A neighbour holds at most the budget divided by this."""
 
 
 class Run(Protocol):
@@ -64,7 +62,7 @@ class Lending:
         """Whether a neighbour may be handed more; one that keeps everything is not."""
         if neighbour.closed or neighbour.loans >= LOANS_MAX:
             return False
-        return neighbour.lent_bytes <= self._blocks.bytes_max // _SHARES
+        return neighbour.lent_bytes <= self._blocks.bytes_max // PARTS
 
     async def fill(
         self, owner: Hashable, content: Hashable, payloads: Sequence[Payload], *, keep: bool

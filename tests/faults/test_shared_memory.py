@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tests.support.lent import Told, checksum, is_lent, shared_bytes, told
 from tests.support.reading import BrokerRecord, read_all
 from tests.support.service import ServiceProcess
 from tests.support.tasks import PATIENCE_S
-from tests.support.topics import create_topic, produce
+from tests.support.topics import OutRecord, create_topic, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -259,3 +260,19 @@ def test_a_batch_that_is_kept_alone_keeps_its_memory(served: Served) -> None:
         for topic in TOPICS:
             asyncio.run(served.read(f"over-{number}-{topic}", topic))
     assert slices and all(column.to_pylist() == was for column, was in slices)
+
+
+def test_what_is_very_much_once_it_is_decoded_comes_in_messages(
+    kafka: KafkaBroker, served: Served
+) -> None:
+    """In few bytes as it is kept, and more than half of the memory otherwise."""
+    topic = "compresses"
+    text = "a" * 50_000
+    rows = [OutRecord(b"k", json.dumps({"id": n, "text": text}).encode()) for n in range(400)]
+    create_topic(kafka.bootstrap, topic)
+    produce(kafka.bootstrap, topic, rows)
+    found = asyncio.run(told(served.service.address, "compresses", topic))
+    again = asyncio.run(told(served.service.address, "compresses-again", topic))
+    for each in (found, again):
+        assert not each.wrong(read_all(kafka.bootstrap, topic), topic)
+    assert not again.lent

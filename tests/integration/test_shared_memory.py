@@ -60,7 +60,6 @@ class Served:
         found = self.read(name, **how)
         assert not found.wrong(self.truth, TOPIC)
         assert found.lent > found.sent, found.sent
-        assert shared_bytes(self.service.pid)
         return found
 
     def restart(self, settings: Mapping[str, Mapping[str, Any]] | None = None) -> None:
