@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.ma
 
 PARTITIONS = 6
 RECORDS = 24_000
-# A member has two partitions, of which it is told 16 MiB before it has to take some.
+# A member has two partitions, of which it is told 8 MiB before it has to take some.
 BYTES = 6_000
 SETTINGS = {"server": {"member_release_s": 1, "member_stall_s": 2}}
 Offsets = dict[int, set[int]]
