@@ -70,13 +70,13 @@ async def test_what_nobody_uses_for_a_while_is_given_back_and_its_readers_are_to
         end.maps()
         end.maps()
         end.says(b"d", given_back.block.number)
-        await eventually(lambda: memory.used_bytes == MIB)
+        await eventually(lambda: memory.lending.bytes == MIB)
         await turns()
         assert kept.block.holders == 1
         heard = asyncio.get_running_loop().run_in_executor(None, _next_packet, end)
         assert await heard == about(b"f", given_back.block.number)
         end.says(b"d", kept.block.number)
-        await eventually(lambda: memory.used_bytes == 0)
+        await eventually(lambda: memory.lending.bytes == 0)
 
 
 def _next_packet(end: End) -> bytes:
@@ -94,7 +94,7 @@ async def test_readers_are_told_at_once_what_made_room_for_others() -> None:
             assert end.maps()[0] == filled.block.number == number + 1
             end.says(b"d", filled.block.number)
             await turns()
-        assert memory.used_bytes == 4 * MIB
+        assert memory.lending.bytes == 4 * MIB
 
 
 @in_event_loop
@@ -104,7 +104,7 @@ async def test_everything_is_given_back_at_the_end() -> None:
         end.maps()
         running.cancel()
         await asyncio.wait((running,))
-        assert memory.used_bytes == 0
+        assert memory.lending.bytes == 0
         assert neighbour.closed
         assert end.is_hung_up_on()
         assert memory.claim(TOKEN) is None
@@ -125,10 +125,10 @@ async def test_what_a_stream_has_seen_is_used_again_only_where_nobody_may_be_ref
         if client_closes_first:
             end.connection.close()
             await eventually(lambda: neighbour.closed)
-        assert memory.used_bytes == MIB
+        assert memory.lending.bytes == MIB
         memory.end(neighbour)
         memory.end(neighbour)
-        assert memory.used_bytes == (0 if retires else MIB)
+        assert memory.lending.bytes == (0 if retires else MIB)
         seen.close()
 
 
