@@ -114,7 +114,10 @@ class NextBatch:
                 break  # whoever reads what comes next is told
             if not frames:
                 break
-            run = [*run, *await self._next_run(whose, frames, begin, end)]
+            longer = [*run, *await self._next_run(whose, frames, begin, end)]
+            if _carried_bytes(longer) > self._settings.lent_bytes_max:
+                break
+            run = longer
         return found, run
 
     async def _next_run(

@@ -14,9 +14,9 @@ _log = logging.getLogger(__name__)
 TOKEN_BYTES = 16
 NEIGHBOURS_MAX = 64
 """Streams that take records from shared memory at the same time; others get them in messages."""
-_STRANGERS_MAX = 16
+_STRANGERS_MAX = 64
 """Connections of one user that no stream has named yet; beyond it the oldest are closed."""
-_USERS_MAX = 16
+_USERS_MAX = 4
 _BACKLOG = 128
 _PAUSE_S = 1.0
 _PEER = struct.Struct("iII")
@@ -48,7 +48,7 @@ class Door:
 
     @property
     def neighbours(self) -> Iterable[Neighbour]:
-        """Those whose streams run."""
+        """Those whose streams run, and those that have not given everything back."""
         return self._neighbours
 
     def open(self, port: int) -> None:
@@ -80,7 +80,8 @@ class Door:
 
     def claim(self, token: bytes) -> Neighbour | None:
         """The connection that a token came over, for the stream that names it; None without one."""
-        if len(token) != TOKEN_BYTES or len(self._neighbours) >= NEIGHBOURS_MAX:
+        running = sum(not neighbour.ended for neighbour in self._neighbours)
+        if len(token) != TOKEN_BYTES or running >= NEIGHBOURS_MAX:
             return None
         self._let_in()  # it may have come a moment ago
         for stranger in list(self._strangers):

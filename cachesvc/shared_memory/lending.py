@@ -60,7 +60,7 @@ class Lending:
 
     def lends_to(self, neighbour: Neighbour) -> bool:
         """Whether a neighbour may be handed more; one that keeps everything is not."""
-        if neighbour.closed or neighbour.loans >= LOANS_MAX:
+        if neighbour.ended or neighbour.loans >= LOANS_MAX:
             return False
         return neighbour.lent_bytes <= self._blocks.bytes_max // PARTS
 

@@ -50,8 +50,10 @@ class Neighbour:
         """Of all that it was lent ever; what is lent is in the message that is made next."""
         self._taken_bytes = 0
         self._moved = asyncio.Event()
+        self.ended = False
+        """Whether nothing is handed over any more: what follows has to go another way."""
         self.closed = False
-        """Whether it is gone: what follows has to go another way."""
+        """Whether its connection is closed."""
         asyncio.get_running_loop().add_reader(connection, self._hear)
 
     @property
@@ -70,7 +72,7 @@ class Neighbour:
         Args:
             told_bytes: As ``told_bytes`` was when the message was made that told it.
         """
-        while told_bytes - self._taken_bytes >= _AHEAD_BYTES_MAX and not self.closed:
+        while told_bytes - self._taken_bytes >= _AHEAD_BYTES_MAX and not self.ended:
             self._moved.clear()
             await self._moved.wait()
 
@@ -79,7 +81,7 @@ class Neighbour:
 
         False if it cannot be told of it: the holder is still the caller's.
         """
-        if self.closed or not self._introduce(block):
+        if self.ended or not self._introduce(block):
             return False
         self._lent[block] += 1
         self._by_number[block.number] = block
@@ -99,15 +101,22 @@ class Neighbour:
                 self._untold.discard(number)
                 self._known.discard(number)
 
-    def close(self, *, retire: bool = False) -> None:
-        """Ends it; idempotent. What it has not given back it may go on reading: that is retired.
+    def end(self, *, retire: bool) -> None:
+        """Hands nothing over any more; idempotent. Closes it once everything is given back.
 
         Args:
-            retire: Whether to use nothing again that it has ever seen, who closed the connection
-                and how often it was asked for; else what it gave back is.
+            retire: Whether to use nothing again that it has ever seen.
         """
         if retire:
             self._blocks.retire(self._known)
+        self.ended = True
+        self._moved.set()
+        if not self._lent:
+            self.close()
+
+    def close(self) -> None:
+        """Ends it; idempotent. What it has not given back it may go on reading: that is retired."""
+        self.ended = True
         if self.closed:
             return
         self.closed = True
@@ -161,6 +170,8 @@ class Neighbour:
         if not self._lent[block]:
             del self._lent[block], self._by_number[block.number]
         self._blocks.let_go(block)
+        if self.ended and not self._lent:
+            self.close()
 
     def _leave(self) -> None:
         """It has closed its end, which it does once it reads nothing any more, or has died."""

@@ -41,7 +41,7 @@ class SharedMemory:
 
     def end(self, neighbour: Neighbour) -> None:
         """Ends a stream's connection; idempotent."""
-        neighbour.close(retire=self._retires)
+        neighbour.end(retire=self._retires)
         self._door.tell_gone()
 
     async def run(self) -> None:

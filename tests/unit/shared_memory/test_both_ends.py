@@ -65,4 +65,4 @@ async def test_what_clients_keep_stays_as_it_was_while_all_else_is_filled_again(
         await eventually(lambda: all(neighbour.closed for _, neighbour in streams))
         running.cancel()
         await asyncio.wait((running,))
-        assert memory.used_bytes == 0
+        assert memory.lending.bytes == 0

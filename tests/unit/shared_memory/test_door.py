@@ -17,7 +17,7 @@ from cachesvc.shared_memory.neighbours import Neighbour
 from tests.client.running import eventually, in_event_loop
 from tests.unit.shared_memory.ends import MIB, End, about, filled, lent, turns
 
-STRANGERS_MAX = 16
+STRANGERS_MAX = 64
 FLOOD = 100
 
 

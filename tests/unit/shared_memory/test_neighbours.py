@@ -17,7 +17,7 @@ from cachesvc.shared_memory.neighbours import LOANS_MAX
 from tests.client.running import in_event_loop
 from tests.unit.shared_memory.ends import MIB, about, filled, lent, met, turns
 
-AHEAD = 16 * MIB
+AHEAD = 8 * MIB
 
 
 @in_event_loop
@@ -200,7 +200,11 @@ async def test_nothing_is_used_again_that_a_client_has_seen_who_may_be_refused(
             end.connection.close()
             await turns()
             assert neighbour.closed
-        neighbour.close(retire=True)
+        neighbour.end(retire=True)
+        if not client_closes_first:
+            assert not closed
+            end.connection.close()
+            await turns()
         assert closed == [neighbour]
         assert set(blocks.gone()) == numbers
         blocks.let_go(held)
@@ -209,6 +213,24 @@ async def test_nothing_is_used_again_that_a_client_has_seen_who_may_be_refused(
         assert later is not None
         later.memory[:5] = b"later"
         assert memory[:5] != b"later"
+
+
+@in_event_loop
+async def test_what_is_kept_after_its_stream_counts_until_it_is_given_back() -> None:
+    blocks = Blocks(64 * MIB)
+    kept = filled(blocks)
+    with met(blocks) as (neighbour, end, closed):
+        lent(neighbour, kept)
+        neighbour.end(retire=False)
+        assert not neighbour.lend(kept, 1)
+        await neighbour.taken(neighbour.told_bytes + AHEAD)  # nobody waits for it any more
+        assert not closed
+        assert blocks.used_bytes == kept.capacity
+        end.says(b"d", kept.number)
+        await turns()
+        assert closed == [neighbour]
+        assert not kept.retired
+        assert blocks.take("orders", 1, keep=False) is kept
 
 
 @in_event_loop
@@ -285,7 +307,12 @@ def test_loans_are_counted_through_any_history(steps: list[tuple[str, int]], end
             if ends == "theirs":
                 end.connection.close()
                 await turns()
-            neighbour.close(retire=ends == "retire")
+            if ends == "retire":
+                neighbour.end(retire=True)
+                end.connection.close()
+                await turns()
+            else:
+                neighbour.close()
             assert closed == [neighbour]
             assert [each.holders for each in some] == [1, 1, 1]
             if ends != "retire":
