@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from cachesvc.errors import StoreUnreadable, StoreUnwritable
 from cachesvc.jobs.job import Progress
 from cachesvc.jobs.journal_scrub import JournalScrub
 from cachesvc.jobs.pace import Pace
+from cachesvc.jobs.skipping import Skipped
 from cachesvc.jobs.snapshot_scrub import SnapshotScrub
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
@@ -23,7 +25,8 @@ class Scrub:
 
     A run goes over all journals and snapshots and then over all segments, slowly enough to leave
     the disk to others. One that is ended goes on at the segment where it was the next time;
-    segments that are made meanwhile wait for the next run.
+    segments that are made meanwhile wait for the next run. What a store that is away has is left
+    to the next one, which fails this run once it has looked at the rest.
 
     Args:
         store: Whose files.
@@ -49,31 +52,45 @@ class Scrub:
         self._found_whole: list[str] = []
 
     async def run(self, progress: Progress) -> Mapping[str, int]:
-        """See ``Job.run``."""
+        """See ``Job.run``.
+
+        Raises:
+            StoreUnreadable: A store is away, or a file is not to be read; all others were.
+        """
+        skipped = Skipped()
         thread = ThreadPoolExecutor(1, thread_name_prefix="scrub")
         pace = Pace(self._bytes_per_s_max)
         try:
             counts = Counter(await JournalScrub(self._store, thread, pace).run(progress))
             if self._snapshots is not None:
-                counts.update(await self._snapshots.run(pace, progress))
-            counts.update(await self._segments(thread, pace, progress))
+                counts.update(await self._snapshots.run(pace, progress, skipped))
+            counts.update(await self._segments(thread, pace, progress, skipped))
         finally:
             thread.shutdown(wait=False)
+        skipped.tell()
         return counts
 
     async def _segments(
-        self, thread: ThreadPoolExecutor, pace: Pace, progress: Progress
+        self, thread: ThreadPoolExecutor, pace: Pace, progress: Progress, skipped: Skipped
     ) -> Mapping[str, int]:
         done = await self._store.catalogue.call(lambda port: port.list_scrubbed())
         every = [(log, segment) for log in self._store.in_order() for segment in log.segments]
         left = [(log, segment) for log, segment in every if segment.path not in done]
         counts: Counter[str] = Counter(segments_checked=0, bytes_checked=0, segments_damaged=0)
         noted_s = time.monotonic()
+        left_out = 0
         try:
             for number, (log, segment) in enumerate(left, len(every) - len(left)):
+                if segment.store in skipped:
+                    continue
                 progress(number, len(every), f"{log.id.topic}/{log.id.partition}")
                 pace.begin()
-                counts["segments_damaged"] += await self._check(thread, log, segment)
+                try:
+                    counts["segments_damaged"] += await self._check(thread, log, segment)
+                except (StoreUnreadable, StoreUnwritable) as error:
+                    skipped.add(segment.store, error)
+                    left_out += 1
+                    continue
                 counts["segments_checked"] += 1
                 counts["bytes_checked"] += segment.bytes
                 if time.monotonic() - noted_s > _NOTE_S:
@@ -83,8 +100,11 @@ class Scrub:
         except BaseException:
             await self._note()
             raise
-        self._found_whole.clear()
-        await self._store.catalogue.call(lambda port: port.forget_scrubbed())
+        if left_out:
+            await self._note()  # so that the next run looks at what this one could not
+        else:
+            self._found_whole.clear()
+            await self._store.catalogue.call(lambda port: port.forget_scrubbed())
         progress(len(every), len(every), "")
         return counts
 

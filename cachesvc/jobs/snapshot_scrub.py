@@ -3,9 +3,10 @@
 import logging
 from collections import Counter
 
-from cachesvc.errors import CacheError
+from cachesvc.errors import CacheError, StoreUnreadable, StoreUnwritable
 from cachesvc.jobs.job import Progress
 from cachesvc.jobs.pace import Pace
+from cachesvc.jobs.skipping import Skipped
 from cachesvc.jobs.snapshot import Wanted
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import PartitionId
@@ -34,15 +35,21 @@ class SnapshotScrub:
         self._maker = maker
         self._wanted = wanted
 
-    async def run(self, pace: Pace, progress: Progress) -> Counter[str]:
-        """Checks each once; what was done, as counts by name."""
+    async def run(self, pace: Pace, progress: Progress, skipped: Skipped) -> Counter[str]:
+        """Checks each once; what was done, as counts by name. Those it cannot read it notes."""
         counts: Counter[str] = Counter(snapshots_checked=0, bytes_checked=0, snapshots_damaged=0)
         every = self._shelf.all()
         for number, snapshot in enumerate(every):
+            if snapshot.file.store in skipped:
+                continue
             partition = snapshot.partition
             progress(number, len(every), f"snapshots of {partition.topic}/{partition.partition}")
             pace.begin()
-            damaged = await self._maker.check(snapshot)
+            try:
+                damaged = await self._maker.check(snapshot)
+            except (StoreUnreadable, StoreUnwritable) as error:
+                skipped.add(snapshot.file.store, error)
+                continue
             counts["snapshots_checked"] += 1
             counts["bytes_checked"] += snapshot.file.bytes
             if damaged:

@@ -14,7 +14,12 @@ from tests.bench.stage import Loaded, Stage, in_turn
 CLIENTS = ("aiokafka", "confluent")
 _AS = {"B2": "records", "B3": "arrow"}
 _TITLES = {"B2": "catch-up as Python records", "B3": "catch-up as Arrow batches"}
-_TARGETS = {"B2": Target("at least", 6, 8), "B3": Target("at least", 10, 20)}
+_TARGETS = {
+    "B2": Target("at least", 6, 8),
+    "B2p": Target("at least", 3),
+    "B3": Target("at least", 10, 20),
+    "B3p": Target("at least", 5),
+}
 _VARIANTS = {
     "": "",
     "r": ", after a restart of the service",
@@ -106,7 +111,7 @@ def _figure(name: str, variant: str, rates: _Rates) -> Figure:
     cache = Side("cache", _UNIT, tuple(rates.cache[name + variant]))
     direct = Side("direct", _UNIT, tuple(rates.direct))
     if variant:
-        return ratio(name + variant, title, cache, direct)
+        return ratio(name + variant, title, cache, direct, _TARGETS.get(name + variant))
     faster = ", ".join(f"{client} in {count}" for client, count in rates.clients.items())
     note = f"direct: the faster one of aiokafka and confluent-kafka; {faster} of the runs"
     return ratio(name, title, cache, direct, _TARGETS[name], [note])

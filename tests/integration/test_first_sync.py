@@ -20,7 +20,7 @@ from tests.support.ports import HOST, free_ports
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.topics import OutRecord, create_topic, produce
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(420)]
 PAGE = Path(__file__).parents[2] / "docs" / "first-sync.md"
 _ORDERS = 1_000
 _FIVE_MINUTES = 300

@@ -6,14 +6,20 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from cachesvc.errors import StoreUnwritable
 from cachesvc.jobs.scrub import Scrub
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
+from cachesvc.model import LOCAL_STORE, PartitionId
 from cachesvc.policy.coverage import OffsetRange
+from cachesvc.store.local_files import LocalFiles
 from tests.support.frames import ORDERS, flip_bit, full_frames
-from tests.unit.log.running import append, filled, roll, running, until
+from tests.unit.log.running import append, ensure, filled, roll, running, until
 
 FAST = 1 << 40
+OTHER = PartitionId("main", "payments", 1, 0)
 
 
 async def scrub(store: LogStore) -> Mapping[str, int]:
@@ -50,6 +56,31 @@ def test_what_is_damaged_is_wanted_again_and_nothing_else(tmp_path: Path) -> Non
             assert kept(tmp_path, path.name)
             counts = await scrub(store)
             assert (counts["segments_checked"], counts["segments_damaged"]) == (2, 0)
+
+    asyncio.run(run())
+
+
+def test_of_a_store_that_is_away_the_next_run_looks_at_what_it_has(tmp_path: Path) -> None:
+    cold, elsewhere = tmp_path / "cold", tmp_path / "unmounted"
+
+    async def run() -> None:
+        stores = {"cold": LocalFiles(cold)}
+        async with running(tmp_path / "own", stores=stores, warm_bytes_max=0) as store:
+            store.stores.choose = lambda topic: "cold" if topic == ORDERS.topic_id else LOCAL_STORE
+            await three_segments(store)
+            others = await ensure(store, OTHER, 0)
+            await append(store, others, full_frames(0, 10, 5))
+            await roll(store, others)
+            path = tmp_path / "own" / others.segments[0].path
+            flip_bit(path, path.stat().st_size * 4)
+            cold.rename(elsewhere)
+            with pytest.raises(StoreUnwritable, match="is it mounted"):
+                await scrub(store)
+            assert store.backfill.wanted(OTHER) == OffsetRange(0, 10)
+            assert store.backfill.wanted(ORDERS) is None
+            elsewhere.rename(cold)
+            counts = await scrub(store)
+            assert (counts["segments_checked"], counts["segments_damaged"]) == (3, 0)
 
     asyncio.run(run())
 
