@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.log.stores import owner_of
-from cachesvc.store import layout
+from cachesvc.store import layout, s3_files
 from cachesvc.store.block_cache import BlockCache
 from cachesvc.store.file_store import FileStore
 from cachesvc.store.local_files import LocalFiles
@@ -18,15 +18,22 @@ from tests.support.s3_server import S3Server
 
 NAME = "00000000000000000000-00000000000000000009-0123abcd-deadbeef.parquet"
 PATH = f"log/kafka/orders/i1/partition=0/{NAME}"
+# No part but the last may be smaller: Amazon S3, multipart upload limits.
+PART_BYTES = 5 << 20
 OTHER = f"rejects/kafka/orders/i1/partition=0/{NAME}"
 
 
-@pytest.fixture(params=["directory", "memory", "s3", "s3 without a cache"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileStore:
+@pytest.fixture(params=["directory", "memory", "s3", "s3 without a cache", "s3 in parts"])
+def files(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> FileStore:
     if request.param == "directory":
         return LocalFiles(tmp_path / "place")
     if request.param == "memory":
         return MemoryFiles()
+    if "parts" in request.param:  # as files of more than 64 MiB are put
+        monkeypatch.setattr(s3_files, "SINGLE_PUT_BYTES_MAX", 0)
+        monkeypatch.setattr(s3_files, "_PART_BYTES", PART_BYTES)
     server: S3Server = request.getfixturevalue("s3_server")
     cache = BlockCache(tmp_path / "cache", 0 if "without" in request.param else 64 << 20)
     return S3Files(server.settings(secrets.token_hex(4)), cache)
@@ -43,8 +50,9 @@ def whole(files: FileStore, path: str) -> bytes:
         return file.read()
 
 
-def test_what_was_put_is_there(files: FileStore, tmp_path: Path) -> None:
-    data = os.urandom(3 * BLOCK_BYTES + 17)
+@pytest.mark.parametrize("size", [1, 3 * BLOCK_BYTES + 17, 2 * PART_BYTES + 1])
+def test_what_was_put_is_there(files: FileStore, tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
     files.put(PATH, written(tmp_path, data))
     assert whole(files, PATH) == data
     files.fetch(PATH, tmp_path / "deep" / "copy")

@@ -21,6 +21,7 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.settings.jobs import CompactConfig
+from cachesvc.store import s3_files
 from cachesvc.store.block_cache import BlockCache
 from cachesvc.store.file_store import FileStore
 from cachesvc.store.local_files import LocalFiles
@@ -273,8 +274,14 @@ def test_a_server_that_is_away_stops_neither_appends_nor_other_stores(
     asyncio.run(run())
 
 
-def test_a_put_that_is_cut_leaves_nothing_or_all(s3_server: S3Server, tmp_path: Path) -> None:
-    data = os.urandom(8 << 20)
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_put_that_is_cut_leaves_nothing_or_all(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    if in_parts:  # as files of more than 64 MiB are put
+        monkeypatch.setattr(s3_files, "SINGLE_PUT_BYTES_MAX", 0)
+        monkeypatch.setattr(s3_files, "_PART_BYTES", 5 << 20)
+    data = os.urandom((12 if in_parts else 8) << 20)
     source = tmp_path / "source"
     source.write_bytes(data)
     with TcpProxy(s3_server.port) as proxy:
