@@ -243,9 +243,9 @@ async def test_no_descriptor_is_left() -> None:
     with lending() as (memory, lender):
         for number in range(10):
             await memory.take(number, lender.lend(number, DATA))
+        memory.close()
         of_blocks = [of for of in map(_target, os.listdir("/proc/self/fd")) if "memfd:lend" in of]
         assert len(of_blocks) == 10  # the lender's
-        memory.close()
         assert lender.listen()[-1] == b""
 
 
