@@ -1,9 +1,8 @@
-"""What a task lets go of is the service's again, however much at a time, and whoever does it."""
+"""What a task lets go of is the service's again, however much at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -13,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cachesvc.client import Client, Mode, Projection, Stream
+from cachesvc.client import Client, Mode, Stream
 from tests.faults.stage import eventually, objects
 from tests.support.kafka_broker import KafkaBroker
-from tests.support.lent import checksum, is_lent, mapped_blocks, shared_bytes, told
+from tests.support.lent import is_lent, mapped_blocks, shared_bytes, told
 from tests.support.service import ServiceProcess
 from tests.support.topics import create_topic, produce
 
@@ -81,25 +80,5 @@ def test_what_is_let_go_of_all_at_once_is_given_back(service: ServiceProcess) ->
             await asyncio.to_thread(
                 eventually, lambda: mapped_blocks(os.getpid()) <= before, "the task to unmap it", 30
             )
-
-    asyncio.run(run())
-
-
-def test_what_a_forked_process_lets_go_of_stays_its_parents(service: ServiceProcess) -> None:
-    async def run() -> None:
-        async with _stays(service, "forks") as (_, tables):
-            before = [checksum(table) for table in tables]
-            gc.disable()  # what else there is has no business in the child
-            child = os.fork()
-            if not child:
-                tables.clear()
-                os._exit(0)
-            gc.enable()
-            _, status = await asyncio.to_thread(os.waitpid, child, 0)
-            assert status == 0
-            for number in range(4):  # each has the service make others of the same records
-                other = Projection(without_fields=[f"none-{number}"])
-                await told(service.address, f"reads-{number}", TOPIC, projection=other)
-            assert [checksum(table) for table in tables] == before
 
     asyncio.run(run())
