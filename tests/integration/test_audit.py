@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -19,8 +20,6 @@ from tests.faults.stage import eventually
 from tests.support.ports import HOST
 from tests.support.service import ServiceProcess
 
-NOWHERE = f"{HOST}:1"
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
@@ -30,8 +29,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
         # So long a call asks brokers that are away.
         "mining": {"answer_timeout_s": 120},
     }
-    with ServiceProcess(directory, NOWHERE, settings) as running:
-        yield running
+    # It takes connections and says nothing; where they are refused a call may end at once.
+    with socket.create_server((HOST, 0), backlog=1_000) as silent:
+        bootstrap = f"{HOST}:{silent.getsockname()[1]}"
+        with ServiceProcess(directory, bootstrap, settings) as running:
+            yield running
 
 
 def _stub(channel: grpc.Channel) -> Any:
@@ -62,7 +64,7 @@ def test_the_command_shows_what_others_changed_and_tried(service: ServiceProcess
 
 
 def test_a_call_that_a_kill_cuts_off_is_not_forgotten(service: ServiceProcess) -> None:
-    """Nobody answers at the addresses, so that accepting a cluster takes its time."""
+    """Nobody answers at the address, so that accepting a cluster takes its time."""
 
     def accept() -> None:
         request = connections_pb2.AcceptClusterRequest(name="default", cluster_id="other")
