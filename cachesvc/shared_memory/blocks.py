@@ -103,7 +103,7 @@ class Blocks:
             return block
 
     def has_room(self, owner: Hashable, size: int) -> bool:
-        """Whether ``take`` would have a block now."""
+        """Whether there is about that much for ``take`` now."""
         with self._lock:
             if any(each.owner == owner and each.capacity >= size for each in self._idle):
                 return True

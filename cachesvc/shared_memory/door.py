@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 TOKEN_BYTES = 16
 NEIGHBOURS_MAX = 64
 """Streams that take records from shared memory at the same time; others get them in messages."""
-_STRANGERS_MAX = 64
+_UNCLAIMED_MAX = 64
 """Connections of one user that no stream has named yet; beyond it the oldest are closed."""
 _USERS_MAX = 4
 _BACKLOG = 128
@@ -42,7 +42,7 @@ class Door:
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
         self._listening: socket.socket | None = None
-        self._strangers: dict[socket.socket, int] = {}
+        self._unclaimed: dict[socket.socket, int] = {}
         self._named: dict[bytes, socket.socket] = {}
         self._neighbours: set[Neighbour] = set()
 
@@ -73,8 +73,8 @@ class Door:
             asyncio.get_running_loop().remove_reader(self._listening)
             self._listening.close()
             self._listening = None
-        for stranger in list(self._strangers):
-            self._turn_away(stranger)
+        for connection in list(self._unclaimed):
+            self._turn_away(connection)
         for neighbour in list(self._neighbours):
             neighbour.close()
 
@@ -84,8 +84,8 @@ class Door:
         if len(token) != TOKEN_BYTES or running >= NEIGHBOURS_MAX:
             return None
         self._let_in()  # it may have come a moment ago
-        for stranger in list(self._strangers):
-            self._listen_to(stranger)
+        for each in list(self._unclaimed):
+            self._listen_to(each)
         connection = self._named.pop(token, None)
         if connection is None:
             return None
@@ -106,17 +106,17 @@ class Door:
     def _let_in(self) -> None:
         while self._listening is not None:
             try:
-                stranger, _ = self._listening.accept()
+                connection, _ = self._listening.accept()
             except BlockingIOError:
                 return
             except OSError:  # no descriptor is free
                 self._pause(self._listening)
                 return
-            stranger.setblocking(False)
-            user = _user_of(stranger)
+            connection.setblocking(False)
+            user = _user_of(connection)
             self._make_room(user)
-            self._strangers[stranger] = user
-            asyncio.get_running_loop().add_reader(stranger, self._listen_to, stranger)
+            self._unclaimed[connection] = user
+            asyncio.get_running_loop().add_reader(connection, self._listen_to, connection)
 
     def _pause(self, listening: socket.socket) -> None:
         """Does not listen for a while; who waits would wake the loop all the time."""
@@ -130,34 +130,34 @@ class Door:
 
     def _make_room(self, user: int) -> None:
         """Turns away who has said nothing that was of use, the oldest first."""
-        same = [each for each, of in self._strangers.items() if of == user]
-        if len(same) >= _STRANGERS_MAX:
+        same = [each for each, of in self._unclaimed.items() if of == user]
+        if len(same) >= _UNCLAIMED_MAX:
             self._turn_away(same[0])
-        elif len(self._strangers) >= _STRANGERS_MAX * _USERS_MAX:
-            self._turn_away(next(iter(self._strangers)))
+        elif len(self._unclaimed) >= _UNCLAIMED_MAX * _USERS_MAX:
+            self._turn_away(next(iter(self._unclaimed)))
 
-    def _listen_to(self, stranger: socket.socket) -> None:
+    def _listen_to(self, connection: socket.socket) -> None:
         try:
-            token = stranger.recv(TOKEN_BYTES + 1)
+            token = connection.recv(TOKEN_BYTES + 1)
         except BlockingIOError:
             return
         except OSError:
             token = b""
-        if len(token) != TOKEN_BYTES or stranger in self._named.values() or token in self._named:
-            self._turn_away(stranger)
+        if len(token) != TOKEN_BYTES or connection in self._named.values() or token in self._named:
+            self._turn_away(connection)
             return
-        self._named[token] = stranger
+        self._named[token] = connection
 
-    def _turn_away(self, stranger: socket.socket) -> None:
-        self._forget(stranger)
-        for token in [token for token, of in self._named.items() if of is stranger]:
+    def _turn_away(self, connection: socket.socket) -> None:
+        self._forget(connection)
+        for token in [token for token, of in self._named.items() if of is connection]:
             del self._named[token]
         with contextlib.suppress(OSError):
-            stranger.close()
+            connection.close()
 
-    def _forget(self, stranger: socket.socket) -> None:
-        del self._strangers[stranger]
-        asyncio.get_running_loop().remove_reader(stranger)
+    def _forget(self, connection: socket.socket) -> None:
+        del self._unclaimed[connection]
+        asyncio.get_running_loop().remove_reader(connection)
 
 
 def _user_of(connection: socket.socket) -> int:

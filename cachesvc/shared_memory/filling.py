@@ -119,6 +119,6 @@ def _rows_of(data: bytes | memoryview) -> Iterator[pa.RecordBatch]:
         ):
             decoded.validate()
             rows += decoded.num_rows
-            yield from pa.Table.from_batches([decoded]).cast(RECORD_SCHEMA).to_batches()
+            yield decoded.cast(RECORD_SCHEMA)
         if rows != file.metadata.num_rows:
             raise DamagedFile(f"a row group has {rows} rows of {file.metadata.num_rows}")

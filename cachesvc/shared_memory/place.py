@@ -27,6 +27,7 @@ class SharedMemory:
 
     def __init__(self, bytes_max: int, run: Run, *, retires: bool) -> None:
         self._blocks = Blocks(bytes_max)
+        self._run = run
         self._retires = retires
         self._door = Door(self._blocks)
         self.lending = Lending(self._blocks, run, self._door.tell_gone)
@@ -51,7 +52,7 @@ class SharedMemory:
                 handed_over = self.lending.handed_over
                 await asyncio.sleep(_IDLE_S_MAX)
                 if handed_over == self.lending.handed_over:
-                    self._blocks.clear()
+                    await self._run(self._blocks.clear)  # pages by the ten thousand take a while
                 self._door.tell_gone()
         finally:
             self._door.close()

@@ -27,6 +27,7 @@ from cachesvc.v1 import log_cache_pb2 as pb
 from tests.client.fake_log import FIRST_TIMESTAMP_MS, Key, Logs
 from tests.client.fake_server import FakeLogCache, serving
 from tests.client.running import connected, in_event_loop
+from tests.support.left_out import leave_out
 from tests.support.ports import free_ports
 
 KEY: Key = ("orders", 0)
@@ -185,7 +186,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for cache.example that vouches for itself, and its key."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("needs the openssl command")
+        leave_out("needs the openssl command")
     folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
     options = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=cache.example"]

@@ -23,7 +23,7 @@ from cachesvc.client import (
     SnapshotStart,
     Started,
 )
-from cachesvc.client.incoming import received
+from cachesvc.client.incoming import Lent, received
 from cachesvc.v1 import log_cache_pb2 as pb
 
 int32 = st.integers(min_value=0, max_value=2**31 - 1)
@@ -135,6 +135,20 @@ def test_joined_batches_of_any_other_form_are_left_to_the_parser(
             )
             for message in expected.batches.batch
         ]
+
+
+@pytest.mark.parametrize("newer_field", [b"", b"\xf8\x07\x01"])
+def test_batches_that_are_handed_over_are_so_alone_and_joined(newer_field: bytes) -> None:
+    handed_over = pb.SharedMemory(block=7, length=900)
+    message = pb.Batch(topic="orders", next_position=9, record_count=9, shared=handed_over)
+    alone = pb.SubscribeResponse(batch=message).SerializeToString()
+    joined = pb.SubscribeResponse(batches=pb.Batches(batch=[message] * 2)).SerializeToString()
+    for data, count in ((alone, 1), (joined, 2)):
+        found = list(received(data + newer_field))
+        assert [(each.block, each.length) for each in found if isinstance(each, Lent)] == [
+            (7, 900)
+        ] * count
+        assert len(found) == count
 
 
 def test_every_other_event_is_a_value() -> None:

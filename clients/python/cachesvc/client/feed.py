@@ -190,7 +190,8 @@ class Feed:
 
     def _reach_memory(self) -> SharedMemory | None:
         asked = self._asked
-        if self._without_memory or not asked.settings.shared_memory or not asked.takes_as_kept:
+        without, self._without_memory = self._without_memory, False
+        if without or not asked.settings.shared_memory or not asked.takes_as_kept:
             return None
         return SharedMemory.reach(self._service.target)
 

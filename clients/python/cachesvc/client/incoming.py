@@ -83,9 +83,6 @@ def _received(data: bytes, begin: int, end: int) -> Iterator[events.Event | Lent
     kind = message.WhichOneof("event")
     if kind == "batches":
         yield from map(_any_batch, message.batches.batch)
-    elif kind == "batch" and message.batch.HasField("shared"):
-        shared = message.batch.shared
-        yield Lent(partial(_batch, message.batch), shared.block, shared.length)
     elif kind:
         yield _EVENTS[kind](getattr(message, kind))
 
@@ -183,7 +180,9 @@ def _snapshot_start(message: pb.SnapshotStart) -> events.SnapshotStart:
     )
 
 
-def _any_batch(message: pb.Batch) -> Batch:
+def _any_batch(message: pb.Batch) -> Batch | Lent:
+    if message.HasField("shared"):
+        return Lent(partial(_batch, message), message.shared.block, message.shared.length)
     # Reading one of these fields copies it.
     if data := message.parquet:
         return _batch(message, ParquetPayload(pa.py_buffer(data)))
@@ -230,7 +229,7 @@ def _gap(message: pb.Gap) -> events.Gap:
     )
 
 
-_EVENTS: Mapping[str, Callable[[Any], events.Event]] = {
+_EVENTS: Mapping[str, Callable[[Any], events.Event | Lent]] = {
     "started": _started,
     "batch": _any_batch,
     "caught_up": lambda message: events.CaughtUp(message.topic),
