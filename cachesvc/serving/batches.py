@@ -34,7 +34,7 @@ _REDUCED_FRAMES_MAX = 16
 """Frames that are reduced for one batch: enough to keep all threads busy."""
 # Frames are joined up to here. Above it, messages cost the receiving process a page fault for every
 # 4 KiB, for its allocator returns such blocks to the system; docs/findings.md has the figures.
-_JOINED_BYTES_MAX = 512 * 1024
+JOINED_BYTES_MAX = 512 * 1024
 
 
 class Batches:
@@ -88,8 +88,7 @@ class Batches:
         end: int | None,
         form: Form,
         bytes_max: int,
-        joined_bytes_max: int = _JOINED_BYTES_MAX,
-        group: int = 1 << 63,
+        joined_bytes_max: int = JOINED_BYTES_MAX,
     ) -> list[Part]:
         """What goes into the next batch: covers ``[position, …)`` and nothing behind ``end``.
 
@@ -101,8 +100,6 @@ class Batches:
             form: How the batch carries records.
             bytes_max: What it may carry; a single record that is larger comes alone.
             joined_bytes_max: Where frames are not joined any more.
-            group: Nor are those that begin beyond a multiple of so many offsets, where streams that
-                began elsewhere end a batch too, and have the same ones from there on.
         """
         piece_bytes_max = bytes_max if form is KEPT_FORM else _shared_bound(bytes_max)
         pieces = await self._pieces_of(whose, frames[0], form, piece_bytes_max)
@@ -117,8 +114,6 @@ class Batches:
         joined_bytes_max = min(bytes_max, joined_bytes_max)
         for frame in frames[1:]:
             if end is not None and frame.end_offset > end:
-                break
-            if frame.base_offset // group != first.frame.base_offset // group:
                 break
             if form is KEPT_FORM:
                 part = Part(frame, frame.payload)
@@ -145,7 +140,7 @@ class Batches:
 
 def _shared_bound(bytes_max: int) -> int:
     """The bound for pieces where batches have that one: one of few, so that streams share them."""
-    return min(1 << (bytes_max.bit_length() - 1), _JOINED_BYTES_MAX)
+    return min(1 << (bytes_max.bit_length() - 1), JOINED_BYTES_MAX)
 
 
 def _pieces(frame: Frame, form: Form, bytes_max: int) -> list[Part]:

@@ -7,7 +7,7 @@ from cachesvc.errors import CacheError
 from cachesvc.log.partition_log import PartitionLog
 from cachesvc.log.reading import FileBounds, LogReader
 from cachesvc.serving.ahead import Ahead, Made
-from cachesvc.serving.batches import Batches, Whose
+from cachesvc.serving.batches import JOINED_BYTES_MAX, Batches, Whose
 from cachesvc.serving.cursor import Cursor
 from cachesvc.serving.forms import KEPT_FORM, Part
 from cachesvc.serving.responses import batch_response, shared_response
@@ -22,9 +22,6 @@ from cachesvc.watching.deliveries import Deliveries
 
 _SHARED_BYTES_MIN = 32 << 10
 """Of records as they are kept; handing over costs more than sending what is less."""
-_GROUP = 16_384
-"""Offsets. Batches that are handed over end where a group of them does, so that what is decoded for
-one stream serves those that began elsewhere."""
 
 
 class Response(NamedTuple):
@@ -128,12 +125,11 @@ class NextBatch:
     ) -> Sequence[Part]:
         settings = self._settings
         if self._lending is None:
-            return await self._batches.next_run(
-                whose, frames, begin, end, settings.form, settings.batch_bytes_max
-            )
-        bytes_max = settings.lent_bytes_max
+            bytes_max, joined_bytes_max = settings.batch_bytes_max, JOINED_BYTES_MAX
+        else:
+            bytes_max = joined_bytes_max = settings.lent_bytes_max
         return await self._batches.next_run(
-            whose, frames, begin, end, settings.form, bytes_max, bytes_max, _GROUP
+            whose, frames, begin, end, settings.form, bytes_max, joined_bytes_max
         )
 
     def _takes_more(
@@ -144,8 +140,6 @@ class NextBatch:
             return False
         log, position = cursor.log, run[-1].frame.end_offset
         if position != frames[-1].end_offset or position == end or log.in_memory(position):
-            return False
-        if position // _GROUP != run[0].frame.base_offset // _GROUP:
             return False
         return log.reaches(position) and 2 * _carried_bytes(run) <= self._settings.lent_bytes_max
 

@@ -88,32 +88,6 @@ def test_small_frames_travel_together(batches: Batches) -> None:
     assert next_run(batches, frames, 0) == frames
 
 
-@pytest.mark.parametrize("begin", [0, 3, 10, 37, 64, 70])
-def test_streams_that_began_elsewhere_have_the_same_batches_from_the_next_group_on(
-    batches: Batches, begin: int
-) -> None:
-    frames = full_frames(0, 160, 5)
-
-    async def spans(position: int) -> list[tuple[int, int]]:
-        found = []
-        while position < 160:
-            left = [each for each in frames if each.end_offset > position]
-            whose, form = Whose(ORDERS), Form.ARROW_LZ4
-            run = await batches.next_run(
-                whose, left, position, None, form, KIB**2, joined_bytes_max=KIB**2, group=32
-            )
-            found.append((run[0].frame.base_offset, run[-1].frame.end_offset))
-            position = run[-1].frame.end_offset
-        return found
-
-    # Frames stay whole: each group ends with the one that begins in it.
-    groups = [(0, 35), (35, 65), (65, 100), (100, 130), (130, 160)]
-    assert asyncio.run(spans(0)) == groups
-    found = asyncio.run(spans(begin))
-    assert found[0][0] == begin
-    assert found[1:] == [each for each in groups if each[0] >= found[0][1]]
-
-
 def test_a_batch_stays_within_its_bound(batches: Batches) -> None:
     frames = [frame(base, base + 1, [noise(base, 20 * KIB)]) for base in range(10)]
     runs = all_runs(batches, frames)
