@@ -14,6 +14,7 @@ from tests.environments.environment import ROOT, Environment, run
 from tests.environments.pythons import OLDEST
 
 _TESTS_S = 600.0
+_SUPPORT = re.compile(r"^from tests\.support\.(\w+) import", re.MULTILINE)
 # The profile is Hypothesis's own: the time that an example takes says more about the machine.
 _INI = """\
 [pytest]
@@ -48,6 +49,17 @@ def pass_in(
     command = (environment.python, "-m", "pytest", "-q", "tests")
     said = run(*command, directory=directory, timeout_s=_TESTS_S)
     assert re.fullmatch(r"\d+ passed in .*", said.splitlines()[-1]), said[-2_000:]
+
+
+def support_of(part: str) -> list[str]:
+    """The modules of tests/support that the tests of a folder ask for, and those these ask for."""
+    folder, found = ROOT / "tests" / "support", {"__init__"}
+    left = list((ROOT / part).rglob("*.py"))
+    while left:
+        asked = set(_SUPPORT.findall(left.pop().read_text())) - found
+        found |= asked
+        left += [folder / f"{name}.py" for name in asked]
+    return [f"tests/support/{name}.py" for name in sorted(found)]
 
 
 def are_as_low_as_they_say(environment: Environment, requirements: Iterable[Requirement]) -> None:

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tests.environments.environment import CLIENT, ROOT, Environment, plans, run
-from tests.environments.own_tests import are_as_low_as_they_say, pass_in
+from tests.environments.own_tests import are_as_low_as_they_say, pass_in, support_of
 from tests.environments.pythons import OLDEST, SUPPORTED, text
 from tests.environments.smoke import FORMS
 from tests.environments.stage import TOPIC, Stage
@@ -88,8 +88,7 @@ def test_the_lowest_versions_are_those_that_are_asked_for(environment: Environme
 
 
 def test_the_clients_own_tests_pass(environment: Environment, tmp_path: Path) -> None:
-    support = (f"tests/support/{name}.py" for name in ("__init__", "ports", "tcp_proxy"))
-    parts = ("tests/client", "clients/python/examples", *support)
+    parts = ("tests/client", "clients/python/examples", *support_of("tests/client"))
     pass_in(environment, tmp_path, parts)
 
 

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tests.environments.environment import SYNC, Environment, run, sync_plans
-from tests.environments.own_tests import are_as_low_as_they_say, pass_in
+from tests.environments.own_tests import are_as_low_as_they_say, pass_in, support_of
 from tests.environments.pythons import OLDEST, SUPPORTED, text
 from tests.environments.stage import TOPIC, Stage
 
@@ -32,7 +32,7 @@ _PARTS = (
     "tests/sync",
     *(f"tests/client/{name}.py" for name in ("__init__", "running")),
     *(f"tests/client/fake_{name}.py" for name in ("log", "server", "session")),
-    *(f"tests/support/{name}.py" for name in ("__init__", "ports", "webhook")),
+    *support_of("tests/sync"),
     *(f"docs/{name}.md" for name in ("sinks", "transforms")),
 )
 """Its tests, and what they use."""
