@@ -11,6 +11,7 @@ from cachesvc.app.connections import examine_connection
 from cachesvc.app.parts import Parts
 from cachesvc.app.rights import hold_to_rights
 from cachesvc.descriptors import connection_descriptors
+from cachesvc.policy.flooding import FlowBounds
 from cachesvc.serving.admin.access import AccessAdmin
 from cachesvc.serving.admin.alarms import AlarmAdmin
 from cachesvc.serving.admin.audit import AuditAdmin
@@ -41,6 +42,7 @@ from cachesvc.serving.authenticating import (
 )
 from cachesvc.serving.bounding import Bounding
 from cachesvc.serving.call_counting import CallCounting
+from cachesvc.serving.floods import Floods
 from cachesvc.serving.ingest import MiningServicer
 from cachesvc.serving.local_socket import PAGES, socket_path
 from cachesvc.serving.log_cache import LogCacheServicer
@@ -166,11 +168,14 @@ def around_calls(parts: Parts) -> Around:
     naming, counting = NamingCalls(), CallCounting(callers.calls)
     access = parts.config.access
     doors = Doors(health=access.health == "open", reflection=access.reflection == "open")
-    strangers = Strangers(settings.unknown_per_s_max, callers.calls)
+    floods = Floods(
+        FlowBounds(settings.connection_calls_max, settings.request_bytes_max), callers.calls
+    )
+    strangers = Strangers(settings.unknown_per_s_max, callers.calls, floods)
     authentication = _authentication(parts)
     authenticating = Authenticating(authentication, doors, strangers)
     by_page = Authenticating(ByPage(authentication), doors, strangers)
-    bounding = Bounding(callers.limits)
+    bounding = Bounding(callers.limits, floods)
     auditing = Auditing(callers.audit, LOG_CACHE, ADMIN)
     guards = [hold_to_rights(parts, callers.access, doors)] if is_guarded(parts.config) else []
     callers.access.on_change.extend(guard.changed for guard in guards)
@@ -181,6 +186,7 @@ def around_calls(parts: Parts) -> Around:
         settings.request_bytes_max,
         settings.connections_max or connection_descriptors(),
         settings.connection_calls_max,
+        strangers.hold,
     )
 
 

@@ -16,6 +16,7 @@ from cachesvc.errors import RateLimited, RequestTooLarge
 from cachesvc.policy.caller_bounds import CallerLimits, CallerUse, Refusal, subscription_refusal
 from cachesvc.policy.callers import Proof
 from cachesvc.serving.calling import current_caller
+from cachesvc.serving.floods import Floods
 from cachesvc.serving.status import abort
 from cachesvc.serving.wrapping import Context, wrapped
 from cachesvc.subscriptions.makers import Makers
@@ -35,11 +36,15 @@ class Bounding(grpc.aio.ServerInterceptor):
 
     Args:
         limits: What a caller may have.
+        floods: Looks at connections of those that are refused.
         clock: Seconds that never go back.
     """
 
-    def __init__(self, limits: CallerLimits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: CallerLimits, floods: Floods, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limits = limits
+        self._floods = floods
         self._clock = clock
         self._uses: OrderedDict[str, CallerUse] = OrderedDict()
 
@@ -63,12 +68,15 @@ class Bounding(grpc.aio.ServerInterceptor):
     async def _bounded(
         self, request: Any, context: Context, *, streams: bool
     ) -> AsyncIterator[Any]:
-        key = _key(context)
+        peer = context.peer()
+        key = _key(peer)
         _KEY.set(key)
         size = len(request) if isinstance(request, bytes) else 0
+        self._floods.hear(peer, size)
         use = self._use(key)
         refusal = use.begin(size, self._clock(), streams=streams)
         if refusal is not None:
+            self._floods.refused(peer)
             await self._refuse(use, refusal, context)
         try:
             if size > self._limits.request_bytes_max:
@@ -175,9 +183,9 @@ def _too_large(size: int, allowed: int) -> RequestTooLarge:
     )
 
 
-def _key(context: Context) -> str:
+def _key(peer: str) -> str:
     """``ipv4:10.0.0.7:4711`` as ``ipv4:10.0.0.7``, where nobody asked who it is."""
     caller = current_caller()
     if caller.proof is not Proof.NONE:
         return f"principal:{caller.name}"
-    return unquote(context.peer()).rpartition(":")[0]
+    return unquote(peer).rpartition(":")[0]

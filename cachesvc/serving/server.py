@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from cachesvc.errors import PreconditionFailed
 from cachesvc.serving.elsewhere import OperatorsElsewhere
 from cachesvc.serving.handlers import public_handler
+from cachesvc.serving.methods import Hold, Methods
 from cachesvc.v1 import (
     admin_pb2,
     log_cache_pb2,
@@ -84,6 +85,7 @@ class Around:
         request_bytes_max: Of a request from a network.
         connections_max: Of each listener.
         connection_calls_max: Under way on one connection.
+        hold: Holds up who calls methods that nobody has.
     """
 
     interceptors: Sequence[grpc.aio.ServerInterceptor]
@@ -92,6 +94,7 @@ class Around:
     request_bytes_max: int
     connections_max: int
     connection_calls_max: int
+    hold: Hold | None = None
 
 
 class Server:
@@ -120,15 +123,20 @@ class Server:
             public_handler(ADMIN, *admin),
         )
         elsewhere = [] if listen.admin is None else [OperatorsElsewhere(ADMIN.full_name)]
-        self._local = grpc.aio.server(interceptors=around.local, options=OPTIONS)
-        self._pages = grpc.aio.server(interceptors=around.pages, options=_options(around))
+        public = _options(around)
+        self._local = grpc.aio.server(interceptors=[Methods(), *around.local], options=OPTIONS)
+        self._pages = grpc.aio.server(
+            interceptors=[Methods(around.hold), *around.pages], options=public
+        )
         self._public = grpc.aio.server(
-            interceptors=[*around.interceptors, *elsewhere], options=_options(around)
+            interceptors=[Methods(around.hold), *around.interceptors, *elsewhere], options=public
         )
         self._admin = (
             None
             if listen.admin is None
-            else grpc.aio.server(interceptors=around.interceptors, options=_options(around))
+            else grpc.aio.server(
+                interceptors=[Methods(around.hold), *around.interceptors], options=public
+            )
         )
         for server in self._servers():
             server.add_generic_rpc_handlers(handlers)

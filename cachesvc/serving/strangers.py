@@ -14,6 +14,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from cachesvc.policy.caller_bounds import HOLD_S_MAX, TokenBucket
+from cachesvc.serving.floods import Floods
 from cachesvc.watching.calls import Calls
 
 ADDRESSES_MAX = 10_000
@@ -32,14 +33,20 @@ class Strangers:
     Args:
         per_s_max: Answers a second; a second's worth may come at once.
         calls: Counts them.
+        floods: Looks at connections whose answers are kept back.
         clock: Seconds that never go back.
     """
 
     def __init__(
-        self, per_s_max: float, calls: Calls, clock: Callable[[], float] = time.monotonic
+        self,
+        per_s_max: float,
+        calls: Calls,
+        floods: Floods,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._per_s_max = per_s_max
         self._calls = calls
+        self._floods = floods
         self._clock = clock
         self._told: OrderedDict[str, TokenBucket] = OrderedDict()
         self._said_s: dict[str, float] = {}
@@ -48,6 +55,7 @@ class Strangers:
     async def hold(self, peer: str) -> None:
         """Waits until an address may be told again, for ``HOLD_S_MAX`` seconds at most."""
         address, now_s = address_of(peer), self._clock()
+        self._floods.hear(peer, 0)
         bucket = self._bucket(address)
         owed_s = bucket.owed_s(now_s)
         if owed_s < HOLD_S_MAX:
@@ -56,6 +64,7 @@ class Strangers:
             self._calls.unknown_callers["at_once"] += 1
             return
         self._say(address, now_s)
+        self._floods.refused(peer)
         if self._held >= HELD_MAX:
             self._calls.unknown_callers["too_many"] += 1
             return

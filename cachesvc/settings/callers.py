@@ -25,11 +25,11 @@ class CallersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     subscriptions_max: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
     # Bytes of a request. 64 KiB to 256 MiB.
     request_bytes_max: Annotated[int, Meta(ge=64 * KIB, le=256 * MIB)] = MIB
-    # Answers a second to those of one address who show nothing valid, where access control is on;
-    # more are kept back, for ten seconds at most. 1 to 1,000,000.
+    # Answers a second to those of one address who show nothing valid, where access control is on,
+    # or call methods that nobody has; more are kept back, for ten seconds at most. 1 to 1,000,000.
     unknown_per_s_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
-    # Calls under way on one connection, streams among them; a client has more of them wait. 10 to
-    # 1,000,000.
+    # Calls under way on one connection, streams among them; a client has more of them wait. Who
+    # goes on sending while they are refused is hung up on. 10 to 1,000,000.
     connection_calls_max: Annotated[int, Meta(ge=10, le=1_000_000)] = 1_000
     # Connections that each listener has open, over all callers; more are closed at once. Not set:
     # half of the descriptors that the process may have. 16 to 1,000,000.

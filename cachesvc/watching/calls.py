@@ -20,6 +20,7 @@ class Calls:
         took: Seconds of calls whose answer is a single message.
         unknown_callers: Calls of whom nobody knows, by how they were answered: ``at_once``,
             ``kept_back`` as their address had too many, or ``too_many`` to keep them back.
+        hung_up: Connections that were ended as they sent calls without waiting for answers.
     """
 
     ended: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -28,6 +29,7 @@ class Calls:
     unknown_callers: Counter[str] = field(
         default_factory=lambda: Counter(at_once=0, kept_back=0, too_many=0)
     )
+    hung_up: int = 0
 
     def over(self, method: Method, status: str, took_s: float | None) -> None:
         """Counts a call that has ended; ``took_s`` is None for a stream."""

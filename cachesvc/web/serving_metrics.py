@@ -110,10 +110,17 @@ def _calls(observed: Observed) -> Told:
     yield Family(
         "cachesvc_unknown_callers",
         Kind.COUNTER,
-        "Calls of callers whom nobody knows, by how they were answered: at once, kept back, or too "
-        "many to be kept back.",
+        "Calls of callers whom nobody knows, or of methods that nobody has, by how they were "
+        "answered: at once, kept back, or too many to be kept back.",
         ("answered",),
         [((answered,), count) for answered, count in sorted(calls.unknown_callers.items())],
+    )
+    yield Family(
+        "cachesvc_connections_hung_up",
+        Kind.COUNTER,
+        "Connections that the service ended as they sent calls without waiting for answers.",
+        (),
+        [((), calls.hung_up)],
     )
     yield Family(
         "cachesvc_grpc_open_calls",

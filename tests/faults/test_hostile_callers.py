@@ -7,14 +7,19 @@ other things meanwhile, the best of a few tries has to do.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
+import grpc
+import httpx
 import psutil
 import pytest
 
 from cachesvc.client import Client, Mode
+from cachesvc.v1 import log_cache_pb2, log_cache_pb2_grpc
 from tests.faults.stage import objects
 from tests.support.hostile import hostile
 from tests.support.kafka_broker import KafkaBroker
@@ -41,9 +46,10 @@ _MEMORY_BYTES = 400 << 20
 ENOUGH = {
     "half-open": {"connections": 300},
     "idle": {"connections": 3_000, "connections closed by the service": 2_000},
-    "flood": {"calls": 10_000},
-    "large": {"large requests": 20},
-    # More of them than it has at once: they were thrown out.
+    # More connections than it has at once: they were thrown out.
+    "flood": {"calls": 10_000, "connections": 9},
+    "nowhere": {"calls": 10_000, "connections": 9},
+    "large": {"large requests": 20, "connections": 9},
     "endless-headers": {"connections": 5},
 }
 """What each has to have done before a good caller is measured beside it, however long it takes."""
@@ -55,7 +61,9 @@ def service(
 ) -> Iterator[ServiceProcess]:
     create_topic(kafka.bootstrap, TOPIC)
     produce(kafka.bootstrap, TOPIC, objects(0, RECORDS))
-    with ServiceProcess(tmp_path_factory.mktemp("hostile"), kafka.bootstrap, SETTINGS) as running:
+    with ServiceProcess(
+        tmp_path_factory.mktemp("hostile"), kafka.bootstrap, SETTINGS, http=True
+    ) as running:
         assert asyncio.run(_read(running.address, 0)) == RECORDS
         yield running
 
@@ -94,5 +102,44 @@ def test_a_good_caller_goes_on(
     assert max(shares) >= _LEAST, f"{shares}, beside {dict(did)}"
     assert grown < _MEMORY_BYTES
     assert service.running
-    if kind == "flood":
+    if kind in ("flood", "nowhere"):
         assert did["calls answered"] < did["calls"] / 10, did
+
+
+def test_who_calls_too_often_but_waits_for_answers_is_refused_and_not_thrown_out(
+    service: ServiceProcess,
+) -> None:
+    hung_up = _hung_up(service)
+    codes = asyncio.run(_eagerly(service.address, seconds=3.0))
+    assert _hung_up(service) == hung_up
+    assert codes[grpc.StatusCode.RESOURCE_EXHAUSTED] > 100, codes
+
+
+async def _eagerly(address: str, seconds: float) -> Counter[grpc.StatusCode]:
+    """What calls end with of which a client has as many under way as it may, of every size."""
+    codes: Counter[grpc.StatusCode] = Counter()
+    until_s = time.monotonic() + seconds
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = log_cache_pb2_grpc.LogCacheStub(channel)
+
+        async def call_on(number: int) -> None:
+            size = (1, 10_000, _REQUEST_BYTES - 1_000)[number % 3]
+            request = log_cache_pb2.GetSubscriptionRequest(subscription="x" * size)
+            while time.monotonic() < until_s:
+                try:
+                    await stub.GetSubscription(request)
+                except grpc.aio.AioRpcError as error:
+                    codes[error.code()] += 1
+
+        # With its first answer a client has been told how many it may have under way.
+        with suppress(grpc.aio.AioRpcError):
+            await stub.GetSubscription(log_cache_pb2.GetSubscriptionRequest(subscription="x"))
+        await asyncio.gather(*map(call_on, range(300)))
+    return codes
+
+
+def _hung_up(service: ServiceProcess) -> int:
+    text = httpx.get(f"{service.web}/metrics", timeout=30).raise_for_status().text
+    found = re.search(r"^cachesvc_connections_hung_up_total (\S+)$", text, re.MULTILINE)
+    assert found is not None
+    return int(float(found[1]))

@@ -107,12 +107,12 @@ def _text(text: bytes) -> bytes:
     return bytes((len(text),)) + text
 
 
-def _headers() -> bytes:
+def _headers(method: str = _METHOD) -> bytes:
     """HPACK of a call: names and values as they are, none of them remembered."""
     fields = {
         b":method": b"POST",
         b":scheme": b"http",
-        b":path": _METHOD.encode(),
+        b":path": method.encode(),
         b":authority": b"service",
         b"te": b"trailers",
         b"content-type": b"application/grpc",
@@ -131,10 +131,10 @@ async def idle(connection: Connection) -> None:
     await connection.flow.changed.wait()
 
 
-async def flood(connection: Connection) -> None:
+async def flood(connection: Connection, method: str = _METHOD) -> None:
     """Begins tiny calls as fast as the network takes them."""
     listening = await connection.begin()
-    headers, request = _headers(), b"\x00\x00\x00\x00\x03\x0a\x01x"
+    headers, request = _headers(method), b"\x00\x00\x00\x00\x03\x0a\x01x"
     while not listening.done():
         frames = []
         for _ in range(_AT_ONCE):
@@ -145,6 +145,11 @@ async def flood(connection: Connection) -> None:
         await connection.writer.drain()
         connection._did["calls"] += _AT_ONCE
         await asyncio.sleep(0)
+
+
+async def nowhere(connection: Connection) -> None:
+    """Begins calls of a method that nobody has."""
+    await flood(connection, "/tests.Nobody/Nothing")
 
 
 async def large(connection: Connection) -> None:
@@ -202,6 +207,7 @@ KINDS: dict[str, tuple[Callable[[Connection], Awaitable[None]], int]] = {
     "half-open": (half_open, 300),
     "idle": (idle, 3_000),
     "flood": (flood, 4),
+    "nowhere": (nowhere, 4),
     "large": (large, 4),
     "endless-headers": (endless_headers, 4),
 }

@@ -8,7 +8,6 @@ It has the connections ``main``, with the topics ``orders``, ``orders.eu`` and `
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from cachesvc.policy.callers import Caller, Grant, Proof
 from cachesvc.serving.authenticating import Doors
 from cachesvc.serving.authorizing import Authorizing
 from cachesvc.serving.calling import set_caller
+from cachesvc.serving.wrapping import wrapped
 from cachesvc.settings.access import AccessConfig
 from cachesvc.settings.config import Config, ServerConfig, StoreConfig
 from cachesvc.settings.connection import ConnectionConfig
@@ -68,30 +68,16 @@ class FakeAuthenticating(grpc.aio.ServerInterceptor):  # type: ignore[misc,unuse
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         handler = await continuation(details)
-        said = dict(details.invocation_metadata)
-        if handler is None or "name" not in said:
-            return handler
-        expires_ms = int(said.get("expires_ms", 0)) or None
-        proof = Proof(said["proof"])
-        caller = Caller(said["name"], (), proof, "", "ipv4:127.0.0.1:1", expires_ms)
-        forms = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
-        form = next(form for form in forms if getattr(handler, form) is not None)
-        call = getattr(handler, form)
+        return handler and wrapped(handler, lambda _, context: self._believed(context))
 
-        if inspect.isasyncgenfunction(call):
-
-            async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-                set_caller(caller)
-                async for message in call(request, context):
-                    yield message
-
-            return handler._replace(**{form: stream})
-
-        async def answer(request: Any, context: Any) -> Any:
-            set_caller(caller)
-            return await call(request, context)
-
-        return handler._replace(**{form: answer})
+    @asynccontextmanager
+    async def _believed(self, context: Any) -> AsyncIterator[Any]:
+        said = dict(context.invocation_metadata())
+        if "name" in said:
+            expires_ms = int(said.get("expires_ms", 0)) or None
+            proof = Proof(said["proof"])
+            set_caller(Caller(said["name"], (), proof, "", "ipv4:127.0.0.1:1", expires_ms))
+        yield context
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,14 @@ from grpc_status import rpc_status
 from cachesvc.errors import RateLimited
 from cachesvc.policy.caller_bounds import CallerLimits
 from cachesvc.policy.callers import Caller, Proof
+from cachesvc.policy.flooding import FlowBounds
 from cachesvc.serving import bounding
 from cachesvc.serving.bounding import BoundedMaking, Bounding
 from cachesvc.serving.calling import set_caller
+from cachesvc.serving.floods import Floods
 from cachesvc.serving.wrapping import wrapped
 from cachesvc.subscriptions.makers import Makers
+from cachesvc.watching.calls import Calls
 from tests.unit.log.running import until
 
 SERVICE = "tests.Echo"
@@ -32,6 +35,7 @@ LIMITS = CallerLimits(
     subscriptions_max=2,
     request_bytes_max=1_000,
 )
+FLOODS = Floods(FlowBounds(100, 1 << 20), Calls())
 PLENTY = replace(LIMITS, calls_per_s_max=1_000_000)
 
 
@@ -81,7 +85,7 @@ class Knowing(grpc.aio.ServerInterceptor):
 
 
 def _served(limits: CallerLimits, clock: Any) -> AbstractAsyncContextManager[Any]:
-    return _serving(Bounding(limits, clock))
+    return _serving(Bounding(limits, FLOODS, clock))
 
 
 @asynccontextmanager
@@ -135,7 +139,7 @@ def test_calls_over_the_rate_wait_and_are_told_when_to_come_again() -> None:
 
 def test_streams_are_counted_by_principal_until_they_end() -> None:
     async def body() -> None:
-        interceptor = Bounding(PLENTY, Clock())
+        interceptor = Bounding(PLENTY, FLOODS, Clock())
         async with _serving(interceptor) as channel:
             write = channel.unary_stream(f"/{SERVICE}/Write")
             mine = (("name", "me"),)
@@ -185,7 +189,7 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         monkeypatch.setattr(bounding, "CALLERS_MAX", 10)
         clock = Clock()
-        interceptor = Bounding(LIMITS, clock)
+        interceptor = Bounding(LIMITS, FLOODS, clock)
         for number in range(50):
             clock.now_s = number * 10.0
             use = interceptor._use(f"caller {number}")

@@ -8,10 +8,13 @@ import logging
 import pytest
 
 from cachesvc.policy.caller_bounds import HOLD_S_MAX
+from cachesvc.policy.flooding import FlowBounds
 from cachesvc.serving import strangers
+from cachesvc.serving.floods import Floods
 from cachesvc.serving.strangers import Strangers, address_of
 from cachesvc.watching.calls import Calls
 
+FLOODS = Floods(FlowBounds(100, 1 << 20), Calls())
 PEER, OTHER = "ipv4:10.0.0.7:4711", "ipv4:10.0.0.8:4711"
 
 
@@ -59,7 +62,7 @@ def test_all_ports_of_a_host_are_one_address(peer: str, address: str) -> None:
 
 def test_answers_leave_at_a_rate(clock: Clock, waits: list[float]) -> None:
     calls = Calls()
-    bounded = Strangers(10, calls, clock)
+    bounded = Strangers(10, calls, FLOODS, clock)
 
     async def body() -> None:
         for _ in range(10):  # a second's worth
@@ -87,7 +90,7 @@ def test_too_many_are_not_kept_back(clock: Clock, monkeypatch: pytest.MonkeyPatc
     calls = Calls()
 
     async def body() -> None:
-        bounded = Strangers(1, calls, clock)
+        bounded = Strangers(1, calls, FLOODS, clock)
         holding = [asyncio.ensure_future(bounded.hold(PEER)) for _ in range(20)]
         done, held = await asyncio.wait(holding, timeout=0.1)
         assert (len(done), len(held)) == (15, 5)
@@ -108,7 +111,7 @@ def test_remembers_a_bounded_number_of_addresses(
     clock: Clock, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(strangers, "ADDRESSES_MAX", 10)
-    bounded = Strangers(1, Calls(), clock)
+    bounded = Strangers(1, Calls(), FLOODS, clock)
 
     async def body() -> None:
         for number in range(1_000):
@@ -125,7 +128,7 @@ def test_remembers_a_bounded_number_of_addresses(
 def test_the_log_tells_of_an_address_once_a_minute(
     clock: Clock, waits: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    bounded = Strangers(1, Calls(), clock)
+    bounded = Strangers(1, Calls(), FLOODS, clock)
 
     async def flood() -> None:
         for _ in range(5):
