@@ -1,11 +1,9 @@
 """G17 with Kafka as the target: brokers and the writing process die, and nothing is lost.
 
-CACHESVC_KILL_ROUNDS makes the rounds of kill -9 more.
+CACHESVC_SYNC_ROUNDS makes the rounds of kill -9 more, and the records with them.
 """
 
 import asyncio
-import os
-import random
 import subprocess
 import sys
 import time
@@ -15,6 +13,8 @@ import pytest
 
 from cachesvc.sync import Check, TargetFailed, TargetUnavailable
 from cachesvc.sync.sinks.kafka import KafkaSink
+from tests.faults.killing import rounds
+from tests.support.alongside import seeded
 from tests.support.deliveries import changes, counted, delivery, kafka_sink, open_when_possible
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.reading import await_decided
@@ -23,7 +23,7 @@ from tests.support.topics import read_all
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 
 Name = Callable[[str], str]
-ROUNDS = int(os.environ.get("CACHESVC_KILL_ROUNDS", "3"))
+ROUNDS = rounds(3)
 PARTITIONS = 3
 SIZE = 200
 END = 12_000
@@ -168,9 +168,9 @@ def test_a_task_that_is_killed_at_any_moment_writes_each_record_once(
     target = topic_name("target")
     places = [[1, 2, 3], [2, 3, 1], [3, 1, 2]]
     cluster.create_topic(target, places, {"min.insync.replicas": "2"})
-    chance = random.Random(target)
+    chance, end = seeded(), END // 3 * ROUNDS
     command = [sys.executable, "-m", "tests.support.deliveries", cluster.bootstrap, target]
-    command += ["orders", target, str(PARTITIONS), str(SIZE), str(END)]
+    command += ["orders", target, str(PARTITIONS), str(SIZE), str(end)]
     killed = 0
     for number in range(ROUNDS + 1):
         with subprocess.Popen(command) as process:
@@ -182,5 +182,6 @@ def test_a_task_that_is_killed_at_any_moment_writes_each_record_once(
                 process.kill()
                 killed += 1
     assert killed >= ROUNDS // 2
-    everything = list(range(END))
+    print(f"{killed} kills, {PARTITIONS * end} records")
+    everything = list(range(end))
     assert values(cluster, target) == dict.fromkeys(range(PARTITIONS), everything)

@@ -5,10 +5,6 @@ been confirmed: a new run begins exactly at the position that the service had. C
 makes it longer.
 """
 
-import asyncio
-import os
-import random
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,81 +12,40 @@ from pathlib import Path
 
 import pytest
 
-from cachesvc.client import Client, ClientError, NotFound
-from tests.faults.stage import WAIT_S, eventually, kill_something, objects
+from tests.faults.killing import Killing, Victim, of_service, producing, rounds, stored
+from tests.faults.stage import eventually, objects
 from tests.support.alongside import alongside, seeded
 from tests.support.checker import Observation, check
 from tests.support.file_sink import events, mark, offsets
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
-from tests.support.topics import RecordWriter, create_topic, read_all
+from tests.support.topics import OutRecord, create_topic, read_all
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "4"))
+ROUNDS = rounds(4)
 PARTITIONS = 3
+_RECORDS_MAX = 20_000 * ROUNDS
 _CATCH_UP_S = 300.0
 _STILL_S = 2.0
 """A position that has been the same for so long is the one: no commit is on its way any more."""
 
 
-def _producing(bootstrap: str, topic: str, stop: threading.Event) -> None:
-    """Produces all the time; a broker that is away is waited for."""
-    number = 0
-    with RecordWriter(bootstrap) as writer:
-        while not stop.is_set():
-            for record in objects(number, number + 300, PARTITIONS, size=100):
-                writer.write_record(topic, record)
-            number += 300
-            writer.flush(WAIT_S)
-            time.sleep(0.1)
-
-
-def _stored(service: ServiceProcess, name: str) -> dict[int, int]:
-    """Where the service has the task, by partition; asked until it answers."""
-
-    async def ask() -> dict[int, int] | None:
-        try:
-            async with Client(service.address, call_timeout_s=5.0) as client:
-                found = await client.get_subscription(name)
-        except NotFound:
-            return {}
-        except ClientError:
-            return None
-        return {each.position.partition: each.position.offset for each in found.partitions}
-
-    def answer() -> list[dict[int, int]]:
-        positions = asyncio.run(ask())
-        return [] if positions is None else [positions]
-
-    return eventually(answer, "the service to tell the position")[0]
+def _record(number: int) -> OutRecord:
+    (record,) = objects(number, number + 1, PARTITIONS, size=100)
+    return record
 
 
 def _restart(task: SyncProcess, service: ServiceProcess) -> None:
-    """Kills the task and starts it again; notes in between where it has to go on."""
-    task.kill()
-    stored, since_s = _stored(service, task.name), time.monotonic()
+    """Starts a task that was killed; notes before where it has to go on."""
+    kept, since_s = stored(service, task.name), time.monotonic()
     while time.monotonic() < since_s + _STILL_S:
         time.sleep(0.2)
-        if (now := _stored(service, task.name)) != stored:
-            stored, since_s = now, time.monotonic()
-    mark(task.output, stored)
+        if (now := stored(service, task.name)) != kept:
+            kept, since_s = now, time.monotonic()
+    mark(task.output, kept)
     task.start()
-
-
-def _kill(
-    chance: random.Random, task: SyncProcess, service: ServiceProcess, kafka: KafkaBroker
-) -> None:
-    """Kills one of them, and starts it again."""
-    match chance.choice(["task", "task", "service", "broker"]):
-        case "task":
-            _restart(task, service)
-        case "service":
-            kill_something(service, chance)
-        case "broker":
-            kafka.kill()
-            kafka.start()
 
 
 def test_a_task_loses_nothing_and_repeats_only_what_was_not_confirmed(
@@ -102,11 +57,15 @@ def test_a_task_loses_nothing_and_repeats_only_what_was_not_confirmed(
     tables = {"batch": {"records_max": 200, "wait_s_max": 0.02}}
     service = ServiceProcess(tmp_path / "service", fresh_kafka.bootstrap)
     with service, SyncProcess(tmp_path / "task", service.address, topic, tables) as task:
-        with alongside(partial(_producing, fresh_kafka.bootstrap, topic)):
+        restarted = Victim("task", task.kill, partial(_restart, task, service))
+        broker = Victim("broker", fresh_kafka.kill, fresh_kafka.start)
+        # Whoever notes where a task goes on needs the service.
+        killing = Killing([restarted, *of_service(service), broker], chance, pairs=False)
+        produce = partial(producing, fresh_kafka.bootstrap, topic, _record, _RECORDS_MAX)
+        with alongside(produce):
             eventually(lambda: offsets(task.output, topic), "the first records")
-            for _ in range(ROUNDS):
-                time.sleep(chance.random() * 1.5)
-                _kill(chance, task, service, fresh_kafka)
+            killing.run(ROUNDS)
+            task.kill()
             _restart(task, service)
         truth = read_all(fresh_kafka.bootstrap, topic)
         ends = {number: records[-1].offset for number, records in truth.items()}
@@ -115,6 +74,7 @@ def test_a_task_loses_nothing_and_repeats_only_what_was_not_confirmed(
         except AssertionError as error:
             raise AssertionError(f"{error}, {_lasts(task, topic)} of {ends}: {task.log}") from error
         assert task.terminate() == 0
+    print(f"{ROUNDS} rounds, {sum(map(len, truth.values()))} records, kills: {killing}")
     seen = events(task.output, topic)
     assert not check(truth, [Observation("task", number, seen[number]) for number in truth])
 

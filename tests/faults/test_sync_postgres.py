@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import threading
 import time
@@ -16,12 +15,13 @@ from cachesvc.client import Positions
 from cachesvc.sync import Sink, TargetUnavailable, TaskContext
 from cachesvc.sync.sinks.postgres import POSTGRES
 from cachesvc.sync.testing import changes, delivery, put
+from tests.faults.killing import rounds
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.postgres, pytest.mark.faults, pytest.mark.timeout(600)]
 
-ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "3"))
+ROUNDS = rounds(3)
 _ROWS = 2_000
 _KEYS = 5_000
 

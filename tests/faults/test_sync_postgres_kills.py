@@ -20,13 +20,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.faults.stage import WAIT_S, eventually, kill_something
+from tests.faults.killing import Killing, Victim, of_service, of_task, producing, rounds
+from tests.faults.stage import eventually
 from tests.support.alongside import alongside, seeded
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
-from tests.support.topics import BrokerRecord, OutRecord, RecordWriter, create_topic, read_all
+from tests.support.topics import BrokerRecord, OutRecord, create_topic, read_all
 
 pytestmark = [
     pytest.mark.kafka,
@@ -36,7 +37,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "4"))
+ROUNDS = rounds(5)
 PARTITIONS = 3
 _COUNTERS = 30
 _RECORDS_MAX = 20_000 * ROUNDS
@@ -67,17 +68,8 @@ def _record(number: int) -> OutRecord:
     return OutRecord(key=b"%d" % id_, value=json.dumps(value).encode(), partition=partition)
 
 
-def _producing(bootstrap: str, topic: str, stop: threading.Event) -> None:
-    """Produces, but no more than is written soon; a broker that is away is waited for."""
-    number = 0
-    # One for all of it: whoever asks a broker for the topic first is refused while it is away.
-    with RecordWriter(bootstrap) as writer:
-        while not stop.is_set() and number < _RECORDS_MAX:
-            for each in range(number, number + 300):
-                writer.write_record(topic, _record(each))
-            number += 300
-            writer.flush(2 * WAIT_S)
-            time.sleep(0.05)
+def _produce(bootstrap: str, topic: str) -> Callable[[threading.Event], None]:
+    return partial(producing, bootstrap, topic, _record, _RECORDS_MAX)
 
 
 def _task(
@@ -102,10 +94,7 @@ def _task(
         "batch": {"records_max": 700, "wait_s_max": 0.02},
         **(more or {}),
     }
-    task = SyncProcess(directory / "task", service.address, topic, tables)
-    # Of the sink that tests have otherwise.
-    task.file.write_text(task.file.read_text().replace('path = "output"\n', ""))
-    return task
+    return SyncProcess(directory / "task", service.address, topic, tables)
 
 
 def test_killed_at_random_every_change_is_in_the_table_once(
@@ -113,36 +102,22 @@ def test_killed_at_random_every_change_is_in_the_table_once(
 ) -> None:
     topic = topic_name("kills")
     create_topic(fresh_kafka.bootstrap, topic, PARTITIONS)
-    chance = seeded()
     service = ServiceProcess(tmp_path / "service", fresh_kafka.bootstrap)
     with PostgresServer() as server, service:
         server.run(_TABLE)
         with _task(tmp_path, service, topic, server) as task:
-
-            def kill(what: str) -> None:
-                match what:
-                    case "task":
-                        task.kill()
-                        task.start()
-                    case "service":
-                        kill_something(service, chance)
-                    case "database":
-                        server.kill()
-                        server.start()
-                    case "broker":
-                        fresh_kafka.kill()
-                        fresh_kafka.start()
-
-            with alongside(partial(_producing, fresh_kafka.bootstrap, topic)):
+            database = Victim("database", server.kill, server.start)
+            broker = Victim("broker", fresh_kafka.kill, fresh_kafka.start)
+            victims = [of_task(task), database, *of_service(service), broker]
+            killing = Killing(victims, seeded())
+            with alongside(_produce(fresh_kafka.bootstrap, topic)):
                 eventually(lambda: server.run("select 1 from arrived limit 1"), "the first rows")
-                for turn in range(ROUNDS):
-                    time.sleep(chance.random() * 1.5)
-                    each = ("task", "database", "service", "broker")
-                    kill(each[turn] if turn < len(each) else chance.choice(each))
+                killing.run(ROUNDS)
             truth = read_all(fresh_kafka.bootstrap, topic)
             _await(server, truth)
             assert task.terminate() == 0, task.log
         rows = server.run(_ROWS)
+    print(f"{ROUNDS} rounds, {sum(map(len, truth.values()))} records, kills: {killing}")
     _check(truth, rows)
 
 
@@ -189,12 +164,13 @@ def test_tasks_that_share_write_every_change_once(
 
         add()
         add()
-        with alongside(partial(_producing, kafka.bootstrap, topic)):
+        with alongside(_produce(kafka.bootstrap, topic)):
             eventually(lambda: server.run("select 1 from arrived limit 1"), "the first rows")
             each = ("asleep", "killed", "database", "more", "service")
-            for turn in range(max(ROUNDS - 1, 3)):
+            turns = chance.sample(each, len(each)) + chance.choices(each, k=ROUNDS)
+            for what in turns[: max(ROUNDS, 3)]:
                 time.sleep(chance.random())
-                disturb(each[turn] if turn < len(each) else chance.choice(each))
+                disturb(what)
         truth = read_all(kafka.bootstrap, topic)
         _await(server, truth)
         assert [task.terminate() for task in crew] == [0] * len(crew), [t.log for t in crew]

@@ -8,7 +8,6 @@ hands. CACHESVC_SYNC_ROUNDS makes it longer.
 from __future__ import annotations
 
 import json
-import os
 import random
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import Any
 import pytest
 
 from cachesvc.v1 import log_cache_pb2 as pb
+from tests.faults.killing import rounds
 from tests.faults.stage import Calls, eventually, objects
 from tests.support.alongside import alongside, seeded
 from tests.support.checker import Observation, check
@@ -32,7 +32,7 @@ from tests.support.topics import BrokerRecord, RecordWriter, create_topic, read_
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
 
-ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "5"))
+ROUNDS = rounds(5)
 PARTITIONS = 4
 SHARED = "shared-tasks"
 # A delivery in hand is given the time to end, however busy the machine is.

@@ -135,9 +135,6 @@ def test_one_poisoned_record_is_kept_apart_and_all_others_arrive(
         "errors": {"policy": "dead-letter", "dead_letters": "letters"},
     }
     task = SyncProcess(tmp_path / "task", service.address, topic, tables)
-    if settings.get("path") is None:
-        # Of the sink that tests have otherwise.
-        task.file.write_text(task.file.read_text().replace('path = "output"\n', ""))
     good = [number for number in range(RECORDS) if number != POISON]
     with task:
         assert task.wait() == 0, task.log

@@ -1,5 +1,6 @@
 """What tests of random kills share: work beside them, and chance that can be repeated."""
 
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -34,7 +35,10 @@ def alongside(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 def seeded() -> random.Random:
-    """Chance; its seed is printed, and so stands in the report of a test that fails."""
-    seed = random.SystemRandom().randrange(1 << 32)
+    """Chance; its seed is printed, and so stands in the report of a test that fails.
+
+    CACHESVC_SEED has the same things happen in the same order again.
+    """
+    seed = int(os.environ.get("CACHESVC_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"seed {seed}")
     return random.Random(seed)

@@ -29,7 +29,8 @@ class SyncProcess:
         directory: Holds the task's file, its state, its log and what the sink writes.
         service: HOST:PORT.
         topic: The task's only one.
-        tables: More settings, by table; those of the top under the empty name.
+        tables: More settings, by table; those of the top under the empty name. A sink with a kind
+            has those settings alone.
     """
 
     def __init__(
@@ -44,21 +45,23 @@ class SyncProcess:
         self.output = directory / "output"
         self.log_path = directory / "task.log"
         self._state = directory / "state"
-        self.name = f"task-{topic}"
         path = os.pathsep.join(
             filter(None, (str(entry_point(directory)), os.environ.get("PYTHONPATH")))
         )
         self._environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{Path.cwd()}"}
         self._process: subprocess.Popen[bytes] | None = None
         settings: dict[str, dict[str, Any]] = {
-            "": {"name": self.name},
+            "": {"name": f"task-{topic}"},
             "source": {"service": service, "topics": [topic], "mode": "FULL_AND_INCREMENTAL"},
             "sink": {"kind": "stage", "path": "output"},
             "batch": {"wait_s_max": 0.05},
             "retry": {"delay_max_s": 0.5},
         }
         for name, table in (tables or {}).items():
+            if name == "sink" and "kind" in table:
+                settings[name] = {}
             settings.setdefault(name, {}).update(table)
+        self.name: str = settings[""]["name"]
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.pop("").items()]
         for name, table in settings.items():
             lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
