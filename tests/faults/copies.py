@@ -116,7 +116,8 @@ def of_lines(directory: Path) -> dict[int, list[Copied]]:
         for line in content[: content.rfind(b"\n") + 1].splitlines():
             row = json.loads(line)
             value = json.dumps(row["value"]).encode()
-            each = (row["timestamp"], row["key"].encode(), value)
+            key = None if row["key"] is None else row["key"].encode()
+            each = (row["timestamp"], key, value)
             found.setdefault(row["partition"], []).append(each)
     return found
 

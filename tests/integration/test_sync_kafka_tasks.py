@@ -13,6 +13,7 @@ from cachesvc.sync import (
 from cachesvc.sync.parts import TaskParts
 from cachesvc.sync.runner.letters import ReadableKeeper
 from cachesvc.sync.task_file import parse_task
+from tests.faults.copies import of_lines, of_parquet
 from tests.faults.stage import objects
 from tests.integration.kafka_target import Name
 from tests.support.kafka_broker import KafkaBroker
@@ -120,24 +121,37 @@ def test_dead_letters_are_records_of_a_topic(
     assert b"max.message.bytes" in (told["cachesvc.error"] or b"")
 
 
-def test_sixteen_tasks_have_the_broker_read_once(
+def test_sixteen_tasks_that_start_at_once_have_the_broker_read_once(
     kafka: KafkaBroker, kafka_proxy: TcpProxy, topic_name: Name, tmp_path: Path
 ) -> None:
+    """Nothing is cached before, so all of them wait for the same records."""
+    records = 10_000
     source = topic_name("orders")
-    targets = [topic_name("copy") for _ in range(16)]
+    targets = [topic_name("copy") for _ in range(8)]
+    files = [tmp_path / f"files-{number}" for number in range(8)]
     create_topic(kafka.bootstrap, source, 2)
     value = b'{"x":"' + b"x" * 1_000 + b'"}'
     produce(
-        kafka.bootstrap, source, [OutRecord(None, value, partition=n % 2) for n in range(4_000)]
+        kafka.bootstrap, source, [OutRecord(None, value, partition=n % 2) for n in range(records)]
     )
-    with ServiceProcess(tmp_path, kafka.proxied_bootstrap) as service:
+    logs = kafka.data_directory.glob(f"{source}-*/*.log")
+    topic_bytes = sum(path.stat().st_size for path in logs)
+    with ServiceProcess(tmp_path / "service", kafka.proxied_bootstrap) as service:
         tasks = [config(service.address, kafka.bootstrap, source, each) for each in targets]
-        asyncio.run(run_tasks(tasks[0]))
-        once = kafka_proxy.bytes_to_client
-        assert once > 4_000_000
-        asyncio.run(run_tasks(*tasks[1:]))
-        # What is looked at anew each half second is small.
-        assert kafka_proxy.bytes_to_client - once < once / 10
+        for path, kind in zip(files, ("parquet", "jsonl") * 4, strict=True):
+            task = config(service.address, kafka.bootstrap, source, path.name)
+            tasks.append({**task, "sink": {"kind": kind, "path": str(path)}})
+        asyncio.run(run_tasks(*tasks))
+        share = kafka_proxy.bytes_to_client / topic_bytes
+    print(f"{len(tasks)} tasks: {share:.3f} times the {topic_bytes} bytes of the topic")
+    # What is asked anew each half second, such as which topics there are, is small.
+    assert topic_bytes > records * len(value)
+    assert 1 <= share < 1.1
     for target in targets:
         ((_, end),) = watermarks(kafka.bootstrap, target).values()
-        assert end == 4_000
+        assert end == records
+    for path, of in zip(files, (of_parquet, of_lines) * 4, strict=True):
+        assert {number: len(rows) for number, rows in of(path).items()} == {
+            0: records // 2,
+            1: records // 2,
+        }
