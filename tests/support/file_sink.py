@@ -6,6 +6,7 @@ directory for ``PYTHONPATH``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections import defaultdict
@@ -30,10 +31,12 @@ class StageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     Attributes:
         path: The file.
         refuse: A value that contains this is refused; empty for none.
+        pause_s: Each delivery takes so long, and nothing of it is written; 0 for at once.
     """
 
     path: str
     refuse: str = ""
+    pause_s: float = 0.0
 
 
 class StageSink:
@@ -52,6 +55,9 @@ class StageSink:
 
     async def write(self, delivery: Delivery) -> None:
         assert self._file is not None
+        if self._settings.pause_s:
+            await asyncio.sleep(self._settings.pause_s)
+            return
         lines, refusals = [], []
         for number, changes in enumerate(delivery.changes):
             of = changes.source
