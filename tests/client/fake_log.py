@@ -44,7 +44,8 @@ class Logs:
         return self._logs[key][0].offset if self._logs[key] else 0
 
     def end(self, key: Key) -> int:
-        return self._logs[key][-1].offset + 1 if self._logs[key] else 0
+        records = self._logs.get(key)
+        return records[-1].offset + 1 if records else 0
 
     def at_time(self, key: Key, timestamp_ms: int | None) -> int | None:
         if timestamp_ms is None:

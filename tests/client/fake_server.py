@@ -215,7 +215,10 @@ class FakeLogCache(LogCacheServicer):
             full_sync_done=subscribed.full_sync_done,
             created_ms=1,
             partitions=[
-                pb.SubscriptionPartition(position=position_message(key, offset))
+                pb.SubscriptionPartition(
+                    position=position_message(key, offset),
+                    lag=pb.Lag(records=self.logs.end(key) - offset),
+                )
                 for key, offset in subscribed.positions.items()
             ],
         )

@@ -4,6 +4,7 @@ from collections import deque
 import pytest
 
 from cachesvc.client import Event, Positions, PreconditionFailed, Started, TimedOut
+from cachesvc.client.positions import PartitionKey
 from cachesvc.sync import TargetUnavailable
 from cachesvc.sync.config import RetryConfig
 from cachesvc.sync.runner.confirming import Confirming
@@ -28,6 +29,9 @@ class Store:
 
     async def next(self) -> Event | None:
         return None
+
+    async def source_ends(self) -> dict[PartitionKey, int]:
+        return {}
 
     async def commit(self, positions: Positions) -> None:
         await self.free.wait()

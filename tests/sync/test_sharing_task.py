@@ -19,6 +19,7 @@ from cachesvc.client import (
 )
 from cachesvc.client.events import MiningState, PartitionProgress
 from cachesvc.client.incoming import received
+from cachesvc.client.positions import PartitionKey
 from cachesvc.client.settings import StreamSettings
 from cachesvc.sync import SharedSink, Task
 from cachesvc.sync.parts import TaskParts
@@ -69,6 +70,9 @@ class Scripted:
         if event is None:
             await asyncio.Event().wait()
         return event
+
+    async def source_ends(self) -> dict[PartitionKey, int]:
+        return {}
 
     async def commit(self, positions: Positions) -> None:
         self.committed.append(positions)

@@ -10,7 +10,7 @@ comes twice. Positions that are confirmed outside are kept in a file until the s
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -28,6 +28,7 @@ from cachesvc.client import (
     SubscriptionReset,
     Unavailable,
 )
+from cachesvc.client.positions import PartitionKey
 from cachesvc.sync.config import TaskConfig
 from cachesvc.sync.errors import TargetUnavailable
 from cachesvc.sync.runner.cache_source import (
@@ -154,6 +155,10 @@ class AutoSession:
                 return batch
             await self._come_back()
 
+    async def source_ends(self) -> Mapping[PartitionKey, int]:
+        """See ``Session``. The service is asked, which may be away."""
+        return {} if self._inside is None else await self._inside.source_ends()
+
     async def commit(self, positions: Positions) -> None:
         """See ``Session``. Outside, in the file."""
         self._confirmed = self._confirmed.moved(*positions.values())
@@ -196,7 +201,7 @@ class AutoSession:
                 start = start or configured_start(self._config.source)
         stream = open_stream(self._client, self._config, start, self._settings)
         await self._inside_stack.enter_async_context(stream)
-        self._inside = CacheSession(stream)
+        self._inside = CacheSession(stream, self._client, self._config.subscription)
         self._started = stream.started
         self._position = self._confirmed = stream.started.positions
         await stream.commit(stream.started.positions)
@@ -273,7 +278,7 @@ class AutoSession:
                 await stream.commit(ours)
                 self._told.surely(ours)
                 await self._outside.end()
-                self._inside = CacheSession(stream)
+                self._inside = CacheSession(stream, self._client, self._config.subscription)
                 await asyncio.to_thread(self._kept.forget)
         except (Unavailable, DataLoss, TimeoutError) as error:
             await self._inside_stack.aclose()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -30,6 +30,7 @@ from cachesvc.client import (
     Unavailable,
 )
 from cachesvc.client.backoff import Backoff
+from cachesvc.client.positions import PartitionKey
 from cachesvc.sync.config import RetryConfig, SourceConfig, StartPosition, TaskConfig
 from cachesvc.sync.task_file import secret, start_ms
 
@@ -63,12 +64,20 @@ def stream_settings(retry: RetryConfig) -> StreamSettings:
 
 
 class CacheSession:
-    """A stream of the client as a session."""
+    """A stream of the client as a session.
+
+    Args:
+        stream: It.
+        client: Whose it is.
+        subscription: Its name.
+    """
 
     outside = False
     outside_s = 0.0
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, client: Client, subscription: str) -> None:
+        self._client = client
+        self._subscription = subscription
         self._stream = stream
         self._events = stream.events()
 
@@ -82,6 +91,11 @@ class CacheSession:
 
     async def next(self) -> Event | None:
         return await anext(self._events, None)
+
+    async def source_ends(self) -> Mapping[PartitionKey, int]:
+        found = await self._client.get_subscription(self._subscription)
+        at = ((each.position, each.lag.records) for each in found.partitions)
+        return {position.key: position.offset + lag for position, lag in at}
 
     async def commit(self, positions: Positions) -> None:
         await self._stream.commit(positions)
@@ -114,7 +128,7 @@ class CacheSource:
                 # So that a second start finds where the first one was, whatever ends this one.
                 await stream.commit(stream.started.positions)
                 tell_snapshots(self._config.name, stream.started.snapshots)
-                yield CacheSession(stream)
+                yield CacheSession(stream, client, self._config.subscription)
 
     async def _first_start(self, client: Client, settings: StreamSettings) -> Start | None:
         """The start of the settings, as long as the service has no position."""

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from cachesvc.client import (
     Batch,
+    ClientError,
     Event,
     Gap,
     PartitionAdded,
@@ -27,6 +29,8 @@ from cachesvc.sync.runner.preparing import Preparing
 from cachesvc.sync.runner.progress import Meter
 from cachesvc.sync.runner.source import Session
 
+ENDS_EVERY_S = 15.0
+"""How often it is asked where the source ends, while nobody says so."""
 STORE_TIMEOUT_S = 5.0
 """How long the last positions may take to be stored, once a task has to end."""
 
@@ -129,10 +133,11 @@ class Pipeline:
                 storing = tasks.create_task(self._confirming.run())
                 writing = tasks.create_task(self._write())
                 stopping = tasks.create_task(self._heed_stop(reading, writing))
+                looking = tasks.create_task(self._look_at_ends())
                 await asyncio.wait({writing})
                 reading.cancel()
                 await self._store_all()
-                for task in (storing, stopping):
+                for task in (storing, stopping, looking):
                     task.cancel()
         except BaseExceptionGroup as group:
             raise next(_leaves(group)) from None
@@ -167,6 +172,14 @@ class Pipeline:
             return await self._session.next()
         finally:
             self._waiting_since_s = None
+
+    async def _look_at_ends(self) -> None:
+        """A stream that is never quiet, or is read more slowly than it comes, does not say them."""
+        while True:
+            await asyncio.sleep(ENDS_EVERY_S)
+            if self._meter.ends_age_s >= ENDS_EVERY_S and not self._session.outside:
+                with suppress(ClientError):
+                    self._meter.saw_ends(await self._session.source_ends())
 
     async def _take(self, event: Event) -> None:
         match event:

@@ -10,6 +10,8 @@ from cachesvc.client import PartitionProgress, Positions
 from cachesvc.client.positions import PartitionKey
 
 _RATE_OVER_S = 10.0
+_ENDS_KNOWN_S = 60.0
+"""Where the source ended earlier than that is not where it ends."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -106,6 +108,7 @@ class Meter:
         self._end: Positions = Positions()
         self._reached: dict[PartitionKey, int] = {}
         self._source_ends: dict[PartitionKey, int] = {}
+        self._ends_seen_s = clock()
 
     def began(self, begin: Positions, end: Positions) -> None:
         """A session starts; of a full sync, the first one's begin counts."""
@@ -140,10 +143,22 @@ class Meter:
             self._source_ends.pop(key, None)
 
     def saw(self, partitions: tuple[PartitionProgress, ...]) -> None:
-        """Where the source ends."""
+        """Where the source ends, as a stream says."""
+        ends = {}
         for each in partitions:
             end = each.source_high_watermark
-            self._source_ends[each.position.key] = each.log_end_offset if end is None else end
+            ends[each.position.key] = each.log_end_offset if end is None else end
+        self.saw_ends(ends)
+
+    def saw_ends(self, ends: Mapping[PartitionKey, int]) -> None:
+        """Where the source ends."""
+        self._source_ends.update(ends)
+        self._ends_seen_s = self._clock()
+
+    @property
+    def ends_age_s(self) -> float:
+        """Seconds since it was last said where the source ends, or since the beginning."""
+        return self._clock() - self._ends_seen_s
 
     def failed(self, reason: str, message: str) -> None:
         """Something is in the way; since when, is kept while it stays the same."""
@@ -173,9 +188,9 @@ class Meter:
 
     @property
     def lag_records(self) -> int | None:
-        """Offsets between what is reached and the source's end."""
+        """Offsets between what is reached and the source's end; None where that is not known."""
         ends = self._source_ends
-        if not ends:
+        if not ends or self.ends_age_s > _ENDS_KNOWN_S:
             return None
         return sum(max(0, end - self._reached.get(key, end)) for key, end in ends.items())
 

@@ -1,10 +1,11 @@
 """Where a task's batches come from and its positions go, as a port."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from cachesvc.client import Batch, Event, Positions, Started
+from cachesvc.client.positions import PartitionKey
 from cachesvc.sync.sink import Check
 
 
@@ -32,6 +33,13 @@ class Session(Protocol):
 
         Raises:
             ClientError: It has failed.
+        """
+
+    async def source_ends(self) -> Mapping[PartitionKey, int]:
+        """Asks where the source ends now; of partitions with a stored position.
+
+        Raises:
+            ClientError: It is not known.
         """
 
     async def commit(self, positions: Positions) -> None:
