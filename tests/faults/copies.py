@@ -82,7 +82,8 @@ class Copy:
             seen = [(offsets.get(each, _UNKNOWN), each[2]) for each in found.get(number, ())]
             repeated += len(seen) - len(records)
             events = seen if self.once else list(_runs(seen))
-            assert not check(truth, [Observation(self.task.name, number, events)])
+            wrong = check(truth, [Observation(self.task.name, number, events)])
+            assert not wrong, "; ".join(map(str, wrong[:5]))
             for kept, written in self.moments:
                 again = [at for at, _ in seen[written.get(number, 0) :] if at < kept.get(number, 0)]
                 assert not again, f"{number}@{again[0]} came again, {kept[number]} was stored"

@@ -25,6 +25,8 @@ from tests.support.topics import OutRecord, RecordWriter
 _PAUSE_S_MAX = 1.5
 _PAIRS = 0.3
 _AT_ONCE = 100
+_WRITES_S = 3.0
+_WRITE_S = 0.01
 
 
 def rounds(default: int) -> int:
@@ -85,9 +87,22 @@ class Killing:
         return ", ".join(f"{count} of {name}" for name, count in sorted(self.killed.items()))
 
 
-def of_task(task: SyncProcess, name: str = "task") -> Victim:
+def of_task(task: SyncProcess) -> Victim:
     """A task's process."""
-    return Victim(name, task.kill, task.start)
+    return Victim(task.name, task.kill, task.start)
+
+
+def of_writing_task(task: SyncProcess, writes: Callable[[], bool], chance: random.Random) -> Victim:
+    """A task's process, killed in the middle of a write, where it comes to one soon."""
+
+    def kill() -> None:
+        deadline = time.monotonic() + _WRITES_S
+        while not writes() and time.monotonic() < deadline:
+            pass  # it may last a millisecond
+        time.sleep(chance.random() * _WRITE_S)
+        task.kill()
+
+    return Victim(task.name, kill, task.start)
 
 
 def of_service(service: ServiceProcess) -> list[Victim]:

@@ -8,6 +8,7 @@ CACHESVC_SYNC_ROUNDS makes it longer.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,15 @@ from typing import Any
 import pytest
 
 from tests.faults.copies import Copy, Written, of_lines, of_parquet, of_topic
-from tests.faults.killing import Killing, Victim, of_service, of_task, producing, rounds
+from tests.faults.killing import (
+    Killing,
+    Victim,
+    of_service,
+    of_task,
+    of_writing_task,
+    producing,
+    rounds,
+)
 from tests.faults.stage import objects
 from tests.support.alongside import alongside, seeded
 from tests.support.kafka_broker import KafkaBroker
@@ -69,11 +78,9 @@ def _kill_and_check(
     topic: str,
     service: ServiceProcess,
     copies: Sequence[Copy],
-    brokers: Sequence[Victim],
+    killing: Killing,
 ) -> None:
     """Kills whatever there is while records come; then everything has to be at the targets."""
-    tasks = [of_task(copy.task, copy.task.name) for copy in copies]
-    killing = Killing([*tasks, *of_service(service), *brokers], seeded())
     began_s = time.monotonic()
 
     def note() -> None:
@@ -145,7 +152,9 @@ def test_killed_at_random_topics_of_three_brokers_have_what_was_promised(
     brokers = [
         Victim(f"broker {node}", partial(cluster.kill_broker, node), start) for node in (2, 3)
     ]
-    _kill_and_check(cluster.bootstrap, source, service, copies, brokers)
+    victims = [*(of_task(copy.task) for copy in copies), *of_service(service), *brokers]
+    killing = Killing(victims, seeded())
+    _kill_and_check(cluster.bootstrap, source, service, copies, killing)
 
 
 def test_killed_at_random_files_have_what_was_promised(
@@ -154,7 +163,7 @@ def test_killed_at_random_files_have_what_was_promised(
     topic = topic_name("source")
     create_topic(fresh_kafka.bootstrap, topic, PARTITIONS)
     service = ServiceProcess(tmp_path / "service", fresh_kafka.bootstrap)
-    lake, lines = tmp_path / "parquet" / "lake", tmp_path / "lines" / "lines"
+    lake, lines = tmp_path / "lake", tmp_path / "lines"
     copies = [
         _copy(
             tmp_path / "parquet",
@@ -165,7 +174,7 @@ def test_killed_at_random_files_have_what_was_promised(
             once=True,
         ),
         _copy(
-            tmp_path / "lines",
+            tmp_path / "jsonl",
             service,
             topic,
             {"kind": "jsonl", "path": str(lines)},
@@ -173,5 +182,15 @@ def test_killed_at_random_files_have_what_was_promised(
             once=False,
         ),
     ]
-    broker = Victim("broker", fresh_kafka.kill, fresh_kafka.start)
-    _kill_and_check(fresh_kafka.bootstrap, topic, service, copies, [broker])
+
+    def writes() -> bool:
+        """Whether the task has said which files will come, and not yet that they have."""
+        ledger = lake / "_cachesvc" / "parquet.json"
+        return ledger.exists() and bool(json.loads(ledger.read_bytes()).get("pending"))
+
+    chance = seeded()
+    parquet, jsonl = (copy.task for copy in copies)
+    victims = [of_writing_task(parquet, writes, chance), of_task(jsonl), *of_service(service)]
+    victims.append(Victim("broker", fresh_kafka.kill, fresh_kafka.start))
+    killing = Killing(victims, chance)
+    _kill_and_check(fresh_kafka.bootstrap, topic, service, copies, killing)
