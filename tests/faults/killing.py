@@ -87,9 +87,9 @@ class Killing:
         return ", ".join(f"{count} of {name}" for name, count in sorted(self.killed.items()))
 
 
-def of_task(task: SyncProcess) -> Victim:
-    """A task's process."""
-    return Victim(task.name, task.kill, task.start)
+def of_task(task: SyncProcess, name: str = "") -> Victim:
+    """A task's process, by the task's name unless it is given one."""
+    return Victim(name or task.name, task.kill, task.start)
 
 
 def of_writing_task(task: SyncProcess, writes: Callable[[], bool], chance: random.Random) -> Victim:

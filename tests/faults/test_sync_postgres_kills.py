@@ -108,7 +108,7 @@ def test_killed_at_random_every_change_is_in_the_table_once(
         with _task(tmp_path, service, topic, server) as task:
             database = Victim("database", server.kill, server.start)
             broker = Victim("broker", fresh_kafka.kill, fresh_kafka.start)
-            victims = [of_task(task), database, *of_service(service), broker]
+            victims = [of_task(task, "task"), database, *of_service(service), broker]
             killing = Killing(victims, seeded())
             with alongside(_produce(fresh_kafka.bootstrap, topic)):
                 eventually(lambda: server.run("select 1 from arrived limit 1"), "the first rows")
