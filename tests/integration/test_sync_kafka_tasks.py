@@ -11,7 +11,7 @@ from cachesvc.sync import (
     TooManyRefused,
 )
 from cachesvc.sync.parts import TaskParts
-from cachesvc.sync.runner.letters import ReadableKeeper
+from cachesvc.sync.runner.letters import LetterQueue
 from cachesvc.sync.task_file import parse_task
 from tests.faults.copies import of_lines, of_parquet
 from tests.faults.stage import objects
@@ -105,7 +105,7 @@ def test_dead_letters_are_records_of_a_topic(
         with pytest.raises(TooManyRefused, match=f"they are kept in topic {letters}"):
             asyncio.run(run_one(again))
     keeper = TaskParts(parse_task({**task, "errors": errors})).keeper
-    assert isinstance(keeper, ReadableKeeper)
+    assert isinstance(keeper, LetterQueue)
     (letter,) = asyncio.run(keeper.read())
     assert (letter.key, letter.value, letter.offset) == (b"large", value.decode(), 10)
     assert [(each.key, each.value) for each in letter.headers] == [("h", b"1")]

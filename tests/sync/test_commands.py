@@ -4,7 +4,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from cachesvc.sync.cli.main import app
@@ -71,17 +70,6 @@ def test_an_export_that_cannot_be_written_forgets_nothing(tmp_path: Path) -> Non
     assert box.read() == [letter(3)]
     assert CliRunner().invoke(app, [*export, str(tmp_path / "export")]).exit_code == 0
     assert box.read() == []
-
-
-@pytest.mark.parametrize("command", [["retry"], ["export", "--remove"]])
-def test_dead_letters_of_a_topic_are_not_removed(tmp_path: Path, command: list[str]) -> None:
-    more = '[errors]\npolicy = "dead-letter"\ndead_letter_topic = "letters"\n'
-    file = task_file(tmp_path, "127.0.0.1:1", more)
-    kafka = 'kind = "kafka"\nbootstrap_servers = ["127.0.0.1:1"]'
-    file.write_text(file.read_text().replace('kind = "jsonl"\npath = "out"', kafka))
-    done = CliRunner().invoke(app, ["dead-letters", *command, str(file)])
-    assert done.exit_code == 2
-    assert "keeps its dead letters in topic letters" in done.output
 
 
 def test_a_topic_of_dead_letters_takes_a_kafka_sink(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ async def read_committed(
 
 
 async def committed(
-    cluster: Cluster, partition: SourcePartition, limit_s: float
+    cluster: Cluster, partition: SourcePartition, limit_s: float, begin: int | None = None
 ) -> AsyncGenerator[KafkaBatch, None]:
     """What is committed as of a moment after the call, in order; without what expires meanwhile.
 
@@ -51,6 +51,7 @@ async def committed(
         cluster: Where it is.
         partition: Which one.
         limit_s: Seconds for the whole.
+        begin: The first offset; where the partition has none like it, as without, the earliest.
 
     Raises:
         SourceUnreachable: It did not come to its end in time.
@@ -61,13 +62,16 @@ async def committed(
     end: int | None = None
     while True:
         try:
-            leader = await _leader(cluster, partition)
+            leader = await leader_of(cluster, partition)
             if end is None:
                 end = await _offset(cluster, leader, partition, LATEST_TIMESTAMP, READ_UNCOMMITTED)
             if offset is None:
-                offset = await _offset(
+                earliest = await _offset(
                     cluster, leader, partition, EARLIEST_TIMESTAMP, READ_COMMITTED
                 )
+                offset = earliest
+                if begin is not None and earliest <= begin <= end:
+                    offset = begin
             while offset < end and time.monotonic() < end_s:
                 batch = await _fetch(cluster, leader, partition, offset)
                 yield batch
@@ -91,7 +95,8 @@ class _Moved(Exception):
     """The beginning of the log did."""
 
 
-async def _leader(cluster: Cluster, partition: SourcePartition) -> int:
+async def leader_of(cluster: Cluster, partition: SourcePartition) -> int:
+    """The node that leads a partition; raises ``SourceUnreachable`` where none does for now."""
     topic = (await cluster.metadata([partition.topic])).topics.get(partition.topic)
     leader = -1 if topic is None else topic.leaders.get(partition.number, -1)
     if leader < 0:

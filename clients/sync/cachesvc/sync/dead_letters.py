@@ -36,6 +36,12 @@ class LettersDamaged(SyncError):
     default_reason = "LETTERS_DAMAGED"
 
 
+class LettersShared(SyncError):
+    """A topic has more than the letters of one task, and cannot lose these alone."""
+
+    default_reason = "LETTERS_SHARED"
+
+
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """The note that a letter needs no attention any more: ``written`` or ``exported``."""
 
@@ -114,12 +120,14 @@ class LetterBox:
             self._file = None
 
     def news_among(self, letters: Iterable[Letter]) -> list[Letter]:
-        """Those that do not stand here already, for the same reason; each once."""
+        """Those that do not stand here already, for the same reason and as often; each once."""
         known = self._standing
         news = {
             each.identity: each
             for each in letters
-            if (before := known.get(each.identity)) is None or before.reason != each.reason
+            if (before := known.get(each.identity)) is None
+            or before.reason != each.reason
+            or before.tries < each.tries
         }
         return list(news.values())
 

@@ -1,17 +1,19 @@
 """Dead letters tried again: through the transforms and into the sink, without moving positions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from cachesvc.client import TopicPartition
 from cachesvc.sync.changes import CHANGE_SCHEMA, Changes
 from cachesvc.sync.parts import TaskParts
 from cachesvc.sync.runner.delivering import Delivering
-from cachesvc.sync.runner.letters import Letter
+from cachesvc.sync.runner.letters import Letter, LetterQueue
 from cachesvc.sync.runner.preparing import Preparing
 from cachesvc.sync.runner.progress import Meter
 
@@ -57,22 +59,66 @@ async def retry_letters(parts: TaskParts, letters: Sequence[Letter]) -> Retried:
     Raises:
         SyncError: The target is away for too long, or refuses the task.
     """
+    async with _trying(parts) as again:
+        return await again(letters)
+
+
+async def retry_queue(
+    parts: TaskParts, queue: LetterQueue, wanted: Callable[[Letter], bool]
+) -> tuple[int, int]:
+    """Tries letters of a topic again, those that stand now; the sink is closed afterwards.
+
+    The position moves on behind letters that are dealt with: that the sink has, or that are kept
+    once more, because they were refused again or are not wanted. Whatever ends this in between,
+    the next one begins at the position, so some are tried once more and none is left out.
+
+    Returns:
+        How many were written, and how many were refused again.
+
+    Raises:
+        SyncError: As ``retry_letters``, and where the topic is not to be had.
+    """
+    written = refused = 0
+    async with _trying(parts) as again, aclosing(queue.due(wanted)) as dues:
+        async for due in dues:
+            done = await again(due.wanted)
+            kept = sorted([*done.refused, *due.rest], key=lambda each: each.identity)
+            await queue.settle(due.end, kept)
+            written, refused = written + len(done.written), refused + len(done.refused)
+    return written, refused
+
+
+_Again = Callable[[Sequence[Letter]], Awaitable[Retried]]
+
+
+@asynccontextmanager
+async def _trying(parts: TaskParts) -> AsyncIterator[_Again]:
+    """What tries letters with an open sink."""
     config = parts.config
     keeper = _Collecting()
     preparing = Preparing(config.name, parts.transforms)
     delivering = Delivering(
         config.name, parts.sink, keeper, config.retry, Meter(), moves_positions=False
     )
-    try:
-        await delivering.open()
+
+    async def again(letters: Sequence[Letter]) -> Retried:
+        keeper.letters = []
         for changes in _changes(letters, config.batch.records_max):
             await delivering.deliver([await preparing.apply(changes)])
+        tries = {each.identity: each.tries for each in letters}
+        refused = {
+            each.identity: msgspec.structs.replace(each, tries=tries[each.identity] + 1)
+            for each in keeper.letters
+        }
+        written = [each for each in letters if each.identity not in refused]
+        return Retried(written, list(refused.values()))
+
+    try:
+        await delivering.open()
+        yield again
     finally:
         preparing.close()
         await delivering.close()
-    again = {each.identity: each for each in keeper.letters}
-    written = [each for each in letters if each.identity not in again]
-    return Retried(written, list(again.values()))
 
 
 def _changes(letters: Sequence[Letter], records_max: int) -> Iterator[Changes]:

@@ -11,13 +11,13 @@ import msgspec
 import typer
 
 from cachesvc.sync.cli.failure import FAILED, USAGE, fails_in_words
-from cachesvc.sync.cli.options import AsJson, TaskFile
+from cachesvc.sync.cli.options import AsJson, State, TaskFile, state_directory
 from cachesvc.sync.cli.output import Column, show_json, show_table
 from cachesvc.sync.config import TaskConfig
-from cachesvc.sync.dead_letters import LetterBox
-from cachesvc.sync.parts import parts_of
-from cachesvc.sync.retrying import retry_letters
-from cachesvc.sync.runner.letters import Letter, ReadableKeeper
+from cachesvc.sync.dead_letters import LetterBox, LettersShared
+from cachesvc.sync.parts import TaskParts, parts_of
+from cachesvc.sync.retrying import retry_letters, retry_queue
+from cachesvc.sync.runner.letters import Letter, LetterQueue
 from cachesvc.sync.task_file import load_task
 from cachesvc.units import show_time
 
@@ -53,6 +53,7 @@ _COLUMNS = (
     Column("by", lambda each: each.stage),
     Column("reason", lambda each: each.reason),
     Column("detail", lambda each: each.detail),
+    Column("tries", lambda each: str(each.tries), number=True),
     Column("refused", lambda each: show_time(each.refused_ms)),
 )
 
@@ -69,12 +70,11 @@ class _Filter:
     topic: str
     reason: str
 
+    def has(self, letter: Letter) -> bool:
+        return self.topic in ("", letter.topic) and self.reason in ("", letter.reason)
+
     def of(self, letters: list[Letter]) -> list[Letter]:
-        return [
-            each
-            for each in letters
-            if self.topic in ("", each.topic) and self.reason in ("", each.reason)
-        ]
+        return list(filter(self.has, letters))
 
 
 @dead_letters_app.command("list")
@@ -93,32 +93,58 @@ def list_letters(
 @dead_letters_app.command("retry")
 @fails_in_words
 def retry(
-    file: TaskFile, topic: OfTopic = "", reason: OfReason = "", as_json: AsJson = False
+    file: TaskFile,
+    topic: OfTopic = "",
+    reason: OfReason = "",
+    state: State = None,
+    as_json: AsJson = False,
 ) -> None:
     """Try letters again: through the transforms as the file has them now, into the sink.
 
     The task must not run. Those of each partition are tried in offset order, without moving the
-    position; an older record is written after newer ones of its key. What is refused again stays.
+    task's position; an older record is written after newer ones of its key. What is refused again
+    stays, with its reason and how often that was.
+
+    Letters in a topic are read from the position of the group cachesvc-sync-NAME-dead-letters,
+    which moves on once the sink has confirmed them. What is refused again, and what --topic and
+    --reason leave out, is written to the topic once more, behind the others.
+
     Exit codes: 0 all are written, 1 some were refused again, 5 the task runs.
     """
-    box = _box(load_task(file))
+    config = load_task(file)
+    if config.errors.dead_letter_topic is None:
+        outcome = _retry_box(file, config, _Filter(topic, reason))
+    else:
+        with state_directory(state).held(config.name):
+            outcome = asyncio.run(_retry_queue(file, _Filter(topic, reason)))
+    if as_json:
+        show_json(outcome)
+    else:
+        typer.echo(f"{outcome.written} written, {outcome.refused} refused again")
+    raise typer.Exit(FAILED if outcome.refused else 0)
+
+
+def _retry_box(file: Path, config: TaskConfig, chosen: _Filter) -> RetryOutcome:
+    box = _box(config)
     parts = parts_of(str(file))
     box.open()
     try:
-        letters = _Filter(topic, reason).of(box.read())
-        done = asyncio.run(retry_letters(parts, letters))
+        done = asyncio.run(retry_letters(parts, chosen.of(box.read())))
         if done.written:
             box.settle(done.written, "written")
         if news := box.news_among(done.refused):
             box.append(news)
     finally:
         box.close()
-    outcome = RetryOutcome(len(done.written), len(done.refused))
-    if as_json:
-        show_json(outcome)
-    else:
-        typer.echo(f"{outcome.written} written, {outcome.refused} refused again")
-    raise typer.Exit(FAILED if outcome.refused else 0)
+    return RetryOutcome(len(done.written), len(done.refused))
+
+
+async def _retry_queue(file: Path, chosen: _Filter) -> RetryOutcome:
+    parts = parts_of(str(file))
+    try:
+        return RetryOutcome(*await retry_queue(parts, _queue(parts), chosen.has))
+    finally:
+        await parts.keeper.close()
 
 
 @dead_letters_app.command("export")
@@ -136,14 +162,30 @@ def export(
 ) -> None:
     """Write letters as JSON, one object a line, with the whole record.
 
-    Keys and header values are in base64, as they may be any bytes. With --remove the task must not
-    run. Exit codes: 0 done, 5 the task runs.
+    Keys and header values are in base64, as they may be any bytes. With --remove from a file the
+    task must not run.
+
+    --remove from a topic deletes its records up to the last exported one (DeleteRecords), for
+    which the sink's user needs the right to DELETE. As that takes everything before an offset, it
+    does not go with --topic and --reason, nor where the topic has anything but this task's letters.
+
+    Exit codes: 0 done, 1 the letters are not removed, 5 the task runs.
     """
     chosen = _Filter(topic, reason)
+    config = load_task(file)
     if not remove:
         _export(chosen.of(_letters(file)), to)
-        return
-    box = _box(load_task(file))
+    elif config.errors.dead_letter_topic is None:
+        _export_box(_box(config), chosen, to)
+    elif topic or reason:
+        problem = "--remove from a topic takes all letters; leave out --topic and --reason"
+        typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(USAGE)
+    else:
+        asyncio.run(_export_queue(file, config.errors.dead_letter_topic, to))
+
+
+def _export_box(box: LetterBox, chosen: _Filter, to: Path) -> None:
     box.open()
     try:
         letters = chosen.of(box.read())
@@ -152,6 +194,24 @@ def export(
             box.settle(letters, "exported")
     finally:
         box.close()
+
+
+async def _export_queue(file: Path, topic: str, to: Path) -> None:
+    parts = parts_of(str(file))
+    queue = _queue(parts)
+    try:
+        found = await queue.export()
+        if found.foreign is not None:
+            raise LettersShared(
+                f"topic {topic} has something at offset {found.foreign} that is no letter of task "
+                f"{parts.config.name}, and would lose that too: nothing is removed; export without "
+                "--remove, and give each task a topic of its own"
+            )
+        _export(list(found.letters), to)
+        if found.end:
+            await queue.remove(found.end)
+    finally:
+        await parts.keeper.close()
 
 
 def _export(letters: list[Letter], to: Path) -> None:
@@ -182,18 +242,16 @@ def _letters(file: Path) -> list[Letter]:
     config = load_task(file)
     if config.errors.dead_letter_topic is None:
         return _box(config).read()
-    keeper = parts_of(str(file)).keeper
-    assert isinstance(keeper, ReadableKeeper), "a topic is one"
-    return asyncio.run(keeper.read())
+    return asyncio.run(_queue(parts_of(str(file))).read())
+
+
+def _queue(parts: TaskParts) -> LetterQueue:
+    """Of a task that keeps its letters in a topic."""
+    assert isinstance(parts.keeper, LetterQueue), "a topic is one"
+    return parts.keeper
 
 
 def _box(config: TaskConfig) -> LetterBox:
-    topic = config.errors.dead_letter_topic
-    if topic is not None:
-        problem = f"task {config.name} keeps its dead letters in topic {topic}, which forgets "
-        problem += "them by its retention alone; list and export read them there"
-        typer.echo(f"error: {problem}", err=True)
-        raise typer.Exit(USAGE)
     directory = config.errors.dead_letters
     if directory is None:
         typer.echo(f"error: task {config.name} keeps no dead letters (errors.policy)", err=True)

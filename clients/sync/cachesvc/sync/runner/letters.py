@@ -1,7 +1,8 @@
 """Records that are refused for good, as dead letters, and what a task does with them."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -42,6 +43,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         key_base64: Null where Kafka has null.
         value: A JSON object as text; null for a tombstone.
         headers: In their order.
+        tries: How often it was refused, by the task and by those who tried again.
     """
 
     topic: str
@@ -57,6 +59,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     key_base64: str | None = None
     value: str | None = None
     headers: tuple[LetterHeader, ...] = ()
+    tries: int = 1
 
     @property
     def identity(self) -> tuple[str, int, int, int]:
@@ -101,12 +104,58 @@ class CheckedKeeper(Protocol):
         """Whether letters can be kept; leaves nothing behind."""
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Letters that stand, of a range of the place that keeps them.
+
+    Attributes:
+        wanted: Those to be tried.
+        rest: The others.
+        end: Behind which offset of the place others follow.
+    """
+
+    wanted: Sequence[Letter]
+    rest: Sequence[Letter]
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a place has, and would lose.
+
+    Attributes:
+        letters: Those of the task that stand, by topic, partition and offset.
+        end: Behind which offset of the place there is nothing yet.
+        foreign: The first offset with something else, such as a letter of another task; None
+            where there is nothing else.
+    """
+
+    letters: Sequence[Letter]
+    end: int
+    foreign: int | None
+
+
 @runtime_checkable
-class ReadableKeeper(Protocol):
-    """A keeper whose place is more than a directory, and can be read."""
+class LetterQueue(Protocol):
+    """A keeper whose place is a topic: out of it nothing is taken, but a position moves on.
+
+    All raise as ``Keeper.open`` does; ``Keeper.close`` is called at the end.
+    """
 
     async def read(self) -> list[Letter]:
-        """The task's letters, by topic, partition and offset; raises as ``Keeper.open``."""
+        """The task's letters behind the position, by topic, partition and offset."""
+
+    def due(self, wanted: Callable[[Letter], bool]) -> AsyncGenerator[Due, None]:
+        """The same in ranges, in their order in the place; nothing where none is wanted."""
+
+    async def settle(self, offset: int, again: Sequence[Letter]) -> None:
+        """Moves the position to an offset, once what is still to stand is kept again."""
+
+    async def export(self) -> Exported:
+        """What ``remove`` at the end would take away."""
+
+    async def remove(self, end: int) -> None:
+        """Deletes everything before an offset."""
 
 
 class RecordRefused(SyncError):

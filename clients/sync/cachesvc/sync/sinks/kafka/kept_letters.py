@@ -12,6 +12,8 @@ from cachesvc.sync.sinks.kafka.planning import header_key
 
 _OURS = "cachesvc."
 _HEADERS = ("task", "topic", "partition", "offset", "stage", "reason", "error", "refused_ms")
+# Before all of these; letters of earlier versions have none.
+_TRIES = f"{_OURS}tries"
 
 
 def letter_columns(task: str, letters: Sequence[Letter]) -> Columns:
@@ -25,19 +27,23 @@ def letter_columns(task: str, letters: Sequence[Letter]) -> Columns:
     )
 
 
-def letters_of(task: str, records: RecordColumns) -> list[Letter]:
-    """The letters of a task among records; whatever else lies there is left out. CPU work."""
-    headers = records.headers or ()
-    rows = zip(records.keys, records.values, records.timestamps_ms, headers, strict=False)
+def letters_of(task: str, records: RecordColumns) -> list[tuple[int, Letter]]:
+    """The letters of a task among records, each with its offset; all else is left out. CPU work."""
+    contents = zip(records.keys, records.values, records.timestamps_ms, strict=True)
     found = []
-    for key, value, timestamp_ms, pairs in rows:
+    for offset, content, pairs in zip(
+        records.offsets, contents, records.headers or (), strict=False
+    ):
         ours = dict(pairs[-len(_HEADERS) :])
         told = {name: ours.get(f"{_OURS}{name}") for name in _HEADERS}
         texts = {n: text.decode(errors="replace") for n, text in told.items() if text is not None}
         if len(texts) < len(_HEADERS) or texts["task"] != task:
             continue
         theirs = pairs[: -len(_HEADERS)]
-        found.append(_letter(texts, (key, value, timestamp_ms), theirs))
+        if theirs and theirs[-1][0] == _TRIES:
+            texts["tries"] = (theirs[-1][1] or b"").decode(errors="replace")
+            theirs = theirs[:-1]
+        found.append((offset, _letter(texts, content, theirs)))
     return found
 
 
@@ -56,6 +62,7 @@ def _letter(
         reason=told["reason"],
         detail=told["error"],
         refused_ms=int(told["refused_ms"]),
+        tries=int(told.get("tries", "1")),
         timestamp_ms=timestamp_ms,
         key_base64=_base64(key),
         value=None if value is None else value.decode(errors="replace"),
@@ -83,5 +90,6 @@ def _headers(task: str, letter: Letter) -> list[tuple[str, bytes | None]]:
     )
     return [
         *((header_key(each.key, each.value), each.value) for each in letter.headers),
+        (_TRIES, str(letter.tries).encode()),
         *((f"{_OURS}{name}", text.encode()) for name, text in zip(_HEADERS, ours, strict=True)),
     ]

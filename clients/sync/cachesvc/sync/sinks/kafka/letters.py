@@ -1,7 +1,6 @@
 """Dead letters as records of a topic, in the cluster that the sink writes to."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,26 +14,23 @@ from cachesvc.mining.kafka.producing import (
     ProducerSettings,
     RecordsRefused,
     TargetTopics,
-    chunks_of,
-    committed,
 )
-from cachesvc.mining.kafka.record_batches import KafkaBatch
 from cachesvc.mining.source import SourcePartition
 from cachesvc.sync.config import TaskConfig
 from cachesvc.sync.dead_letters import Limits
 from cachesvc.sync.errors import InvalidTask, TargetFailed
-from cachesvc.sync.runner.letters import Letter
+from cachesvc.sync.runner.letters import Due, Exported, Letter
 from cachesvc.sync.setting_errors import convert, setting_error
 from cachesvc.sync.sink import Check
 from cachesvc.sync.sinks.kafka.failures import as_target_errors
-from cachesvc.sync.sinks.kafka.kept_letters import letter_columns, letters_of
+from cachesvc.sync.sinks.kafka.kept_letters import letter_columns
+from cachesvc.sync.sinks.kafka.letter_log import LetterLog
 from cachesvc.sync.sinks.kafka.naming import TopicNames
 from cachesvc.sync.sinks.kafka.session import cluster_of, new_topic
 from cachesvc.sync.sinks.kafka.settings import KafkaSettings
 from cachesvc.sync.sinks.kafka.target import target_of
 
 _TOPIC_S = 30.0
-_READ_S = 600.0
 # A topic that is made here takes what was too large for the target's.
 _RECORD_BYTES_MAX = 64 << 20
 _BYTES_MAX = "max.message.bytes"
@@ -56,6 +52,7 @@ class LetterTopic:
         self._limits = Limits(config.errors, f"they are kept in topic {topic}")
         self._target = target_of(settings)
         self._cluster = cluster_of(self._target, config.name)
+        self._log = LetterLog(self._cluster, topic, config.name)
         self._producer: Producer | None = None
 
     async def open(self) -> None:
@@ -75,8 +72,12 @@ class LetterTopic:
         self._producer = producer
 
     async def keep(self, letters: Sequence[Letter]) -> None:
-        assert self._producer is not None, "opened first"
         self._limits.check(letters, self._limits.refused + len(letters))
+        await self._write(letters)
+        self._limits.refused += len(letters)
+
+    async def _write(self, letters: Sequence[Letter]) -> None:
+        assert self._producer is not None, "opened first"
         part = Part(SourcePartition(self._topic, 0), letter_columns(self._task, letters))
         try:
             with as_target_errors():
@@ -87,7 +88,6 @@ class LetterTopic:
                 f"{error}; mend the topic's settings",
                 reason="DEAD_LETTER_REFUSED",
             ) from error
-        self._limits.refused += len(letters)
 
     def count(self, records: int) -> None:
         self._limits.records += records
@@ -112,29 +112,30 @@ class LetterTopic:
             await self._cluster.close()
 
     async def read(self) -> list[Letter]:
-        """The task's letters, by topic, partition and offset; of each record the newest.
-
-        Closes what it opened.
-
-        Raises:
-            TargetUnavailable: The cluster does not answer, or a transaction holds them up.
-            TargetFailed: The user may not read the topic.
-        """
-        found: dict[tuple[str, int, int, int], Letter] = {}
+        """See ``LetterLog``. Closes what it opened, as the next two do not."""
         try:
-            with as_target_errors():
-                there = await TargetTopics(self._cluster, _TOPIC_S).find([self._topic])
-                if self._topic in there:
-                    place = SourcePartition(self._topic, 0)
-                    async for batch in committed(self._cluster, place, _READ_S):
-                        letters = await asyncio.to_thread(self._letters_of, batch)
-                        found.update((each.identity, each) for each in letters)
+            return await self._log.read()
         finally:
             await self._cluster.close()
-        return sorted(found.values(), key=lambda each: each.identity)
 
-    def _letters_of(self, batch: KafkaBatch) -> list[Letter]:
-        return [each for chunk in chunks_of(batch) for each in letters_of(self._task, chunk)]
+    def due(self, wanted: Callable[[Letter], bool]) -> AsyncGenerator[Due, None]:
+        """See ``LetterLog``."""
+        return self._log.due(wanted)
+
+    async def settle(self, offset: int, again: Sequence[Letter]) -> None:
+        """See ``LetterQueue``."""
+        if again:
+            await self.open()
+            await self._write(again)
+        await self._log.settle(offset)
+
+    async def export(self) -> Exported:
+        """See ``LetterLog``."""
+        return await self._log.export()
+
+    async def remove(self, end: int) -> None:
+        """See ``LetterLog``."""
+        await self._log.remove(end)
 
     def _new_topic(self) -> NewTopic:
         made = new_topic(msgspec.structs.replace(self._settings, partitions=1), self._target)
