@@ -1,6 +1,7 @@
 """A sync task around the cache and back, while the service is killed and comes to life again."""
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.faults.stage import eventually, objects
 from tests.support.checker import Observation, check
 from tests.support.file_sink import events, mark, offsets
 from tests.support.kafka_broker import KafkaBroker
+from tests.support.secured_broker import SecuredBroker
 from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
 from tests.support.topics import (
@@ -22,6 +24,7 @@ from tests.support.topics import (
     TransactionalWriter,
     add_partitions,
     create_topic,
+    delete_records_before,
     produce,
     read_all,
 )
@@ -32,16 +35,21 @@ PARTITIONS = 2
 OUTAGES = 2
 
 
-def _tables(kafka: KafkaBroker, **source: Any) -> dict[str, dict[str, Any]]:
+def _tables(broker: KafkaBroker, **source: Any) -> dict[str, dict[str, Any]]:
     return {
         "source": {
-            **source,
             "source": "auto",
             "outside_after_s": 0.5,
             "positions_file": "positions",
-            "kafka": {"bootstrap_servers": [kafka.bootstrap]},
+            "kafka": {"bootstrap_servers": [broker.bootstrap]},
+            **source,
         }
     }
+
+
+def _no_gap_and_no_duplicate(bootstrap: str, topic: str, task: SyncProcess) -> None:
+    truth, seen = read_all(bootstrap, topic), events(task.output, topic)
+    assert not check(truth, [Observation("task", number, seen[number]) for number in truth])
 
 
 def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
@@ -58,7 +66,7 @@ def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
         count += by
 
     def all_written() -> bool:
-        return sum(len(set(found)) for found in offsets(task.output, topic).values()) >= count
+        return _written(task, topic) >= count
 
     with service, SyncProcess(tmp_path / "task", service.address, topic, _tables(kafka)) as task:
         grow(1_000)
@@ -85,8 +93,70 @@ def test_around_the_cache_and_back_there_is_no_gap_and_no_duplicate(
     assert "reads the broker itself from now on" in task.log
     assert "back at the cache; was around it" in task.log
     assert not (tmp_path / "task" / "positions").exists()
-    truth, seen = read_all(kafka.bootstrap, topic), events(task.output, topic)
-    assert not check(truth, [Observation("task", number, seen[number]) for number in truth])
+    _no_gap_and_no_duplicate(kafka.bootstrap, topic, task)
+
+
+def test_a_range_that_the_service_cannot_give_is_read_from_a_broker_that_has_it(
+    fresh_kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    """The broker's disk is put back to a copy with records that the service knows to be gone."""
+    bootstrap, data, copy = fresh_kafka.bootstrap, fresh_kafka.data_directory, tmp_path / "copy"
+    create_topic(bootstrap, "orders", 1)
+    produce(bootstrap, "orders", objects(0, 1_000, 1))
+    fresh_kafka.stop()
+    shutil.copytree(data, copy)
+    fresh_kafka.start()
+    delete_records_before(bootstrap, "orders", {0: 400})
+    start = [{"topic": "orders", "partition": 0, "offset": 0}]
+    tables = _tables(fresh_kafka, start=start)
+    service = ServiceProcess(tmp_path / "service", bootstrap)
+    with service, SyncProcess(tmp_path / "task", service.address, "orders", tables) as task:
+        assert task.wait() == 1
+        trouble = task.ended().trouble
+        assert trouble is not None and trouble.reason == "SOURCE_RETENTION"
+        assert "reads the broker itself from now on" in task.log
+
+        fresh_kafka.stop()
+        shutil.rmtree(data)
+        shutil.copytree(copy, data)
+        fresh_kafka.start()
+        task.start()
+        eventually(lambda: _written(task, "orders") >= 1_000, "what the broker has")
+        eventually(lambda: not task.outside, "the task to come back")
+        produce(bootstrap, "orders", objects(1_000, 1_500, 1))
+        eventually(lambda: _written(task, "orders") >= 1_500, "what came afterwards")
+        assert task.terminate() == 0
+    assert "back at the cache; was around it" in task.log
+    _no_gap_and_no_duplicate(bootstrap, "orders", task)
+
+
+def test_the_broker_is_read_over_tls_with_a_password(
+    secured_kafka: SecuredBroker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    plain, topic = secured_kafka.broker.bootstrap, topic_name("secured")
+    create_topic(plain, topic, PARTITIONS)
+    produce(plain, topic, objects(0, 500, PARTITIONS))
+    tls, sasl = secured_kafka.tls(), secured_kafka.sasl("alice")
+    way = secured_kafka.connection("", "PASSWORD", tls=tls, sasl=sasl)
+    del way["name"]
+    tables = _tables(secured_kafka.broker, kafka=way)
+    service = ServiceProcess(tmp_path / "service", plain)
+    with service, SyncProcess(tmp_path / "task", service.address, topic, tables) as task:
+        eventually(lambda: _written(task, topic) >= 500, "what there was")
+        checks = {each["check"]: each["passed"] for each in task.json("check", str(task.file))}
+        assert checks["broker"]
+        service.kill()
+        eventually(lambda: task.outside, "the task to go around the cache")
+        produce(plain, topic, objects(500, 1_000, PARTITIONS))
+        eventually(lambda: _written(task, topic) >= 1_000, "what came while it was dead")
+        service.start()
+        eventually(lambda: not task.outside, "the task to come back")
+        assert task.terminate() == 0
+    _no_gap_and_no_duplicate(plain, topic, task)
+
+
+def _written(task: SyncProcess, topic: str) -> int:
+    return sum(len(set(found)) for found in offsets(task.output, topic).values())
 
 
 def test_a_partition_made_meanwhile_is_read_from_its_beginning_once_the_cache_is_back(
