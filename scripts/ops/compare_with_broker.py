@@ -13,81 +13,35 @@ This reads the range from the broker: the load that the cache is there to avoid.
 """
 
 import argparse
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import broker
-from cachesvc.v1 import admin_pb2
-from console import UNWELL, WELL, ScriptFailed, Service, parser, run, service, show
-from ranges import Range, add_options, reading, wanted
-
-_REJECTS_MAX = 100_000
-
-
-class Sum:
-    """Count and checksum of records that come in the order of their offsets."""
-
-    def __init__(self) -> None:
-        self.records = 0
-        self._digest = hashlib.blake2b(digest_size=8)
-
-    def add(self, records: Iterable[Any]) -> None:
-        """Enters records, of the client or of aiokafka."""
-        for each in records:
-            self.records += 1
-            key, value = each.key, each.value
-            sizes = [-1 if part is None else len(part) for part in (key, value)]
-            self._digest.update(b"%d %d %d " % (each.offset, *sizes))
-            self._digest.update((key or b"") + (value or b""))
-
-    @property
-    def text(self) -> str:
-        """The checksum, as hexadecimal digits."""
-        return self._digest.hexdigest()
-
-
-async def rejected(found: Service, options: argparse.Namespace) -> set[tuple[int, int]]:
-    """Partition and offset of what the JSON rule turned away.
-
-    Raises:
-        ScriptFailed: It is too much to be told.
-    """
-    request = admin_pb2.ListRejectsRequest(
-        connection=options.connection, topic=options.topic, limit=_REJECTS_MAX
-    )
-    pages = [page async for page in found.admin.ListRejects(request)]
-    places = {(each.partition, each.offset) for page in pages for each in page.rejects}
-    if len(places) >= _REJECTS_MAX:
-        raise ScriptFailed(f"more records of {options.topic} were turned away than can be listed")
-    return places
+import sums
+from console import UNWELL, WELL, Service, parser, run, service, show
+from ranges import Range, add_options, wanted
 
 
 async def compare(
     found: Service, options: argparse.Namespace, ranges: Sequence[Range], consumer: Any
 ) -> list[dict[str, object]]:
     """A row for each range."""
-    turned_away = await rejected(found, options)
-    cached = {each.partition: Sum() for each in ranges}
-    async with reading(found.client, options, [r for r in ranges if r.begin < r.end]) as batches:
-        async for batch in batches:
-            cached[batch.partition].add(batch)
+    away = await sums.turned_away(found, options)
+    cached = await sums.of_cache(found, options, ranges)
     rows: list[dict[str, object]] = []
     for each in ranges:
-        here, there, number = cached[each.partition], Sum(), each.partition
-        async for records in broker.records(consumer, each):
-            there.add(r for r in records if (number, r.offset) not in turned_away)
-        outside = sum(of == number and each.begin <= at < each.end for of, at in turned_away)
+        here, there = cached[each.partition], await sums.of_broker(consumer, each, away)
+        rejected = sum(of == each.partition and each.begin <= at < each.end for of, at in away)
         rows.append(
             {
                 "topic": each.topic,
-                "partition": number,
+                "partition": each.partition,
                 "begin": each.begin,
                 "end": each.end,
                 "same": here.text == there.text,
                 "cache_records": here.records,
                 "broker_records": there.records,
-                "rejected": outside,
+                "rejected": rejected,
                 "cache_checksum": here.text,
                 "broker_checksum": there.text,
             }

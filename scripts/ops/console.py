@@ -168,6 +168,12 @@ def _token(file: Path | None) -> str | None:
     return token
 
 
+def time_of(text: str) -> datetime:
+    """A time that an option names, in UTC unless it says otherwise; ValueError for no time."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 async def connection(found: Service, name: str) -> connections_pb2.Connection:
     """The connection of that name, or the only one.
 

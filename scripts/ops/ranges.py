@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from cachesvc.client import (
     Batch,
@@ -16,7 +16,7 @@ from cachesvc.client import (
     Position,
     StreamSettings,
 )
-from console import UNKNOWN, ScriptFailed
+from console import UNKNOWN, ScriptFailed, time_of
 
 _SETTINGS = StreamSettings(give_up_after_s=30)
 _WHERE = "an offset, or a time as 2026-01-31T12:00:00Z"
@@ -48,10 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _place(text: str) -> int | datetime:
-    if text.isdecimal():
-        return int(text)
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return int(text) if text.isdecimal() else time_of(text)
 
 
 async def wanted(client: Client, options: argparse.Namespace) -> list[Range]:

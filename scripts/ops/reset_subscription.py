@@ -12,43 +12,16 @@ reads the subscription ends with SUBSCRIPTION_RESET.
 import argparse
 import asyncio
 import sys
-from datetime import UTC, datetime
 
-from cachesvc.client import AtTimestamp, Earliest, Latest, Start, Subscription
-from console import UNWELL, USAGE, WELL, ScriptFailed, parser, run, say, service, show
+from cachesvc.client import AtTimestamp, Earliest, Latest, Start
+from console import UNWELL, USAGE, WELL, ScriptFailed, parser, run, say, service, show, time_of
+from moves import rows
 
 
 def place(text: str) -> Start:
     """What --to means."""
-    if text in ("earliest", "latest"):
-        return Earliest() if text == "earliest" else Latest()
-    at = datetime.fromisoformat(text)
-    return AtTimestamp(at if at.tzinfo else at.replace(tzinfo=UTC))
-
-
-def rows(before: Subscription, after: Subscription | None = None) -> list[dict[str, object]]:
-    """Positions by partition, and what became of them."""
-    then = {p.position.key: p for p in after.partitions} if after is not None else {}
-    now = {p.position.key: p for p in before.partitions}
-    found: list[dict[str, object]] = []
-    for key in sorted(now.keys() | then.keys()):
-        old, new = now.get(key), then.get(key)
-        moved = new.position.offset - old.position.offset if old and new else None
-        found.append(
-            {
-                "topic": key[0],
-                "partition": key[1],
-                "before": old.position.offset if old else None,
-                "behind_before": old.lag.records if old else None,
-            }
-        )
-        if after is not None:
-            found[-1] |= {
-                "after": new.position.offset if new else None,
-                "behind_after": new.lag.records if new else None,
-                "moved": moved,
-            }
-    return found
+    named: dict[str, Start] = {"earliest": Earliest(), "latest": Latest()}
+    return named.get(text) or AtTimestamp(time_of(text))
 
 
 async def main(options: argparse.Namespace) -> int:

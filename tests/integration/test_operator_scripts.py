@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import why_lag
+import lag_reasons
 from cachesvc.v1 import log_cache_pb2 as pb
 from cachesvc.v1 import mining_tasks_pb2 as mining
 from tests.faults.stage import Calls, eventually
@@ -203,13 +203,13 @@ def test_the_reason_is_the_step_with_most_of_it(
     of = pb.PartitionOffsets(
         log_end_offset=log_end, source_high_watermark=source, mining_state=pb.BLOCKED
     )
-    assert why_lag.reason(of, committed, delivered) == reason
+    assert lag_reasons.reason(of, committed, delivered) == reason
 
 
 def test_what_is_below_the_cache_waits_for_its_backfill() -> None:
     missing = pb.OffsetRange(begin_offset=0, end_offset=50)
     of = pb.PartitionOffsets(log_start_offset=50, log_end_offset=60, backfill=missing)
-    assert why_lag.reason(of, 10, 20) == "BACKFILL"
+    assert lag_reasons.reason(of, 10, 20) == "BACKFILL"
 
 
 def dumped(scene: Scene, *arguments: str) -> list[dict[str, Any]]:
