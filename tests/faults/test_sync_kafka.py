@@ -4,10 +4,13 @@ CACHESVC_SYNC_ROUNDS makes the rounds of kill -9 more, and the records with them
 """
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,8 +106,28 @@ def test_a_leader_dies_while_it_is_written_to(
             assert found[number] == first, "none is there twice"
 
 
+def _tested(cluster: KafkaCluster, topic: str, file: Path) -> tuple[int, dict[str, Any]]:
+    """Exit code of a test of a connection to one topic, and its check that did not pass."""
+    file.write_text(f"""
+        [store]
+        path = "{file.with_suffix(".store")}"
+        [[connections]]
+        name = "warehouse"
+        type = "target"
+        bootstrap_servers = {json.dumps(list(cluster.servers))}
+        topic_expression = "{topic}"
+        target = {{ acks = "majority" }}
+    """)
+    words = ["connection", "test", "warehouse", "--config", str(file), "--timeout", "60", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cachesvc", *words], capture_output=True, text=True, timeout=90
+    )
+    failed = (each for each in json.loads(done.stdout) if each["status"] == "CHECK_FAILED")
+    return done.returncode, next(failed, {})
+
+
 def test_most_of_the_replicas_are_held_against_the_topic(
-    cluster: KafkaCluster, topic_name: Name
+    cluster: KafkaCluster, topic_name: Name, tmp_path: Path
 ) -> None:
     few, enough, made = topic_name("few"), topic_name("enough"), topic_name("made")
     for name, number in ((few, 1), (enough, 2)):
@@ -123,6 +146,10 @@ def test_most_of_the_replicas_are_held_against_the_topic(
     with pytest.raises(TargetFailed, match="is 1 of 3 replicas") as caught:
         asyncio.run(tried(few))
     assert caught.value.reason == "ACKS_NOT_MET"
+    code, failed = _tested(cluster, few, tmp_path / "few.toml")
+    assert (code, failed["reason"]) == (1, "ACKS_NOT_MET")
+    assert f"{few}: min.insync.replicas is 1 of 3 replicas" in failed["detail"]
+    assert _tested(cluster, enough, tmp_path / "enough.toml") == (0, {})
     # What it lets be lost, one may choose.
     assert "at least 1 of 3" in asyncio.run(tried(few, "all"))["replicas"].detail
     assert "the leader alone" in asyncio.run(tried(few, "leader"))["replicas"].detail

@@ -29,6 +29,19 @@ from tests.support.topics import (
 )
 from tests.support.writing import OutRecord
 
+_MAPS_HEADERS = """
+import pyarrow as pa
+from cachesvc.sync import CHANGE_SCHEMA
+
+def headers(batch):
+    mapped = [
+        [{**h, "key": "x-" + h["key"]} for h in each or () if h["key"] == "trace"]
+        + [{"key": "by", "value": b"sync"}]
+        for each in batch.column("headers").to_pylist()
+    ]
+    kind = CHANGE_SCHEMA.field("headers").type
+    return pa.table({"offset": batch.column("offset"), "headers": pa.array(mapped, kind)})
+"""
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 
@@ -85,6 +98,26 @@ def test_a_task_carries_a_topic_of_the_cache(
         assert [told(record) for record in copy[number]] == kept
     letters = [file.read_text() for file in (tmp_path / "letters").rglob("*") if file.is_file()]
     assert "RECORD_TOO_LARGE" in "".join(letters)
+
+
+def test_headers_that_a_function_on_batches_makes_reach_the_target(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    source, target = topic_name("orders"), topic_name("copy")
+    create_topic(kafka.bootstrap, source, 1)
+    with_headers = OutRecord(b"k", b'{"n":1}', headers=(("trace", b"\xff1"), ("drop", None)))
+    produce(kafka.bootstrap, source, [with_headers, OutRecord(b"k", b'{"n":2}')])
+    (tmp_path / "mapping.py").write_text(_MAPS_HEADERS)
+    function = {"kind": "python", "function": "mapping:headers", "on": "batches"}
+    with ServiceProcess(tmp_path, kafka.bootstrap) as service:
+        task = config(service.address, kafka.bootstrap, source, target)
+        task["transforms"] = [{**function, "directory": str(tmp_path)}]
+        asyncio.run(run_one(task))
+    (copy,) = read_all(kafka.bootstrap, target).values()
+    assert [(each.value, each.headers) for each in copy] == [
+        (b'{"n":1}', (("x-trace", b"\xff1"), ("by", b"sync"))),
+        (b'{"n":2}', (("by", b"sync"),)),
+    ]
 
 
 def test_dead_letters_are_records_of_a_topic(

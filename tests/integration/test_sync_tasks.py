@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -21,10 +22,18 @@ from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
 from tests.support.topics import OutRecord, create_topic, produce, read_all
+from tests.support.webhook import WebhookServer
 
 pytestmark = pytest.mark.kafka
 
 PARTITIONS = 2
+_SLOW = """
+import time
+
+def slow(batch):
+    time.sleep(0.4)
+    return batch
+"""
 Written = Callable[[SyncProcess, str], int]
 
 
@@ -216,21 +225,26 @@ def test_dead_letters_are_listed_exported_and_tried_again(
         "sink": {"refuse": '"id": 77,'},
         "errors": {"policy": "dead-letter", "dead_letters": "letters"},
     }
-    with SyncProcess(tmp_path, service.address, topic, tables) as task:
-        assert task.wait() == 0
-        assert written(task, topic) == 199 and task.ended().refused == 1
-        (letter,) = task.json("dead-letters", "list", str(task.file))
-        assert (letter["topic"], letter["partition"], letter["offset"]) == (topic, 1, 38)
-        assert (letter["reason"], letter["stage"]) == ("UNWANTED", "sink")
-        assert json.loads(letter["value"])["id"] == 77
-        exported = task.call("dead-letters", "export", str(task.file)).stdout
-        assert json.loads(exported) == letter
-        again = task.call("dead-letters", "retry", str(task.file))
-        assert (again.returncode, again.stdout) == (1, "0 written, 1 refused again\n")
-        task.file.write_text(task.file.read_text().replace("refuse = ", "# "))
-        again = task.call("dead-letters", "retry", str(task.file))
-        assert (again.returncode, again.stdout) == (0, "1 written, 0 refused again\n")
-        assert task.json("dead-letters", "list", str(task.file)) == []
+    with WebhookServer() as webhook:
+        tables["alarms"] = {"webhook_url": webhook.url}
+        with SyncProcess(tmp_path, service.address, topic, tables) as task:
+            assert task.wait() == 0
+        (alarm,) = webhook.taken
+        assert (alarm["event"], alarm["kind"]) == ("raised", "RECORDS_REFUSED")
+        assert alarm["message"] == "1 records are refused and kept apart"
+    assert written(task, topic) == 199 and task.ended().refused == 1
+    (letter,) = task.json("dead-letters", "list", str(task.file))
+    assert (letter["topic"], letter["partition"], letter["offset"]) == (topic, 1, 38)
+    assert (letter["reason"], letter["stage"]) == ("UNWANTED", "sink")
+    assert json.loads(letter["value"])["id"] == 77
+    exported = task.call("dead-letters", "export", str(task.file)).stdout
+    assert json.loads(exported) == letter
+    again = task.call("dead-letters", "retry", str(task.file))
+    assert (again.returncode, again.stdout) == (1, "0 written, 1 refused again\n")
+    task.file.write_text(task.file.read_text().replace("refuse = ", "# "))
+    again = task.call("dead-letters", "retry", str(task.file))
+    assert (again.returncode, again.stdout) == (0, "1 written, 0 refused again\n")
+    assert task.json("dead-letters", "list", str(task.file)) == []
     assert written(task, topic) == 200
     assert sorted(offsets(task.output, topic)[1]) == list(range(100))
 
@@ -268,7 +282,12 @@ def test_several_tasks_run_in_one_process(
 def test_a_full_sync_has_a_bar_on_a_terminal(
     service: ServiceProcess, topic: str, tmp_path: Path
 ) -> None:
-    task = SyncProcess(tmp_path, service.address, topic, source(mode="FULL"))
+    tables = {**source(mode="FULL"), "batch": {"records_max": 25}}
+    task = SyncProcess(tmp_path, service.address, topic, tables)
+    (tmp_path / "slow.py").write_text(_SLOW)
+    with task.file.open("a") as file:
+        file.write('[[transforms]]\nkind = "python"\nfunction = "slow:slow"\non = "batches"\n')
+        file.write('directory = "."\n')
     screen, terminal = pty.openpty()
     code = task.start(terminal).wait()
     os.close(terminal)
@@ -280,6 +299,8 @@ def test_a_full_sync_has_a_bar_on_a_terminal(
     assert code == 0
     assert "━━━" in shown.decode()
     assert "200 records" in shown.decode() and "100%" in shown.decode()
+    halfway = r"\b(\d+) records, ([1-9]\d*)(?:\.\d+)?/s, [\d.]+ \w+, \d\d%, \d+(?:\.\d+)? m?s left"
+    assert re.search(halfway, shown.decode()), shown.decode()
 
 
 def test_tasks_that_share_a_subscription_read_each_partition_once(
