@@ -90,12 +90,13 @@ def backup(service: Service) -> Answer:
 
 @store_app.command("rebuild")
 def rebuild_store(config: ConfigFile = None, store: Store = None, as_json: AsJson = False) -> None:
-    """Make a damaged or lost catalogue anew, from its newest copy and the files of the store.
+    """Make a damaged or lost catalogue anew, from its newest copy, changes since, and the files.
 
     For a store that no service runs on: `cachesvc serve` says when it is needed. Subscriptions,
-    positions, mining tasks and connections are as old as the copy, some ten seconds where a
-    service ran until then; tasks get again what they committed since. The damaged catalogue is kept
-    in quarantine/. Settings come from the file and the environment, as for serve.
+    positions, mining tasks, connections and tokens are as they were. Where changes since the copy
+    are missing, they are as old as those that are there, tasks get again what they committed since,
+    and tokens that were made at run time are revoked. The damaged catalogue is kept in quarantine/.
+    Settings come from the file and the environment, as for serve.
     """
     settings = load_config(config, os.environ, Overrides(store=store))
     found = rebuild(Path(settings.store.path), all_stores(settings))
@@ -114,6 +115,9 @@ def _facts(found: Rebuilt) -> list[tuple[str, str]]:
     copy = "none was there" if found.copied_ms is None else show_time(found.copied_ms)
     return [
         ("copy of", copy),
+        ("changes since", show_count(found.changes)),
+        ("changes missing", "none" if found.changes_whole else "yes: see docs/damage.md"),
+        ("tokens revoked", show_count(found.tokens_revoked)),
         ("subscriptions", show_count(found.subscriptions)),
         ("segments", show_count(found.segments)),
         ("not in the copy", show_count(found.segments_found)),

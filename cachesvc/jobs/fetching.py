@@ -9,7 +9,7 @@ from cachesvc.jobs.job import Progress
 from cachesvc.log.stores import Stores
 from cachesvc.model import LOCAL_STORE, Segment
 from cachesvc.store import layout
-from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.catalogues import open_copy
 from cachesvc.store.segments import data_paths
 
 
@@ -35,7 +35,7 @@ class Fetching:
             StoreUnreadable: A store does not give one for now.
             OSError: This machine does not take it.
         """
-        with closing(DuckDBCatalogue(self._backup / layout.CATALOGUE)) as catalogue:
+        with closing(open_copy(self._backup / layout.CATALOGUE)) as catalogue:
             segments = [each for each in catalogue.list_segments() if _is_elsewhere(each)]
             snapshots = [each for each in catalogue.snapshots.list() if _is_elsewhere(each.file)]
             files = [*segments, *(each.file for each in snapshots)]

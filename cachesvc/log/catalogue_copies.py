@@ -1,7 +1,8 @@
 """Copies of the catalogue beside it, for the day when it is damaged or lost.
 
 The newest two stay, so that one is there while the next is written. A copy is as old as the
-interval at most; where nothing was written there is nothing to copy.
+interval at most; where nothing was written there is nothing to copy. What was changed behind the
+older of the two is kept beside them, so that either can be brought up to the last change.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ class CatalogueCopies:
         self._catalogue = catalogue
         self._interval_s = interval_s
         self._copied: list[tuple[int, int]] = []
+        self._newest_has = 0
 
     async def run(self) -> None:
         """Copies until cancelled."""
@@ -62,9 +64,12 @@ class CatalogueCopies:
         if files == self._copied:
             return
         new = self._store / layout.CATALOGUE_COPY_NEW
+        number = await self._catalogue.call(lambda port: port.part_changes())
         await self._catalogue.beside(lambda port: port.copy_to(new))
         await asyncio.to_thread(_publish, self._store)
         self._copied = files
+        before_has, self._newest_has = self._newest_has, number
+        await self._catalogue.call(lambda port: port.forget_changes(before_has))
 
 
 def _state(store: Path) -> list[tuple[int, int]]:

@@ -39,7 +39,7 @@ from cachesvc.log.writer import LogWriter
 from cachesvc.model import PartitionId, Segment, TopicId
 from cachesvc.policy.incarnations import next_incarnation
 from cachesvc.store import layout
-from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.catalogues import open_catalogue
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.open_files import OpenFiles
 
@@ -87,7 +87,7 @@ class LogStore:
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._seal_thread = ThreadPoolExecutor(1, thread_name_prefix="seal")
-        self.catalogue = CatalogueThread(lambda: DuckDBCatalogue(self.path / layout.CATALOGUE))
+        self.catalogue = CatalogueThread(lambda: open_catalogue(self.path))
         self.copies = CatalogueCopies(self.path, self.catalogue, _COPY_INTERVAL_S)
         self.manifest = Manifest(self.catalogue)
         self.incarnations = TopicIncarnations(self.catalogue)

@@ -1,9 +1,11 @@
-"""Makes a damaged or lost catalogue anew: from its newest copy, and from the files of the store.
+"""Makes a damaged or lost catalogue anew: from a copy, from what was changed since, from the files.
 
-What is small and durable (subscriptions and their positions, mining tasks, connections, alarms,
-job history) comes from the copy, and is as old as that: tasks get again what they committed since.
-Which segments are live, the files themselves say. Nothing is deleted: the damaged catalogue goes to
-the quarantine, and so does a copy that cannot be read.
+What is small and durable (subscriptions and their positions, mining tasks, connections, tokens,
+alarms, job history) comes from the newest copy that can be read and from the changes that were
+noted behind it, up to the last one that anybody was told of. Where those are not all there, it is
+as old as what is: tasks get again what they committed since, and no token that was made over Admin
+opens anything, for it may have been revoked. Which segments are live, the files themselves say. The
+damaged catalogue goes to the quarantine, and so does a copy that cannot be read.
 """
 
 import os
@@ -15,14 +17,14 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cachesvc.errors import DamagedFile, PreconditionFailed, StoreUnreadable
+from cachesvc.errors import PreconditionFailed, StoreUnreadable
 from cachesvc.log.store_lock import lock_directory
 from cachesvc.log.stores import owner_of
 from cachesvc.model import LOCAL_STORE, PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.rebuilding import damaged_ranges, live_segments
 from cachesvc.store import layout
-from cachesvc.store.catalogue import DuckDBCatalogue
+from cachesvc.store.catalogues import catch_up, forget_all_changes, is_readable, open_copy
 from cachesvc.store.file_store import FileStore
 from cachesvc.store.found_segments import FoundSegments, find_segments
 from cachesvc.store.journal import sync_directory
@@ -41,6 +43,9 @@ class Rebuilt:
 
     Attributes:
         copied_ms: When the copy was written that it began from; None if there was none.
+        changes: How many were noted behind the copy, and are made again.
+        changes_whole: Whether these were all, as far as files can tell.
+        tokens_revoked: How many are, for changes are missing.
         subscriptions: How many have come back, with their positions.
         segments: Live ones now.
         segments_found: Those of them that the copy did not know.
@@ -51,6 +56,9 @@ class Rebuilt:
     """
 
     copied_ms: int | None
+    changes: int
+    changes_whole: bool
+    tokens_revoked: int
     subscriptions: int
     segments: int
     segments_found: int
@@ -78,14 +86,16 @@ def rebuild(path: Path, open_stores: OpenStores = lambda _: {}) -> Rebuilt:
         raise PreconditionFailed(f"there is no store in {path}", reason="STORE_UNUSABLE")
     with lock_directory(path):
         catalogue = path / layout.CATALOGUE
-        if catalogue.exists() and _is_readable(catalogue):
+        if catalogue.exists() and is_readable(catalogue):
             raise PreconditionFailed(
                 f"{catalogue} can be read whole; there is nothing to rebuild",
                 reason="NOTHING_TO_REBUILD",
             )
         new = path / layout.CATALOGUE_COPY_NEW
         copied_ms = _begin(path, new)
-        with closing(DuckDBCatalogue(new)) as port:
+        repeated = catch_up(path, new)
+        with closing(open_copy(new)) as port:
+            revoked = 0 if repeated.whole else _revoke_tokens(port)
             stores = {LOCAL_STORE: LocalFiles(path), **open_stores(port.stores.list_made())}
             files, asked = _look_into(path, stores)
             used = {segment.store for segment in port.list_segments()}
@@ -97,7 +107,19 @@ def rebuild(path: Path, open_stores: OpenStores = lambda _: {}) -> Rebuilt:
         kept_as = _set_aside(path, catalogue)
         new.rename(catalogue)
         sync_directory(path)
-    return Rebuilt(copied_ms, subscriptions, segments, added, removed, kept_as, away)
+        _copy_anew(path)
+    return Rebuilt(
+        copied_ms,
+        repeated.changes,
+        repeated.whole,
+        revoked,
+        subscriptions,
+        segments,
+        added,
+        removed,
+        kept_as,
+        away,
+    )
 
 
 def _begin(path: Path, new: Path) -> int | None:
@@ -109,21 +131,12 @@ def _begin(path: Path, new: Path) -> int | None:
         if not copy.exists():
             continue
         shutil.copyfile(copy, new)
-        if _is_readable(new):
+        if is_readable(new):
             return copy.stat().st_mtime_ns // 1_000_000
         _set_aside(path, copy)
         for each in (new, _log_of(new)):
             each.unlink(missing_ok=True)
     return None
-
-
-def _is_readable(path: Path) -> bool:
-    """Whether everything in a catalogue can be read, which opening it makes sure of."""
-    try:
-        DuckDBCatalogue(path).close()
-    except DamagedFile:
-        return False
-    return True
 
 
 def _look_into(path: Path, stores: Mapping[str, FileStore]) -> tuple[FoundSegments, set[str]]:
@@ -191,6 +204,26 @@ def _enter_snapshots(path: Path, port: Catalogue) -> None:
     there = {each.file.path for each in known} | retired.keys()
     new = [each for name, each in found.items() if name not in there]
     port.snapshots.replace(gone, new, time.time_ns() // 1_000_000)
+
+
+def _revoke_tokens(port: Catalogue) -> int:
+    """Has no token that was made over Admin open anything; of how many that is new."""
+    now_ms = time.time_ns() // 1_000_000
+    valid = [each for each in port.access.list_tokens() if each.revoked_ms is None]
+    for record in valid:
+        port.access.put_token(replace(record, revoked_ms=now_ms))
+    return len(valid)
+
+
+def _copy_anew(path: Path) -> None:
+    """Makes a copy of what was rebuilt, so that nothing is needed of what was before."""
+    new, newest = path / layout.CATALOGUE_COPY_NEW, path / layout.CATALOGUE_COPIES[0]
+    shutil.copyfile(path / layout.CATALOGUE, new)
+    with new.open("rb+") as file:
+        os.fsync(file.fileno())
+    new.rename(newest)
+    sync_directory(path)
+    forget_all_changes(path)
 
 
 def _without(segments: Iterable[Segment], others: Iterable[Segment]) -> list[Segment]:

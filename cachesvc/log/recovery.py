@@ -27,6 +27,7 @@ from cachesvc.log.partition_log import PartitionLog
 from cachesvc.model import PartitionId, Segment
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.store import layout
+from cachesvc.store.catalogues import was_changed
 from cachesvc.store.journal import JournalFile, JournalIndex
 from cachesvc.store.open_files import OpenFiles
 
@@ -68,7 +69,7 @@ def check_not_lost(path: Path) -> None:
     if (path / layout.CATALOGUE).exists():
         return
     copied = any((path / name).exists() for name in layout.CATALOGUE_COPIES)
-    if copied or any((path / layout.LOG).rglob("*.parquet")):
+    if copied or was_changed(path) or any((path / layout.LOG).rglob("*.parquet")):
         raise DamagedFile(
             f"{path / layout.CATALOGUE} is gone, and what it listed is there; `cachesvc store "
             "rebuild` makes it anew from the store's files",

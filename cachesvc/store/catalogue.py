@@ -1,13 +1,16 @@
 """The catalogue on DuckDB.
 
 DuckDB lets one process write, so the service owns the file. A commit is durable when it returns
-(DuckDB syncs its write-ahead log, and commits of positions go to a log of their own). Statements
-live in ``queries.sql``, those of tables that are a subject of their own beside it.
+(DuckDB syncs its write-ahead log, and commits of positions go to a log of their own). Every other
+change is in a file beside it as well, for a rebuild. Statements live in ``queries.sql``, those of
+tables that are a subject of their own beside it.
 """
 
 import json
+import logging
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
@@ -18,6 +21,7 @@ from cachesvc.errors import DamagedFile, StoreFormatUnsupported, StoreUnwritable
 from cachesvc.store import layout
 from cachesvc.store.access_tables import AccessTables
 from cachesvc.store.audit_tables import AuditTables
+from cachesvc.store.change_log import Change, ChangeLog
 from cachesvc.store.drop_tables import DropTables
 from cachesvc.store.entry_tables import EntryTables
 from cachesvc.store.epoch_tables import EpochTables
@@ -42,6 +46,7 @@ from cachesvc.store.trouble_tables import TroubleTables
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
 _ROWS_AT_ONCE = 10_000
+_log = logging.getLogger(__name__)
 _QUERIES = load_statements(
     "queries.sql",
     "models.sql",
@@ -59,12 +64,16 @@ class DuckDBCatalogue(
 ):
     """``ports.Catalogue`` in one DuckDB file; see there for the contract.
 
+    Args:
+        path: The file; made if there is none.
+        log_changes: Whether files beside it get every change, as ``change_log`` says.
+
     Raises:
         StoreFormatUnsupported: The catalogue has a newer format; nothing is changed.
         DamagedFile: The file is no DuckDB database, or a damaged one; it is left as it is.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, log_changes: bool = False) -> None:
         config: dict[str, str | bool | int | float | list[str]] = {
             "threads": 1,
             "memory_limit": "256MB",
@@ -100,6 +109,9 @@ class DuckDBCatalogue(
         self.makers = MakerTables(execution)
         self.access = AccessTables(execution)
         self.audit = AuditTables(execution)
+        self._execution = execution
+        if log_changes:
+            execution.changes = ChangeLog(path, execution.change_number())
 
     def _prepare(self, path: Path) -> None:
         execute = self._connection.execute
@@ -181,10 +193,48 @@ class DuckDBCatalogue(
             finally:
                 execute(_QUERIES["detach_copy"])
 
+    def part_changes(self) -> int:
+        changes = self._execution.changes
+        return self._execution.change_number() if changes is None else changes.part()
+
+    def forget_changes(self, number: int) -> None:
+        if self._execution.changes is not None:
+            self._execution.changes.forget(number)
+
+    def repeat(self, changes: Sequence[Change]) -> int:
+        """Changes what was changed after this was copied; how many of them it takes, in order.
+
+        It stops at the first that it does not take.
+        """
+        for done, change in enumerate(changes):
+            try:
+                self._execution.repeat(change)
+            except StoreUnwritable as error:
+                _log.error(
+                    "a change of the catalogue cannot be made again, nor those behind it",
+                    extra={
+                        "event": "change_not_repeated",
+                        "number": change.number,
+                        "error": str(error),
+                    },
+                )
+                return done
+        return len(changes)
+
+    def change_number(self) -> int:
+        """Of the last change that it has."""
+        return self._execution.change_number()
+
+    def skip_change_number(self) -> None:
+        """Parts what was changed so far from what will be: no copy from before gets that."""
+        self._execution.put_change_number(self.change_number() + 1)
+
     def close(self) -> None:
         with suppress(StoreUnwritable):  # then the file beside it has it
             self.settle()
         self._position_log.close()
+        if self._execution.changes is not None:
+            self._execution.changes.close()
         with self._copies:
             self._copying.close()
             self._connection.close()

@@ -3,6 +3,7 @@
     <store>/LOCK                                       held by the service that owns the store
     <store>/catalogue.duckdb                           manifest, subscriptions, job history
     <store>/catalogue.duckdb.positions                 commits that are not in it yet
+    <store>/catalogue.duckdb.changes-<number>          what was changed in it behind its copies
     <store>/catalogue-copy.duckdb                      what was in it a while ago; -before: earlier
     <store>/log/<connection>/<topic>/i<incarnation>/partition=<n>/<base>-<end>-<token>-<crc>.parquet
     <store>/rejects/…                                  same tree: records turned away
@@ -37,6 +38,7 @@ CATALOGUE = "catalogue.duckdb"
 CATALOGUE_COPIES = ("catalogue-copy.duckdb", "catalogue-copy-before.duckdb")
 """The newest first."""
 POSITIONS_SUFFIX = ".positions"
+CHANGES_INFIX = ".changes-"
 CATALOGUE_COPY_NEW = "catalogue-copy-new.duckdb"
 LOCK = "LOCK"
 LOG = "log"

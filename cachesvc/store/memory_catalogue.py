@@ -210,6 +210,12 @@ class MemoryCatalogue(MemoryMiningTables):
     def settle(self) -> None:
         """All is where it has to be."""
 
+    def part_changes(self) -> int:
+        return 0
+
+    def forget_changes(self, number: int) -> None:
+        """Nothing is kept of them."""
+
     def add_job_run(self, run: JobRunRecord) -> None:
         self._runs.append(run)
         of_job = sorted(

@@ -372,5 +372,14 @@ class Catalogue(MiningCatalogue, Protocol):
         May be called while another call is under way. What is there is replaced.
         """
 
+    def part_changes(self) -> int:
+        """The number of the last change; further ones may be forgotten apart from those so far."""
+
+    def forget_changes(self, number: int) -> None:
+        """Lets go of what is kept of changes up to that one, for copies have them.
+
+        Whoever has a copy can have it brought up to date by what is kept behind it.
+        """
+
     def close(self) -> None:
         """Ends; idempotent."""

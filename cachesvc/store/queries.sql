@@ -5,6 +5,9 @@
 -- The tables of format version 1. Applied at every opening: a catalogue from before a table was
 -- added gets it then, which no older version minds.
 create table if not exists meta (format_version integer not null, created_ms bigint not null);
+-- How many changes there were: files beside the catalogue have the last ones once more.
+create table if not exists changes (number bigint not null);
+insert into changes select 0 where not exists (from changes);
 create table if not exists topics (
     connection varchar not null, topic varchar not null, incarnation integer not null,
     -- The newest epoch that was given to a reader.
@@ -622,6 +625,12 @@ on conflict do update set reader = excluded.reader, strict = excluded.strict;
 
 -- name: delete_topic_pin
 delete from topic_pins where connection = ? and topic = ?;
+
+-- name: get_change_number
+select number from changes;
+
+-- name: put_change_number
+update changes set number = ?;
 
 -- name: list_tables
 select table_name from duckdb_tables() where database_name = current_database() order by all;

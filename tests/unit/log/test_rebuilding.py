@@ -13,7 +13,7 @@ import pytest
 from cachesvc.errors import DamagedFile, PreconditionFailed, StoreLocked
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.rebuilding import rebuild
-from cachesvc.model import Mode
+from cachesvc.model import Mode, PartitionId
 from cachesvc.store import layout
 from cachesvc.store.local_files import LocalFiles
 from cachesvc.store.ports import PositionCommit, SubscriptionChange, SubscriptionRecord
@@ -60,6 +60,12 @@ def whole(path: Path) -> None:
     asyncio.run(run())
 
 
+def forget_changes(path: Path) -> None:
+    """As of a store that was last used by a version before there were changes."""
+    for file in path.glob(f"{layout.CATALOGUE}{layout.CHANGES_INFIX}*"):
+        file.unlink()
+
+
 def _noise(path: Path) -> None:
     path.write_bytes(b"damaged" * 1_000)
 
@@ -76,16 +82,35 @@ def test_from_the_copy_and_what_came_since(tmp_path: Path, damage: Callable[[Pat
         LogStore.open(settings(tmp_path))
     found = rebuild(tmp_path)
     assert found.copied_ms is not None
-    assert (found.segments, found.segments_found, found.segments_missing) == (3, 1, 0)
+    assert found.changes >= 2 and found.changes_whole
+    assert (found.segments, found.segments_found, found.segments_missing) == (3, 0, 0)
     assert (found.kept_as is not None) is (damage is _noise)
     whole(tmp_path)
-    store = LogStore.open(settings(tmp_path))
+    assert _subscription(tmp_path) == {"copies": {ORDERS: 20}}
+
+
+@pytest.mark.parametrize("damage", [_noise, _delete])
+def test_from_the_copy_and_the_files_alone(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    made(tmp_path)
+    damage(tmp_path / layout.CATALOGUE)
+    forget_changes(tmp_path)
+    found = rebuild(tmp_path)
+    assert (found.changes, found.changes_whole) == (0, False)
+    assert (found.segments, found.segments_found, found.segments_missing) == (3, 1, 0)
+    whole(tmp_path)
+    assert _subscription(tmp_path) == {"copies": {ORDERS: 7}}
+
+
+def _subscription(path: Path) -> dict[str, dict[PartitionId, int]]:
+    """The positions that are stored."""
+    store = LogStore.open(settings(path))
     port = store.catalogue
-    assert port.call_blocking(lambda each: each.list_positions()) == {"copies": {ORDERS: 7}}
+    positions = port.call_blocking(lambda each: each.list_positions())
     (kept,) = port.call_blocking(lambda each: each.list_subscriptions())
     assert kept.epoch > COPIES.epoch + 100, "whoever had a newer one cannot commit with it"
-    assert replace(kept, epoch=COPIES.epoch) == COPIES
+    assert replace(kept, epoch=COPIES.epoch, committed_ms=None) == COPIES
     store.close()
+    return positions
 
 
 def test_commits_after_the_copy_are_there_again(tmp_path: Path) -> None:
@@ -109,6 +134,7 @@ def test_without_any_copy_the_log_is_there(tmp_path: Path) -> None:
     made(tmp_path)
     for name in (layout.CATALOGUE, *layout.CATALOGUE_COPIES):
         (tmp_path / name).unlink(missing_ok=True)
+    forget_changes(tmp_path)
     found = rebuild(tmp_path)
     assert (found.copied_ms, found.segments, found.subscriptions) == (None, 3, 0)
     whole(tmp_path)
@@ -183,6 +209,7 @@ def test_segments_of_other_stores_are_found_where_they_are(tmp_path: Path) -> No
     asyncio.run(run())
     for name in (layout.CATALOGUE, *layout.CATALOGUE_COPIES):
         (own / name).unlink(missing_ok=True)
+    forget_changes(own)
     found = rebuild(own, lambda _: {"cold": cold, "foreign": LocalFiles(tmp_path / "foreign")})
     assert (found.segments, found.segments_found) == (2, 2)
     assert found.stores_away == ()
