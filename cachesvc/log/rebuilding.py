@@ -20,7 +20,7 @@ from pathlib import Path
 from cachesvc.errors import PreconditionFailed, StoreUnreadable
 from cachesvc.log.store_lock import lock_directory
 from cachesvc.log.stores import owner_of
-from cachesvc.model import LOCAL_STORE, PartitionId, Segment
+from cachesvc.model import LOCAL_STORE, PartitionId, Segment, Snapshot
 from cachesvc.policy.coverage import OffsetRange
 from cachesvc.policy.rebuilding import damaged_ranges, live_segments
 from cachesvc.store import layout
@@ -97,11 +97,12 @@ def rebuild(path: Path, open_stores: OpenStores = lambda _: {}) -> Rebuilt:
         with closing(open_copy(new)) as port:
             revoked = 0 if repeated.whole else _revoke_tokens(port)
             stores = {LOCAL_STORE: LocalFiles(path), **open_stores(port.stores.list_made())}
-            files, asked = _look_into(path, stores)
+            files, snapshots, asked = _look_into(path, stores)
             used = {segment.store for segment in port.list_segments()}
+            used |= {snapshot.file.store for snapshot in port.snapshots.list()}
             away = tuple(name for name in stores if name not in asked and name in used)
             added, removed = _enter_segments(files, port, asked)
-            _enter_snapshots(path, port)
+            _enter_snapshots(snapshots, port, asked)
             subscriptions = _skip_epochs(port)
             segments = len(port.list_segments())
         kept_as = _set_aside(path, catalogue)
@@ -139,19 +140,23 @@ def _begin(path: Path, new: Path) -> int | None:
     return None
 
 
-def _look_into(path: Path, stores: Mapping[str, FileStore]) -> tuple[FoundSegments, set[str]]:
+def _look_into(
+    path: Path, stores: Mapping[str, FileStore]
+) -> tuple[FoundSegments, list[Snapshot], set[str]]:
     """What the files of stores say, and which were asked: that answer and are this service's."""
     own = path / layout.STORE_ID
     own_id = own.read_text().strip() if own.exists() else ""
     found, asked = FoundSegments([], {}), set()
+    snapshots: list[Snapshot] = []
     for name, files in stores.items():
         with suppress(StoreUnreadable):
             if name == LOCAL_STORE or (own_id and owner_of(files) == own_id):
-                each = find_segments(files, name)
+                each, of_latest = find_segments(files, name), find_snapshots(files, name)
+                snapshots.extend(of_latest)
                 found.segments.extend(each.segments)
                 found.damaged.update(each.damaged)
                 asked.add(name)
-    return found, asked
+    return found, snapshots, asked
 
 
 def _enter_segments(files: FoundSegments, port: Catalogue, asked: set[str]) -> tuple[int, int]:
@@ -193,16 +198,16 @@ def _enter_segments(files: FoundSegments, port: Catalogue, asked: set[str]) -> t
     return len(added), len(removed)
 
 
-def _enter_snapshots(path: Path, port: Catalogue) -> None:
-    """Makes the list of snapshots what the files say, but for those that were retired."""
+def _enter_snapshots(snapshots: Sequence[Snapshot], port: Catalogue, asked: set[str]) -> None:
+    """Makes the list of snapshots what the files say, but for those that were retired.
+
+    Of what lies in stores that were not asked the copy alone tells.
+    """
     known, retired = port.snapshots.list(), port.list_retired()
-    found = {each.file.path: each for each in find_snapshots(path)}
-    # Of what lies in other stores the copy alone tells.
-    gone = [
-        each for each in known if each.file.store == LOCAL_STORE and each.file.path not in found
-    ]
+    found = {each.file.path for each in snapshots}
+    gone = [each for each in known if each.file.store in asked and each.file.path not in found]
     there = {each.file.path for each in known} | retired.keys()
-    new = [each for name, each in found.items() if name not in there]
+    new = [each for each in snapshots if each.file.path not in there]
     port.snapshots.replace(gone, new, time.time_ns() // 1_000_000)
 
 

@@ -1,16 +1,21 @@
 """The Parquet file of a snapshot: as a segment's, with fewer records, in a tree of its own."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from cachesvc.errors import DamagedFile
-from cachesvc.model import PartitionId, Segment, Snapshot
+from cachesvc.model import LOCAL_STORE, PartitionId, Segment, Snapshot
 from cachesvc.store import layout
+from cachesvc.store.file_store import FileStore, StoredFile
 from cachesvc.store.parquet_file import open_parquet, write_parquet
 from cachesvc.store.record_schema import RECORD_SCHEMA
 from cachesvc.store.segments import SEAL_ZSTD_LEVEL, file_identity
+
+_THREADS = 8
 
 
 def write_snapshot(
@@ -67,16 +72,28 @@ def write_snapshot(
     return Snapshot(file, complete_from_offset, read_count)
 
 
-def find_snapshots(store: Path) -> list[Snapshot]:
-    """Every file below ``snapshots/`` that is one. Blocking; reads footers alone."""
-    paths = sorted((store / layout.SNAPSHOTS).rglob("*.parquet"))
-    found = (_read(store, path) for path in paths)
+def find_snapshots(files: FileStore, store: str = LOCAL_STORE) -> list[Snapshot]:
+    """Every file below ``snapshots/`` that is one. Blocking; reads footers alone.
+
+    Args:
+        files: Where to look.
+        store: Its name.
+
+    Raises:
+        StoreUnreadable: It does not answer for now.
+    """
+    stored = sorted(
+        (each for each in files.list(layout.SNAPSHOTS) if each.path.endswith(".parquet")),
+        key=lambda each: each.path,
+    )
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="find") as threads:
+        found = list(threads.map(partial(_read, files, store), stored))
     return [snapshot for snapshot in found if snapshot is not None]
 
 
-def _read(store: Path, path: Path) -> Snapshot | None:
+def _read(files: FileStore, store: str, stored: StoredFile) -> Snapshot | None:
     try:
-        with open_parquet(path) as file:
+        with open_parquet(files.file(stored.path, stored.bytes)) as file:
             metadata = file.metadata
             told = {
                 name.removeprefix(b"cachesvc.").decode(): value.decode()
@@ -85,7 +102,6 @@ def _read(store: Path, path: Path) -> Snapshot | None:
             }
             groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
             times = [group.column(1).statistics for group in groups]
-            status = path.stat()
             segment = Segment(
                 partition=PartitionId(
                     told["connection"],
@@ -96,12 +112,13 @@ def _read(store: Path, path: Path) -> Snapshot | None:
                 base_offset=int(told["base_offset"]),
                 end_offset=int(told["end_offset"]),
                 record_count=metadata.num_rows,
-                bytes=status.st_size,
+                bytes=stored.bytes,
                 min_timestamp_ms=min((each.min_raw for each in times), default=0),
                 max_timestamp_ms=max((each.max_raw for each in times), default=0),
-                created_ms=int(status.st_mtime * 1000),
+                created_ms=stored.written_ms,
                 level=0,
-                path=path.relative_to(store).as_posix(),
+                path=stored.path,
+                store=store,
             )
             return Snapshot(segment, int(told["complete_from_offset"]), int(told["read_count"]))
     except (DamagedFile, FileNotFoundError, KeyError):

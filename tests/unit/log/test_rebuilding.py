@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +15,18 @@ import pytest
 from cachesvc.errors import DamagedFile, PreconditionFailed, StoreLocked
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.rebuilding import rebuild
-from cachesvc.model import Mode, PartitionId
+from cachesvc.model import Mode, PartitionId, Snapshot
+from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store import layout
+from cachesvc.store.block_cache import BlockCache
+from cachesvc.store.catalogues import forget_all_changes, open_copy
 from cachesvc.store.local_files import LocalFiles
 from cachesvc.store.ports import PositionCommit, SubscriptionChange, SubscriptionRecord
+from cachesvc.store.s3_files import S3Files
 from tests.support.frames import ORDERS, flip_bit, full_frames, records, records_of
+from tests.support.s3_server import S3Server
 from tests.unit.log.running import append, filled, read_all, roll, running, settings
+from tests.unit.snapshots.making_here import HereMaker
 
 COPIES = SubscriptionRecord("copies", "main", ("orders",), "", Mode.FULL, 3, False, 10)
 
@@ -60,12 +68,6 @@ def whole(path: Path) -> None:
     asyncio.run(run())
 
 
-def forget_changes(path: Path) -> None:
-    """As of a store that was last used by a version before there were changes."""
-    for file in path.glob(f"{layout.CATALOGUE}{layout.CHANGES_INFIX}*"):
-        file.unlink()
-
-
 def _noise(path: Path) -> None:
     path.write_bytes(b"damaged" * 1_000)
 
@@ -93,7 +95,7 @@ def test_from_the_copy_and_what_came_since(tmp_path: Path, damage: Callable[[Pat
 def test_from_the_copy_and_the_files_alone(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     made(tmp_path)
     damage(tmp_path / layout.CATALOGUE)
-    forget_changes(tmp_path)
+    forget_all_changes(tmp_path)
     found = rebuild(tmp_path)
     assert (found.changes, found.changes_whole) == (0, False)
     assert (found.segments, found.segments_found, found.segments_missing) == (3, 1, 0)
@@ -134,7 +136,7 @@ def test_without_any_copy_the_log_is_there(tmp_path: Path) -> None:
     made(tmp_path)
     for name in (layout.CATALOGUE, *layout.CATALOGUE_COPIES):
         (tmp_path / name).unlink(missing_ok=True)
-    forget_changes(tmp_path)
+    forget_all_changes(tmp_path)
     found = rebuild(tmp_path)
     assert (found.copied_ms, found.segments, found.subscriptions) == (None, 3, 0)
     whole(tmp_path)
@@ -209,7 +211,7 @@ def test_segments_of_other_stores_are_found_where_they_are(tmp_path: Path) -> No
     asyncio.run(run())
     for name in (layout.CATALOGUE, *layout.CATALOGUE_COPIES):
         (own / name).unlink(missing_ok=True)
-    forget_changes(own)
+    forget_all_changes(own)
     found = rebuild(own, lambda _: {"cold": cold, "foreign": LocalFiles(tmp_path / "foreign")})
     assert (found.segments, found.segments_found) == (2, 2)
     assert found.stores_away == ()
@@ -220,6 +222,42 @@ def test_segments_of_other_stores_are_found_where_they_are(tmp_path: Path) -> No
         assert (log.log_start_offset, log.log_end_offset) == (0, 20)
     finally:
         store.close()
+
+
+def test_snapshots_in_a_bucket_are_found_there(tmp_path: Path, s3_server: S3Server) -> None:
+    own = tmp_path / "own"
+    cold = S3Files(s3_server.settings(secrets.token_hex(4)), BlockCache(tmp_path / "blocks", 0))
+
+    async def run() -> list[Snapshot]:
+        async with running(own, stores={"cold": cold}, warm_bytes_max=0) as store:
+            store.stores.choose = lambda _: "cold"
+            log = await filled(store, full_frames(0, 10, 5))
+            await roll(store, log)
+            maker = HereMaker(store, Shelf(store, list, 2))
+            first = await maker.made(log)
+            await append(store, log, full_frames(10, 20, 5))
+            await roll(store, log)
+            store.catalogue.call_blocking(
+                lambda port: port.copy_to(own / layout.CATALOGUE_COPIES[0])
+            )
+            return [first, await maker.made(log)]
+
+    def rebuilt() -> list[Snapshot]:
+        (own / layout.CATALOGUE).unlink()
+        rebuild(own, lambda _: {"cold": cold})
+        with closing(open_copy(own / layout.CATALOGUE)) as port:
+            return [_of_unknown_time(each) for each in port.snapshots.list()]
+
+    made = [_of_unknown_time(each) for each in asyncio.run(run())]
+    assert {each.file.store for each in made} == {"cold"}
+    forget_all_changes(own)  # so that the first is known from the copy, and the second from there
+    assert rebuilt() == made
+    cold.delete(made[0].file.path)
+    assert rebuilt() == made[1:]
+
+
+def _of_unknown_time(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, file=replace(snapshot.file, created_ms=0))
 
 
 def test_of_a_store_that_is_away_the_copy_tells(tmp_path: Path) -> None:

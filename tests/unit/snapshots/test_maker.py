@@ -31,6 +31,7 @@ from cachesvc.policy.size_limits import held_by
 from cachesvc.snapshots.maker import SnapshotMaker
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store import layout
+from cachesvc.store.catalogues import forget_all_changes
 from cachesvc.store.memory_files import MemoryFiles
 from cachesvc.store.ports import SubscriptionRecord
 from cachesvc.store.segments import read_table
@@ -410,6 +411,7 @@ def test_a_backup_and_a_rebuilt_catalogue_have_them(tmp_path: Path) -> None:
     assert asyncio.run(found(backup)) == [snapshot]
     for name in (layout.CATALOGUE, *layout.CATALOGUE_COPIES):
         (tmp_path / "store" / name).unlink(missing_ok=True)
+    forget_all_changes(tmp_path / "store")
     rebuild(tmp_path / "store")
     (rebuilt,) = asyncio.run(found(tmp_path / "store"))
     assert replace(rebuilt.file, created_ms=0) == replace(snapshot.file, created_ms=0)
