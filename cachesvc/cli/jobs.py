@@ -1,7 +1,8 @@
 """``cachesvc jobs``: scheduled work of the service."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -93,8 +94,9 @@ def job_history(
     return Rows(response.runs, _RUN_COLUMNS, "no runs")
 
 
-def follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:
-    """Draws progress on stderr, if that is a terminal, until the run has ended."""
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Draws progress on stderr, if that is a terminal: units done, in total, and what is done."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -105,13 +107,21 @@ def follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:
     visible = sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=not visible) as progress:
         task = progress.add_task(name, total=None)
+
+        def tell(done: int, total: int, message: str) -> None:
+            text = f"{name}: {printable(message)}" if message else name
+            progress.update(task, completed=done, total=total or None, description=text)
+
+        yield tell
+
+
+def follow(name: str, answers: Iterable[RunJobResponse]) -> JobRun:
+    """Draws progress on stderr, if that is a terminal, until the run has ended."""
+    with progress_bar(name) as tell:
         for answer in answers:
             if answer.HasField("run"):
                 return answer.run
-            text = f"{name}: {printable(answer.message)}" if answer.message else name
-            progress.update(
-                task, completed=answer.done, total=answer.total or None, description=text
-            )
+            tell(answer.done, answer.total, answer.message)
     raise CommandFailed(f"the service ended the report on job {name} before the job ended")
 
 

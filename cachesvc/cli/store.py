@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -10,7 +11,7 @@ from cachesvc.app.stores import all_stores
 from cachesvc.cli.answers import Answer, One
 from cachesvc.cli.command import calls
 from cachesvc.cli.failure import CommandFailed
-from cachesvc.cli.jobs import follow, show_run
+from cachesvc.cli.jobs import follow, progress_bar, show_run
 from cachesvc.cli.options import AsJson
 from cachesvc.cli.render import show_facts, show_json
 from cachesvc.cli.service import Service
@@ -26,6 +27,7 @@ from cachesvc.cli.stores import (
     update_store,
 )
 from cachesvc.log.rebuilding import Rebuilt, rebuild
+from cachesvc.log.restoring import restore
 from cachesvc.settings.layers import Overrides, load_config
 from cachesvc.units import show_count, show_time
 from cachesvc.v1.admin_pb2 import RunJobRequest
@@ -48,7 +50,7 @@ _BACKUP = "backup"
 
 @store_app.callback()
 def store() -> None:
-    """List, change, test, verify, back up or rebuild stores; what they hold; move topics."""
+    """List, change, test, verify, back up, restore or rebuild stores; usage; move topics."""
 
 
 @store_app.command("verify")
@@ -77,15 +79,60 @@ def verify(service: Service) -> Answer:
 
 @store_app.command("backup")
 @calls
-def backup(service: Service) -> Answer:
-    """Copy the store as it is at one moment into jobs.backup.directory, while it runs.
+def backup(
+    service: Service,
+    directory: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="Where to, on the service's machine: empty, or not there yet. Without it a new "
+            "directory below jobs.backup.directory.",
+        ),
+    ] = None,
+) -> Answer:
+    """Copy the store as it is at one moment, while it runs.
 
-    What comes of it is a store: to restore one, copy it to an empty directory and let `cachesvc
-    serve` begin there.
+    What comes of it is a store; `cachesvc store restore` puts it to its place. Of those below
+    jobs.backup.directory the newest jobs.backup.kept stay; one in a DIR stays until somebody
+    deletes it.
     """
-    run = follow(_BACKUP, service.stream(RunJobRequest(name=_BACKUP)))
+    into = "" if directory is None else str(directory.absolute())
+    run = follow(_BACKUP, service.stream(RunJobRequest(name=_BACKUP, directory=into)))
     failed = None if run.succeeded else CommandFailed(f"there is no backup: {run.error}")
     return One(run, show_run, failed)
+
+
+@store_app.command("restore")
+def restore_store(
+    backup: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The backup, which is left as it is.")
+    ],
+    config: ConfigFile = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the store what a backup has.
+
+    The store's directory is empty or not there yet, and no service runs on it. Everything is
+    looked at before and is durable at the end; until then nothing is a store. Start the service
+    then: what was mined since the backup is mined again, as far as the source has it. Settings come
+    from the file and the environment, as for serve.
+    """
+    settings = load_config(config, os.environ, Overrides(store=store))
+    with progress_bar("restore") as told:
+        restored = restore(backup, Path(settings.store.path), told)
+    if as_json:
+        show_json({**dataclasses.asdict(restored), "stores": list(restored.stores)})
+    else:
+        show_facts(
+            [
+                ("files", show_count(restored.files)),
+                ("bytes", show_count(restored.bytes)),
+                ("segments", show_count(restored.segments)),
+                ("subscriptions", show_count(restored.subscriptions)),
+                ("needs stores", ", ".join(restored.stores) or "none"),
+            ]
+        )
 
 
 @store_app.command("rebuild")

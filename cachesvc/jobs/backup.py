@@ -68,6 +68,32 @@ class Backup:
             raise PreconditionFailed(
                 "there is no place for backups: set jobs.backup.directory", reason="NO_BACKUP_PLACE"
             )
+        target = self._directory / time.strftime(_NAME, time.gmtime())
+        return await self._make(target, progress, lambda: _forget_old(target.parent, self._kept))
+
+    async def run_into(self, directory: Path, progress: Progress) -> Mapping[str, int]:
+        """Makes one backup that is ``directory``, which is empty or not there; no other goes.
+
+        Raises:
+            PreconditionFailed: The directory is not empty, or the disk does not take it.
+            StoreUnreadable: Another store does not give a file for now.
+        """
+        if directory.is_relative_to(self._store.path.resolve()):
+            raise PreconditionFailed(
+                f"{directory} is in the store itself; name another directory",
+                reason="BACKUP_FAILED",
+            )
+        if await asyncio.to_thread(_has_something, directory):
+            raise PreconditionFailed(
+                f"{directory} is not empty; name a directory that is, or that is not there yet",
+                reason="DIRECTORY_NOT_EMPTY",
+                metadata={"path": directory},
+            )
+        return await self._make(directory, progress, lambda: None)
+
+    async def _make(
+        self, target: Path, progress: Progress, afterwards: Callable[[], None]
+    ) -> Mapping[str, int]:
         staging = self._store.path / layout.BACKUP
         with ThreadPoolExecutor(1, thread_name_prefix="backup") as thread:
 
@@ -82,9 +108,8 @@ class Backup:
                     fetching = Fetching(self._store.stores, staging, progress)
                     await beside(fetching.run)
                 progress(0, 0, "copying")
-                target = self._directory / time.strftime(_NAME, time.gmtime())
                 await beside(lambda: _publish(staging, journals, target))
-                await beside(lambda: _forget_old(target.parent, self._kept))
+                await beside(afterwards)
             except FileNotFoundError as error:
                 raise PreconditionFailed(
                     f"a file went while it was copied from another store: {error}; try again",
@@ -96,9 +121,9 @@ class Backup:
                 ) from error
             finally:
                 await beside(lambda: _clear(staging))
-        files = [path for path in target.rglob("*") if path.is_file()]
+        sizes = await asyncio.to_thread(_sizes, target)
         progress(1, 1, "")
-        return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+        return {"files": len(sizes), "bytes": sum(sizes)}
 
     async def _link_all(
         self, staging: Path, beside: Callable[[Callable[[], None]], Awaitable[None]]
@@ -135,6 +160,14 @@ class Backup:
         return journals
 
 
+def _sizes(directory: Path) -> list[int]:
+    return [path.stat().st_size for path in directory.rglob("*") if path.is_file()]
+
+
+def _has_something(directory: Path) -> bool:
+    return directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
+
+
 def _clear(directory: Path) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(directory)
@@ -147,6 +180,8 @@ def _publish(staging: Path, journals: Mapping[PurePosixPath, int], target: Path)
         _own(staging / path, size)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(target.name + _UNFINISHED)
+    if unfinished.exists():  # of a run that was ended
+        shutil.rmtree(unfinished)
     try:
         staging.rename(unfinished)
     except OSError:  # another file system

@@ -1,6 +1,7 @@
 """What a job is."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 Progress = Callable[[int, int, str], None]
@@ -34,3 +35,11 @@ class OwnSchedule(Job, Protocol):
 
     async def run_due(self, progress: Progress) -> Mapping[str, int]:
         """Does what is due, while ``run`` does everything; else the same."""
+
+
+@runtime_checkable
+class IntoDirectory(Job, Protocol):
+    """A job that can be told where to put what comes of it."""
+
+    async def run_into(self, directory: Path, progress: Progress) -> Mapping[str, int]:
+        """Like ``run``; ``directory`` is what comes of it."""

@@ -6,13 +6,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from cachesvc.errors import CacheError, NotFound, PreconditionFailed, ShuttingDown
+from cachesvc.errors import CacheError, InvalidRequest, NotFound, PreconditionFailed, ShuttingDown
 from cachesvc.jobs.daily import Daily
-from cachesvc.jobs.job import ON_DEMAND, Job, OwnSchedule, Progress
+from cachesvc.jobs.job import ON_DEMAND, IntoDirectory, Job, OwnSchedule, Progress
 from cachesvc.log.catalogue_thread import CatalogueThread
 from cachesvc.store.ports import JobRunRecord
 from cachesvc.watching.job_runs import JobTally
@@ -155,13 +157,18 @@ class JobScheduler:
         await self._schedule_again(self._jobs[name])
         return await self.state(name)
 
-    async def run_now(self, name: str) -> AsyncIterator[JobProgress]:
+    async def run_now(self, name: str, directory: str = "") -> AsyncIterator[JobProgress]:
         """Runs a job and tells how far it is, at its end with the run.
 
         A caller that goes away does not stop the run.
 
+        Args:
+            name: Of the job.
+            directory: Where it puts what comes of it; where the settings say without one.
+
         Raises:
             NotFound: There is none of that name.
+            InvalidRequest: It puts nothing anywhere, or the path is not a whole one.
             PreconditionFailed: It is running (``JOB_RUNNING``).
             ShuttingDown: The service is about to end; a run under way is given up.
         """
@@ -173,6 +180,7 @@ class JobScheduler:
                 reason="JOB_RUNNING",
                 metadata={"job": name},
             )
+        work = _into(job, directory) if directory else job.run
         latest = JobProgress(0, 0, "")
         changed = asyncio.Event()
 
@@ -181,7 +189,7 @@ class JobScheduler:
             latest = JobProgress(done, total, message)
             changed.set()
 
-        task = self._begin(job, job.run, note)
+        task = self._begin(job, work, note)
         task.add_done_callback(lambda _: changed.set())
         while not task.done():
             await changed.wait()
@@ -275,3 +283,12 @@ class JobScheduler:
         await self._catalogue.call(lambda port: port.add_job_run(run))
         await self._schedule_again(job)
         return run
+
+
+def _into(job: Job, directory: str) -> _Work:
+    if not isinstance(job, IntoDirectory):
+        raise InvalidRequest(f"directory: job {job.name!r} puts nothing into one")
+    path = Path(directory)
+    if not path.is_absolute():
+        raise InvalidRequest("directory: it has to be the whole path, from / on")
+    return partial(job.run_into, path)

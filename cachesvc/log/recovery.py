@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cachesvc.errors import DamagedFile, ShuttingDown
+from cachesvc.errors import DamagedFile, PreconditionFailed, ShuttingDown
 from cachesvc.log.coverage_ranges import contiguous, sealed_range
 from cachesvc.log.locations import JournalEntry
 from cachesvc.log.partition_log import PartitionLog
@@ -65,7 +65,15 @@ def check_not_lost(path: Path) -> None:
 
     Raises:
         DamagedFile: The catalogue is gone, and what it listed is there.
+        PreconditionFailed: A backup was being restored there, and that has not ended.
     """
+    if (path / layout.RESTORING).exists():
+        raise PreconditionFailed(
+            f"a backup was being restored to {path}, which has not ended: begin `cachesvc store "
+            "restore` again",
+            reason="STORE_UNUSABLE",
+            metadata={"path": path},
+        )
     if (path / layout.CATALOGUE).exists():
         return
     copied = any((path / name).exists() for name in layout.CATALOGUE_COPIES)

@@ -161,8 +161,11 @@ class Jobs(Protocol):
     async def set_paused(self, name: str, *, paused: bool) -> JobState:
         """Pauses or resumes a schedule. Raises NotFound."""
 
-    def run_now(self, name: str) -> AsyncIterator[JobProgress]:
-        """Runs a job and tells how far it is. Raises NotFound, PreconditionFailed."""
+    def run_now(self, name: str, directory: str = "") -> AsyncIterator[JobProgress]:
+        """Runs a job and tells how far it is.
+
+        Raises NotFound, InvalidRequest, PreconditionFailed.
+        """
 
     async def history(self, name: str, limit: int) -> list[JobRunRecord]:
         """Past runs, the newest first. Raises NotFound."""

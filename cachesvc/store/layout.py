@@ -14,6 +14,7 @@
     <store>/queries/<token>/…                          links to what a running query reads
     <store>/quarantine/…                               damaged pieces, kept for a look
     <store>/backup/…                                   links, while a backup is made
+    <store>/restoring/…                                a backup, until all of it is there
     <store>/staging/…                                  files on their way to other stores
     <store>/cache/<name>/…                             blocks of files in the store of that name
     <store>/ID                                         says to other stores whose they are
@@ -47,6 +48,7 @@ SNAPSHOTS = "snapshots"
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
 BACKUP = "backup"
+RESTORING = "restoring"
 READERS = "readers"
 QUERIES = "queries"
 STAGING = "staging"

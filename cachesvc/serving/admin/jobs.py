@@ -32,7 +32,7 @@ class JobAdmin:
         self, request: pb.RunJobRequest, context: Context
     ) -> AsyncIterator[pb.RunJobResponse]:
         async with errors_as_status(context):
-            async for progress in self._jobs.run_now(request.name):
+            async for progress in self._jobs.run_now(request.name, request.directory):
                 yield views.job_progress(progress)
 
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:

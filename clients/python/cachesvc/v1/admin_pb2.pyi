@@ -372,10 +372,12 @@ class Job(_message.Message):
     def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., interval_s: _Optional[float] = ..., paused: bool = ..., running: bool = ..., next_run_ms: _Optional[int] = ..., last_run: _Optional[_Union[JobRun, _Mapping]] = ..., daily_at: _Optional[str] = ...) -> None: ...
 
 class RunJobRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "directory")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    directory: str
+    def __init__(self, name: _Optional[str] = ..., directory: _Optional[str] = ...) -> None: ...
 
 class RunJobResponse(_message.Message):
     __slots__ = ("done", "total", "message", "run")
