@@ -117,7 +117,7 @@ async def build(config: Config, store: LogStore, traces: "Traces | None" = None)
         alarms,
         alarms_running,
         make_jobs(config, store, mined, subscribed, kept),
-        make_queries(config.sql, store),
+        make_queries(config.sql, store, subscribed.shelf),
         measured,
         Trends(measured),
         traces,

@@ -67,7 +67,8 @@ def sql(
 
     log('TOPIC') has the records of a topic: connection, topic, incarnation, partition, offset,
     timestamp, timestamp_type, key, value (JSON text) and headers. log_table('TOPIC') has a column
-    for each field of the topic's model as well. A second argument, connection := 'NAME', names the
+    for each field of the topic's model as well, snapshot('TOPIC') the latest record per key, as of
+    the newest snapshot of each partition. A second argument, connection := 'NAME', names the
     connection. The SQL is DuckDB's; a query only reads, and reaches nothing but the log.
 
     \b

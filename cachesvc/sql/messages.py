@@ -48,11 +48,13 @@ class NamedLog(Struct, frozen=True, order=True):
         topic: The first argument.
         connection: The other one; empty where it is left out.
         typed: Whether it is ``log_table``.
+        snapshot: Whether it is ``snapshot``.
     """
 
     topic: str
     connection: str
     typed: bool
+    snapshot: bool = False
 
 
 class JournalPart(Struct, frozen=True):
@@ -79,8 +81,16 @@ class Cut(Struct, frozen=True):
     begin: int
 
 
+class SnapshotEnd(Struct, frozen=True):
+    """The position that the snapshot of a partition stands for."""
+
+    incarnation: int
+    partition: int
+    end: int
+
+
 class LogView(Struct, frozen=True):
-    """What a named log is.
+    """What a named log is, or the snapshots of a topic.
 
     Attributes:
         named: As the query names it.
@@ -89,6 +99,7 @@ class LogView(Struct, frozen=True):
         journals: What is not in them yet.
         cuts: What of them is not in the log any more.
         structure: The types of the values' fields, for ``log_table``, as JSON for ``from_json``.
+        ends: Of snapshots.
     """
 
     named: NamedLog
@@ -97,6 +108,7 @@ class LogView(Struct, frozen=True):
     journals: list[JournalPart]
     cuts: list[Cut]
     structure: str
+    ends: list[SnapshotEnd] = []
 
 
 class Column(Struct, frozen=True):

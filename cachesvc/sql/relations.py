@@ -6,13 +6,15 @@ from collections.abc import Sequence
 import duckdb
 
 from cachesvc.sql.journals import JournalRecords
-from cachesvc.sql.messages import Cut, LogView
+from cachesvc.sql.messages import Cut, LogView, SnapshotEnd
 from cachesvc.sql.segments import open_segments
-from cachesvc.sql.statement import LOG, LOG_TABLE
+from cachesvc.sql.statement import LOG, LOG_TABLE, SNAPSHOT
 from cachesvc.sql.typed_columns import column_names
 
 _KAFKA = ("offset", "timestamp", "timestamp_type", "key", "value", "headers")
 COLUMNS = ("connection", "topic", "incarnation", "partition", *_KAFKA)
+SNAPSHOT_END = "snapshot_end"
+"""The column of snapshots that a log has not."""
 
 
 def fence(connection: "duckdb.DuckDBPyConnection") -> None:
@@ -25,9 +27,12 @@ def fence(connection: "duckdb.DuckDBPyConnection") -> None:
 def define_logs(
     connection: "duckdb.DuckDBPyConnection", views: Sequence[LogView]
 ) -> list[JournalRecords]:
-    """Makes ``log`` and ``log_table`` mean what a view says; answers what reads its journals."""
+    """Makes ``log``, ``log_table`` and ``snapshot`` mean what a view says.
+
+    Answers what reads its journals.
+    """
     readers = []
-    relations: dict[bool, list[tuple[LogView, str]]] = {False: [], True: []}
+    relations: dict[str, list[tuple[LogView, str]]] = {}
     for number, view in enumerate(views):
         reader = JournalRecords(view.journals)
         connection.register(f"journals {number}", reader)
@@ -35,15 +40,32 @@ def define_logs(
             connection.register(f"segments {number}", open_segments(view.segments))
         readers.append(reader)
         name = f"log {number}"
-        select = _select_records(view, number)
-        if view.named.typed:
-            select = _select_typed(select, view.structure)
-        connection.execute(f"create view {identifier(name)} as {select}").fetchall()
-        relations[view.named.typed].append((view, name))
-    for typed, macro in ((False, LOG), (True, LOG_TABLE)):
-        if relations[typed]:
-            connection.execute(_macro(macro, relations[typed])).fetchall()
+        connection.execute(f"create view {identifier(name)} as {_select(view, number)}").fetchall()
+        relations.setdefault(_macro_of(view), []).append((view, name))
+    for macro, named in relations.items():
+        connection.execute(_macro(macro, named)).fetchall()
     return readers
+
+
+def _macro_of(view: LogView) -> str:
+    if view.named.snapshot:
+        return SNAPSHOT
+    return LOG_TABLE if view.named.typed else LOG
+
+
+def _select(view: LogView, number: int) -> str:
+    records = _select_records(view, number)
+    if view.named.snapshot:
+        return f"select *, {_end_of(view.ends)} as {SNAPSHOT_END} from ({records})"
+    return _select_typed(records, view.structure) if view.named.typed else records
+
+
+def _end_of(ends: Sequence[SnapshotEnd]) -> str:
+    cases = " ".join(
+        f'when incarnation = {each.incarnation} and "partition" = {each.partition} then {each.end}'
+        for each in ends
+    )
+    return f"cast(case {cases} end as bigint)"
 
 
 def quoted(text: str) -> str:

@@ -9,7 +9,7 @@ import duckdb
 from cachesvc.errors import InvalidRequest
 from cachesvc.sql.messages import NamedLog
 
-LOG, LOG_TABLE = "log", "log_table"
+LOG, LOG_TABLE, SNAPSHOT = "log", "log_table", "snapshot"
 # Table functions that look at nothing but their arguments and DuckDB's own tables.
 HARMLESS = frozenset(
     {
@@ -90,11 +90,11 @@ def _named_log(function: dict[str, Any]) -> NamedLog | None:
     """The log that a table function means; None for one that means none and is harmless."""
     path = function["qualified_name"]["path"]
     name = path[-1].lower()
-    if len(path) > 1 or name not in HARMLESS | {LOG, LOG_TABLE}:
+    if len(path) > 1 or name not in HARMLESS | {LOG, LOG_TABLE, SNAPSHOT}:
         others = ", ".join(f"{each}()" for each in sorted(HARMLESS))
         raise InvalidRequest(
             f"the table function {'.'.join(path)}() is not for queries here; there are "
-            f"log('TOPIC'), log_table('TOPIC') and {others}",
+            f"log('TOPIC'), log_table('TOPIC'), snapshot('TOPIC') and {others}",
             reason="SQL_FORBIDDEN",
         )
     if name in HARMLESS:
@@ -110,7 +110,7 @@ def _named_log(function: dict[str, Any]) -> NamedLog | None:
             raise InvalidRequest(f"{name}(…) is called otherwise; {_HOW}", reason="INVALID_SQL")
     if not topic:
         raise InvalidRequest(f"{name}(…) names no topic; {_HOW}", reason="INVALID_SQL")
-    return NamedLog(topic, connection, name == LOG_TABLE)
+    return NamedLog(topic, connection, name == LOG_TABLE, name == SNAPSHOT)
 
 
 def _text(expression: dict[str, Any]) -> str:

@@ -3,15 +3,15 @@
 All logs are looked at within one turn of the event loop, so a view is of one moment across topics
 and partitions. Segments and unsealed journals are then linked into the query's directory: files are
 only ever appended to or deleted, never changed, so what a view names of them stays, whatever
-compaction, retention, sealing and the sweep do meanwhile. Segments of other stores are copied
-there.
+compaction, retention, sealing and the sweep do meanwhile. So are snapshots. Files of other stores
+are copied there.
 """
 
 import asyncio
 import difflib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -20,9 +20,9 @@ from cachesvc.errors import InvalidRequest, NotFound, PreconditionFailed
 from cachesvc.log.locations import JournalEntry
 from cachesvc.log.log_store import LogStore
 from cachesvc.log.partition_log import PartitionLog
-from cachesvc.model import LOCAL_STORE, TopicId
+from cachesvc.model import LOCAL_STORE, PartitionId, Segment, Snapshot, TopicId
 from cachesvc.sql.fetching import Wanted, check_size, fetch
-from cachesvc.sql.messages import Cut, JournalPart, LogView, NamedLog
+from cachesvc.sql.messages import Cut, JournalPart, LogView, NamedLog, SnapshotEnd
 from cachesvc.sql.typed_columns import structure_of
 from cachesvc.store.refusals import unreadable
 
@@ -45,10 +45,17 @@ class LogViews:
     Args:
         store: Whose.
         fetch_bytes_max: Bytes that may be brought from other stores for one query.
+        newest: Answers the newest snapshot of a partition.
     """
 
-    def __init__(self, store: LogStore, fetch_bytes_max: int) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        fetch_bytes_max: int,
+        newest: Callable[[PartitionId], Snapshot | None] = lambda _: None,
+    ) -> None:
         self._store = store
+        self._newest = newest
         self._fetch_bytes_max = fetch_bytes_max
 
     async def take(
@@ -65,8 +72,9 @@ class LogViews:
             NotFound: There is no such log, or no model of it (``UNKNOWN_TOPIC``,
                 ``UNKNOWN_MODEL``).
             InvalidRequest: Several connections have a topic of that name.
-            PreconditionFailed: The store's file system cannot link files, too much lies in other
-                stores (``QUERY_FETCHES_TOO_MUCH``), or one of them is away.
+            PreconditionFailed: There is no snapshot (``SNAPSHOT_UNAVAILABLE``), the store's file
+                system cannot link files, too much lies in other stores
+                (``QUERY_FETCHES_TOO_MUCH``), or one of them is away.
         """
         topics = [self._topic(each, connection) for each in named]
         structures = [
@@ -146,6 +154,8 @@ class LogViews:
     def _picture(
         self, named: NamedLog, topic: TopicId, structure: str, directory: Path
     ) -> _Picture:
+        if named.snapshot:
+            return self._picture_of_snapshots(named, topic, directory)
         picture = _Picture(LogView(named, topic.connection, "", [], [], structure))
         logs = self._store.in_order(topic.connection, topic.topic)
         for log in logs:
@@ -161,15 +171,38 @@ class LogViews:
         )
         return picture
 
+    def _picture_of_snapshots(self, named: NamedLog, topic: TopicId, directory: Path) -> _Picture:
+        partitions = [topic.partition(number) for number in self._store.logs.numbers(topic)]
+        found = [each for each in map(self._newest, partitions) if each is not None]
+        if not found:
+            raise PreconditionFailed(
+                f"there is no snapshot of {topic.topic!r}; `cachesvc jobs run snapshot` makes "
+                "those that snapshot_expression of the connection names",
+                reason="SNAPSHOT_UNAVAILABLE",
+                metadata={"connection": topic.connection, "topic": topic.topic},
+            )
+        ends = [
+            SnapshotEnd(topic.incarnation, each.partition.partition, each.end_offset)
+            for each in found
+        ]
+        view = LogView(named, topic.connection, str(directory), [], [], "", ends)
+        picture = _Picture(view)
+        for snapshot in found:
+            self._add_file(picture, snapshot.file, _place(directory, snapshot.partition))
+        return picture
+
+    def _add_file(self, picture: _Picture, segment: Segment, place: Path) -> None:
+        if segment.store == LOCAL_STORE:
+            path = self._store.path / segment.path
+            picture.links.append((path, place / path.name))
+        else:
+            file = self._store.stores.file(segment)
+            picture.fetches.append(Wanted(file, segment.bytes, place / file.name))
+
     def _add(self, picture: _Picture, log: PartitionLog, directory: Path) -> None:
-        place = directory / f"incarnation={log.id.incarnation}/partition={log.id.partition}"
+        place = _place(directory, log.id)
         for segment in log.segments:
-            if segment.store == LOCAL_STORE:
-                path = self._store.path / segment.path
-                picture.links.append((path, place / path.name))
-            else:
-                file = self._store.stores.file(segment)
-                picture.fetches.append(Wanted(file, segment.bytes, place / file.name))
+            self._add_file(picture, segment, place)
         if log.segments and log.segments[0].base_offset < log.log_start_offset:
             cut = Cut(log.id.incarnation, log.id.partition, log.log_start_offset)
             picture.view.cuts.append(cut)
@@ -180,6 +213,10 @@ class LogViews:
             pieces = [entry.index.extent(number) for number in range(len(entry.index.chunks))]
             part = JournalPart(str(link), log.id.incarnation, log.id.partition, pieces)
             picture.view.journals.append(part)
+
+
+def _place(directory: Path, partition: PartitionId) -> Path:
+    return directory / f"incarnation={partition.incarnation}/partition={partition.partition}"
 
 
 def _unsealed(log: PartitionLog) -> list[JournalEntry]:

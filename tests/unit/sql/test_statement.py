@@ -40,12 +40,14 @@ def test_a_log_is_found_wherever_it_is(connection: duckdb.DuckDBPyConnection, sq
 
 def test_each_log_is_named_once(connection: duckdb.DuckDBPyConnection) -> None:
     sql = (
-        "from log('o''x') a, log('orders', connection := 'b') b, log_table('orders') c, log('o''x')"
+        "from log('o''x') a, log('orders', connection := 'b') b, log_table('orders') c, "
+        "log('o''x'), snapshot('orders', connection := 'b') d"
     )
     assert logs_named(connection, sql) == [
         NamedLog("o'x", "", typed=False),
         NamedLog("orders", "", typed=True),
         NamedLog("orders", "b", typed=False),
+        NamedLog("orders", "b", typed=False, snapshot=True),
     ]
 
 
