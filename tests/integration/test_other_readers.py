@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import glob
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -24,9 +26,10 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.settings.jobs import CompactConfig
 from cachesvc.subscriptions.retention import Retention
-from tests.support.frames import full_frames
-from tests.unit.log.running import append, filled, roll, running
+from tests.support.frames import ORDERS, full_frames
+from tests.unit.log.running import append, ensure, filled, roll, running
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "store-format.md"
 Rows = list[tuple[int, str]]
 _RECORDS, _SEGMENTS, _ROUNDS = 4_800, 24, 3
 _COLUMNS = ["offset", "value"]
@@ -110,3 +113,40 @@ async def gone_once_the_grace_is_over(store: LogStore) -> None:
     retired = RetiredFiles(store, Retention(RetentionClock.MINED, 259_200), 0)
     removed, _, _ = await retired.delete_due()
     assert removed == _SEGMENTS
+
+
+def documented(language: str) -> list[str]:
+    """The queries of the format's document, but for the one that may see a record twice."""
+    section = DOCUMENT.read_text().partition("### Reading them with other tools")[2]
+    found = re.findall(f"```{language}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    return found[1:] if language == "sql" else found
+
+
+def test_queries_of_the_document_see_a_record_once_while_merged_files_stay(tmp_path: Path) -> None:
+    second = ORDERS.topic_id.partition(1)
+    truth = [(number, offset) for number in (0, 1) for offset in range(20)]
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            for partition in (ORDERS, second):
+                log = await ensure(store, partition, 0)
+                for begin in (0, 10):
+                    await append(store, log, full_frames(begin, begin + 10, 10))
+                    await roll(store, log)
+            retention = Retention(RetentionClock.MINED, 259_200)
+            compact = Compact(store, CompactConfig(segment_bytes_target=1 << 20), retention)
+            await compact.run(lambda *_: None)
+            assert [len(log.segments) for log in store.all()] == [1, 1]
+        assert len(with_duckdb(f"{tmp_path}/log/*/orders/*/*/*.parquet")) == 2 * len(truth)
+
+    asyncio.run(run())
+    (query,) = documented("sql")
+    found = duckdb.execute(query.replace("<store>", str(tmp_path))).fetchall()
+    assert [row[:2] for row in found] == truth
+    with_frames = documented("python")
+    assert len(with_frames) == 2
+    for code in with_frames:
+        names: dict[str, Any] = {}
+        exec(code.replace("<store>", str(tmp_path)), names)
+        columns = (names["records"][name].to_list() for name in ("partition", "offset"))
+        assert list(zip(*columns, strict=True)) == truth, code
