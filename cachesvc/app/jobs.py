@@ -47,7 +47,7 @@ def make_jobs(
                 scrub.daily_at,
             ),
             Seal(store),
-            Sweep(store, kept.retired, jobs.sweep.interval_s),
+            Sweep(store, kept.retired, jobs.sweep.interval_s, jobs.sweep.quarantine_age_s),
             daily(snapshots.job, jobs.snapshot.daily_at),
             RefreshModels(store, models.interval_s, models.records_max, load_time, zone_of(jobs)),
         ],

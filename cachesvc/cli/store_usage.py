@@ -64,6 +64,7 @@ def _show(stores: Iterable[StoreUsage]) -> None:
                 ("snapshots", show_bytes(store.snapshot_bytes)),
                 ("warm journals", show_bytes(store.warm_bytes)),
                 ("to be swept", show_bytes(store.retired_bytes)),
+                ("in quarantine", show_bytes(store.quarantine_bytes)),
                 ("full", store.full or "no"),
             ]
         )

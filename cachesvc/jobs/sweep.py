@@ -1,4 +1,4 @@
-"""Sweep: deletes files that no manifest names, after a grace time."""
+"""Sweep: deletes files that no manifest names after a grace time, and old damaged ones."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.log.stores import Stores
 from cachesvc.model import LOCAL_STORE
 from cachesvc.store import layout
+from cachesvc.store.quarantine import delete_quarantined
 from cachesvc.store.segments import data_paths
 
 CLOCK_SKEW_MS = 15 * 60_000
@@ -24,12 +25,20 @@ class Sweep:
         store: Whose files.
         retired: Of those that the manifest named once; tells the grace time of the others too.
         interval_s: Between runs.
+        quarantine_age_s: How long damaged files are kept; 0 for good.
     """
 
     name = "sweep"
     description = "delete files that no manifest names"
 
-    def __init__(self, store: LogStore, retired: RetiredFiles, interval_s: float) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        retired: RetiredFiles,
+        interval_s: float,
+        quarantine_age_s: float = 0.0,
+    ) -> None:
+        self._quarantine_age_ms = int(quarantine_age_s * 1000)
         self.interval_s = interval_s
         self._store = store
         self._retired = retired
@@ -54,6 +63,11 @@ class Sweep:
             except PreconditionFailed as error:
                 failure = error  # the others are swept all the same
                 continue
+            removed += files
+            freed += size
+        if self._quarantine_age_ms:
+            old_ms = now_ms - self._quarantine_age_ms
+            files, size = await asyncio.to_thread(delete_quarantined, self._store.path, old_ms)
             removed += files
             freed += size
         progress(len(stores.names), len(stores.names), "")

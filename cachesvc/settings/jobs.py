@@ -38,6 +38,9 @@ class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     interval_s: Interval = 600.0
     # Seconds that such a file stays, so that whoever reads it can finish. 0 to 86,400.
     grace_s: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+    # Seconds that damaged files stay in quarantine/. 0 to 315,360,000; 0: until somebody deletes
+    # them.
+    quarantine_age_s: Annotated[float, Meta(ge=0, le=315_360_000)] = 2_592_000.0
 
 
 class ScrubConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

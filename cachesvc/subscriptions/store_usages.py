@@ -11,6 +11,7 @@ from cachesvc.log.log_store import LogStore
 from cachesvc.model import LOCAL_STORE, PartitionId, Segment
 from cachesvc.policy.shedding import TopicName
 from cachesvc.policy.size_limits import SizeLimits, held_by
+from cachesvc.store.quarantine import quarantined_bytes
 from cachesvc.subscriptions.retention import Retention, positions_of
 from cachesvc.subscriptions.store_levels import StoreLevels
 from cachesvc.subscriptions.subscriptions import Subscriptions
@@ -53,10 +54,11 @@ class StoreUsage:
         journal_bytes: Journals that are no segments yet.
         warm_bytes: Sealed journals that are kept.
         retired_bytes: Files that wait for the sweep.
-        snapshot_bytes: Snapshots of its topics.
         bytes_max: Its budget; None without one.
         full: Why nothing is mined into it; empty while that is not so.
         topics: The largest first.
+        snapshot_bytes: Snapshots of its topics.
+        quarantine_bytes: Damaged files that are kept for a look, beside all other bytes.
     """
 
     store: str
@@ -68,10 +70,11 @@ class StoreUsage:
     full: str = ""
     topics: Sequence[TopicUsage] = field(default_factory=tuple)
     snapshot_bytes: int = 0
+    quarantine_bytes: int = 0
 
     @property
     def bytes(self) -> int:
-        """All together."""
+        """All together that a budget is about."""
         live = self.segment_bytes + self.journal_bytes + self.snapshot_bytes
         return live + self.warm_bytes + self.retired_bytes
 
@@ -138,6 +141,7 @@ class StoreUsages:
                     level.full if level else "",
                     usages,
                     self._snapshot_bytes(each),
+                    await asyncio.to_thread(quarantined_bytes, self._store.path) if local else 0,
                 )
             )
         return found

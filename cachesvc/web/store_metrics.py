@@ -2,6 +2,7 @@
 
 import os
 
+from cachesvc.store.quarantine import quarantined_bytes
 from cachesvc.web.families import (
     HistogramFamily,
     HistogramSample,
@@ -37,6 +38,11 @@ def store_metrics(observed: Observed) -> Told:
     yield gauge("cachesvc_snapshots", "Snapshots.", len(snapshots))
     size = sum(snapshot.file.bytes for snapshot in snapshots)
     yield gauge("cachesvc_snapshot_bytes", "Bytes of snapshots.", size)
+    yield gauge(
+        "cachesvc_quarantine_bytes",
+        "Bytes of damaged files that are kept for a look.",
+        quarantined_bytes(store.path),
+    )
     yield HistogramFamily(
         "cachesvc_catalogue_call_seconds",
         "What calls of the catalogue took, with their wait for those before them.",

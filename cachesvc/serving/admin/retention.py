@@ -70,6 +70,7 @@ def _store(usage: StoreUsage) -> pb.StoreUsage:
         warm_bytes=usage.warm_bytes,
         retired_bytes=usage.retired_bytes,
         snapshot_bytes=usage.snapshot_bytes,
+        quarantine_bytes=usage.quarantine_bytes,
         full=usage.full,
         topics=map(_topic, usage.topics),
     )

@@ -13,6 +13,8 @@ from cachesvc.jobs.sweep import Sweep
 from cachesvc.log.log_store import LogStore
 from cachesvc.model import Segment
 from cachesvc.policy.retention import RetentionClock
+from cachesvc.store import layout
+from cachesvc.store.quarantine import quarantined_bytes
 from cachesvc.subscriptions.retention import Retention
 from tests.support.frames import full_frames
 from tests.unit.log.running import filled, roll, running
@@ -93,5 +95,31 @@ def test_the_sweep_leaves_what_is_live_and_what_has_its_grace(tmp_path: Path) ->
             counts = await sweep.run(lambda done, total, message: None)
             assert counts == {"files_deleted": 2, "bytes_freed": segment.bytes + 9}
             assert (tmp_path / log.segments[0].path).exists()
+
+    asyncio.run(run())
+
+
+def test_damaged_files_go_when_they_are_old_and_stay_where_they_are_to(tmp_path: Path) -> None:
+    now_ns = time.time_ns()
+
+    def put(name: str, days: int) -> Path:
+        path = layout.quarantine_path(tmp_path, tmp_path / name, now_ns - days * 86_400 * 10**9)
+        path.write_bytes(b"damaged")
+        return path
+
+    async def swept(store: LogStore, age_s: float) -> int:
+        sweep = Sweep(store, retired_files(store, 259_200, 3_600), 600, age_s)
+        return (await sweep.run(lambda *_: None))["files_deleted"]
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            old = [put("log/main/orders/i1/partition=0/a.parquet", 31), put("catalogue.duckdb", 40)]
+            fresh = put("journal/main/orders/i1/partition=0/0.journal", 29)
+            assert quarantined_bytes(tmp_path) == 21
+            assert await swept(store, 0) == 0
+            assert await swept(store, 30 * 86_400) == 2
+            assert fresh.exists() and not any(each.exists() for each in old)
+            assert not (tmp_path / layout.QUARANTINE / "log").exists()
+            assert quarantined_bytes(tmp_path) == 7
 
     asyncio.run(run())

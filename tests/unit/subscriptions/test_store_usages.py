@@ -15,6 +15,7 @@ from cachesvc.policy.incarnations import next_incarnation
 from cachesvc.policy.retention import RetentionClock
 from cachesvc.policy.size_limits import held_by
 from cachesvc.serving.admin.retention import RetentionAdmin
+from cachesvc.store import layout
 from cachesvc.store.drops_port import DropCause, DropRecord
 from cachesvc.store.ports import PositionCommit, SubscriptionChange, SubscriptionRecord
 from cachesvc.subscriptions.retention import Retention, TopicSize
@@ -86,7 +87,10 @@ def test_who_holds_what_and_who_has_still_to_read_it(tmp_path: Path) -> None:
             )
             assert (items.unread_by, items.unread_bytes) == ("", 0)
             await store.expire(logs[0], logs[0].segments, 100)
+            kept = layout.quarantine_path(store.path, store.path / "log/a.parquet", 5)
+            kept.write_bytes(b"damaged")
             (found,) = await usages.list("local")
+            assert found.quarantine_bytes == 7
             assert found.retired_bytes == sizes[logs[0]]
 
             drop = DropRecord(5, "main", "orders", DropCause.TOPIC_BYTES, "", 1, 100, 7, "too much")

@@ -14,27 +14,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63\x61\x63hesvc/v1/retention.proto\x12\x0b\x63\x61\x63hesvc.v1\"&\n\x15ListStoreUsageRequest\x12\r\n\x05store\x18\x01 \x01(\t\"A\n\x16ListStoreUsageResponse\x12\'\n\x06stores\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.StoreUsage\"\xf8\x01\n\nStoreUsage\x12\r\n\x05store\x18\x01 \x01(\t\x12\x16\n\tbytes_max\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x15\n\rsegment_bytes\x18\x04 \x01(\x03\x12\x15\n\rjournal_bytes\x18\x05 \x01(\x03\x12\x12\n\nwarm_bytes\x18\x06 \x01(\x03\x12\x15\n\rretired_bytes\x18\x07 \x01(\x03\x12\x0c\n\x04\x66ull\x18\x08 \x01(\t\x12\'\n\x06topics\x18\t \x03(\x0b\x32\x17.cachesvc.v1.TopicUsage\x12\x16\n\x0esnapshot_bytes\x18\x32 \x01(\x03\x42\x0c\n\n_bytes_max\"\xf7\x01\n\nTopicUsage\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x0f\n\x07records\x18\x04 \x01(\x03\x12\x17\n\x0foldest_mined_ms\x18\x05 \x01(\x03\x12\x16\n\tbytes_max\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0brecords_max\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x14\n\x0cunread_bytes\x18\x08 \x01(\x03\x12\x11\n\tunread_by\x18\t \x01(\t\x12\x14\n\x0cis_protected\x18\n \x01(\x08\x42\x0c\n\n_bytes_maxB\x0e\n\x0c_records_max\"D\n\x10ListDropsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"5\n\x11ListDropsResponse\x12 \n\x05\x64rops\x18\x01 \x03(\x0b\x32\x11.cachesvc.v1.Drop\"\xb0\x01\n\x04\x44rop\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\r\n\x05topic\x18\x03 \x01(\t\x12%\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32\x16.cachesvc.v1.DropCause\x12\r\n\x05store\x18\x05 \x01(\t\x12\x10\n\x08segments\x18\x06 \x01(\x03\x12\x0f\n\x07records\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t*\x91\x01\n\tDropCause\x12\x1a\n\x16\x44ROP_CAUSE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44ROP_CAUSE_AGE\x10\x01\x12\x1a\n\x16\x44ROP_CAUSE_TOPIC_BYTES\x10\x02\x12\x1c\n\x18\x44ROP_CAUSE_TOPIC_RECORDS\x10\x03\x12\x1a\n\x16\x44ROP_CAUSE_STORE_BYTES\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63\x61\x63hesvc/v1/retention.proto\x12\x0b\x63\x61\x63hesvc.v1\"&\n\x15ListStoreUsageRequest\x12\r\n\x05store\x18\x01 \x01(\t\"A\n\x16ListStoreUsageResponse\x12\'\n\x06stores\x18\x01 \x03(\x0b\x32\x17.cachesvc.v1.StoreUsage\"\x92\x02\n\nStoreUsage\x12\r\n\x05store\x18\x01 \x01(\t\x12\x16\n\tbytes_max\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x15\n\rsegment_bytes\x18\x04 \x01(\x03\x12\x15\n\rjournal_bytes\x18\x05 \x01(\x03\x12\x12\n\nwarm_bytes\x18\x06 \x01(\x03\x12\x15\n\rretired_bytes\x18\x07 \x01(\x03\x12\x0c\n\x04\x66ull\x18\x08 \x01(\t\x12\'\n\x06topics\x18\t \x03(\x0b\x32\x17.cachesvc.v1.TopicUsage\x12\x16\n\x0esnapshot_bytes\x18\x32 \x01(\x03\x12\x18\n\x10quarantine_bytes\x18\x33 \x01(\x03\x42\x0c\n\n_bytes_max\"\xf7\x01\n\nTopicUsage\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x0f\n\x07records\x18\x04 \x01(\x03\x12\x17\n\x0foldest_mined_ms\x18\x05 \x01(\x03\x12\x16\n\tbytes_max\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0brecords_max\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x14\n\x0cunread_bytes\x18\x08 \x01(\x03\x12\x11\n\tunread_by\x18\t \x01(\t\x12\x14\n\x0cis_protected\x18\n \x01(\x08\x42\x0c\n\n_bytes_maxB\x0e\n\x0c_records_max\"D\n\x10ListDropsRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"5\n\x11ListDropsResponse\x12 \n\x05\x64rops\x18\x01 \x03(\x0b\x32\x11.cachesvc.v1.Drop\"\xb0\x01\n\x04\x44rop\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\r\n\x05topic\x18\x03 \x01(\t\x12%\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32\x16.cachesvc.v1.DropCause\x12\r\n\x05store\x18\x05 \x01(\t\x12\x10\n\x08segments\x18\x06 \x01(\x03\x12\x0f\n\x07records\x18\x07 \x01(\x03\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t*\x91\x01\n\tDropCause\x12\x1a\n\x16\x44ROP_CAUSE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44ROP_CAUSE_AGE\x10\x01\x12\x1a\n\x16\x44ROP_CAUSE_TOPIC_BYTES\x10\x02\x12\x1c\n\x18\x44ROP_CAUSE_TOPIC_RECORDS\x10\x03\x12\x1a\n\x16\x44ROP_CAUSE_STORE_BYTES\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cachesvc.v1.retention_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DROPCAUSE']._serialized_start=957
-  _globals['_DROPCAUSE']._serialized_end=1102
+  _globals['_DROPCAUSE']._serialized_start=983
+  _globals['_DROPCAUSE']._serialized_end=1128
   _globals['_LISTSTOREUSAGEREQUEST']._serialized_start=44
   _globals['_LISTSTOREUSAGEREQUEST']._serialized_end=82
   _globals['_LISTSTOREUSAGERESPONSE']._serialized_start=84
   _globals['_LISTSTOREUSAGERESPONSE']._serialized_end=149
   _globals['_STOREUSAGE']._serialized_start=152
-  _globals['_STOREUSAGE']._serialized_end=400
-  _globals['_TOPICUSAGE']._serialized_start=403
-  _globals['_TOPICUSAGE']._serialized_end=650
-  _globals['_LISTDROPSREQUEST']._serialized_start=652
-  _globals['_LISTDROPSREQUEST']._serialized_end=720
-  _globals['_LISTDROPSRESPONSE']._serialized_start=722
-  _globals['_LISTDROPSRESPONSE']._serialized_end=775
-  _globals['_DROP']._serialized_start=778
-  _globals['_DROP']._serialized_end=954
+  _globals['_STOREUSAGE']._serialized_end=426
+  _globals['_TOPICUSAGE']._serialized_start=429
+  _globals['_TOPICUSAGE']._serialized_end=676
+  _globals['_LISTDROPSREQUEST']._serialized_start=678
+  _globals['_LISTDROPSREQUEST']._serialized_end=746
+  _globals['_LISTDROPSRESPONSE']._serialized_start=748
+  _globals['_LISTDROPSRESPONSE']._serialized_end=801
+  _globals['_DROP']._serialized_start=804
+  _globals['_DROP']._serialized_end=980
 # @@protoc_insertion_point(module_scope)

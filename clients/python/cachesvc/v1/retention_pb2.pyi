@@ -32,7 +32,7 @@ class ListStoreUsageResponse(_message.Message):
     def __init__(self, stores: _Optional[_Iterable[_Union[StoreUsage, _Mapping]]] = ...) -> None: ...
 
 class StoreUsage(_message.Message):
-    __slots__ = ("store", "bytes_max", "bytes", "segment_bytes", "journal_bytes", "warm_bytes", "retired_bytes", "full", "topics", "snapshot_bytes")
+    __slots__ = ("store", "bytes_max", "bytes", "segment_bytes", "journal_bytes", "warm_bytes", "retired_bytes", "full", "topics", "snapshot_bytes", "quarantine_bytes")
     STORE_FIELD_NUMBER: _ClassVar[int]
     BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class StoreUsage(_message.Message):
     FULL_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_BYTES_FIELD_NUMBER: _ClassVar[int]
     store: str
     bytes_max: int
     bytes: int
@@ -53,7 +54,8 @@ class StoreUsage(_message.Message):
     full: str
     topics: _containers.RepeatedCompositeFieldContainer[TopicUsage]
     snapshot_bytes: int
-    def __init__(self, store: _Optional[str] = ..., bytes_max: _Optional[int] = ..., bytes: _Optional[int] = ..., segment_bytes: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., warm_bytes: _Optional[int] = ..., retired_bytes: _Optional[int] = ..., full: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[TopicUsage, _Mapping]]] = ..., snapshot_bytes: _Optional[int] = ...) -> None: ...
+    quarantine_bytes: int
+    def __init__(self, store: _Optional[str] = ..., bytes_max: _Optional[int] = ..., bytes: _Optional[int] = ..., segment_bytes: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., warm_bytes: _Optional[int] = ..., retired_bytes: _Optional[int] = ..., full: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[TopicUsage, _Mapping]]] = ..., snapshot_bytes: _Optional[int] = ..., quarantine_bytes: _Optional[int] = ...) -> None: ...
 
 class TopicUsage(_message.Message):
     __slots__ = ("connection", "topic", "bytes", "records", "oldest_mined_ms", "bytes_max", "records_max", "unread_bytes", "unread_by", "is_protected")
