@@ -23,10 +23,15 @@ from tests.support.kafka_cluster import KafkaCluster
 from tests.support.reading import await_decided
 from tests.support.topics import read_all
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
+ROUNDS = rounds(3)
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.timeout(240 + 20 * ROUNDS),
+]
 
 Name = Callable[[str], str]
-ROUNDS = rounds(3)
 PARTITIONS = 3
 SIZE = 200
 END = 12_000

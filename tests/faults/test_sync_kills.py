@@ -22,9 +22,14 @@ from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
 from tests.support.topics import OutRecord, create_topic, read_all
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
-
 ROUNDS = rounds(4)
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.timeout(600 + 60 * ROUNDS),
+]
+
 PARTITIONS = 3
 _RECORDS_MAX = 20_000 * ROUNDS
 _CATCH_UP_S = 300.0

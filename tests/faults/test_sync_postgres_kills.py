@@ -29,15 +29,15 @@ from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
 from tests.support.topics import BrokerRecord, OutRecord, create_topic, read_all
 
+ROUNDS = rounds(5)
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.postgres,
     pytest.mark.faults,
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(600 + 60 * ROUNDS),
 ]
 
-ROUNDS = rounds(5)
 PARTITIONS = 3
 _COUNTERS = 30
 _RECORDS_MAX = 20_000 * ROUNDS

@@ -30,9 +30,14 @@ from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
 from tests.support.topics import BrokerRecord, RecordWriter, create_topic, read_all
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
-
 ROUNDS = rounds(5)
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.timeout(400 + 40 * ROUNDS),
+]
+
 PARTITIONS = 4
 SHARED = "shared-tasks"
 # A delivery in hand is given the time to end, however busy the machine is.

@@ -37,10 +37,15 @@ from tests.support.service import ServiceProcess
 from tests.support.sync_process import SyncProcess
 from tests.support.topics import OutRecord, create_topic, read_all
 
-pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
+ROUNDS = rounds(6)
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.timeout(600 + 60 * ROUNDS),
+]
 
 Name = Callable[[str], str]
-ROUNDS = rounds(6)
 PARTITIONS = 3
 _RECORDS_MAX = 20_000 * ROUNDS
 _PLACES = [[2, 3, 1], [3, 1, 2], [1, 2, 3]]
