@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cachesvc.errors import StoreUnreadable, StoreUnwritable
+from cachesvc.store import s3_files
 from cachesvc.store.block_cache import BlockCache
 from cachesvc.store.s3_files import S3Files
 from tests.integration.test_stores import opened, s3_place, sealed, to_cold
@@ -21,6 +22,7 @@ from tests.support.tcp_proxy import TcpProxy
 from tests.unit.log.running import append, read_all, roll, until
 
 A_FEW, ALL = 3, 1 << 30
+PART_BYTES = 5 << 20
 LATER_S = 3_600
 SKEW = """
 #define _GNU_SOURCE
@@ -64,6 +66,37 @@ def test_a_few_refusals_are_waited_out(s3_server: S3Server, tmp_path: Path) -> N
                 assert faults.refused == 2 * A_FEW
 
     asyncio.run(run())
+
+
+def test_an_upload_of_which_a_part_fails_leaves_no_parts(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_files, "SINGLE_PUT_BYTES_MAX", 0)
+    monkeypatch.setattr(s3_files, "_PART_BYTES", PART_BYTES)
+    source = tmp_path / "large"
+    source.write_bytes(os.urandom(5 * PART_BYTES + 1))
+
+    def large() -> list[Path]:
+        """Objects, and parts of those that are being put."""
+        return [each for each in s3_server.bucket.rglob("*") if _bytes(each) >= PART_BYTES]
+
+    before = large()
+    with S3Faults(s3_server.port) as faults:
+        settings = s3_server.settings(os.urandom(4).hex(), port=faults.port)
+        files = S3Files(settings, BlockCache(tmp_path / "blocks", 0))
+        for part in (1, 4, 6):
+            faults.forbidden = f"partNumber={part}&"
+            with pytest.raises(StoreUnwritable, match="AccessDenied"):
+                files.put("log/large.parquet", source)
+            assert large() == before, part
+        faults.forbidden = ""
+        files.put("log/large.parquet", source)
+        assert len(large()) == len(before) + 1
+        files.delete("log/large.parquet")
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def test_a_server_that_refuses_for_long_is_named_and_gone_on_with(

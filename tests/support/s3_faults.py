@@ -9,6 +9,7 @@ from typing import Self
 HOST = "127.0.0.1"
 _TIMEOUT_S = 30.0
 _REFUSAL = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>slow</Message></Error>"
+_FORBIDDEN = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 
 
 class S3Faults:
@@ -17,11 +18,13 @@ class S3Faults:
     Attributes:
         port: Where it listens.
         refused: Requests that were refused.
+        forbidden: Requests whose path and query have this are answered with 403; empty: none.
         forwarded: Those that were not.
     """
 
     def __init__(self, port: int) -> None:
         self.refused = self.forwarded = 0
+        self.forbidden = ""
         self._to_refuse = 0
         outer = self
 
@@ -30,6 +33,9 @@ class S3Faults:
 
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if outer.forbidden and outer.forbidden in self.path:
+                    self._answer(403, [("Content-Type", "application/xml")], _FORBIDDEN)
+                    return
                 if outer._refuses():
                     self._answer(503, [("Content-Type", "application/xml")], _REFUSAL)
                     return
