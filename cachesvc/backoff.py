@@ -6,7 +6,7 @@ import random
 class Backoff:
     """Delays that double up to a limit, each spread at random over its upper half.
 
-    The spread keeps readers that lost the same service or broker from coming back in step.
+    The spread keeps those that lost the same service, broker or store from coming back in step.
 
     Args:
         first_s: The first delay.

@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
+from cachesvc.backoff import Backoff
 from cachesvc.errors import DamagedFile, PreconditionFailed, StoreUnwritable
 from cachesvc.log.builds import Builds
 from cachesvc.log.locations import JournalEntry
@@ -27,7 +28,8 @@ from cachesvc.store.journal import JournalFile
 from cachesvc.store.segments import seal_journal
 
 _log = logging.getLogger(__name__)
-_RETRY_S = 5.0
+_RETRY_S = (1.0, 15.0)
+"""The first pause behind a failure, about, and the longest."""
 
 
 class Sealer:
@@ -132,6 +134,7 @@ class Sealer:
                 await self._new_store.wait()
 
     async def _run_for(self, store: str) -> None:
+        pauses = Backoff(*_RETRY_S)
         while True:
             self._sort_again(store)
             waiting = self._queues.first(store)
@@ -139,11 +142,10 @@ class Sealer:
                 self.failures.pop(store, None)
                 self._added[store].clear()
                 await self._added[store].wait()
-            elif await self._try(*waiting, store):
+            elif await self._try(*waiting, store, pauses):
+                pauses.reset()
                 self._queues.done(store)
                 await self._delete(self._warm.take_excess())
-            else:
-                await asyncio.sleep(_RETRY_S)
 
     def _sort_again(self, store: str) -> None:
         """Hands on what another store is to take by now."""
@@ -167,23 +169,32 @@ class Sealer:
                 raise StoreUnwritable(f"{log.id}: cannot be sealed for now: {failure}")
         return entry.sealed
 
-    async def _try(self, log: PartitionLog, entry: JournalEntry, store: str) -> bool:
-        """One attempt; False if the disk or the catalogue does not take it."""
+    async def _try(
+        self, log: PartitionLog, entry: JournalEntry, store: str, pauses: Backoff
+    ) -> bool:
+        """One attempt; False, after a pause, if the disk or the catalogue does not take it."""
         try:
-            await self._seal(log, entry, store)
+            await self._seal(log, entry, store, pauses)
         except (OSError, PreconditionFailed) as error:
-            self._failed(entry, store, error)
+            await self._pause(entry, store, error, pauses)
             return False
         self.failures.pop(store, None)
         self._tried.set()
         return True
 
-    def _failed(self, entry: JournalEntry, store: str, error: Exception) -> None:
+    async def _pause(
+        self, entry: JournalEntry, store: str, error: Exception, pauses: Backoff
+    ) -> None:
+        """Tells a failure, and waits: the longer, the more there were in a row."""
         self.failures[store] = error
         self._tried.set()
-        _tell_failed(entry, store, error)
+        pause_s = pauses.next()
+        _tell_failed(entry, store, error, pause_s)
+        await asyncio.sleep(pause_s)
 
-    async def _seal(self, log: PartitionLog, entry: JournalEntry, store: str) -> None:
+    async def _seal(
+        self, log: PartitionLog, entry: JournalEntry, store: str, pauses: Backoff
+    ) -> None:
         now_ms = time.time_ns() // 1_000_000
         loop = asyncio.get_running_loop()
         try:
@@ -194,7 +205,7 @@ class Sealer:
                     segment = await loop.run_in_executor(
                         self._executor, seal, directory, log.id, journal, now_ms
                     )
-                    segment = await self._publish(segment, directory, store, entry)
+                    segment = await self._publish(segment, directory, store, entry, pauses)
                 await self._manifest.add(log, segment, journal.index)
         except (DamagedFile, FileNotFoundError) as error:
             await self._take_out(log, entry, error)
@@ -216,7 +227,12 @@ class Sealer:
         )
 
     async def _publish(
-        self, segment: Segment, directory: Path, store: str, entry: JournalEntry
+        self,
+        segment: Segment,
+        directory: Path,
+        store: str,
+        entry: JournalEntry,
+        pauses: Backoff,
     ) -> Segment:
         """Puts a segment where it belongs, as often as it takes: it need not be written again."""
         while True:
@@ -225,8 +241,7 @@ class Sealer:
             except PreconditionFailed as error:
                 if self._stores.choose(segment.partition.topic_id) != store:
                     raise
-                self._failed(entry, store, error)
-            await asyncio.sleep(_RETRY_S)
+                await self._pause(entry, store, error, pauses)
 
     @property
     def warm_bytes(self) -> int:
@@ -249,7 +264,7 @@ class Sealer:
             await loop.run_in_executor(self._executor, _unlink, journals)
 
 
-def _tell_failed(entry: JournalEntry, store: str, error: Exception) -> None:
+def _tell_failed(entry: JournalEntry, store: str, error: Exception, pause_s: float) -> None:
     _log.error(
         "a journal cannot be sealed, trying again",
         extra={
@@ -257,7 +272,7 @@ def _tell_failed(entry: JournalEntry, store: str, error: Exception) -> None:
             "journal": str(entry.path),
             "store": store,
             "error": str(error),
-            "retry_s": _RETRY_S,
+            "retry_s": round(pause_s, 3),
         },
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cachesvc.mining.backoff import Backoff
+from cachesvc.backoff import Backoff
 from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.blocking import Blockage
 from cachesvc.policy.leader_epochs import UNKNOWN_EPOCH

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from cachesvc.assignment.readers import ReaderFigures
+from cachesvc.backoff import Backoff
 from cachesvc.errors import CacheError, NotFound, PreconditionFailed
 from cachesvc.mining.append_stream import ServiceLost
 from cachesvc.mining.backfilling import Backfilling
-from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.black_box import Before, BlackBox, WorkedOn
 from cachesvc.mining.careful_start import DEATHS_MIN, CarefulStart, deaths
 from cachesvc.mining.connection_settings import ConnectionSettings

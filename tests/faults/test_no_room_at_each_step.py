@@ -155,7 +155,7 @@ def _full(path: Path, left: int) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealing, "_RETRY_S", 0.05)
+    monkeypatch.setattr(sealing, "_RETRY_S", (0.05, 0.05))
 
 
 async def _history(store: LogStore) -> None:

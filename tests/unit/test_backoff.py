@@ -1,6 +1,6 @@
 import random
 
-from cachesvc.mining.backoff import Backoff
+from cachesvc.backoff import Backoff
 
 
 class Always(random.Random):

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+from cachesvc.backoff import Backoff
 from cachesvc.clusters.lookup import UNTIMED, Answers, SourceTopic, TopicPartition
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Cluster, error_name
 from cachesvc.mining.kafka.leaders import Leaders
 from cachesvc.mining.kafka.settings import KafkaSettings

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from cachesvc.backoff import Backoff
 from cachesvc.errors import SourceUnreachable
-from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import READ_COMMITTED, Cluster, error_name
 from cachesvc.mining.kafka.cut_batch import cut_batch_bytes
 from cachesvc.mining.kafka.failures import told

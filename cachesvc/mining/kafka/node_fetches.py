@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from cachesvc.mining.backoff import Backoff
+from cachesvc.backoff import Backoff
 from cachesvc.mining.kafka.fetch_session import FetchSession, Naming
 from cachesvc.mining.kafka.fetch_state import FetchState
 from cachesvc.mining.source import SourcePartition

@@ -7,8 +7,8 @@ broker that is silent takes its time limit from everybody who asks it.
 import time
 from dataclasses import dataclass
 
+from cachesvc.backoff import Backoff
 from cachesvc.errors import SourceUnreachable
-from cachesvc.mining.backoff import Backoff
 
 
 @dataclass(slots=True)

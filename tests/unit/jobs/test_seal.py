@@ -131,7 +131,7 @@ def test_a_damaged_journal_holds_up_no_other(
 def test_a_disk_that_takes_nothing_fails_the_run_and_the_next_one_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealing, "_RETRY_S", 0.05)
+    monkeypatch.setattr(sealing, "_RETRY_S", (0.05, 0.05))
     full = threading.Event()
     full.set()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from tests.unit.log.running import append, ensure, filled, read_all, roll, runni
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealing, "_RETRY_S", 0.01)
+    monkeypatch.setattr(sealing, "_RETRY_S", (0.01, 0.01))
 
 
 def journal_files(path: Path) -> list[str]:
@@ -196,6 +197,43 @@ def test_a_full_disk_is_tried_again_until_it_works(
     asyncio.run(run())
     events = [record.__dict__.get("event") for record in caplog.records]
     assert events.count("seal_failed") == failing.times
+
+
+def test_pauses_between_attempts_grow_to_a_limit_and_begin_anew_once_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = Failing(OSError(28, "No space left on device"), segments.seal_journal)
+    monkeypatch.setattr(sealing, "seal_journal", failing)
+    monkeypatch.setattr(sealing, "_RETRY_S", (0.02, 0.16))
+
+    def failed_since(before: int) -> bool:
+        return failing.times >= before + 6
+
+    def sealed_to(log: PartitionLog, end: int) -> bool:
+        return log.sealed_end_offset == end
+
+    async def run() -> None:
+        async with running(tmp_path) as store:
+            log = await filled(store, full_frames(0, 10, 5))
+            for end in (10, 20):
+                before = failing.times
+                begin_roll(store, log)
+                await until(partial(failed_since, before))
+                failing.broken = False
+                await until(partial(sealed_to, log, end))
+                failing.broken = True
+                await append(store, log, [full_frame(end, end + 10)])
+
+    asyncio.run(run())
+    told = [each.__dict__ for each in caplog.records]
+    pauses = [each["retry_s"] for each in told if each.get("event") == "seal_failed"]
+    anew = [after for after in range(1, len(pauses)) if pauses[after] < pauses[after - 1] / 3]
+    begins = [0, *anew]
+    assert len(begins) == 2, pauses
+    for begin in begins:
+        limits = [0.02, 0.04, 0.08, 0.16, 0.16]
+        for limit, pause_s in zip(limits, pauses[begin:], strict=False):
+            assert 0.49 * limit <= pause_s <= limit + 0.001, pauses
 
 
 def test_failed_attempts_leave_no_files_on_the_full_disk(

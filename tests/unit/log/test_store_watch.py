@@ -74,7 +74,7 @@ def test_what_is_gone_from_the_stores_is_forgotten(tmp_path: Path) -> None:
 def test_no_more_is_accepted_than_may_wait_for_a_store_and_it_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cachesvc.log.sealing._RETRY_S", 0.01)
+    monkeypatch.setattr("cachesvc.log.sealing._RETRY_S", (0.01, 0.01))
     cold = tmp_path / "cold"
     cold.write_text("no directory")
 

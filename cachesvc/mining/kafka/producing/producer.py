@@ -12,8 +12,8 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from cachesvc.backoff import Backoff
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.producing.answers import (

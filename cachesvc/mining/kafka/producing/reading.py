@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Iterator
 
 from aiokafka.protocol.fetch import FetchRequest
 
+from cachesvc.backoff import Backoff
 from cachesvc.errors import SourceUnreachable
-from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import (
     EARLIEST_TIMESTAMP,
     LATEST_TIMESTAMP,

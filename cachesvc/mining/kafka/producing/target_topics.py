@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
+from cachesvc.backoff import Backoff
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.links import Channel, RequestUnknown
 from cachesvc.mining.kafka.producing.answers import NO_ERROR, UNKNOWN_TOPIC, name_of

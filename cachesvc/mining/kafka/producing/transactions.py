@@ -16,8 +16,8 @@ from aiokafka.protocol.transaction import (
     InitProducerIdRequest,
 )
 
+from cachesvc.backoff import Backoff
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable, Superseded
-from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.producing.answers import NO_ERROR, Outcome, name_of, outcome_of
