@@ -35,6 +35,7 @@ from tests.bench import (
     b17_commits,
     b18_hostile,
     b19_snapshot,
+    b20_transforms,
 )
 from tests.bench.options import Options, parse
 from tests.bench.rendering import as_json, as_markdown, as_text, fill
@@ -68,6 +69,7 @@ _BENCHMARKS: tuple[tuple[tuple[str, ...], Callable[[Stage], list[Figure]]], ...]
     (("B17",), b17_commits.measure),
     (("B18",), b18_hostile.measure),
     (("B19",), b19_snapshot.measure),
+    (("B20",), b20_transforms.measure),
 )
 _NEEDS_OWN_BROKER = {
     "B1": "bytes are counted at a listener that only a broker of our own has",

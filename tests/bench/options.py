@@ -32,6 +32,7 @@ NAMES = (
     "B17",
     "B18",
     "B19",
+    "B20",
 )
 RECORDS_MAX = 10_000_000
 RECORDS_MIN = 1_000
