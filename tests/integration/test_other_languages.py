@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +16,13 @@ from cachesvc.v1 import log_cache_pb2 as pb
 from tests.faults.stage import Calls, eventually
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.left_out import leave_out
-from tests.support.other_languages import ARROW_IN_NODE, LANGUAGES, Language
+from tests.support.other_languages import (
+    ARROW_IN_GO,
+    ARROW_IN_NODE,
+    GRPCURL,
+    LANGUAGES,
+    Language,
+)
 from tests.support.reading import read_all
 from tests.support.service import ServiceProcess
 from tests.support.topics import create_topic
@@ -173,3 +181,63 @@ def test_arrow_for_javascript_reads_what_is_not_compressed(
         failed = count(compression)
         assert failed.returncode != 0
         assert "codec" in failed.stderr.lower()
+
+
+def test_arrow_for_go_reads_every_compression(
+    service: ServiceProcess, kafka: KafkaBroker, tmp_path: Path, topic_name: Callable[[str], str]
+) -> None:
+    topic = topic_name("followed")
+    create_topic(kafka.bootstrap, topic, 1)
+    produce(kafka.bootstrap, topic, [OutRecord(None, b'{"n":%d}' % n) for n in range(200)])
+    command = required(ARROW_IN_GO).command()
+    sizes = {}
+    with Calls(service.address) as calls:
+        for compression in ("LZ4", "ZSTD", "NONE"):
+            request = pb.SubscribeRequest(
+                subscription=f"go-{compression.lower()}",
+                topics=[topic],
+                mode=pb.FULL,
+                encoding=pb.ARROW_IPC,
+                arrow_compression=f"ARROW_COMPRESSION_{compression}",
+            )
+            events = calls.log_cache.Subscribe(request, timeout=60)
+            streams = [event.batch.arrow_ipc for event in events if event.HasField("batch")]
+            files = [tmp_path / f"{compression}-{n}.arrows" for n in range(len(streams))]
+            for file, stream in zip(files, streams, strict=True):
+                file.write_bytes(stream)
+            done = subprocess.run(
+                [*command, *map(str, files)], capture_output=True, text=True, timeout=60
+            )
+            assert done.stdout == f"200 {sum(range(200))}\n", done.stderr
+            sizes[compression] = sum(map(len, streams))
+    assert sizes["NONE"] > max(sizes["LZ4"], sizes["ZSTD"])
+
+
+def test_grpcurl_needs_no_files(
+    service: ServiceProcess, kafka: KafkaBroker, topic_name: Callable[[str], str]
+) -> None:
+    topic = topic_name("followed")
+    create_topic(kafka.bootstrap, topic, 1)
+    produce(
+        kafka.bootstrap, topic, [OutRecord(b"k", b'{"op":"c"}'), OutRecord(b"k", b'{"op":"d"}')]
+    )
+    command = [*required(GRPCURL).command(), "-plaintext"]
+
+    def grpcurl(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *words], capture_output=True, text=True, timeout=60)
+
+    assert "cachesvc.v1.LogCache" in grpcurl(service.address, "list").stdout.split()
+    subscribe = [service.address, "cachesvc.v1.LogCache/Subscribe"]
+    wanted = {"subscription": "look", "topics": [topic], "mode": "FULL", "encoding": "RECORDS"}
+    wanted |= {"filter_text": 'value.op == "c"'}
+    seen = grpcurl("-d", json.dumps(wanted), *subscribe)
+    assert seen.returncode == 0, seen.stderr
+    values = [line for line in seen.stdout.splitlines() if '"value"' in line]
+    assert [json.loads(f"{{{line.strip().rstrip(',')}}}") for line in values] == [
+        {"value": base64.b64encode(b'{"op":"c"}').decode()}
+    ]
+    found = grpcurl(service.address, "cachesvc.v1.LogCache/ListSubscriptions")
+    assert "look" in [each["name"] for each in json.loads(found.stdout)["subscriptions"]]
+    refused = grpcurl("-d", json.dumps({**wanted, "filter_text": "value.op =="}), *subscribe)
+    assert refused.returncode != 0
+    assert "Details" in refused.stderr and '"reason"' in refused.stderr

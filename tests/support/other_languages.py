@@ -97,6 +97,19 @@ _NPM_CI = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer
 ARROW_IN_NODE = Language(
     Path(__file__).with_name("arrow_in_node"), _NODE, [_NPM_CI], ["node", "DIRECTORY/count.js"]
 )
+_GO_BUILD = ["go", "build", "-mod=readonly"]
+ARROW_IN_GO = Language(
+    Path(__file__).with_name("arrow_in_go"),
+    ["go"],
+    [[*_GO_BUILD, "-o", "count"]],
+    ["DIRECTORY/count"],
+)
+GRPCURL = Language(
+    Path(__file__).with_name("grpcurl"),
+    ["go"],
+    [[*_GO_BUILD, "-o", "grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl"]],
+    ["DIRECTORY/grpcurl"],
+)
 LANGUAGES = [
     Language(
         _EXAMPLES / "nodejs",
@@ -110,7 +123,7 @@ LANGUAGES = [
         [
             [str(ROOT / "scripts" / "protoc"), "--compilers"],  # protoc
             ["go", "generate"],
-            ["go", "build", "-mod=readonly", "-o", "example"],
+            [*_GO_BUILD, "-o", "example"],
         ],
         ["DIRECTORY/example"],
     ),
