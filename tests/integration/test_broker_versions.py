@@ -13,6 +13,7 @@ from cachesvc.client import Batch, CaughtUp, Client, DataLoss, Mode
 from cachesvc.mining.kafka import KafkaCatalogue, KafkaSettings
 from cachesvc.mining.kafka.checks import examine
 from cachesvc.mining.kafka.cluster import Cluster
+from cachesvc.mining.kafka.producing import GroupOffset, delete_before
 from cachesvc.mining.source import SourcePartition
 from cachesvc.policy.connection_checks import Check, CheckStatus, Finding
 from cachesvc.settings.connection import parse_connection
@@ -295,3 +296,25 @@ def test_leader_epochs_of_an_older_broker(
         assert end == (0, first, 10 if second > first else 30)
         eventually(lambda: calls.offsets(topic)[0].log_end_offset == 30, "mining to go on")
         assert calls.offsets(topic)[0].incarnation == 1
+
+
+def test_a_group_keeps_an_offset_and_records_before_it_are_deleted(
+    old_kafka: KafkaBroker, topic_name: Name
+) -> None:
+    """What dead letters in a topic need."""
+    place, group = SourcePartition(topic_name("letters"), 0), topic_name("group")
+    create_topic(old_kafka.bootstrap, place.topic)
+    produce(old_kafka.bootstrap, place.topic, _objects(0, 5))
+
+    async def run() -> tuple[int | None, int | None]:
+        cluster = Cluster(KafkaSettings(bootstrap_servers=(old_kafka.bootstrap,)))
+        try:
+            before = await GroupOffset(cluster, group, place, WAIT_S).read()
+            await GroupOffset(cluster, group, place, WAIT_S).move(3)
+            await delete_before(cluster, place, 3, WAIT_S)
+            return before, await GroupOffset(cluster, group, place, WAIT_S).read()
+        finally:
+            await cluster.close()
+
+    assert asyncio.run(run()) == (None, 3)
+    assert watermarks(old_kafka.bootstrap, place.topic)[0] == (3, 5)

@@ -1,10 +1,15 @@
-"""Dead letters in a topic tried again and taken out, by the command line."""
+"""Dead letters in a topic tried again and taken out, by the command line.
+
+CACHESVC_SYNC_ROUNDS makes the kills more.
+"""
 
 import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +51,19 @@ def wait(batch):
         time.sleep(600)
     return batch
 """
+
+
+_WAITS_A_LITTLE = """
+import pathlib, time
+
+def wait(batch):
+    with pathlib.Path("called").open("a") as file:
+        file.write("x")
+    time.sleep(0.03)
+    return batch
+"""
+LETTERS = 24
+ROUNDS = int(os.environ.get("CACHESVC_SYNC_ROUNDS", "3"))
 
 
 class Task:
@@ -165,6 +183,35 @@ def test_a_retry_that_is_killed_tries_again_what_was_not_confirmed_and_loses_not
     assert 0 < position <= 3
     assert task.call("retry").exit_code == 0
     assert carried(kafka.bootstrap, task.target) == [*before, *range(position, 6)]
+    assert task.standing() == []
+
+
+def test_whenever_retries_are_killed_no_letter_is_left_out(
+    kafka: KafkaBroker, topic_name: Name, tmp_path: Path
+) -> None:
+    """A third of them are too large for the target until the end, and go round."""
+    task = task_of(kafka.bootstrap, tmp_path, topic_name)
+    create_topic(kafka.bootstrap, task.target, 1, {"max.message.bytes": "100000"})
+    (tmp_path / "waiting.py").write_text(_WAITS_A_LITTLE)
+    with task.file.open("a") as file:
+        file.write('[[transforms]]\nkind = "python"\nfunction = "waiting:wait"\n')
+        file.write('on = "batches"\ndirectory = "."\n[batch]\nrecords_max = 1\n')
+    task.keep(*(numbered(n, 350_000 if n % 3 == 0 else 90_000) for n in range(LETTERS)))
+    log = tmp_path / "called"
+    words = ["dead-letters", "retry", str(task.file), "--state", str(task.state)]
+    for _ in range(ROUNDS):
+        log.write_text("")
+        with subprocess.Popen(
+            [sys.executable, "-m", "cachesvc.sync", *words], cwd=tmp_path, env=dict(os.environ)
+        ) as process:
+            try:
+                eventually(lambda: log.read_text() or process.poll() is not None, "a first letter")
+                time.sleep(random.uniform(0, 1.0))
+            finally:
+                process.kill()
+    configure_topic(kafka.bootstrap, task.target, {"max.message.bytes": "1000000"})
+    assert task.call("retry").exit_code == 0
+    assert set(carried(kafka.bootstrap, task.target)) == set(range(LETTERS))
     assert task.standing() == []
 
 
