@@ -45,9 +45,11 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 _WAITS_AT_3 = """
 import pathlib, time
 
+HERE = pathlib.Path(__file__)
+
 def wait(batch):
-    if '"n": 3,' in batch["value"][0].as_py()[:10] and pathlib.Path("waits").exists():
-        pathlib.Path("reached").touch()
+    if '"n": 3,' in batch["value"][0].as_py()[:10] and HERE.with_name("waits").exists():
+        HERE.with_name("reached").touch()
         time.sleep(600)
     return batch
 """
@@ -56,8 +58,10 @@ def wait(batch):
 _WAITS_A_LITTLE = """
 import pathlib, time
 
+HERE = pathlib.Path(__file__)
+
 def wait(batch):
-    with pathlib.Path("called").open("a") as file:
+    with HERE.with_name("called").open("a") as file:
         file.write("x")
     time.sleep(0.03)
     return batch
