@@ -9,8 +9,8 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 
+from cachesvc.backoff import Backoff
 from cachesvc.errors import ConnectionUnusable, SourceUnreachable
-from cachesvc.mining.backoff import Backoff
 from cachesvc.mining.kafka.cluster import Cluster
 from cachesvc.mining.kafka.links import Channel
 from cachesvc.mining.kafka.producing.answers import NO_ERROR, TOPIC_NOT_AUTHORIZED, name_of
