@@ -108,7 +108,8 @@ def rebuild(path: Path, open_stores: OpenStores = lambda _: {}) -> Rebuilt:
         kept_as = _set_aside(path, catalogue)
         new.rename(catalogue)
         sync_directory(path)
-        _copy_anew(path)
+        with suppress(OSError):  # then a rebuild of this one has less to begin from
+            _copy_anew(path)
     return Rebuilt(
         copied_ms,
         repeated.changes,

@@ -46,6 +46,8 @@ from cachesvc.store.trouble_tables import TroubleTables
 from cachesvc.store.watching_tables import AlarmTables, CountTables
 
 _ROWS_AT_ONCE = 10_000
+_OF_STATEMENTS = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError)
+"""Errors that a statement has every time."""
 _log = logging.getLogger(__name__)
 _QUERIES = load_statements(
     "queries.sql",
@@ -205,11 +207,16 @@ class DuckDBCatalogue(
         """Changes what was changed after this was copied; how many of them it takes, in order.
 
         It stops at the first that it does not take.
+
+        Raises:
+            StoreUnwritable: The disk does not take one.
         """
         for done, change in enumerate(changes):
             try:
                 self._execution.repeat(change)
             except StoreUnwritable as error:
+                if not isinstance(error.__cause__, _OF_STATEMENTS):
+                    raise
                 _log.error(
                     "a change of the catalogue cannot be made again, nor those behind it",
                     extra={

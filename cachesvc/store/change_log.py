@@ -120,10 +120,13 @@ class ChangeLog:
         files = [path for path, begin in _files(self._catalogue) if begin < self.number]
         path = _path(self._catalogue, self.number)
         file = FramedFile(path, path.stat().st_size if path.exists() else 0)
-        file.cut(0)  # of one change that was never committed
-        if files:
-            with closing(FramedFile(files[-1], files[-1].stat().st_size)) as before:
-                before.append(b"")
+        # A disk that is full keeps no catalogue from being opened: the first change does it then.
+        with suppress(StoreUnwritable):
+            file.cut(0)  # of one change that was never committed
+            if files:
+                with closing(FramedFile(files[-1], files[-1].stat().st_size)) as before:
+                    before.append(b"")
+        file.bytes = 0
         return file
 
 

@@ -16,6 +16,7 @@ from cachesvc.store import layout
 from cachesvc.store.access_port import TokenRecord
 from cachesvc.store.catalogue import DuckDBCatalogue
 from cachesvc.store.catalogues import catch_up, open_catalogue
+from cachesvc.store.change_log import ChangeLog, Statement, read_changes
 from cachesvc.store.ports import Catalogue, ConnectionRecord, JobRunRecord
 from tests.support.frames import ORDERS, flip_bit
 from tests.support.full_disk import full_disk
@@ -163,3 +164,19 @@ def test_a_catalogue_without_files_of_changes_has_none(tmp_path: Path) -> None:
         assert catalogue.part_changes() == 0
         catalogue.forget_changes(0)
     assert not files(tmp_path)
+
+
+def test_a_full_disk_keeps_no_catalogue_from_being_opened(tmp_path: Path) -> None:
+    log = ChangeLog(tmp_path / layout.CATALOGUE, 0)
+    log.append([Statement("select 1", [])])
+    log.close()
+    with full_disk(files(tmp_path)[0].stat().st_size):
+        log = ChangeLog(tmp_path / layout.CATALOGUE, 1)
+        with pytest.raises(StoreUnwritable):
+            log.append([Statement("select 2" * 1_000, [])])
+    log.append([Statement("select 3", [])])
+    log.close()
+    found = read_changes(tmp_path / layout.CATALOGUE, 0)
+    assert [each.number for each in found.found] == [1, 2]
+    assert found.found[1].statements[0].text == "select 3"
+    assert found.whole
