@@ -60,7 +60,7 @@ class MemoryCatalogue(MemoryMiningTables):
         self.alarms = MemoryAlarms()
         self.drops = MemoryDrops()
         self.stores = MemoryStores()
-        self.makers = MemoryMakers(self._subscriptions.keys())
+        self.makers = MemoryMakers(self._subscriptions)
         self.access = MemoryAccess()
         self.audit = MemoryAudit()
 
