@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from cachesvc.client import (
     ArrowCompression,
@@ -82,7 +84,8 @@ class Served:
 def _service(
     directory: Path, bootstrap: str, settings: Mapping[str, Mapping[str, Any]]
 ) -> ServiceProcess:
-    return ServiceProcess(directory, bootstrap, {**SETTINGS, **settings}, CONNECTION).start()
+    service = ServiceProcess(directory, bootstrap, {**SETTINGS, **settings}, CONNECTION, http=True)
+    return service.start()
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,21 @@ def test_records_are_handed_over_from_journals_and_from_files_over_restarts(
     served.restart()
     served.check_handed_over("of-files-again")
     assert not served.service.events("no_shared_memory")
+
+
+def test_the_memory_is_counted_and_how_often_it_had_what_was_wanted(served: Served) -> None:
+    served.check_handed_over("counted")
+    served.check_handed_over("counted-again")
+    text = httpx.get(f"{served.service.web}/metrics", timeout=30).raise_for_status().text
+    found = {
+        (each.name, each.labels.get("result")): each.value
+        for family in text_string_to_metric_families(text)
+        for each in family.samples
+        if each.labels.get("cache") == "shared_memory"
+    }
+    assert found["cachesvc_cache_bytes", None] > 0
+    assert found["cachesvc_cache_requests_total", "hit"] > 0
+    assert found["cachesvc_cache_requests_total", "miss"] > 0
 
 
 def test_what_is_left_out_is_left_out_of_shared_memory(served: Served) -> None:
