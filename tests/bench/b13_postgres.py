@@ -1,4 +1,4 @@
-"""B13p: how fast a sync task fills a table, compared with COPY of the same rows from a file."""
+"""B13p: how fast a sync task fills a table, compared with the same rows copied from a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.writing import RecordWriter
 
 _TARGET = Target("at least", 0.5, 0.8)
 _UNIT = "rows/s"
-_TABLE = "flights"
+_TABLE, _KEY = "flights", "id"
 _CHANGED = "distance"
 _TEXTS = ("carrier", "tailnum", "origin", "dest")
 _SETTINGS = {"shared_buffers": "256MB"}
@@ -33,6 +33,7 @@ def measure(stage: Stage) -> list[Figure]:
     filled: list[float] = []
     updated: list[float] = []
     repeated: list[float] = []
+    merged: list[float] = []
     with (
         _prepared(stage, records) as (topic, file, columns),
         PostgresServer(_SETTINGS) as server,
@@ -58,18 +59,29 @@ def measure(stage: Stage) -> list[Figure]:
                     answer = worker.run("sync", job, side.patience_s)
                     speeds.append(side.end(f"task, rows {label}", answer))
 
-            in_turn(run, copy, fill)
+            def merge() -> None:
+                side.begin()
+                job: Json = {"dsn": f"{server.dsn} password={PASSWORD}", "file": str(file)}
+                job |= {"table": _TABLE, "key": _KEY, "columns": list(columns)}
+                worker.run("copy", job, side.patience_s)
+                side.change()
+                merged.append(side.end("merged", worker.run("upsert", job, side.patience_s)))
+
+            in_turn(run, copy, fill, merge)
     under = Side("COPY from a file", _UNIT, tuple(copied))
     note = "the table has a primary key and is empty before; to the task every row is an upsert; "
     note += f"deliveries of {_BATCH['records_max']:,} rows"
     rows = Side("sync task", _UNIT, tuple(filled))
     over = Side("sync task", _UNIT, tuple(updated))
     again = "every row is there, differs and is updated; COPY is that into an empty table"
+    hand = Side("COPY and a merge", _UNIT, tuple(merged))
+    by_hand = "the same updates by hand: COPY into a table beside, and on conflict do update"
     equal = Side("sync task", _UNIT, tuple(repeated))
     same = "every row is there as it comes, as after a reset; COPY is that into an empty table"
     return [
         ratio("B13p", "cache to PostgreSQL", rows, under, _TARGET, [note]),
         ratio("B13u", "cache to PostgreSQL, updates", over, under, None, [again]),
+        ratio("B13h", "cache to PostgreSQL, updates", over, hand, None, [by_hand]),
         ratio("B13e", "cache to PostgreSQL, equal rows", equal, under, None, [same]),
     ]
 
@@ -98,7 +110,7 @@ class _Side:
     def begin(self) -> None:
         """Makes the table anew, and lets no side pay for what the one before has left to do."""
         self._server.run(f"drop table if exists {_TABLE}")
-        self._server.run(f"create table {_TABLE} ({self._columns}, primary key (id))")
+        self._server.run(f"create table {_TABLE} ({self._columns}, primary key ({_KEY}))")
         self._server.run("checkpoint")
 
     def change(self) -> None:

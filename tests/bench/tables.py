@@ -29,6 +29,23 @@ def copy(job: Json, _: Say) -> Json:
         return {"seconds": time.perf_counter() - began}
 
 
+def upsert(job: Json, _: Say) -> Json:
+    """Copy a prepared file beside a table and merge it in, in one transaction: all by hand."""
+    table, key = job["table"], job["key"]
+    others = ", ".join(f"{name} = excluded.{name}" for name in job["columns"] if name != key)
+    with psycopg.connect(job["dsn"]) as connection, Path(job["file"]).open("rb") as file:
+        began = time.perf_counter()
+        with connection.cursor() as cursor:
+            cursor.execute(f"create temporary table beside (like {table}) on commit drop")
+            with cursor.copy("copy beside from stdin") as into:
+                while piece := file.read(_PIECE_BYTES):
+                    into.write(piece)
+            merged = f"on conflict ({key}) do update set {others}"
+            cursor.execute(f"insert into {table} select * from beside {merged}")
+        connection.commit()
+        return {"seconds": time.perf_counter() - began}
+
+
 def sync(job: Json, _: Say) -> Json:
     """Run a task to its end, from starting it to its last position."""
     os.environ[job["password_env"]] = job["password"]
@@ -43,4 +60,4 @@ async def _sync(job: Json) -> Json:
 
 
 if __name__ == "__main__":
-    serve({"copy": copy, "sync": sync})
+    serve({"copy": copy, "upsert": upsert, "sync": sync})

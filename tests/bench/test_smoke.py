@@ -26,6 +26,6 @@ def test_both_sides_deliver_the_same_records(
     content = json.loads(result.read_text())
     names = [figure["name"] for figure in content["figures"]]
     catching_up = ["B2", "B2r", "B2p", "B3", "B3r", "B3p", "B5", "B5d"]
-    assert names == [*catching_up, "B13p", "B13u", "B13e", "B15", "B15n", "B15p", "B15b"]
+    assert names == [*catching_up, "B13p", "B13u", "B13h", "B13e", "B15", "B15n", "B15p", "B15b"]
     assert content["passed"] is True
     assert "B2 catch-up as Python records" in told.out
