@@ -157,6 +157,7 @@ class LogStore:
             StoreFormatUnsupported: A newer version wrote it.
             DamagedFile: The catalogue cannot be read, or is gone and the segments are not.
             PreconditionFailed: The directory cannot be made or written.
+            StoreUnwritable: The disk does not take what a start has to write.
         """
         check_wanted(given_up)
         lock = lock_directory(settings.path)
@@ -168,6 +169,9 @@ class LogStore:
             raise
         try:
             store._recover(given_up)
+        except OSError as error:
+            store.close()
+            raise StoreUnwritable(f"the store {settings.path} cannot be opened: {error}") from error
         except BaseException:
             store.close()
             raise

@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cachesvc.errors import PreconditionFailed, StoreUnreadable
+from cachesvc.errors import PreconditionFailed, StoreUnreadable, StoreUnwritable
 from cachesvc.log.store_lock import lock_directory
 from cachesvc.log.stores import owner_of
 from cachesvc.model import LOCAL_STORE, PartitionId, Segment, Snapshot
@@ -84,6 +84,13 @@ def rebuild(path: Path, open_stores: OpenStores = lambda _: {}) -> Rebuilt:
     """
     if not path.is_dir():
         raise PreconditionFailed(f"there is no store in {path}", reason="STORE_UNUSABLE")
+    try:
+        return _rebuild(path, open_stores)
+    except OSError as error:
+        raise StoreUnwritable(f"the catalogue in {path} cannot be rebuilt: {error}") from error
+
+
+def _rebuild(path: Path, open_stores: OpenStores) -> Rebuilt:
     with lock_directory(path):
         catalogue = path / layout.CATALOGUE
         if catalogue.exists() and is_readable(catalogue):

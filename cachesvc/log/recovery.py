@@ -240,8 +240,7 @@ def _open(
         return None
     if damage is not None:
         tail = journal.cut()
-        kept = layout.quarantine_path(store, path, time.time_ns())
-        kept.write_bytes(tail)
+        kept = _keep(store, path, tail)
         _log.warning(
             "cut the damaged end of a journal; the reader mines it again",
             extra={
@@ -249,11 +248,28 @@ def _open(
                 "journal": str(path),
                 "at_offset": journal.index.end_offset,
                 "bytes_cut": len(tail),
-                "kept_as": str(kept),
+                "kept_as": str(kept or ""),
                 "error": str(damage),
             },
         )
     return journal
+
+
+def _keep(store: Path, path: Path, tail: bytes) -> Path | None:
+    """Keeps what was cut off a journal for a look; None where the disk has no room for it.
+
+    A start does not depend on it: a disk that was full leaves both, a torn end and no room.
+    """
+    try:
+        kept = layout.quarantine_path(store, path, time.time_ns())
+        try:
+            kept.write_bytes(tail)
+        except OSError:
+            kept.unlink(missing_ok=True)
+            raise
+    except OSError:
+        return None
+    return kept
 
 
 def _quarantine(store: Path, path: Path, why: str) -> None:

@@ -2,10 +2,11 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from cachesvc.errors import PreconditionFailed, StoreLocked
+from cachesvc.errors import PreconditionFailed, StoreLocked, StoreUnwritable
 from cachesvc.store import layout
 
 
@@ -15,6 +16,7 @@ def lock_directory(path: Path) -> IO[str]:
     Raises:
         StoreLocked: Another process owns it; the message says which.
         PreconditionFailed: It cannot be made or written (``STORE_UNUSABLE``).
+        StoreUnwritable: Its disk has no room for as little as that.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -36,7 +38,12 @@ def lock_directory(path: Path) -> IO[str]:
             "another directory",
             metadata={"path": path, "pid": owner},
         ) from error
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    try:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+    except OSError as error:
+        with suppress(OSError):  # it tries to write once more
+            lock.close()
+        raise StoreUnwritable(f"the store {path} cannot be locked: {error}") from error
     return lock
