@@ -39,7 +39,6 @@ from cachesvc.store.ports import PositionCommit, SubscriptionChange, Subscriptio
 from cachesvc.store.s3_files import S3Files
 from cachesvc.subscriptions.retention import Retention
 from tests.faults.stage import noise
-from tests.support import small_disk
 from tests.support.frames import ORDERS, Record, frame, records_of
 from tests.support.s3_server import S3Server
 from tests.support.small_disk import disk
@@ -57,13 +56,13 @@ NO_ROOM_IN_BUCKET = "InsufficientStorage"
 Step = Callable[[LogStore, Path], Awaitable[object]]
 
 
-def _rows(begin: int, end: int) -> list[Record]:
+def rows(begin: int, end: int) -> list[Record]:
     """Records that hardly compress, each with a key of its own."""
     return [Record(at, f'{{"text":"{noise(at, 2_000)}"}}', b"k%d" % at) for at in range(begin, end)]
 
 
 def _frame(begin: int) -> Frame:
-    return frame(begin, begin + A_FRAME, _rows(begin, begin + A_FRAME))
+    return frame(begin, begin + A_FRAME, rows(begin, begin + A_FRAME))
 
 
 async def _append(store: LogStore, _: Path) -> None:
@@ -72,12 +71,12 @@ async def _append(store: LogStore, _: Path) -> None:
 
 
 async def _seal(store: LogStore, _: Path) -> None:
-    await Seal(store).run(_nobody)
+    await Seal(store).run(nobody)
 
 
 async def _compact(store: LogStore, _: Path) -> None:
     config = CompactConfig(segment_bytes_target=1 << 30)
-    counts = await Compact(store, config, RETENTION).run(_nobody)
+    counts = await Compact(store, config, RETENTION).run(nobody)
     assert counts["segments_made"] == 1
 
 
@@ -88,7 +87,7 @@ async def _snapshot(store: LogStore, _: Path) -> None:
 
 
 async def _backup(store: LogStore, disk: Path) -> None:
-    counts = await Backup(store, disk / "backups", 0.0, 1, other_stores=True).run(_nobody)
+    counts = await Backup(store, disk / "backups", 0.0, 1, other_stores=True).run(nobody)
     assert counts["files"]
 
 
@@ -101,7 +100,7 @@ async def _move(store: LogStore, _: Path) -> None:
     def misplaced() -> list[Any]:
         return [segment for segment in log.segments if segment.store != other]
 
-    await Move(store, misplaced, 1.0, 1 << 40).run(_nobody)
+    await Move(store, misplaced, 1.0, 1 << 40).run(nobody)
 
 
 async def _catalogue(store: LogStore, _: Path) -> None:
@@ -118,7 +117,7 @@ async def _copy_of_catalogue(store: LogStore, _: Path) -> None:
     await store.copies.write()
 
 
-def _nobody(*_: object) -> None:
+def nobody(*_: object) -> None:
     """Progress that nobody looks at."""
 
 
@@ -136,7 +135,7 @@ WRITES_ELSEWHERE = ("seal", "compact", "snapshot", "move")
 
 
 @contextmanager
-def _full(path: Path, left: int) -> Iterator[None]:
+def full(path: Path, left: int) -> Iterator[None]:
     """No room on a file system, but for some bytes."""
     filler = path / "filler"
     with filler.open("wb", buffering=0) as file:
@@ -158,7 +157,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "_RETRY_S", (0.05, 0.05))
 
 
-async def _history(store: LogStore) -> None:
+async def history(store: LogStore) -> None:
     """Three segments, a journal, a subscription with a position."""
     log = await ensure(store, ORDERS, 0)
     for _ in range(3):
@@ -175,7 +174,7 @@ async def _check_log(store: LogStore) -> None:
     log = store.logs[ORDERS]
     assert log.log_end_offset >= 4 * A_FRAME
     found = records_of(await read_all(store.reader, log, 0))
-    assert found == _rows(0, log.log_end_offset)
+    assert found == rows(0, log.log_end_offset)
 
 
 async def _check(store: LogStore) -> None:
@@ -195,7 +194,8 @@ async def _fails(step: Step, store: LogStore, path: Path) -> str:
     return ""
 
 
-def _opened(path: Path, cold: FileStore, place: str) -> Any:
+def opened(path: Path, cold: FileStore) -> Any:
+    """A store whose files are read anew each time."""
     usual = {"stores": {"cold": cold}, "warm_bytes_max": 0, "memory_bytes_max": 0}
     return running(path, chunk_cache_bytes_max=0, **usual)
 
@@ -213,9 +213,9 @@ def try_step(
     """The step in trouble, again without, and what is there after each and after a restart."""
 
     async def run() -> None:
-        async with _opened(own / "store", cold, place) as store:
+        async with opened(own / "store", cold) as store:
             store.stores.choose = lambda _: place
-            await _history(store)
+            await history(store)
             with trouble():
                 failure = await _fails(step, store, own)
                 assert words in failure or (may_fit and not failure)
@@ -223,7 +223,7 @@ def try_step(
             store.stores.choose = lambda _: place
             assert not await _fails(step, store, own)
             await _check(store)
-        async with _opened(own / "store", cold, place) as store:
+        async with opened(own / "store", cold) as store:
             await _check(store)
             await _append(store, own)
             await _check(store)
@@ -243,31 +243,26 @@ def test_a_full_disk(step: str, left: int, tmp_path: Path, s3_server: S3Server) 
             own,
             _bucket(s3_server, tmp_path),
             "cold" if step == "move" else LOCAL_STORE,
-            lambda: _full(own, left),
+            lambda: full(own, left),
             words=NO_ROOM,
             may_fit=left > 0,
         )
 
 
-@pytest.fixture(scope="module")
-def read_only_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What refuses writes of a process that it is preloaded into."""
-    library = tmp_path_factory.mktemp("read-only") / "read_only.so"
-    source = Path(small_disk.__file__).with_name("read_only.c")
-    build = ["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
-    subprocess.run(build, check=True, timeout=60)
-    return library
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_a_disk_that_becomes_read_only(step: str, tmp_path: Path, read_only_library: Path) -> None:
     """In a process of its own, with journals and catalogue open as the system leaves them."""
+    run_read_only(step, tmp_path, read_only_library)
+
+
+def run_read_only(what: str, tmp_path: Path, library: Path) -> None:
+    """Runs what ``no_room_process`` has a name for where a disk becomes read-only."""
     own, trigger = tmp_path / "own", tmp_path / "read-only"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.no_room_process", step, str(own), str(trigger)],
+        [sys.executable, "-m", "tests.faults.no_room_process", what, str(own), str(trigger)],
         env={
             **os.environ,
-            "LD_PRELOAD": str(read_only_library),
+            "LD_PRELOAD": str(library),
             "READ_ONLY_BELOW": str(own),
             "READ_ONLY_WHILE": str(trigger),
         },
@@ -288,7 +283,7 @@ def test_a_full_bucket(step: str, tmp_path: Path) -> None:
             tmp_path / "own",
             _bucket(server, tmp_path),
             LOCAL_STORE if step == "move" else "cold",
-            lambda: _full(tmp_path / "s3", 0),
+            lambda: full(tmp_path / "s3", 0),
             words=NO_ROOM_IN_BUCKET,
         )
 
@@ -299,7 +294,7 @@ def test_a_full_disk_before_a_bucket(step: str, tmp_path: Path, s3_server: S3Ser
     with disk(tmp_path / "disk", SIZE):
         own = tmp_path / "disk"
         cold = _bucket(s3_server, tmp_path)
-        try_step(STEPS[step], own, cold, "cold", lambda: _full(own, 0), words=NO_ROOM)
+        try_step(STEPS[step], own, cold, "cold", lambda: full(own, 0), words=NO_ROOM)
 
 
 def _bucket(server: S3Server, tmp_path: Path) -> S3Files:
