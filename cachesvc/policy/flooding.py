@@ -18,6 +18,8 @@ _MARGIN = 1.5
 """Frames, and TLS around them."""
 _REQUESTS = 4
 _DISTRUST = 8
+_DISTRUSTED_BYTES = 32 << 10
+"""Of a beginning with TLS and a certificate, and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +73,5 @@ class Flow:
         bounds = self._bounds
         calls = bounds.calls_max * (self._largest + CALL_BYTES) * _MARGIN
         if self._distrusted:
-            return max(bounds.request_bytes_max * _MARGIN, calls / _DISTRUST)
+            return max(_DISTRUSTED_BYTES, calls / _DISTRUST)
         return max(bounds.request_bytes_max * _REQUESTS, calls)

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,8 +25,9 @@ LOOK_S = 0.02
 SUSPECTED_S = 15.0
 """Behind the last refusal. No refusal is kept back for longer."""
 DISTRUSTED_S = 60.0
-"""An address behind the last connection of its that was hung up on."""
-ADDRESSES_MAX = 10_000
+"""A host behind the last connection of its that was hung up on."""
+HOSTS_MAX = 10_000
+PEERS_MAX = 10_000
 _PAUSES = 20
 """Looks cost by the connections that are looked at, and a search by all of them; the pause behind
 each is so many times the time that it took of a core."""
@@ -44,13 +46,13 @@ class Connections(Protocol):
 
 @dataclass(slots=True)
 class _Suspect:
-    """A connection of a caller that is refused.
+    """A connection of a caller that is refused, or of a host that is distrusted.
 
     Attributes:
         address: Its other end.
-        refused_s: When last.
+        refused_s: When last, or when it began.
         descriptor: None until it is found.
-        flow: None until it is looked at.
+        flow: None until it is looked at; of a connection that is new, from its begin.
     """
 
     address: Address
@@ -61,6 +63,8 @@ class _Suspect:
 
 class Floods:
     """Looks at connections whose calls are refused, and at no others. For one event loop.
+
+    Where one was hung up on, the next ones of its host are looked at from their first call on.
 
     Args:
         bounds: What a connection may have under way.
@@ -80,38 +84,61 @@ class Floods:
         self._calls = calls
         self._connections = connections
         self._clock = clock
+        self._heard_of: OrderedDict[str, None] = OrderedDict()
         self._suspects: dict[str, _Suspect] = {}
         self._distrusted: OrderedDict[str, float] = OrderedDict()
         self._search_s = 0.0
         self._looking: asyncio.Task[None] | None = None
+        self._new = asyncio.Event()
 
     def hear(self, peer: str, request_bytes: int) -> None:
-        """Counts a call of a connection; costs nothing unless calls of it were refused."""
+        """Counts a call of a connection."""
         suspect = self._suspects.get(peer)
+        if suspect is None and peer not in self._heard_of:
+            suspect = self._heard_first(peer)
         if suspect is not None and suspect.flow is not None:
             suspect.flow.hear(request_bytes)
 
     def refused(self, peer: str) -> None:
         """A call of a connection was refused, for there were too many."""
-        known = self._suspects.get(peer)
-        if known is not None:
-            known.refused_s = self._clock()
+        suspect = self._suspects.get(peer)
+        if suspect is not None:
+            suspect.refused_s = self._clock()
+        elif (address := address_of_peer(peer)) is not None:
+            self._suspect(peer, _Suspect(address, self._clock()))
+
+    def _heard_first(self, peer: str) -> _Suspect | None:
+        self._heard_of[peer] = None
+        if len(self._heard_of) > PEERS_MAX:
+            self._heard_of.popitem(last=False)
+        address, now_s = address_of_peer(peer), self._clock()
+        if address is None or not self._is_distrusted(address, now_s):
+            return None
+        flow = Flow(self._bounds, 0, now_s, distrusted=True)
+        suspect = _Suspect(address, now_s, flow=flow)
+        self._suspect(peer, suspect)
+        return suspect
+
+    def _suspect(self, peer: str, suspect: _Suspect) -> None:
+        if len(self._suspects) >= SUSPECTS_MAX:
             return
-        address = address_of_peer(peer)
-        if address is None or len(self._suspects) >= SUSPECTS_MAX:
-            return
-        self._suspects[peer] = _Suspect(address, self._clock())
+        self._suspects[peer] = suspect
+        self._new.set()
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), context=Context())
 
     async def _look(self) -> None:
         while self._suspects:
+            self._new.clear()
             await self._search()
             began_s, now_s = time.thread_time(), self._clock()
             for peer, suspect in list(self._suspects.items()):
                 if not self._look_at(suspect, now_s):
                     del self._suspects[peer]
-            await asyncio.sleep(max(LOOK_S, (time.thread_time() - began_s) * _PAUSES))
+            await asyncio.sleep((time.thread_time() - began_s) * _PAUSES)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._new.wait()
 
     async def _search(self) -> None:
         """Finds the descriptors of those that are new; what is not found has ended."""
@@ -140,12 +167,15 @@ class Floods:
         if received is None or now_s - suspect.refused_s > SUSPECTED_S:
             return False
         if suspect.flow is None:
-            distrusted = now_s < self._distrusted.get(address[0], 0.0)
+            distrusted = self._is_distrusted(address, now_s)
             suspect.flow = Flow(self._bounds, received, now_s, distrusted=distrusted)
         elif suspect.flow.is_flood(received, now_s):
             self._hang_up(address, descriptor, now_s)
             return False
         return True
+
+    def _is_distrusted(self, address: Address, now_s: float) -> bool:
+        return now_s < self._distrusted.get(address[0], 0.0)
 
     def _hang_up(self, address: Address, descriptor: int, now_s: float) -> None:
         if not self._connections.hang_up(descriptor, address):
@@ -156,5 +186,5 @@ class Floods:
             fields = {"event": "flooding_connection", "address": host}
             _log.warning("hung up on an address that does not wait to be answered", extra=fields)
         self._distrusted[host] = now_s + DISTRUSTED_S
-        if len(self._distrusted) > ADDRESSES_MAX:
+        if len(self._distrusted) > HOSTS_MAX:
             self._distrusted.popitem(last=False)
