@@ -24,6 +24,7 @@ from cachesvc.log.rejects import read_rejects
 from cachesvc.model import LOCAL_STORE
 from cachesvc.policy.sealing import SealLimits
 from cachesvc.store import layout
+from cachesvc.store.file_store import FileStore
 from cachesvc.store.frames import Frame
 from cachesvc.store.journal import JournalFile
 from cachesvc.store.local_files import LocalFiles
@@ -122,7 +123,7 @@ class LogMachine(RuleBasedStateMachine):
 
     def _open(self, place: Path) -> None:
         self._place = place
-        stores = {"cold": LocalFiles(place / "cold")}
+        stores = {"cold": self._cold(place)}
         own = running.settings(place / "own", stores=stores, **self._settings)
         self._store = LogStore.open(own)
         self._store.stores.choose = lambda _: self._wanted
@@ -139,6 +140,18 @@ class LogMachine(RuleBasedStateMachine):
             self._log = log
             self._settle()
 
+    # Where the other store is
+
+    def _cold(self, place: Path) -> FileStore:
+        return LocalFiles(place / "cold")
+
+    def _copy(self, place: Path, other: Path) -> None:
+        """Makes another place of all that there is at one."""
+        shutil.copytree(place, other, ignore=COPIES)
+
+    def _remove(self, place: Path) -> None:
+        shutil.rmtree(place)
+
     def fork(self) -> Self:
         """Another machine, with a copy of what this one has now."""
         self._settle()
@@ -147,7 +160,7 @@ class LogMachine(RuleBasedStateMachine):
         other._start, other._end = other._before = self._start, self._end
         other._frames, other._rows = list(self._frames), list(self._rows)
         other._rejects = list(self._rejects)
-        shutil.copytree(self._place, other._place, ignore=COPIES)
+        self._copy(self._place, other._place)
         other._open(other._place)
         return other
 
@@ -225,7 +238,7 @@ class LogMachine(RuleBasedStateMachine):
 
     def _note_kill(self) -> None:
         copy = self._next_place()
-        shutil.copytree(self._place, copy, ignore=COPIES)
+        self._copy(self._place, copy)
         self._killed = copy, self._before
 
     def _next_place(self) -> Path:
@@ -258,7 +271,7 @@ class LogMachine(RuleBasedStateMachine):
         """Leaves a place behind for a copy of it."""
         self._gate.set()
         self._close()
-        shutil.rmtree(self._place)
+        self._remove(self._place)
         self._open(copy)
 
     @rule()
@@ -275,7 +288,7 @@ class LogMachine(RuleBasedStateMachine):
         self.steps.never()
         self._settle()
         copy = self._next_place()
-        shutil.copytree(self._place, copy, ignore=COPIES)
+        self._copy(self._place, copy)
         sealed_end = self._log.sealed_end_offset
         own = copy / "own"
         paths = layout.find_journals(own).get(ORDERS, layout.FoundJournals()).top

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from cachesvc.jobs.compact import Compact
 from cachesvc.jobs.move import Move
 from cachesvc.jobs.retired_files import RetiredFiles
 from cachesvc.jobs.shedding import Shedding
@@ -25,16 +27,16 @@ from cachesvc.jobs.sweep import Sweep
 from cachesvc.log import log_store
 from cachesvc.model import LOCAL_STORE, Segment
 from cachesvc.policy.retention import RetentionClock
+from cachesvc.settings.jobs import CompactConfig
 from cachesvc.snapshots.shelf import Shelf
 from cachesvc.store import journal, parquet_file, recoding
 from cachesvc.store.copying import copy_segment
-from cachesvc.store.merging import merge_segments
 from cachesvc.store.segments import data_paths, read_table
 from cachesvc.subscriptions.retention import Retention
 from cachesvc.subscriptions.store_levels import StoreLevels
 from cachesvc.subscriptions.topic_sizes import gather
 from tests.properties.log_machine import HUGE, LogMachine, shapes
-from tests.support.frames import NOW_MS, Record, table_records
+from tests.support.frames import Record, table_records
 from tests.support.steps import Steps
 from tests.unit.snapshots.making_here import HereMaker
 
@@ -62,21 +64,30 @@ class StoreMachine(LogMachine):
         self._shelf = Shelf(self._store, lambda: (), kept=SHELF_KEEPS)
         self._retired = RetiredFiles(self._store, RETENTION, 0.0)
 
-    @precondition(lambda self: len(self._log.segments) > 1)
-    @rule(begin=st.integers(0, 20), count=st.integers(2, 4), swept=st.booleans())
-    def compact(self, begin: int, count: int, swept: bool) -> None:
-        begin %= len(self._log.segments) - 1
-        sources = self._log.segments[begin : begin + count]
-        merged = self._wait(self._merged(sources))
-        assert self._wait(self._store.manifest.merge(self._log, sources, merged))
-        if swept:
-            self._sweep(sources)
+    def choose(self, where: str) -> None:
+        """The store that takes what is sealed and merged from now on."""
+        self._wanted = where
 
-    async def _merged(self, sources: list[Segment]) -> Segment:
-        stores = self._store.stores
-        async with stores.at_hand(sources, self._wanted) as directory:
-            merged = merge_segments(directory, sources, 1, NOW_MS)
-            return await stores.publish(merged, directory, self._wanted)
+    @precondition(lambda self: len(self._log.segments) > 1)
+    @rule(
+        begin=st.integers(0, 20),
+        count=st.integers(2, 4),
+        lone=st.booleans(),
+        swept=st.booleans(),
+    )
+    def compact(self, begin: int, count: int, lone: bool, swept: bool) -> None:
+        """Up to the size of some segments there are; what is merged with nothing, if ``lone``."""
+        before = list(self._log.segments)
+        begin %= len(before) - 1
+        size = 1 + sum(segment.bytes for segment in before[begin : begin + count])
+        config = CompactConfig(segment_bytes_target=size, lone_age_s=0.0 if lone else 1e6)
+        counts = self._wait(Compact(self._store, config, RETENTION).run(lambda *_: None))
+        after = self._log.segments
+        gone = [segment for segment in before if segment not in after]
+        assert counts["segments_merged"] == len(gone)
+        assert counts["segments_made"] == len(after) - len(before) + len(gone)
+        if swept:
+            self._sweep(gone)
 
     @rule(where=st.sampled_from([LOCAL_STORE, "cold"]), whole=st.booleans(), swept=st.booleans())
     def move(self, where: str, whole: bool, swept: bool) -> None:
@@ -196,7 +207,7 @@ class StoreMachine(LogMachine):
             case "restart":
                 self.restart()
             case "compact":
-                self.compact(number, 2, swept=True)
+                self.compact(number, 2, lone=number % 2 == 0, swept=True)
             case "move":
                 self.move(where, whole=True, swept=True)
             case "expire":
@@ -215,8 +226,7 @@ class StoreMachine(LogMachine):
         super().teardown()
 
 
-@pytest.fixture(autouse=True)
-def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are counted; what happens depends on them alone; files have more than one part."""
     monkeypatch.setattr(StoreMachine, "steps", Steps(monkeypatch), raising=False)
     monkeypatch.setattr(log_store, "_ROLL_CHECK_S", 3_600.0)
@@ -226,10 +236,14 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recoding, "FRAME_ROWS", 3)
 
 
-@pytest.fixture
-def prepared() -> Iterator[StoreMachine]:
-    """Several segments in both stores, some merged, snapshots, and retired files."""
-    machine = StoreMachine()
+@pytest.fixture(autouse=True)
+def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    count_steps(monkeypatch)
+
+
+@contextmanager
+def prepared(machine: StoreMachine) -> Iterator[StoreMachine]:
+    """Several segments in both stores, snapshots, and retired files."""
     try:
         machine.begin(memory=0, cache=0, warm=0, records=5)
         machine.append(["rtrx-rr", "r"])
@@ -246,19 +260,25 @@ def prepared() -> Iterator[StoreMachine]:
         machine.teardown()
 
 
-@pytest.mark.parametrize("what", DOES)
-def test_a_kill_before_any_step_loses_nothing(what: str, prepared: StoreMachine) -> None:
-    for step in (1, *range(2 + random.randrange(STRIDE), STEPS_MAX, STRIDE)):
+def kill_before_steps(
+    what: str, prepared: StoreMachine, where: str, stride: int, every: Sequence[str] = ()
+) -> None:
+    """Before the first step of what it does, and each so many that follow, to its end.
+
+    Before each of the kinds ``every`` as well, of which there has to be one.
+    """
+    chosen = {1, *range(2 + random.randrange(stride), STEPS_MAX, stride)}
+    if every:
+        kinds = _kinds(what, prepared.fork(), where)
+        found = {number for number, kind in enumerate(kinds, 1) if kind in every}
+        assert found, kinds
+        chosen |= found
+    for step in sorted(chosen):
         machine = prepared.fork()
         try:
-            if what == "go on sealing":
-                machine.hold_up_sealing()
-                machine.append(["rrrrr"])
-                machine.append(["rrrrx"])
-                machine.append(["r"])
-                machine.it_goes_on_where_it_was_killed()
+            _prepare(what, machine)
             machine.kill_before(step)
-            machine.do(what, ["rrx", "ttt", "rr"], 8, LOCAL_STORE)
+            _do(what, machine, where)
             machine.steps.never()
             killed = machine.killed
             machine.it_goes_on_where_it_was_killed()
@@ -272,11 +292,42 @@ def test_a_kill_before_any_step_loses_nothing(what: str, prepared: StoreMachine)
     pytest.fail("it does not come to an end")
 
 
-def test_what_is_read_is_what_was_appended() -> None:
+def _kinds(what: str, machine: StoreMachine, where: str) -> list[str]:
+    """The steps of what it does."""
+    try:
+        _prepare(what, machine)
+        machine.steps.never()
+        _do(what, machine, where)
+        return list(machine.steps.kinds)
+    finally:
+        machine.teardown()
+
+
+def _prepare(what: str, machine: StoreMachine) -> None:
+    if what == "go on sealing":
+        machine.hold_up_sealing()
+        machine.append(["rrrrr"])
+        machine.append(["rrrrx"])
+        machine.append(["r"])
+        machine.it_goes_on_where_it_was_killed()
+
+
+def _do(what: str, machine: StoreMachine, where: str) -> None:
+    machine.do(what, ["rrx", "ttt", "rr"], 8, where)
+
+
+@pytest.mark.parametrize("what", DOES)
+def test_a_kill_before_any_step_loses_nothing(what: str) -> None:
+    with prepared(StoreMachine()) as machine:
+        kill_before_steps(what, machine, LOCAL_STORE, STRIDE)
+
+
+def run_histories(machine: type[StoreMachine], examples: int) -> None:
+    """Has so many histories happen to a machine."""
     run_state_machine_as_test(
-        StoreMachine,
+        machine,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=30,
             deadline=None,
             # Without shrinking, which would take longer than a test may; the steps are few.
@@ -284,3 +335,7 @@ def test_what_is_read_is_what_was_appended() -> None:
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
+
+
+def test_what_is_read_is_what_was_appended() -> None:
+    run_histories(StoreMachine, EXAMPLES)

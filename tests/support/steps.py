@@ -1,8 +1,8 @@
-"""Every step by which files of this process become durable, get a name or go, one at a time.
+"""Every step by which what this process keeps becomes durable, gets a name or goes, one at a time.
 
 What a process that is killed leaves behind is decided by the steps that it has taken. So a copy of
-its directory, made just before one of them, is what there would be if it had been killed there.
-Steps of all threads wait for each other, and for the copy.
+its directory, and of its objects in a bucket, made just before one of them, is what there would be
+if it had been killed there. Steps of all threads wait for each other, and for the copy.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from functools import partial, wraps
 from typing import Any
 
 import duckdb
+import obstore
 import pytest
 
 from cachesvc.store.execution import Execution
 
 _READS = ("select", "from", "with")
 OF_FILES = ("fsync", "ftruncate", "link", "rename", "replace", "rmdir", "unlink", "writev")
+OF_OBJECTS = ("put", "delete")
 
 
 class _Connection:
@@ -59,8 +61,12 @@ class Steps:
         self._act: Callable[[], None] = lambda: None
         self.last = ""
         """Before which kind of step something was done last."""
+        self.kinds: list[str] = []
+        """Of the steps that were taken since something was to be done before one."""
         for name in OF_FILES:
             monkeypatch.setattr(os, name, self._among(name, getattr(os, name)))
+        for name in OF_OBJECTS:
+            monkeypatch.setattr(obstore, name, self._among(name, getattr(obstore, name)))
         begin = Execution.__init__
 
         def executing(execution: Execution, connection: Any, statements: Any) -> None:
@@ -72,6 +78,7 @@ class Steps:
         """Has something done before the step of that number from now on, counted from 1."""
         with self._lock:
             self._left, self._act = number, act
+            self.kinds = []
 
     def never(self) -> None:
         """Has nothing done."""
@@ -92,6 +99,7 @@ class Steps:
         return taken
 
     def _count(self, name: str) -> None:
+        self.kinds.append(name)
         if self._left:
             self._left -= 1
             if not self._left:
