@@ -2,9 +2,11 @@
 
 Each round takes a fresh copy of one store, damages some of its files at random, has the service
 start on it (or damages them while it runs), and reads everything, from the log and from snapshots.
+What is sealed lies in the store's own directory, or in a bucket, whose objects are damaged then.
 Of the topic that the source still has not a record may be missing or wrong; of the one that the
 source has no more what is missing has to be a named gap. ``CACHESVC_DAMAGES`` says how many bits
-and cuts; the seed of every round is its number, and ``CACHESVC_DAMAGES_ROUND`` the first of them.
+and cuts in each place; the seed of every round is its place and number, and
+``CACHESVC_DAMAGES_ROUND`` the first number.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ import pytest
 
 from cachesvc.client import Bootstrap, Client, Gap, GapCause, Mode, PreconditionFailed
 from cachesvc.v1 import log_cache_pb2 as pb
-from tests.faults.stage import Calls, eventually, objects
+from cachesvc.v1 import stores_pb2
+from tests.faults.stage import CALL_S, Calls, eventually, objects
 from tests.faults.streams import beyond_gaps
 from tests.support.frames import flip_bit
 from tests.support.kafka_broker import KafkaBroker
+from tests.support.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 from tests.support.service import ServiceError, ServiceProcess
 from tests.support.tasks import full
 from tests.support.topics import (
@@ -39,8 +43,9 @@ from tests.support.topics import (
 
 DAMAGES = int(os.environ.get("CACHESVC_DAMAGES", "12"))
 FIRST_ROUND = int(os.environ.get("CACHESVC_DAMAGES_ROUND", "0"))
-A_ROUND = 6
-KINDS = ("segment", "journal", "snapshot", "catalogue", "positions")
+A_ROUND = 6 if DAMAGES <= 12 else 12
+KINDS = {"segment": 5, "journal": 3, "snapshot": 2, "catalogue": 1, "positions": 1}
+"""What is damaged, and how often; most of a store is segments."""
 AT_REST = {"catalogue": "catalogue.duckdb", "positions": "catalogue.duckdb.positions"}
 """Files that only a service that starts reads."""
 TASK = "the-task"
@@ -72,7 +77,8 @@ class Stage:
 
     Attributes:
         service: Runs on copies of the store.
-        whole: The store as it was when the service was killed.
+        sealed: Where what is sealed lies: the store's own directory, or that of a bucket's objects.
+        whole: The store as it was when the service was killed, and what is sealed, if elsewhere.
         truths: By topic, what was mined.
         kept: The topic that the source still has.
         gone: The one that it has no more.
@@ -80,17 +86,56 @@ class Stage:
     """
 
     service: ServiceProcess
+    sealed: Path
     whole: Path
     truths: Mapping[str, Rows]
     kept: str
     gone: str
     committed: Sequence[int]
 
+    def renew(self) -> None:
+        """Makes everything as it was."""
+        _replace(self.service.store, self.whole / "store")
+        if self.sealed != self.service.store:
+            _replace(self.sealed, self.whole / "bucket")
 
-def _stage(kafka: KafkaBroker, topic_name: Callable[[str], str], directory: Path) -> Stage:
+
+def _replace(directory: Path, by: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(by, directory, ignore=shutil.ignore_patterns("*.sock"))
+
+
+def _bucket(server: S3Server, prefix: str, keys: Path) -> stores_pb2.Store:
+    """A bucket that takes all that is sealed, and of which nothing is kept beside it."""
+    for name, secret in (("access", ACCESS_KEY), ("secret", SECRET_KEY)):
+        (keys / name).write_text(secret)
+    return stores_pb2.Store(
+        name="bucket",
+        kind="s3",
+        default=True,
+        bucket=BUCKET,
+        prefix=prefix,
+        endpoint=f"http://127.0.0.1:{server.port}",
+        access_key_file=str(keys / "access"),
+        secret_key_file=str(keys / "secret"),
+        cache_bytes_max=0,
+    )
+
+
+def _stage(
+    kafka: KafkaBroker,
+    topic_name: Callable[[str], str],
+    directory: Path,
+    server: S3Server | None,
+) -> Stage:
     kept, gone = topic_name("kept"), topic_name("gone")
     service = ServiceProcess(directory, kafka.bootstrap, SETTINGS, {"snapshot_expression": ".*"})
+    sealed = service.store
     with service, Calls(service.address) as calls:
+        if server is not None:
+            sealed = server.bucket / kept
+            made = stores_pb2.CreateStoreRequest(store=_bucket(server, kept, directory))
+            calls.admin.CreateStore(made, timeout=CALL_S)
         for topic in (kept, gone):
             create_topic(kafka.bootstrap, topic)
             _mine(kafka, service, topic, range(0, SEALED, PIECE))
@@ -99,6 +144,8 @@ def _stage(kafka: KafkaBroker, topic_name: Callable[[str], str], directory: Path
         for topic in (kept, gone):
             _mine(kafka, service, topic, range(SEALED, SEALED + UNSEALED, PIECE))
             assert len(calls.segments(topic)) > 4
+        assert len(list(sealed.glob("log/**/*.parquet"))) > 8
+        assert len(list(sealed.glob("snapshots/**/*.parquet"))) == 2
         eventually((service.store / "catalogue-copy.duckdb").exists, "a copy of the catalogue")
         committed = asyncio.run(_follow(service.address, kept, commit=True))
         assert len(committed) > 5
@@ -110,8 +157,11 @@ def _stage(kafka: KafkaBroker, topic_name: Callable[[str], str], directory: Path
     }
     delete_records_before(kafka.bootstrap, gone, {0: SEALED + UNSEALED})
     whole = directory / "whole"
-    shutil.move(service.store, whole)
-    return Stage(service, whole, truths, kept, gone, [at for at, _ in committed])
+    whole.mkdir()
+    shutil.move(service.store, whole / "store")
+    if sealed != service.store:
+        shutil.move(sealed, whole / "bucket")
+    return Stage(service, sealed, whole, truths, kept, gone, [at for at, _ in committed])
 
 
 async def _follow(
@@ -139,15 +189,20 @@ def _mine(kafka: KafkaBroker, service: ServiceProcess, topic: str, begins: Seque
         asyncio.run(full(service.address, f"mine-{topic}", topic))
 
 
+@pytest.mark.parametrize("place", ["directory", "bucket"])
 def test_random_damage_is_repaired_or_becomes_a_named_gap(
-    kafka: KafkaBroker, topic_name: Callable[[str], str], tmp_path: Path
+    place: str,
+    kafka: KafkaBroker,
+    topic_name: Callable[[str], str],
+    tmp_path: Path,
+    s3_server: S3Server,
 ) -> None:
-    stage = _stage(kafka, topic_name, tmp_path)
+    stage = _stage(kafka, topic_name, tmp_path, s3_server if place == "bucket" else None)
     done: Counter[str] = Counter()
     for number in range(-(-DAMAGES // A_ROUND)):
         count = min(A_ROUND, DAMAGES - number * A_ROUND)
         seed = FIRST_ROUND + number
-        said = _round(stage, random.Random(seed), count, done)
+        said = _round(stage, random.Random(f"{place} {seed}"), count, done)
         try:
             _check(stage, done, rebuilt=_REBUILT in said)
         except BaseException:
@@ -155,27 +210,27 @@ def test_random_damage_is_repaired_or_becomes_a_named_gap(
             raise
         finally:
             stage.service.stop()
-    print(f"{sum(done[kind] for kind in KINDS)} damages:", dict(done))
+        print(f"{place} {seed}: {sum(done[kind] for kind in KINDS)} damages by now", flush=True)
+    print(f"{place}, {sum(done[kind] for kind in KINDS)} damages:", dict(done))
 
 
 def _round(stage: Stage, chance: random.Random, count: int, done: Counter[str]) -> list[str]:
     """Damages some files of a copy of the store, on which the service runs then."""
     service = stage.service
-    shutil.rmtree(service.store, ignore_errors=True)
-    shutil.copytree(stage.whole, service.store, ignore=shutil.ignore_patterns("*.sock"))
+    stage.renew()
     at_rest = chance.random() < 0.5
     if not at_rest:
         service.start()
     said = [f"at rest: {at_rest}"]
     for _ in range(count):
-        kind, path = _chosen(service.store, chance, at_rest=at_rest)
+        kind, path = _chosen(stage, chance, at_rest=at_rest)
         if path.exists():
-            said.append(f"{path.relative_to(service.store)}: {_damage(path, chance)}")
+            said.append(f"{path}: {_damage(path, chance)}")
         done[kind] += 1
     if at_rest and not _starts(service):
         done[_REBUILT] += 1
         said.append(_REBUILT)
-        _rebuild(service.store)
+        _rebuild(service)
         service.start()
     return said
 
@@ -191,16 +246,18 @@ def _starts(service: ServiceProcess) -> bool:
     return True
 
 
-def _chosen(store: Path, chance: random.Random, *, at_rest: bool) -> tuple[str, Path]:
-    kind = chance.choice([each for each in KINDS if at_rest or each not in AT_REST])
+def _chosen(stage: Stage, chance: random.Random, *, at_rest: bool) -> tuple[str, Path]:
+    kinds = [each for each in KINDS if at_rest or each not in AT_REST]
+    (kind,) = chance.choices(kinds, [KINDS[each] for each in kinds])
+    store = stage.service.store
     if kind in AT_REST:
         return kind, store / AT_REST[kind]
-    patterns = {
-        "segment": "log/**/*.parquet",
-        "journal": "journal/**/*.journal",
-        "snapshot": "snapshots/**/*.parquet",
+    found = {
+        "segment": stage.sealed.glob("log/**/*.parquet"),
+        "journal": store.glob("journal/**/*.journal"),
+        "snapshot": stage.sealed.glob("snapshots/**/*.parquet"),
     }
-    return kind, chance.choice(sorted(store.glob(patterns[kind])))
+    return kind, chance.choice(sorted(found[kind]))
 
 
 def _damage(path: Path, chance: random.Random) -> str:
@@ -215,9 +272,9 @@ def _damage(path: Path, chance: random.Random) -> str:
     return f"cut to {length} of {size} bytes"
 
 
-def _rebuild(store: Path) -> None:
+def _rebuild(service: ServiceProcess) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cachesvc", "store", "rebuild", "--store", str(store)],
+        [*(sys.executable, "-m", "cachesvc", "store", "rebuild"), "--config", service.config_path],
         capture_output=True,
         text=True,
         timeout=60,
