@@ -30,9 +30,9 @@ VALUE_BYTES, FRAME_ROWS, SEGMENT_FRAMES = 4 << 10, 500, 24
 SEGMENT_BYTES = VALUE_BYTES * FRAME_ROWS * SEGMENT_FRAMES
 """Of values, of which a row group has 16 MiB."""
 SHORT, LONG = 2, 12
-BOUND_BYTES = 224 * MIB
+BOUND_BYTES = 256 * MIB
 """Row groups that are read and put together, their columns encoded, and what allocators keep."""
-MORE_BYTES = 32 * MIB
+MORE_BYTES = 64 * MIB
 """For a longer partition; its values have 400 MiB more."""
 ORDERS = PartitionId("default", "orders", 1, 0)
 SETTINGS: dict[str, dict[str, object]] = {
