@@ -57,9 +57,22 @@ def show_job(service: Service, name: Name) -> Answer:
 
 @jobs_app.command("run")
 @calls
-def run_job(service: Service, name: Name) -> Answer:
-    """Run a job now and wait for its end; it goes on in the service if this command is stopped."""
-    run = follow(name, service.stream(RunJobRequest(name=name)))
+def run_job(
+    service: Service,
+    name: Name,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join",
+            help="Wait for the end of a run under way, if there is one, instead of failing.",
+        ),
+    ] = False,
+) -> Answer:
+    """Run a job now and wait for its end; it goes on in the service if this command is stopped.
+
+    Exit code 0: it succeeded; 1: it failed; 5: it is running already, and is not to be joined.
+    """
+    run = follow(name, service.stream(RunJobRequest(name=name, join=join)))
     failed = None if run.succeeded else CommandFailed(f"job {name} failed: {run.error}")
     return One(run, show_run, failed)
 

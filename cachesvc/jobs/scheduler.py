@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -55,6 +56,43 @@ class JobState:
     daily_at: str = ""
 
 
+class _Run:
+    """A run under way, for any number of those who follow it."""
+
+    def __init__(self) -> None:
+        self.latest: JobProgress | None = None
+        self._changed = asyncio.Event()
+
+    def note(self, done: int, total: int, message: str) -> None:
+        """How far it is."""
+        self.latest = JobProgress(done, total, message)
+        self.wake()
+
+    def wake(self) -> None:
+        """Has all who follow it look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def begin(self, work: Coroutine[Any, Any, JobRunRecord]) -> None:
+        """Starts it; the task is ``self.task`` from then on."""
+        self.task = asyncio.ensure_future(work)
+        self.task.add_done_callback(lambda _: self.wake())
+
+    async def follow(self) -> AsyncIterator[JobProgress]:
+        """How far it is now and whenever that changes, at its end with the run."""
+        told = None
+        while not self.task.done():
+            if self.latest is not None and self.latest is not told:
+                told = self.latest
+                yield told
+            else:
+                await self._changed.wait()
+        if self.task.cancelled():
+            raise ShuttingDown("the run was given up because the service is about to end")
+        done, total = (self.latest.done, self.latest.total) if self.latest else (0, 0)
+        yield JobProgress(done, total, "", self.task.result())
+
+
 class JobScheduler:
     """The jobs of one service. Belongs to one event loop.
 
@@ -68,7 +106,7 @@ class JobScheduler:
         self._jobs = {job.name: job for job in jobs}
         self.tallies = {job.name: JobTally() for job in jobs}
         """How they went since the service started."""
-        self._running: dict[str, asyncio.Task[JobRunRecord]] = {}
+        self._running: dict[str, _Run] = {}
         self._scheduler = AsyncIOScheduler(timezone="UTC")
 
     async def start(self) -> None:
@@ -96,9 +134,10 @@ class JobScheduler:
         """Ends all schedules and cancels runs under way."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        for task in list(self._running.values()):
+        tasks = [run.task for run in self._running.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def states(self) -> list[JobState]:
         """All jobs, ordered by name."""
@@ -157,7 +196,9 @@ class JobScheduler:
         await self._schedule_again(self._jobs[name])
         return await self.state(name)
 
-    async def run_now(self, name: str, directory: str = "") -> AsyncIterator[JobProgress]:
+    async def run_now(
+        self, name: str, directory: str = "", *, join: bool = False
+    ) -> AsyncIterator[JobProgress]:
         """Runs a job and tells how far it is, at its end with the run.
 
         A caller that goes away does not stop the run.
@@ -165,40 +206,30 @@ class JobScheduler:
         Args:
             name: Of the job.
             directory: Where it puts what comes of it; where the settings say without one.
+            join: Whether to follow the run under way, if there is one. Scheduled ones count.
 
         Raises:
             NotFound: There is none of that name.
-            InvalidRequest: It puts nothing anywhere, or the path is not a whole one.
-            PreconditionFailed: It is running (``JOB_RUNNING``).
+            InvalidRequest: It puts nothing anywhere, the path is not a whole one, or a run is to be
+                joined that has a directory of its own.
+            PreconditionFailed: It is running (``JOB_RUNNING``), and not to be joined.
             ShuttingDown: The service is about to end; a run under way is given up.
         """
         job = self._get(name)
         self._check_open()
-        if name in self._running:
+        if join and directory:
+            raise InvalidRequest("directory: a run under way has its own; do not join one")
+        run = self._running.get(name)
+        if run is None:
+            run = self._begin(job, _into(job, directory) if directory else job.run)
+        elif not join:
             raise PreconditionFailed(
-                f"job {name!r} is running already; wait for its end",
+                f"job {name!r} is running already; wait for its end, or join it",
                 reason="JOB_RUNNING",
                 metadata={"job": name},
             )
-        work = _into(job, directory) if directory else job.run
-        latest = JobProgress(0, 0, "")
-        changed = asyncio.Event()
-
-        def note(done: int, total: int, message: str) -> None:
-            nonlocal latest
-            latest = JobProgress(done, total, message)
-            changed.set()
-
-        task = self._begin(job, work, note)
-        task.add_done_callback(lambda _: changed.set())
-        while not task.done():
-            await changed.wait()
-            changed.clear()
-            if not task.done():
-                yield latest
-        if task.cancelled():
-            raise ShuttingDown("the run was given up because the service is about to end")
-        yield JobProgress(latest.done, latest.total, "", task.result())
+        async for progress in run.follow():
+            yield progress
 
     def _check_open(self) -> None:
         if not self._scheduler.running:
@@ -218,7 +249,7 @@ class JobScheduler:
             return
         job = self._jobs[name]
         work = job.run_due if isinstance(job, OwnSchedule) else job.run
-        await self._begin(job, work, lambda done, total, message: None)
+        await self._begin(job, work).task
 
     async def _schedule_first(self, job: Job) -> None:
         """Counts an interval from the last run, whenever the service was started since then.
@@ -250,12 +281,13 @@ class JobScheduler:
         pause_ms = int(min(_PAUSE_S_MIN, job.interval_s) * 1000)
         self._move(job, max(await job.next_run_ms(now_ms), now_ms + pause_ms))
 
-    def _begin(self, job: Job, work: _Work, note: Progress) -> "asyncio.Task[JobRunRecord]":
-        task = asyncio.ensure_future(self._run(job, work, note))
-        self._running[job.name] = task
+    def _begin(self, job: Job, work: _Work) -> _Run:
+        run = _Run()
+        run.begin(self._run(job, work, run.note))
+        self._running[job.name] = run
         self.tallies[job.name].running = True
-        task.add_done_callback(lambda _: self._over(job.name))
-        return task
+        run.task.add_done_callback(lambda _: self._over(job.name))
+        return run
 
     def _over(self, name: str) -> None:
         self._running.pop(name, None)

@@ -161,8 +161,10 @@ class Jobs(Protocol):
     async def set_paused(self, name: str, *, paused: bool) -> JobState:
         """Pauses or resumes a schedule. Raises NotFound."""
 
-    def run_now(self, name: str, directory: str = "") -> AsyncIterator[JobProgress]:
-        """Runs a job and tells how far it is.
+    def run_now(
+        self, name: str, directory: str = "", *, join: bool = False
+    ) -> AsyncIterator[JobProgress]:
+        """Runs a job, or follows the run under way with ``join``, and tells how far it is.
 
         Raises NotFound, InvalidRequest, PreconditionFailed.
         """

@@ -1,6 +1,7 @@
 """Compaction, retention and sweep on a running service, under subscribers."""
 
 import asyncio
+import json
 import os
 import re
 import time
@@ -17,6 +18,7 @@ import pytest
 
 from cachesvc.client import Client, DataLoss, Gap, GapCause, Mode, Position
 from cachesvc.v1 import admin_pb2 as admin
+from cachesvc.v1 import audit_pb2
 from tests.faults.stage import Calls, anomalies, eventually, objects, refusal
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.service import ServiceProcess
@@ -144,9 +146,11 @@ def test_the_sweep_takes_orphans_and_nothing_else(
     kafka: KafkaBroker, topic_name: Name, tmp_path: Path
 ) -> None:
     topic = topic_name("sweep")
-    with ServiceProcess(tmp_path, kafka.bootstrap, SMALL) as service:
+    scrub: dict[str, object] = {"bytes_per_s_max": 65_536}
+    with ServiceProcess(tmp_path, kafka.bootstrap, {**SMALL, "jobs.scrub": scrub}) as service:
         _mined(kafka, service, topic, int(time.time() * 1000))
         with Calls(service.address) as calls:
+            _all_who_join_await_one_run(calls)
             live = service.store / calls.segments(topic)[0].path
             orphan = live.with_name("0-1-orphan.parquet.tmp")
             orphan.write_bytes(b"left by a crash")
@@ -154,6 +158,19 @@ def test_the_sweep_takes_orphans_and_nothing_else(
             assert calls.run_job("sweep") == {"files_deleted": 1, "bytes_freed": 15}
             assert live.exists()
             assert not orphan.exists()
+
+
+def _all_who_join_await_one_run(calls: Calls) -> None:
+    request = admin.RunJobRequest(name="scrub", join=True)
+    under_way = [calls.admin.RunJob(request, timeout=60) for _ in range(3)]
+    runs = [tuple(each)[-1].run for each in under_way]
+    history = admin.ListJobRunsRequest(name="scrub")
+    (run,) = calls.admin.ListJobRuns(history, timeout=30).runs
+    assert runs == [run] * 3
+    assert run.succeeded
+    audit = calls.admin.ListAudit(audit_pb2.ListAuditRequest(call="RunJob"), timeout=30)
+    entries = [(entry.outcome, json.loads(entry.request)) for entry in audit.entries]
+    assert entries == [("OK", {"name": "scrub", "join": True})] * 3
 
 
 def test_sealing_on_demand_lets_a_query_see_what_was_mined(

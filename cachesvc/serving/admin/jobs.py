@@ -32,7 +32,8 @@ class JobAdmin:
         self, request: pb.RunJobRequest, context: Context
     ) -> AsyncIterator[pb.RunJobResponse]:
         async with errors_as_status(context):
-            async for progress in self._jobs.run_now(request.name, request.directory):
+            steps = self._jobs.run_now(request.name, request.directory, join=request.join)
+            async for progress in steps:
                 yield views.job_progress(progress)
 
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.PauseJobResponse:

@@ -54,6 +54,16 @@ def test_run(run: Run, service: FakeService) -> None:
     assert as_json["succeeded"] is True
 
 
+@pytest.mark.parametrize(("error", "exit_code"), [("", 0), ("disk is full", 1)])
+def test_a_run_under_way_is_joined_and_its_outcome_is_the_exit_code(
+    run: Run, service: FakeService, error: str, exit_code: int
+) -> None:
+    ended = admin.RunJobResponse(run=job_run(error=error))
+    service.answer("RunJob", admin.RunJobResponse(done=3, total=12), ended)
+    assert run("jobs", "run", "compact", "--join").exit_code == exit_code
+    assert service.requests == [admin.RunJobRequest(name="compact", join=True)]
+
+
 def test_a_run_that_fails(run: Run, service: FakeService) -> None:
     service.answer("RunJob", admin.RunJobResponse(run=job_run(error="disk is full")))
     result = run("jobs", "run", "compact", "--json")

@@ -372,12 +372,14 @@ class Job(_message.Message):
     def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., interval_s: _Optional[float] = ..., paused: bool = ..., running: bool = ..., next_run_ms: _Optional[int] = ..., last_run: _Optional[_Union[JobRun, _Mapping]] = ..., daily_at: _Optional[str] = ...) -> None: ...
 
 class RunJobRequest(_message.Message):
-    __slots__ = ("name", "directory")
+    __slots__ = ("name", "directory", "join")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    JOIN_FIELD_NUMBER: _ClassVar[int]
     name: str
     directory: str
-    def __init__(self, name: _Optional[str] = ..., directory: _Optional[str] = ...) -> None: ...
+    join: bool
+    def __init__(self, name: _Optional[str] = ..., directory: _Optional[str] = ..., join: bool = ...) -> None: ...
 
 class RunJobResponse(_message.Message):
     __slots__ = ("done", "total", "message", "run")

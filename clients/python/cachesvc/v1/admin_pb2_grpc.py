@@ -617,7 +617,7 @@ class AdminServicer(object):
 
     def RunJob(self, request, context):
         """Runs a job now and reports on it until it ends. FAILED_PRECONDITION and JOB_RUNNING when the
-        same job is running already.
+        same job is running already, unless the call is to join it. Whoever goes away stops no run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
