@@ -2,7 +2,8 @@
 
 obstore (Rust's object_store) repeats requests by itself where that is safe, with growing pauses and
 jitter, and lets go of the interpreter while it waits. What is left is named here: what S3 says is
-its error code, which is a part of the protocol.
+its error code, which is a part of the protocol. What is put need not be read back: the service
+compares it with the SHA-256 that the request is signed with before it takes it.
 """
 
 import re
@@ -41,6 +42,7 @@ _ADVICE = {
     "RequestTimeTooSkewed": "this machine's clock differs too much; set it by NTP",
     "NoSuchBucket": "there is no such bucket; make it, or name another one",
     "ExpiredToken": "the session token has expired; give a new one",
+    "XAmzContentSHA256Mismatch": "the bytes were damaged on their way; they are put again",
     "SlowDown": "the service asks for less; it is tried again",
     "ServiceUnavailable": "the service is away; it is tried again",
 }
@@ -197,6 +199,9 @@ class S3Files:
 
 def _open(settings: S3Settings) -> S3Store:
     config: Any = {
+        # Each request is signed with the SHA-256 of its bytes, so that the service refuses what was
+        # damaged on its way; whatever the environment says for other programs.
+        "unsigned_payload": "false",
         "region": settings.region,
         "access_key_id": settings.access_key,
         "secret_access_key": settings.secret_key,

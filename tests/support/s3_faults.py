@@ -1,4 +1,4 @@
-"""An HTTP proxy before a real S3 server that refuses requests, as such servers do under load."""
+"""An HTTP proxy before a real S3 server that refuses requests, or damages what is put."""
 
 import http.client
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,12 +20,14 @@ class S3Faults:
         refused: Requests that were refused.
         forbidden: Requests whose path and query have this are answered with 403; empty: none.
         forwarded: Those that were not.
+        damaged: Bodies in which a bit was turned.
     """
 
     def __init__(self, port: int) -> None:
-        self.refused = self.forwarded = 0
+        self.refused = self.forwarded = self.damaged = 0
         self.forbidden = ""
         self._to_refuse = 0
+        self._to_damage = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,6 +41,7 @@ class S3Faults:
                 if outer._refuses():
                     self._answer(503, [("Content-Type", "application/xml")], _REFUSAL)
                     return
+                body = outer._damages(self.command, body)
                 upstream = http.client.HTTPConnection(HOST, port, timeout=_TIMEOUT_S)
                 try:
                     upstream.request(self.command, self.path, body, dict(self.headers))
@@ -69,6 +72,18 @@ class S3Faults:
     def refuse(self, count: int) -> None:
         """Has the next so many requests refused with 503 SlowDown; 0: none any more."""
         self._to_refuse = count
+
+    def damage(self, count: int) -> None:
+        """Has one bit in the middle of the next so many bodies turned that are put."""
+        self._to_damage = count
+
+    def _damages(self, command: str, body: bytes) -> bytes:
+        if command != "PUT" or not body or self._to_damage <= 0:
+            return body
+        self._to_damage -= 1
+        self.damaged += 1
+        middle = len(body) // 2
+        return b"%b%c%b" % (body[:middle], body[middle] ^ 1, body[middle + 1 :])
 
     def _refuses(self) -> bool:
         if self._to_refuse > 0:
