@@ -41,7 +41,7 @@ from tests.support.topics import (
     read_all,
 )
 
-DAMAGES = int(os.environ.get("CACHESVC_DAMAGES", "12"))
+DAMAGES = int(os.environ.get("CACHESVC_DAMAGES", "6"))
 FIRST_ROUND = int(os.environ.get("CACHESVC_DAMAGES_ROUND", "0"))
 A_ROUND = 6 if DAMAGES <= 12 else 12
 KINDS = {"segment": 5, "journal": 3, "snapshot": 2, "catalogue": 1, "positions": 1}
