@@ -1,8 +1,10 @@
 """An HTTP proxy before a real S3 server that refuses requests, or damages what is put."""
 
 import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Condition, Thread
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +16,9 @@ _FORBIDDEN = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>no<
 
 class S3Faults:
     """Forwards to a server on this machine, but for what it was told to refuse. A context manager.
+
+    What ends an upload waits for its parts that are on their way: what a server makes of a part
+    that comes behind the end is its own affair.
 
     Attributes:
         port: Where it listens.
@@ -28,6 +33,8 @@ class S3Faults:
         self.forbidden = ""
         self._to_refuse = 0
         self._to_damage = 0
+        self._puts = 0
+        self._put_ended = Condition()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,11 +49,16 @@ class S3Faults:
                     self._answer(503, [("Content-Type", "application/xml")], _REFUSAL)
                     return
                 body = outer._damages(self.command, body)
+                with outer._in_order(self.command):
+                    status, headers, answer = self._forwarded(body)
+                self._answer(status, headers, answer)
+
+            def _forwarded(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
                 upstream = http.client.HTTPConnection(HOST, port, timeout=_TIMEOUT_S)
                 try:
                     upstream.request(self.command, self.path, body, dict(self.headers))
                     answer = upstream.getresponse()
-                    self._answer(answer.status, answer.getheaders(), answer.read())
+                    return answer.status, answer.getheaders(), answer.read()
                 finally:
                     upstream.close()
 
@@ -68,6 +80,20 @@ class S3Faults:
         self._server = ThreadingHTTPServer((HOST, 0), Handler)
         self.port: int = self._server.server_address[1]
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
+
+    @contextmanager
+    def _in_order(self, command: str) -> Iterator[None]:
+        """Has what is deleted wait for what is being put."""
+        with self._put_ended:
+            if command == "DELETE":
+                self._put_ended.wait_for(lambda: not self._puts, _TIMEOUT_S)
+            self._puts += command == "PUT"
+        try:
+            yield
+        finally:
+            with self._put_ended:
+                self._puts -= command == "PUT"
+                self._put_ended.notify_all()
 
     def refuse(self, count: int) -> None:
         """Has the next so many requests refused with 503 SlowDown; 0: none any more."""
