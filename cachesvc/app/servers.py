@@ -11,7 +11,6 @@ from cachesvc.app.connections import examine_connection
 from cachesvc.app.parts import Parts
 from cachesvc.app.rights import hold_to_rights
 from cachesvc.descriptors import connection_descriptors
-from cachesvc.policy.flooding import FlowBounds
 from cachesvc.serving.admin.access import AccessAdmin
 from cachesvc.serving.admin.alarms import AlarmAdmin
 from cachesvc.serving.admin.audit import AuditAdmin
@@ -168,9 +167,7 @@ def around_calls(parts: Parts) -> Around:
     naming, counting = NamingCalls(), CallCounting(callers.calls)
     access = parts.config.access
     doors = Doors(health=access.health == "open", reflection=access.reflection == "open")
-    floods = Floods(
-        FlowBounds(settings.connection_calls_max, settings.request_bytes_max), callers.calls
-    )
+    floods = Floods(settings.connection_calls_max, callers.calls)
     strangers = Strangers(settings.unknown_per_s_max, callers.calls, floods)
     authentication = _authentication(parts)
     authenticating = Authenticating(authentication, doors, strangers)

@@ -8,49 +8,34 @@ service more than its caller.
 Time is an argument: seconds on one clock that never goes back.
 """
 
-from dataclasses import dataclass
-
 CALL_BYTES = 1 << 10
 """Of the frames of a call beside its request: more than they have."""
 UNHEARD_BYTES_PER_S = 256 << 10
 """What a connection may have sent of whatever else: answers to pings, windows, calls given up."""
 _MARGIN = 1.5
 """Frames, and TLS around them."""
-_REQUESTS = 4
-_DISTRUST = 8
-_DISTRUSTED_BYTES = 32 << 10
-"""Of a beginning with TLS and a certificate, and more."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlowBounds:
-    """What a connection may have under way.
-
-    Attributes:
-        calls_max: Calls.
-        request_bytes_max: Bytes of the request of each.
-    """
-
-    calls_max: int
-    request_bytes_max: int
+_UNDER_WAY_BYTES = 16 << 20
+_DISTRUSTED_BYTES = 4 << 20
+"""Less is not worth it: whoever floods connects again, and what a new connection begins before it
+is known costs more than refusing what fits into this."""
 
 
 class Flow:
     """What one connection sends, from the moment that somebody looks at it.
 
     Args:
-        bounds: What it may have under way.
+        calls_max: Calls that it may have under way.
         received: Bytes that have come over it until now.
         now_s: Now.
         distrusted: Whether others of its address did what none should.
     """
 
-    __slots__ = ("_began_s", "_bounds", "_distrusted", "_heard", "_largest", "_received")
+    __slots__ = ("_began_s", "_calls_max", "_distrusted", "_heard", "_largest", "_received")
 
     def __init__(
-        self, bounds: FlowBounds, received: int, now_s: float, *, distrusted: bool = False
+        self, calls_max: int, received: int, now_s: float, *, distrusted: bool = False
     ) -> None:
-        self._bounds = bounds
+        self._calls_max = calls_max
         self._received = received
         self._began_s = now_s
         self._distrusted = distrusted
@@ -70,8 +55,7 @@ class Flow:
     @property
     def under_way_max(self) -> float:
         """Bytes of calls that may be sent and not heard yet: as large as those that were heard."""
-        bounds = self._bounds
-        calls = bounds.calls_max * (self._largest + CALL_BYTES) * _MARGIN
         if self._distrusted:
-            return max(_DISTRUSTED_BYTES, calls / _DISTRUST)
-        return max(bounds.request_bytes_max * _REQUESTS, calls)
+            return _DISTRUSTED_BYTES
+        largest = max(self._largest + CALL_BYTES, _UNDER_WAY_BYTES / self._calls_max)
+        return self._calls_max * largest * _MARGIN

@@ -14,7 +14,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Protocol
 
-from cachesvc.policy.flooding import Flow, FlowBounds
+from cachesvc.policy.flooding import Flow
 from cachesvc.serving import own_connections
 from cachesvc.serving.own_connections import Address, address_of_peer
 from cachesvc.watching.calls import Calls
@@ -67,7 +67,7 @@ class Floods:
     Where one was hung up on, the next ones of its host are looked at from their first call on.
 
     Args:
-        bounds: What a connection may have under way.
+        calls_max: Calls that a connection may have under way.
         calls: Counts those that were hung up on.
         connections: Of this process.
         clock: Seconds that never go back.
@@ -75,12 +75,12 @@ class Floods:
 
     def __init__(
         self,
-        bounds: FlowBounds,
+        calls_max: int,
         calls: Calls,
         connections: Connections = own_connections,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bounds = bounds
+        self._calls_max = calls_max
         self._calls = calls
         self._connections = connections
         self._clock = clock
@@ -114,7 +114,7 @@ class Floods:
         address, now_s = address_of_peer(peer), self._clock()
         if address is None or not self._is_distrusted(address, now_s):
             return None
-        flow = Flow(self._bounds, 0, now_s, distrusted=True)
+        flow = Flow(self._calls_max, 0, now_s, distrusted=True)
         suspect = _Suspect(address, now_s, flow=flow)
         self._suspect(peer, suspect)
         return suspect
@@ -168,7 +168,7 @@ class Floods:
             return False
         if suspect.flow is None:
             distrusted = self._is_distrusted(address, now_s)
-            suspect.flow = Flow(self._bounds, received, now_s, distrusted=distrusted)
+            suspect.flow = Flow(self._calls_max, received, now_s, distrusted=distrusted)
         elif suspect.flow.is_flood(received, now_s):
             self._hang_up(address, descriptor, now_s)
             return False

@@ -17,7 +17,6 @@ from grpc_status import rpc_status
 from cachesvc.errors import RateLimited
 from cachesvc.policy.caller_bounds import CallerLimits
 from cachesvc.policy.callers import Caller, Proof
-from cachesvc.policy.flooding import FlowBounds
 from cachesvc.serving import bounding
 from cachesvc.serving.bounding import BoundedMaking, Bounding
 from cachesvc.serving.calling import set_caller
@@ -35,7 +34,7 @@ LIMITS = CallerLimits(
     subscriptions_max=2,
     request_bytes_max=1_000,
 )
-FLOODS = Floods(FlowBounds(100, 1 << 20), Calls())
+FLOODS = Floods(100, Calls())
 PLENTY = replace(LIMITS, calls_per_s_max=1_000_000)
 
 

@@ -9,16 +9,15 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from cachesvc.policy.flooding import FlowBounds
 from cachesvc.serving import floods
 from cachesvc.serving.floods import DISTRUSTED_S, SUSPECTED_S, Floods
 from cachesvc.serving.own_connections import Address
 from cachesvc.watching.calls import Calls
 from tests.unit.log.running import until
 
-BOUNDS = FlowBounds(calls_max=10, request_bytes_max=1_000_000)
+CALLS_MAX = 10
 PEER, ADDRESS = "ipv4:10.0.0.7:4711", ("10.0.0.7", 4711)
-FLOOD = 10_000_000
+FLOOD = 40_000_000
 """Bytes that nothing explains."""
 
 
@@ -50,7 +49,7 @@ class Stage:
         self.now_s = 100.0
         self.calls = Calls()
         self.connections = Connections()
-        self.floods = Floods(BOUNDS, self.calls, self.connections, self._clock)
+        self.floods = Floods(CALLS_MAX, self.calls, self.connections, self._clock)
 
     def _clock(self) -> float:
         self.now_s += 0.001
@@ -152,7 +151,7 @@ def test_a_connection_that_has_ended_is_forgotten() -> None:
 
 
 def test_others_of_its_address_are_trusted_less_for_a_while() -> None:
-    between = 3_000_000  # more than distrusted ones may have, less than others
+    between = 8_000_000  # more than distrusted ones may have, less than others
 
     async def sends(stage: Stage, number: int, size: int) -> Address:
         address = ("10.0.0.7", number)
@@ -182,7 +181,7 @@ def test_the_next_ones_of_its_host_are_looked_at_from_their_first_call_on() -> N
         stage.connections.received[ADDRESS] = FLOOD
         await until(lambda: stage.calls.hung_up == 1)
         good, bad = ("10.0.0.7", 1), ("10.0.0.7", 2)
-        stage.connections.received |= {good: 20_000, bad: 200_000, ("10.0.0.8", 3): FLOOD}
+        stage.connections.received |= {good: 20_000, bad: 8_000_000, ("10.0.0.8", 3): FLOOD}
         for number in (1, 2):
             stage.floods.hear(f"ipv4:10.0.0.7:{number}", 0)
         stage.floods.hear("ipv4:10.0.0.8:3", 0)

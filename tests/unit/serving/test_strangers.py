@@ -8,13 +8,12 @@ import logging
 import pytest
 
 from cachesvc.policy.caller_bounds import HOLD_S_MAX
-from cachesvc.policy.flooding import FlowBounds
 from cachesvc.serving import strangers
 from cachesvc.serving.floods import Floods
 from cachesvc.serving.strangers import Strangers, address_of
 from cachesvc.watching.calls import Calls
 
-FLOODS = Floods(FlowBounds(100, 1 << 20), Calls())
+FLOODS = Floods(100, Calls())
 PEER, OTHER = "ipv4:10.0.0.7:4711", "ipv4:10.0.0.8:4711"
 
 
