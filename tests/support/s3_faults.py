@@ -41,7 +41,15 @@ class S3Faults:
             protocol_version = "HTTP/1.1"
 
             def _serve(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                with outer._in_order(self.command):
+                    self._serve_now()
+
+            def _serve_now(self) -> None:
+                size = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(size)
+                if len(body) < size:  # whoever put it has given it up
+                    self.close_connection = True
+                    return
                 if outer.forbidden and outer.forbidden in self.path:
                     self._answer(403, [("Content-Type", "application/xml")], _FORBIDDEN)
                     return
@@ -49,9 +57,7 @@ class S3Faults:
                     self._answer(503, [("Content-Type", "application/xml")], _REFUSAL)
                     return
                 body = outer._damages(self.command, body)
-                with outer._in_order(self.command):
-                    status, headers, answer = self._forwarded(body)
-                self._answer(status, headers, answer)
+                self._answer(*self._forwarded(body))
 
             def _forwarded(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
                 upstream = http.client.HTTPConnection(HOST, port, timeout=_TIMEOUT_S)
