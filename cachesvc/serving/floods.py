@@ -9,7 +9,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,7 +26,6 @@ SUSPECTED_S = 15.0
 DISTRUSTED_S = 60.0
 """A host behind the last connection of its that was hung up on."""
 HOSTS_MAX = 10_000
-PEERS_MAX = 10_000
 _PAUSES = 20
 """Looks cost by the connections that are looked at, and a search by all of them; the pause behind
 each is so many times the time that it took of a core."""
@@ -46,13 +44,13 @@ class Connections(Protocol):
 
 @dataclass(slots=True)
 class _Suspect:
-    """A connection of a caller that is refused, or of a host that is distrusted.
+    """A connection of a caller that is refused.
 
     Attributes:
         address: Its other end.
-        refused_s: When last, or when it began.
+        refused_s: When last.
         descriptor: None until it is found.
-        flow: None until it is looked at; of a connection that is new, from its begin.
+        flow: None until it is looked at.
     """
 
     address: Address
@@ -64,7 +62,7 @@ class _Suspect:
 class Floods:
     """Looks at connections whose calls are refused, and at no others. For one event loop.
 
-    Where one was hung up on, the next ones of its host are looked at from their first call on.
+    Where one was hung up on, others of its host are trusted less for a while.
 
     Args:
         calls_max: Calls that a connection may have under way.
@@ -84,18 +82,14 @@ class Floods:
         self._calls = calls
         self._connections = connections
         self._clock = clock
-        self._heard_of: OrderedDict[str, None] = OrderedDict()
         self._suspects: dict[str, _Suspect] = {}
         self._distrusted: OrderedDict[str, float] = OrderedDict()
         self._search_s = 0.0
         self._looking: asyncio.Task[None] | None = None
-        self._new = asyncio.Event()
 
     def hear(self, peer: str, request_bytes: int) -> None:
-        """Counts a call of a connection."""
+        """Counts a call of a connection; nothing unless calls of it were refused."""
         suspect = self._suspects.get(peer)
-        if suspect is None and peer not in self._heard_of:
-            suspect = self._heard_first(peer)
         if suspect is not None and suspect.flow is not None:
             suspect.flow.hear(request_bytes)
 
@@ -104,41 +98,22 @@ class Floods:
         suspect = self._suspects.get(peer)
         if suspect is not None:
             suspect.refused_s = self._clock()
-        elif (address := address_of_peer(peer)) is not None:
-            self._suspect(peer, _Suspect(address, self._clock()))
-
-    def _heard_first(self, peer: str) -> _Suspect | None:
-        self._heard_of[peer] = None
-        if len(self._heard_of) > PEERS_MAX:
-            self._heard_of.popitem(last=False)
-        address, now_s = address_of_peer(peer), self._clock()
-        if address is None or not self._is_distrusted(address, now_s):
-            return None
-        flow = Flow(self._calls_max, 0, now_s, distrusted=True)
-        suspect = _Suspect(address, now_s, flow=flow)
-        self._suspect(peer, suspect)
-        return suspect
-
-    def _suspect(self, peer: str, suspect: _Suspect) -> None:
-        if len(self._suspects) >= SUSPECTS_MAX:
             return
-        self._suspects[peer] = suspect
-        self._new.set()
+        address = address_of_peer(peer)
+        if address is None or len(self._suspects) >= SUSPECTS_MAX:
+            return
+        self._suspects[peer] = _Suspect(address, self._clock())
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), context=Context())
 
     async def _look(self) -> None:
         while self._suspects:
-            self._new.clear()
             await self._search()
             began_s, now_s = time.thread_time(), self._clock()
             for peer, suspect in list(self._suspects.items()):
                 if not self._look_at(suspect, now_s):
                     del self._suspects[peer]
-            await asyncio.sleep((time.thread_time() - began_s) * _PAUSES)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._new.wait()
+            await asyncio.sleep(max(LOOK_S, (time.thread_time() - began_s) * _PAUSES))
 
     async def _search(self) -> None:
         """Finds the descriptors of those that are new; what is not found has ended."""
@@ -167,15 +142,12 @@ class Floods:
         if received is None or now_s - suspect.refused_s > SUSPECTED_S:
             return False
         if suspect.flow is None:
-            distrusted = self._is_distrusted(address, now_s)
+            distrusted = now_s < self._distrusted.get(address[0], 0.0)
             suspect.flow = Flow(self._calls_max, received, now_s, distrusted=distrusted)
         elif suspect.flow.is_flood(received, now_s):
             self._hang_up(address, descriptor, now_s)
             return False
         return True
-
-    def _is_distrusted(self, address: Address, now_s: float) -> bool:
-        return now_s < self._distrusted.get(address[0], 0.0)
 
     def _hang_up(self, address: Address, descriptor: int, now_s: float) -> None:
         if not self._connections.hang_up(descriptor, address):

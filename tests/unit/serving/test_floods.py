@@ -173,42 +173,6 @@ def test_others_of_its_address_are_trusted_less_for_a_while() -> None:
     run(body)
 
 
-def test_the_next_ones_of_its_host_are_looked_at_from_their_first_call_on() -> None:
-    async def body(stage: Stage) -> None:
-        stage.connections.received[ADDRESS] = 0
-        stage.floods.refused(PEER)
-        await stage.looked()
-        stage.connections.received[ADDRESS] = FLOOD
-        await until(lambda: stage.calls.hung_up == 1)
-        good, bad = ("10.0.0.7", 1), ("10.0.0.7", 2)
-        stage.connections.received |= {good: 20_000, bad: 8_000_000, ("10.0.0.8", 3): FLOOD}
-        for number in (1, 2):
-            stage.floods.hear(f"ipv4:10.0.0.7:{number}", 0)
-        stage.floods.hear("ipv4:10.0.0.8:3", 0)
-        await until(lambda: stage.calls.hung_up == 2)
-        await stage.looked(good)
-
-    stage = run(body)
-    assert stage.connections.hung_up == [ADDRESS, ("10.0.0.7", 2)]
-    assert ("10.0.0.8", 3) not in stage.connections.looks
-
-
-def test_a_connection_that_was_there_before_is_not_taken_for_a_new_one() -> None:
-    async def body(stage: Stage) -> None:
-        before = ("10.0.0.7", 1)
-        stage.connections.received |= {ADDRESS: 0, before: FLOOD}
-        stage.floods.hear("ipv4:10.0.0.7:1", 0)
-        stage.floods.refused(PEER)
-        await stage.looked()
-        stage.connections.received[ADDRESS] = FLOOD
-        await until(lambda: stage.calls.hung_up == 1)
-        stage.floods.hear("ipv4:10.0.0.7:1", 0)
-        stage.floods.refused("ipv4:10.0.0.7:1")
-        await stage.looked(before, 3)
-
-    assert run(body).connections.hung_up == [ADDRESS]
-
-
 def test_no_more_connections_are_looked_at_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(floods, "SUSPECTS_MAX", 3)
 
