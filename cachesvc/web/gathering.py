@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from itertools import chain
 
+from cachesvc.store.quarantine import quarantined_bytes
 from cachesvc.web.families import Bounded, Family, HistogramFamily
 from cachesvc.web.observed import Observed
 from cachesvc.web.operating_metrics import operating_metrics
@@ -31,18 +32,20 @@ class Gathering:
     async def gather(self) -> list[AnyFamily]:
         """All families as they are now, in slices between which others have their turn."""
         families = []
-        for family in self._told():
+        # Looks at files, of which there may be many.
+        quarantined = await asyncio.to_thread(quarantined_bytes, self._observed.store.path)
+        for family in self._told(quarantined):
             if family is None:
                 await asyncio.sleep(0)
             else:
                 families.append(family)
         return families
 
-    def _told(self) -> Iterator[AnyFamily | None]:
+    def _told(self, quarantined: int) -> Iterator[AnyFamily | None]:
         return chain(
             operating_metrics(self._observed),
             topic_metrics(self._observed, self._topics),
             reader_metrics(self._observed),
             serving_metrics(self._observed, self._topics, self._subscriptions),
-            store_metrics(self._observed),
+            store_metrics(self._observed, quarantined),
         )
